@@ -1,0 +1,44 @@
+"""promptshot: how well does a pretrained model sort your texts? Zero- and few-shot, without training."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from promptshot.classify import Classifier, Prediction, Recipe
+    from promptshot.errors import PromptshotError
+    from promptshot.prompts import Prompt, Template
+    from promptshot.rows import Row
+    from promptshot.verbalizer import Verbalizer
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Classifier": "classify",
+    "Prediction": "classify",
+    "Recipe": "classify",
+    "PromptshotError": "errors",
+    "Prompt": "prompts",
+    "Template": "prompts",
+    "Row": "rows",
+    "Verbalizer": "verbalizer",
+}
+__all__ = [
+    "Classifier",
+    "Prediction",
+    "Prompt",
+    "PromptshotError",
+    "Recipe",
+    "Row",
+    "Template",
+    "Verbalizer",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'promptshot' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"promptshot.{_HOME[name]}"), name)

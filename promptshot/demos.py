@@ -1,0 +1,78 @@
+"""Demonstrations for in-context completion: balanced, seeded, and never the row itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from promptshot.errors import InputError, OptionError, shortlist
+from promptshot.prompts import Template
+from promptshot.rows import Reject, Row
+from promptshot.verbalizer import Verbalizer
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A finished demonstration and the field values it was made from."""
+
+    text: str
+    label: str
+    values: tuple[str, ...]
+
+
+class Demonstrations:
+    """The same k demonstrations for every row; one that repeats the row gives way to a spare."""
+
+    def __init__(self, pool: Sequence[Demonstration], k: int, seed: int) -> None:
+        """Draw k of the pool, as evenly over the labels as it allows; the same seed draws the same."""
+        rng = random.Random(seed)
+        by_label: dict[str, list[Demonstration]] = {}
+        for demo in pool:
+            by_label.setdefault(demo.label, []).append(demo)
+        for label in sorted(by_label):
+            rng.shuffle(by_label[label])
+        turns = rng.sample(sorted(by_label), len(by_label))
+        drawn: list[Demonstration] = []
+        while len(drawn) < k and any(by_label.values()):
+            drawn += [by_label[label].pop() for label in turns if by_label[label]][: k - len(drawn)]
+        rng.shuffle(drawn)
+        self.drawn = tuple(drawn)
+        self._spares = {label: tuple(reversed(rest)) for label, rest in by_label.items()}
+
+    def for_row(self, values: Sequence[str]) -> tuple[str, ...]:
+        """The demonstrations' texts for a row with these field values, oldest first."""
+        row = tuple(values)
+        return tuple(self._unless(demo, row) for demo in self.drawn)
+
+    def _unless(self, demo: Demonstration, row: tuple[str, ...]) -> str:
+        if demo.values != row:
+            return demo.text
+        spares = [s for label in (demo.label, *sorted(self._spares)) for s in self._spares.get(label, ())]
+        return next((spare.text for spare in spares if spare.values != row), "")
+
+
+def draw(
+    items: Iterable[Row | Reject], template: Template, verbalizer: Verbalizer, k: int, seed: int
+) -> Demonstrations:
+    """Read labelled rows and draw k demonstrations; raises when a row has no known label."""
+    pool = []
+    for item in items:
+        if isinstance(item, Reject):
+            raise InputError(item.reason, where=item.source, hint="every demonstration must be a good row")
+        label, value = verbalizer.gold_label(item, item.column(template.spec.label_field))
+        if label is None:
+            said = "has no label" if value is None else f"has the label {value!r}, which is none of ours"
+            hint = f"the labels are: {shortlist(verbalizer.names)}"
+            raise InputError(f"a demonstration {said}", where=item.source, hint=hint)
+        words = verbalizer.labels.get(label, {label: 1.0})
+        word = max(words, key=lambda w: words[w])
+        pool.append(Demonstration(template.fill(item, word), label, values_of(item, template)))
+    if len(pool) < k:
+        raise OptionError(f"{k} demonstrations asked for, {len(pool)} in the file", hint="lower -k")
+    return Demonstrations(pool, k, seed)
+
+
+def values_of(row: Row, template: Template) -> tuple[str, ...]:
+    """The row's values of the fields that the template uses: what makes two rows the same."""
+    return tuple(str(row[name]) for name in template.needs)

@@ -1,0 +1,82 @@
+"""Everything that promptshot can complain about, in one tree.
+
+    PromptshotError
+    ├── InputError        a file that cannot be read or written as a whole
+    ├── RowError          one row that cannot be used; the run goes on without it
+    ├── TemplateError     a template that says something impossible
+    ├── VerbalizerError   label words that cannot be told apart or are not known
+    ├── NotFoundError     no template, verbalizer or model of that name
+    ├── ModelError        a checkpoint that cannot do what the scorer needs
+    └── OptionError       options that do not go together
+
+Every error says what is wrong, where, and one thing to try, on one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PromptshotError(Exception):
+    """What went wrong, where (file:line or key), and one thing to try; `str()` is a single line."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        self.what = _one_line(what)
+        self.where = _one_line(where)
+        self.hint = _one_line(hint)
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        advice = f"; {self.hint}" if self.hint else ""
+        return f"{place}{self.what}{advice}"
+
+
+class InputError(PromptshotError):
+    """A file that cannot be read or written as a whole."""
+
+
+class RowError(PromptshotError):
+    """One row that cannot be used."""
+
+
+class TemplateError(PromptshotError):
+    """A template that says something impossible."""
+
+
+class VerbalizerError(PromptshotError):
+    """Label words that cannot be told apart, or are not known to the tokenizer."""
+
+
+class NotFoundError(PromptshotError):
+    """No template, verbalizer or model of that name."""
+
+
+class ModelError(PromptshotError):
+    """A checkpoint that cannot do what the scorer needs."""
+
+
+class OptionError(PromptshotError):
+    """Options that do not go together."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """'did you mean X?' for the nearest known name, else the list of what there is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there is: {shortlist(names)}" if names else ""
+
+
+def shortlist(names: Iterable[str], most: int = 12) -> str:
+    """Names with commas between them; beyond `most` only their number."""
+    listed = list(names)
+    rest = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _one_line(text: str) -> str:
+    """The text on one line, control characters shown rather than sent to a terminal."""
+    return "".join(c if c.isprintable() else " " if c in "\n\r\t" else f"\\x{ord(c):02x}" for c in text)

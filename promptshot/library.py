@@ -1,0 +1,99 @@
+"""Finding templates, verbalizers and built-in models by name or path.
+
+Names are sought in the library folder the user gives, then on the shelf that ships with promptshot;
+never in the working directory. What has a slash or ends in .yaml is a path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from promptshot.errors import NotFoundError, TemplateError, did_you_mean
+from promptshot.prompts import Template
+from promptshot.verbalizer import RowWords, Verbalizer, of_ordered
+
+Shelf = Literal["templates", "verbalizers", "models"]
+
+_HERE = Path(__file__).parent
+BUILTIN = "builtin:"
+
+
+def shelf(kind: Shelf) -> Path:
+    """The folder that ships with promptshot: inside the package when installed, beside it in a checkout."""
+    inside = _HERE / kind
+    return inside if inside.is_dir() else _HERE.parent / kind
+
+
+def names(kind: Shelf, library: Path | None = None) -> list[str]:
+    """Every name that `find` knows, sorted."""
+    return sorted({path.stem for folder in _folders(kind, library) for path in folder.glob("*.yaml")})
+
+
+def find(kind: Shelf, name: str, library: Path | None = None, beside: Path | None = None) -> Path:
+    """The file of a template or verbalizer; a relative path is taken from the folder `beside`, if given."""
+    if "/" in name or "\\" in name or name.endswith((".yaml", ".yml")):
+        path = (beside or Path()) / Path(name).expanduser()
+        if path.is_file():
+            return path
+        raise NotFoundError(f"no file {name!r}", hint=f"check the path, or give a name: {kind} list")
+    if re.fullmatch(r"[\w.\-]+", name):
+        for folder in _folders(kind, library):
+            if (folder / f"{name}.yaml").is_file():
+                return folder / f"{name}.yaml"
+    hint = did_you_mean(name, names(kind, library)) + f" see: promptshot {kind} list"
+    raise NotFoundError(f"no {kind[:-1]} named {name!r}", hint=hint)
+
+
+def template(name: str, library: Path | None = None) -> Template:
+    """The template of that name or path."""
+    return Template.load(find("templates", name, library))
+
+
+def verbalizer(name: str, library: Path | None = None) -> Verbalizer:
+    """The verbalizer of that name or path."""
+    return Verbalizer.load(find("verbalizers", name, library))
+
+
+def verbalizer_of(template: Template, library: Path | None = None) -> Verbalizer:
+    """The verbalizer a template names, holds, or implies (`words_from`, `ordered`)."""
+    keys = template.spec
+    if keys.words_from:
+        return RowWords(template.name, {}, field_name=keys.words_from)
+    if isinstance(keys.verbalizer, dict):
+        found = Verbalizer.parse(keys.verbalizer, f"{template.where} verbalizer")
+    elif keys.verbalizer:
+        beside = template.path.parent if template.path else None
+        found = Verbalizer.load(find("verbalizers", keys.verbalizer, library, beside))
+    elif keys.ordered:
+        return of_ordered(keys.ordered, template.name)
+    else:
+        raise TemplateError(
+            "the template names no verbalizer", where=template.where, hint="add a line 'verbalizer: NAME'"
+        )
+    if keys.ordered and set(keys.ordered) != set(found.names):
+        raise TemplateError(
+            f"ordered lists {', '.join(keys.ordered)}, the verbalizer has {', '.join(found.names)}",
+            where=template.where,
+            hint="list the same labels",
+        )
+    return found
+
+
+def builtin_model(name: str) -> Path:
+    """The folder of a built-in model, `builtin:bert` or `builtin:gpt2`."""
+    folder = shelf("models") / name.removeprefix(BUILTIN)
+    if re.fullmatch(r"\w+", folder.name) and (folder / "config.json").is_file():
+        return folder
+    known = [BUILTIN + path.parent.name for path in shelf("models").glob("*/config.json")]
+    raise NotFoundError(f"no built-in model {name!r}", hint=did_you_mean(name, known))
+
+
+def _folders(kind: Shelf, library: Path | None) -> Iterator[Path]:
+    """Where names are sought: in the user's library (its own folder of that kind, or itself), then here."""
+    if library is not None:
+        inside = library / kind
+        yield inside if inside.is_dir() else library
+    yield shelf(kind)

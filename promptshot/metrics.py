@@ -1,0 +1,141 @@
+"""Counting how predictions fare against gold labels."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """Precision, recall, F1 (0 to 1) and support (rows) of one label."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass
+class Tally:
+    """Counts of (gold, predicted); rows without a known gold label are counted, not scored."""
+
+    labels: Sequence[str] = ()
+    confusion: Counter[tuple[str, str]] = field(default_factory=Counter)
+    predictions: Counter[str] = field(default_factory=Counter)
+    unknown_gold: Counter[str] = field(default_factory=Counter)  # the values no label is known for
+    rejected: int = 0
+    chance_sum: float = 0.0  # sum of 1/choices over labelled rows
+
+    def add(self, predicted: str, gold: str | None, gold_value: str | None = None, choices: int | None = None) -> None:
+        """Count one prediction; `gold_value` is what the row itself said, `choices` its label count."""
+        self.predictions[predicted] += 1
+        if gold is not None:
+            self.confusion[gold, predicted] += 1
+            self.chance_sum += 1 / (choices or len(self.labels) or 1)
+        elif gold_value is not None:
+            self.unknown_gold[gold_value] += 1
+
+    @property
+    def predicted(self) -> int:
+        return self.predictions.total()
+
+    @property
+    def labelled(self) -> int:
+        return self.confusion.total()
+
+    @property
+    def correct(self) -> int:
+        return sum(count for (gold, predicted), count in self.confusion.items() if gold == predicted)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of labelled rows predicted right, None without labels."""
+        return self.correct / self.labelled if self.labelled else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% Wilson score interval of the accuracy."""
+        return wilson(self.correct, self.labelled) if self.labelled else None
+
+    @property
+    def majority(self) -> float | None:
+        """The accuracy of always predicting the most frequent gold label."""
+        return max(self.support().values()) / self.labelled if self.labelled else None
+
+    @property
+    def chance(self) -> float | None:
+        """The expected accuracy of guessing every label alike."""
+        return self.chance_sum / self.labelled if self.labelled else None
+
+    def support(self) -> Counter[str]:
+        """Labelled rows of each gold label."""
+        found: Counter[str] = Counter()
+        for (gold, _), count in self.confusion.items():
+            found[gold] += count
+        return found
+
+    def per_label(self) -> dict[str, LabelScores]:
+        """Scores of every label that was gold or predicted on a labelled row, in the labels' order."""
+        support, hits, guesses = self.support(), Counter[str](), Counter[str]()
+        for (gold, predicted), count in self.confusion.items():
+            guesses[predicted] += count
+            if gold == predicted:
+                hits[gold] += count
+        seen = [*self.labels, *support, *guesses]
+        return {
+            label: LabelScores(
+                _ratio(hits[label], guesses[label]),
+                _ratio(hits[label], support[label]),
+                _ratio(2 * hits[label], guesses[label] + support[label]),
+                support[label],
+            )
+            for label in dict.fromkeys(seen)
+            if support[label] or guesses[label]
+        }
+
+    @property
+    def macro_f1(self) -> float | None:
+        """The mean F1 of the labels in `per_label` (as scikit-learn's macro average)."""
+        scores = self.per_label().values()
+        return sum(s.f1 for s in scores) / len(scores) if scores else None
+
+    def summary(self) -> dict[str, Any]:
+        """Everything above as plain data."""
+        per_label = {
+            name: {"precision": s.precision, "recall": s.recall, "f1": s.f1, "support": s.support}
+            for name, s in self.per_label().items()
+        }
+        confusion: dict[str, dict[str, int]] = {}
+        for (gold, predicted), count in sorted(self.confusion.items()):
+            confusion.setdefault(gold, {})[predicted] = count
+        return {
+            "accuracy": self.accuracy,
+            "accuracy_interval": list(self.interval) if self.interval else None,
+            "macro_f1": self.macro_f1,
+            "majority": self.majority,
+            "chance": self.chance,
+            "rows": self.predicted + self.rejected,
+            "predicted": self.predicted,
+            "labelled": self.labelled,
+            "rejected": self.rejected,
+            "predictions": dict(sorted(self.predictions.items())),
+            "unknown_gold": dict(self.unknown_gold.most_common(20)),
+            "per_label": per_label,
+            "confusion": confusion,
+        }
+
+
+def wilson(hits: int, total: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """The Wilson score interval of a proportion (Wilson 1927), by default at 95%."""
+    share, square = hits / total, z * z / total
+    middle = (share + square / 2) / (1 + square)
+    half = z * math.sqrt(share * (1 - share) / total + square / (4 * total)) / (1 + square)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,398 @@
+"""Rows in and out: JSONL, a JSON array, CSV and TSV, gzip or not, from files or standard input.
+
+A row that cannot be read does not stop the reading: it comes out as a Reject, with its place and text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import functools
+import gzip
+import io
+import json
+import random
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import jsonlines
+
+from promptshot.errors import InputError, RowError, shortlist
+
+# The names under which data sets keep what templates call text, text_a, text_b and label.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "text": (
+        *("text", "sentence", "content", "review", "body", "abst", "title", "headline", "question"),
+        *("query", "comment", "utterance", "文本", "内容", "句子", "正文", "评论", "标题"),
+    ),
+    "text_a": (*("text_a", "sentence1", "premise", "text1", "question1", "sentence_a", "query1", "句子1", "文本1"),),
+    "text_b": (*("text_b", "sentence2", "hypothesis", "text2", "question2", "sentence_b", "query2", "句子2", "文本2"),),
+    "label": (
+        *("label", "gold", "gold_label", "class", "category", "target", "answer", "label_desc", "label_des"),
+        *("sentiment", "标签", "类别", "分类"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its own fields, where it stands (file:line), its number in the run, and given columns."""
+
+    fields: Mapping[str, Any]
+    source: str = ""
+    key: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a field, by the column given for it, its own name, or a usual other name."""
+        column = self.column(name)
+        if column is None:
+            flag = "--text-field" if name == "text" else "--label-field" if name == "label" else ""
+            flag = flag + " NAME" if flag else f"--map {name}=COLUMN"
+            given = self.columns.get(name)
+            missing = f"no column {given!r} for field {name!r}" if given else f"no field {name!r}"
+            has = shortlist(_flat(self.fields)) or "nothing"
+            raise RowError(f"{missing}; the row has: {has}", where=self.source, hint=f"try {flag}")
+        return _flat(self.fields)[column] if column not in self.fields else self.fields[column]
+
+    def column(self, name: str) -> str | None:
+        """The column that serves as field `name` in this row, if any."""
+        if name in self.columns:
+            names: tuple[str, ...] = (self.columns[name],)
+        else:
+            names = (name, *ALIASES.get(name, ()))
+        found = next((n for n in names if n in self.fields), None)
+        return found or next((n for n in names if "." in n and n in _flat(self.fields)), None)
+
+    def text(self, name: str, join: str | None = None) -> str:
+        """The field as text; a list needs `join`. Raises RowError if it is empty or no text."""
+        value = self[name]
+        if isinstance(value, list) and join is not None:
+            value = join.join(str(v) for v in value)
+        if isinstance(value, bool | int | float):
+            value = json.dumps(value)
+        if not isinstance(value, str):
+            kind = {dict: "an object", list: "a list", type(None): "null"}.get(type(value), "no text")
+            hint = f"give the template fields: {{{name}: {{join: ', '}}}}" if isinstance(value, list) else ""
+            raise RowError(f"field {name!r} is {kind}, not text", where=self.source, hint=hint)
+        if not value.strip():
+            raise RowError(f"field {name!r} is empty", where=self.source, hint="remove the row or fill it")
+        return value
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that was left out: where it stands, why, and what it said."""
+
+    source: str
+    reason: str
+    raw: str
+    key: int = 0
+
+    def record(self) -> dict[str, str]:
+        """What the rejects file says of it."""
+        return {"source": self.source, "reason": self.reason, "raw": self.raw}
+
+
+Item = Row | Reject
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested objects as plain names: {"a": {"b": 1}} has "a.b" as well."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        found[prefix + name] = value
+        if isinstance(value, dict):
+            found.update(_flat(value, f"{prefix}{name}."))
+    return found
+
+
+# ------------------------------------------------------------------ reading
+
+
+def read(paths: Sequence[str], columns: Mapping[str, str] | None = None) -> Iterator[Item]:
+    """Every row of the files, in order, numbered from 0; `-` is standard input.
+
+    Raises InputError for a file that is missing, empty or not readable as a whole.
+    """
+    key = 0
+    for path in paths:
+        empty = True
+        for source, value in _records(path):
+            empty = False
+            if isinstance(value, Reject):
+                yield Reject(source, value.reason, value.raw, key)
+            else:
+                yield Row(value, source, key, columns or {})
+            key += 1
+        if empty:
+            raise InputError("no rows in it", where=path, hint="one JSON object a line, or CSV with a header")
+
+
+def select(items: Iterable[Item], limit: int | None, sample: int | None, seed: int) -> Iterator[Item]:
+    """The first `limit` items; of these `sample` at random (seeded, in their order, memory for `sample`)."""
+    taken = items if limit is None else _first(items, limit)
+    if sample is None:
+        yield from taken
+        return
+    kept: list[Item] = []
+    rng = random.Random(seed)
+    for number, item in enumerate(taken):
+        if number < sample:
+            kept.append(item)
+        elif (slot := rng.randrange(number + 1)) < sample:
+            kept[slot] = item
+    yield from sorted(kept, key=lambda item: item.key)
+
+
+def _first(items: Iterable[Item], limit: int) -> Iterator[Item]:
+    """At most `limit` items, without reading one too many."""
+    iterator = iter(items)
+    for _ in range(limit):
+        try:
+            yield next(iterator)
+        except StopIteration:
+            return
+
+
+def _records(path: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
+    """(file:line, fields or Reject) of one file, whatever its format."""
+    name = "<stdin>" if path == "-" else path
+    try:
+        with _open(path) as stream:
+            head = stream.peek(4096)[:4096].removeprefix(codecs.BOM_UTF8)
+            kind = _format(path, head)
+            if kind == "array":
+                yield from _array(stream.read(), name)
+            elif kind == "jsonl":
+                yield from _json_lines(stream, name)
+            else:
+                yield from _table(stream, name, "\t" if kind == "tsv" else ",")
+    except (OSError, EOFError, gzip.zlib.error) as problem:  # type: ignore[attr-defined]
+        reason = getattr(problem, "strerror", None) or str(problem)
+        raise InputError(f"cannot be read ({reason})", where=name, hint="check the path") from None
+
+
+def _open(path: str) -> io.BufferedReader:
+    raw: Any = sys.stdin.buffer if path == "-" else open(path, "rb")
+    if path != "-" and raw.peek(2)[:2] == b"\x1f\x8b":
+        raw = io.BufferedReader(gzip.GzipFile(fileobj=raw))
+    reader: io.BufferedReader = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
+    return reader
+
+
+def _format(path: str, head: bytes) -> str:
+    """jsonl, array, csv or tsv: by the first character, then the suffix, then the first line."""
+    start = head.lstrip()[:1]
+    suffixes = [s.lower() for s in Path(path).suffixes if s.lower() != ".gz"]
+    suffix = suffixes[-1] if suffixes else ""
+    if suffix in (".csv", ".tsv"):
+        return suffix[1:]
+    if start == b"[":
+        return "array"
+    if start == b"{" or suffix in (".jsonl", ".json", ".ndjson") or not start:
+        return "jsonl"
+    return "tsv" if b"\t" in head.split(b"\n", 1)[0] else "csv"
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+_loads = functools.partial(json.loads, parse_constant=_no_constant)
+
+
+def _json_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
+    number = 0
+
+    def line_numbers(lines: Iterable[bytes]) -> Iterator[bytes]:
+        nonlocal number
+        for number, line in enumerate(lines, 1):
+            yield line
+
+    reader = jsonlines.Reader(line_numbers(_without_bom(stream)), loads=_loads)
+    while True:
+        try:
+            value = reader.read(type=dict, skip_empty=True)
+            yield f"{name}:{number}", value
+        except EOFError:
+            return
+        except jsonlines.InvalidLineError as problem:
+            line: Any = problem.line
+            raw = line if isinstance(line, str) else bytes(line).decode("utf-8", "backslashreplace")
+            yield f"{name}:{number}", Reject("", _json_reason(problem), raw.rstrip("\r\n"))
+        except RecursionError:
+            yield f"{name}:{number}", Reject("", "nested too deeply", "")
+
+
+def _json_reason(problem: jsonlines.InvalidLineError) -> str:
+    cause = problem.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        return f"not UTF-8 (byte {cause.start + 1})"
+    if isinstance(cause, json.JSONDecodeError):
+        return f"not valid JSON: {cause.msg} (column {cause.colno})"
+    return f"not valid JSON: {cause}" if cause else "not a JSON object"
+
+
+def _without_bom(stream: Iterable[bytes]) -> Iterator[bytes]:
+    for number, line in enumerate(stream):
+        yield line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
+
+
+def _array(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
+    """The objects of a JSON array; the place of each is the line on which it begins."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise InputError(f"not UTF-8 (byte {problem.start + 1})", where=name, hint="save it as UTF-8") from None
+    decoder = json.JSONDecoder(parse_constant=_no_constant)
+    at, line, counted = text.index("[") + 1, 1, 0
+    skip = functools.partial(_skip, text)
+    at = skip(at, ", \t\r\n")
+    while at < len(text) and text[at] != "]":
+        line, counted = line + text.count("\n", counted, at), at
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as problem:
+            where = f"{name}:{line + text.count(chr(10), at, getattr(problem, 'pos', at))}"
+            reason = getattr(problem, "msg", str(problem))
+            raise InputError(f"not valid JSON: {reason}", where=where, hint="mend the array") from None
+        if isinstance(value, dict):
+            yield f"{name}:{line}", value
+        else:
+            yield f"{name}:{line}", Reject("", "not a JSON object", text[at:end])
+        at = skip(end, ", \t\r\n")
+
+
+def _skip(text: str, at: int, characters: str) -> int:
+    while at < len(text) and text[at] in characters:
+        at += 1
+    return at
+
+
+def _table(stream: Iterable[bytes], name: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
+    lines = (line.decode("utf-8", "surrogateescape") for line in _without_bom(stream))
+    reader = csv.reader(lines, delimiter=delimiter)
+    header: list[str] = []
+    while True:
+        first = reader.line_num + 1
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as problem:
+            yield f"{name}:{first}", Reject("", f"not valid {_kind(delimiter)}: {problem}", "")
+            continue
+        if not header:
+            header = _header(values, name)
+            continue
+        if not values:
+            continue
+        raw = delimiter.join(values).encode("utf-8", "surrogateescape")
+        try:
+            shown = raw.decode("utf-8")
+        except UnicodeDecodeError as problem:
+            shown = raw.decode("utf-8", "backslashreplace")
+            yield f"{name}:{first}", Reject("", f"not UTF-8 (byte {problem.start + 1})", shown)
+            continue
+        if len(values) != len(header):
+            reason = f"{len(values)} cells under a header of {len(header)}"
+            yield f"{name}:{first}", Reject("", reason, shown)
+            continue
+        yield f"{name}:{first}", dict(zip(header, values, strict=True))
+
+
+def _kind(delimiter: str) -> str:
+    return "TSV" if delimiter == "\t" else "CSV"
+
+
+def _header(values: list[str], name: str) -> list[str]:
+    doubled = sorted({v for v in values if values.count(v) > 1})
+    if doubled:
+        raise InputError(f"column {doubled[0]!r} stands twice in the header", where=f"{name}:1")
+    if any("\udc80" <= c <= "\udcff" for v in values for c in v):
+        raise InputError("the header is not UTF-8", where=f"{name}:1", hint="save the file as UTF-8")
+    return values
+
+
+# ------------------------------------------------------------------ writing
+
+
+class Writer:
+    """Writes records to a file or stream: JSONL, or CSV/TSV by the suffix; `.gz` is compressed.
+
+    Use it as a context manager. A table's columns are those of the first records given to `write`.
+    """
+
+    def __init__(self, path: str, stream: IO[str] | None = None) -> None:
+        """`path` decides the format; `-` writes to `stream` (default: standard output)."""
+        self.path = path
+        suffix = Path(path.lower().removesuffix(".gz")).suffix
+        self._delimiter = {".csv": ",", ".tsv": "\t"}.get(suffix)
+        self._owned = path != "-"
+        try:
+            self._stream = self._open() if self._owned else (stream or sys.stdout)
+        except OSError as problem:
+            raise InputError(f"cannot be written ({problem.strerror})", where=path) from None
+        self._columns: list[str] = []
+        self.left_out: set[str] = set()  # columns of later records that the table has no room for
+
+    def _open(self) -> IO[str]:
+        if self.path.lower().endswith(".gz"):
+            # No name and no time inside: the same rows give the same bytes.
+            binary = gzip.GzipFile("", "wb", fileobj=open(self.path, "wb"), mtime=0)
+            return io.TextIOWrapper(binary, encoding="utf-8", newline="")
+        return open(self.path, "w", encoding="utf-8", newline="")
+
+    def write(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Append records and flush, so that the file can be read while the run goes on."""
+        if self._delimiter is None:
+            lines = (json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in records)
+            self._stream.writelines(map(_encodable, lines))
+        elif records:
+            self._write_table(records, self._delimiter)
+        self._stream.flush()
+
+    def _write_table(self, records: Sequence[Mapping[str, Any]], delimiter: str) -> None:
+        table = csv.writer(self._stream, delimiter=delimiter, lineterminator="\n")
+        if not self._columns:
+            self._columns = list(dict.fromkeys(name for record in records for name in record))
+            table.writerow(map(_encodable, self._columns))
+        for record in records:
+            self.left_out.update(record.keys() - set(self._columns))
+            table.writerow([_encodable(_cell(record.get(name))) for name in self._columns])
+
+    def close(self) -> None:
+        """Close the file; standard output stays open."""
+        if self._owned:
+            binary = getattr(getattr(self._stream, "buffer", None), "fileobj", None)
+            self._stream.close()
+            if binary is not None:
+                binary.close()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _encodable(text: str) -> str:
+    """Lone surrogates (legal in JSON escapes) as escapes again, so that UTF-8 can be written."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "".join(f"\\u{ord(c):04x}" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
+    return text

@@ -1,0 +1,91 @@
+"""The wall: prompts go down, scores come up; nothing here imports torch.
+
+Above it are strings and labels, below it tensors. A scorer knows nothing of labels, files or accuracy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from promptshot.errors import NotFoundError, OptionError, did_you_mean
+from promptshot.prompts import Prompt
+
+# Loaded when first needed. A name with a colon ("package.module:Class") is a third-party scorer.
+SCORERS = {
+    "mlm": "promptshot.scorers.mlm:MlmScorer",
+    "nsp": "promptshot.scorers.nsp:NspScorer",
+    "causal": "promptshot.scorers.causal:CausalScorer",
+    "fake": "promptshot.scorers.fake:FakeScorer",
+}
+BUILTIN_MODEL = {"mlm": "builtin:bert", "nsp": "builtin:bert", "causal": "builtin:gpt2"}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One natural-log score and one token count per choice; higher is better, comparable in a prompt only.
+
+    `cut` is how many tokens of the row were left out to make it fit, `dropped` how many demonstrations.
+    `error` fails this prompt only; then there are no scores.
+    """
+
+    scores: tuple[float, ...] = ()
+    tokens: tuple[int, ...] = ()
+    cut: int = 0
+    dropped: int = 0
+    error: str | None = None
+
+
+class Scorer(Protocol):
+    """What every scorer does: one Scored for each prompt, in the same order."""
+
+    def score(self, prompts: Sequence[Prompt]) -> list[Scored]: ...
+
+
+@runtime_checkable
+class Checkpoint(Protocol):
+    """What scorers with a tokenizer and a model also offer."""
+
+    progress: Callable[[int], None] | None  # called with the number of prompts just finished, about
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Device, dtype, maximum length, batch budget and the like, for the run record."""
+
+    def unknown(self, words: Sequence[str]) -> list[str]:
+        """The words that the tokenizer cannot spell."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How to load and run a checkpoint: any hub name or local folder, or `builtin:NAME`."""
+
+    model: str = ""
+    revision: str | None = None
+    device: str = "auto"  # auto | cpu | cuda[:N] | mps
+    dtype: str = "auto"  # auto | float32 | bfloat16 | float16
+    batch_size: int | None = None  # sequences at once; default: a fixed budget of tokens
+    max_length: int | None = None  # tokens; default: what the model takes
+    offline: bool = False
+    trust_remote_code: bool = False
+    allow_pickle: bool = False  # read pytorch_model.bin (weights only) where there is no safetensors
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def load(name: str, options: ModelOptions) -> Scorer:
+    """The scorer of that name, ready to score; loading a checkpoint can raise ModelError."""
+    target = SCORERS.get(name, name)
+    if ":" not in target:
+        raise NotFoundError(f"no scorer {name!r}", hint=did_you_mean(name, SCORERS))
+    module, _, attribute = target.partition(":")
+    try:
+        kind: Callable[[ModelOptions], Scorer] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as problem:
+        hint = "write it as package.module:Class"
+        raise OptionError(f"the scorer {name!r} cannot be loaded ({problem})", hint=hint) from None
+    return kind(options)

@@ -1,0 +1,74 @@
+"""In-context completion with causal models: log p of the word, of what follows it, or of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from promptshot.prompts import Kind, Piece, Prompt
+from promptshot.scorers import ModelOptions
+from promptshot.scorers.base import Head, Plan, Query, TorchScorer
+from promptshot.scorers.tokens import Ids, common_prefix
+
+
+class CausalScorer(TorchScorer):
+    """Sum of log p of the tokens that `scored` names, given all before them."""
+
+    name = "causal"
+    auto_class = "AutoModelForCausalLM"
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__(options)
+        self.head = Head(self.model)
+        self.start = self.encoder.layout(pair=False).before
+
+    def plan(self, prompt: Prompt) -> Plan:
+        """One query for each choice, all with the same cut of the row's text."""
+        fitted = self.fit(prompt.pieces, lambda pieces: max(map(len, self._sequences(pieces, prompt)[1])))
+        contexts, sequences = self._sequences(fitted.pieces, prompt)
+        queries, counts = [], []
+        for i, (ids, begin) in enumerate(zip(sequences, self._begins(contexts, sequences, prompt), strict=True)):
+            # Position p predicts token p + 1:   c  c  c | w  w
+            #                             asked        ^  ^
+            asked = tuple(range(begin - 1, len(ids) - 1))
+            queries.append(Query(ids, (i,), asked, (tuple(ids[begin:]),)))
+            counts.append(len(asked))
+        return Plan(tuple(queries), tuple(counts), fitted)
+
+    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
+        """Sums of log-probabilities."""
+        return self.read(batch, self.head)
+
+    def _sequences(self, pieces: Sequence[Piece], prompt: Prompt) -> tuple[list[Ids], list[Ids]]:
+        """For each choice, the ids of its context and of the whole: each string tokenized at once.
+
+        Spaces at the end of a context belong to what is scored, as in lm-evaluation-harness: "Topic: " and
+        "Sports" are read as "Topic:" and " Sports", which is how such models spell words.
+        """
+        blank = next(i for i, piece in enumerate(pieces) if piece.kind is Kind.MASK)
+        before = "".join(piece.text for piece in pieces[:blank])
+        after = "".join(piece.text for piece in pieces[blank + 1 :])
+        contexts, wholes = [], []
+        for choice in prompt.choices:
+            context = before + choice if prompt.scored == "rest" else before
+            whole = before + choice + (after if prompt.scored != "choice" else "")
+            contexts.append(self.start + self.encoder.ids(context.rstrip(" ")))
+            wholes.append(self.start + self.encoder.ids(whole))
+        if not all(contexts):
+            # Nothing stands before the word: its first token is predicted from the token that begins a text.
+            first = self._first_token()
+            return [first + ids for ids in contexts], [first + ids for ids in wholes]
+        return contexts, wholes
+
+    def _begins(self, contexts: Sequence[Ids], wholes: Sequence[Ids], prompt: Prompt) -> list[int]:
+        """Where the scored tokens begin: behind the context, or earlier where a token reaches across.
+
+        Choices of one context share the place, so that they are scored on the same condition.
+        """
+        shared = [common_prefix([context, whole]) for context, whole in zip(contexts, wholes, strict=True)]
+        if prompt.scored != "rest":
+            shared = [min(shared)] * len(shared)
+        return [max(1, min(place, len(whole) - 1)) for place, whole in zip(shared, wholes, strict=True)]
+
+    def _first_token(self) -> Ids:
+        ids = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
+        return next(([int(token)] for token in ids if token is not None), [])

@@ -1,0 +1,31 @@
+"""A scorer without a model: for tests, documentation and trying out templates and files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from promptshot.prompts import Prompt
+from promptshot.scorers import ModelOptions, Scored
+
+
+class FakeScorer:
+    """Scores that depend on nothing but the text: always the same, on every machine, in any order."""
+
+    def __init__(self, options: ModelOptions | None = None) -> None:
+        self.options = options or ModelOptions()
+
+    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
+        """A pseudo-random score in (-10, 0) for each choice; a token is a character."""
+        return [
+            Scored(
+                tuple(_score(prompt.text(choice), choice) for choice in prompt.choices),
+                tuple(max(1, len(choice)) for choice in prompt.choices),
+            )
+            for prompt in prompts
+        ]
+
+
+def _score(text: str, choice: str) -> float:
+    digest = hashlib.blake2b(f"{choice}\0{text}".encode("utf-8", "backslashreplace"), digest_size=8)
+    return -10 * int.from_bytes(digest.digest(), "big") / 2**64

@@ -1,0 +1,73 @@
+"""PET cloze scoring: the blank becomes mask tokens, a word's tokens are read there (kexue.fm 7764)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from promptshot.prompts import Kind, Piece, Prompt
+from promptshot.scorers import ModelOptions
+from promptshot.scorers.base import Head, Plan, Query, TorchScorer
+from promptshot.scorers.tokens import Ids, segments
+
+
+class MlmScorer(TorchScorer):
+    """log p of a word's n tokens at n masks, full-vocabulary softmax; one forward per distinct n."""
+
+    name = "mlm"
+    auto_class = "AutoModelForMaskedLM"
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__(options)
+        self.head = Head(self.model)
+        self.mask: int = self.tokenizer.mask_token_id
+
+    def plan(self, prompt: Prompt) -> Plan:
+        """One query for each distinct word length; words of one length share it."""
+        words = self._words(prompt)
+        longest = max(map(len, words))
+        fitted = self.fit(prompt.pieces, lambda pieces: len(self._ids(pieces, longest)[0]))
+        queries = []
+        for n in sorted({len(word) for word in words}):
+            ids, types, start = self._ids(fitted.pieces, n)
+            choices = tuple(i for i, word in enumerate(words) if len(word) == n)
+            asked = tuple(range(start, start + n))
+            queries.append(Query(ids, choices, asked, tuple(tuple(words[i]) for i in choices), types))
+        return Plan(tuple(queries), tuple(map(len, words)), fitted)
+
+    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
+        """Sums of log-probabilities, masks taken as independent."""
+        return self.read(batch, self.head)
+
+    def _words(self, prompt: Prompt) -> list[Ids]:
+        """The tokens of each choice. A space before the blank belongs to the word ("It was great")."""
+        kinds = [piece.kind for piece in prompt.pieces]
+        before = "".join(p.text for p in prompt.pieces[: kinds.index(Kind.MASK)])
+        begins = kinds.index(Kind.MASK) == 0 or kinds[kinds.index(Kind.MASK) - 1] is Kind.BREAK
+        encode = self.encoder.ids if begins else self.encoder.continuing
+        space = " " if before.endswith(" ") else ""
+        return [encode(space + choice) for choice in prompt.choices]
+
+    def _ids(self, pieces: Sequence[Piece], masks: int) -> tuple[Ids, Ids, int]:
+        """(ids, token types, position of the first mask) of the whole sequence.
+
+        [CLS] b e f o r e [MASK] x n  a f t e r [SEP]
+        """
+        parts = segments(pieces)
+        layout = self.encoder.layout(pair=len(parts) > 1)
+        ids, start = list(layout.before), -1
+        sizes = []
+        for number, runs in enumerate(parts):
+            if number:
+                ids += layout.between
+            begin = len(ids)
+            for place, run in enumerate(runs):
+                if run is Kind.MASK:
+                    start = len(ids)
+                    ids += [self.mask] * masks
+                elif isinstance(run, str):
+                    followed = place + 1 < len(runs)
+                    text = run.removesuffix(" ") if followed else run
+                    ids += self.encoder.continuing(text) if place else self.encoder.ids(text)
+            sizes.append(len(ids) - begin)
+        ids += layout.after
+        return ids, layout.token_types(sizes), start

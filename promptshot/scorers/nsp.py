@@ -1,0 +1,77 @@
+"""NSP-BERT scoring: how surely segment B follows segment A (arXiv 2109.03564, kexue.fm 8671)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from promptshot.prompts import Kind, Piece, Prompt
+from promptshot.scorers.base import Plan, Query, TorchScorer
+from promptshot.scorers.tokens import Ids, segments
+
+
+class NspScorer(TorchScorer):
+    """The logit margin z0 - z1 of IsNext, each choice in the blank; one forward per choice.
+
+    The margin orders pairs as the probability does, but does not saturate.
+    """
+
+    name = "nsp"
+    auto_class = "AutoModelForNextSentencePrediction"
+
+    def plan(self, prompt: Prompt) -> Plan:
+        """One query for each choice, all with the same cut of the row's text."""
+        longest = max(prompt.choices, key=lambda choice: len(self.encoder.ids(choice)))
+        fitted = self.fit(prompt.pieces, lambda pieces: len(self._query(pieces, longest, 0).ids))
+        queries = tuple(self._query(fitted.pieces, choice, i) for i, choice in enumerate(prompt.choices))
+        return Plan(queries, tuple(max(1, len(self.encoder.ids(c))) for c in prompt.choices), fitted)
+
+    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
+        """The margin of each pair."""
+        logits = self.model(**self.tensors(batch)).logits.double()  # (rows, 2); 0 is IsNext
+        return [[margin] for margin in (logits[:, 0] - logits[:, 1]).tolist()]
+
+    def _query(self, pieces: Sequence[Piece], choice: str, number: int) -> Query:
+        """The pair of segments with the choice in the blank."""
+        if any(piece.kind is Kind.HOLE for piece in pieces):
+            return self._query_with_hole(pieces, choice, number)
+        filled = [replace(p, kind=Kind.FIXED, text=choice) if p.kind is Kind.MASK else p for p in pieces]
+        parts = [self.encoder.ids("".join(map(str, runs))) for runs in segments(filled)]
+        layout = self.encoder.layout(pair=True)
+        ids = [*layout.before, *parts[0], *layout.between, *parts[1], *layout.after]
+        return Query(ids, (number,), types=layout.token_types([len(part) for part in parts]))
+
+    def _query_with_hole(self, pieces: Sequence[Piece], choice: str, number: int) -> Query:
+        """The choice takes the position ids of the hole in the other segment, as if it stood there.
+
+        tokens     [CLS]  c  c  [SEP]  L  L  L  (hole)  R  R  [SEP]
+        positions    0    5  6    1    2  3  4   (5 6)  7  8    9
+        """
+        layout = self.encoder.layout(pair=True)
+        word = self.encoder.ids(choice)
+        ids, positions, sizes = list(layout.before), list(range(len(layout.before))), []
+        hole, place, word_at = 0, len(layout.before), 0
+
+        def put(tokens: Ids) -> None:
+            nonlocal place
+            ids.extend(tokens)
+            positions.extend(range(place, place + len(tokens)))
+            place += len(tokens)
+
+        for segment, runs in enumerate(segments(pieces)):
+            if segment:
+                put(layout.between)
+            begin = len(ids)
+            for run in runs:
+                if run is Kind.MASK:
+                    word_at = len(ids)
+                    ids.extend(word)
+                    positions.extend([0] * len(word))  # known once the hole is met
+                elif run is Kind.HOLE:
+                    hole, place = place, place + len(word)
+                else:
+                    put(self.encoder.ids(str(run)) if len(ids) == begin else self.encoder.continuing(str(run)))
+            sizes.append(len(ids) - begin)
+        put(layout.after)
+        positions[word_at : word_at + len(word)] = range(hole, hole + len(word))
+        return Query(ids, (number,), types=layout.token_types(sizes), positions=positions)

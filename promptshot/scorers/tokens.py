@@ -1,0 +1,194 @@
+"""Text to token ids: special tokens in a text stay text, and cutting never tears a template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from promptshot.prompts import Kind, Piece
+
+Ids = list[int]
+
+
+class TooLong(Exception):
+    """The prompt does not fit even with its fields cut; `str()` is the reason for the reader."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The special tokens around one text or a pair, as the tokenizer itself puts them."""
+
+    before: Ids
+    between: Ids  # empty for a single text
+    after: Ids
+    types: tuple[int, int]  # token type of segment A (with `before` and `between`), and of B (with `after`)
+
+    def token_types(self, sizes: Sequence[int]) -> Ids:
+        """The token types of the whole sequence, for segments of these sizes."""
+        a, b = self.types
+        if len(sizes) == 1:
+            return [a] * (len(self.before) + sizes[0] + len(self.after))
+        first = len(self.before) + sizes[0] + len(self.between)
+        return [a] * first + [b] * (sizes[1] + len(self.after))
+
+
+class TextEncoder:
+    """A tokenizer seen as functions from text to ids, without special tokens."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """`tokenizer` is any transformers tokenizer, fast or slow."""
+        self.tokenizer = tokenizer
+        self._backend = tokenizer.backend_tokenizer if tokenizer.is_fast else None
+        self._layouts: dict[bool, Layout] = {}
+        if self._backend is not None:
+            self._backend.no_truncation()
+            self._backend.no_padding()
+        # Tokenizers that put a space mark before every text need an anchor to go on within one.
+        self._anchor = "," if self._after(",", "a") not in (None, self.ids("a")) else ""
+
+    def ids(self, text: str) -> Ids:
+        """The tokens of a text that stands at the beginning."""
+        if self._backend is None:
+            return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+        self._backend.encode_special_tokens = True
+        found: Ids = self._backend.encode(text, add_special_tokens=False).ids
+        return found
+
+    def continuing(self, text: str) -> Ids:
+        """The tokens of a text that goes on behind another."""
+        after = self._after(self._anchor, text) if self._anchor else None
+        return self.ids(text) if after is None else after
+
+    def _after(self, anchor: str, text: str) -> Ids | None:
+        base, whole = self.ids(anchor), self.ids(anchor + text)
+        return whole[len(base) :] if whole[: len(base)] == base else None
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each token stands in the text (characters); a slow tokenizer's token counts as one."""
+        if self._backend is None:
+            return [(i, i + 1) for i in range(len(text))]
+        self._backend.encode_special_tokens = True
+        return [(start, end) for start, end in self._backend.encode(text, add_special_tokens=False).offsets]
+
+    def layout(self, pair: bool) -> Layout:
+        """Found by encoding a probe: works for every tokenizer and every version of transformers."""
+        if pair not in self._layouts:
+            self._layouts[pair] = self._probed_layout(pair)
+        return self._layouts[pair]
+
+    def _probed_layout(self, pair: bool) -> Layout:
+        a, b = self.ids("a"), self.ids("b") if pair else []
+        texts = ("a", "b") if pair else ("a",)
+        encoded = self.tokenizer(*texts, return_token_type_ids=True)
+        ids = list(encoded["input_ids"])
+        types = list(encoded.get("token_type_ids") or [0] * len(ids))
+        start = _find(ids, a, 0)
+        end_a = start + len(a)
+        start_b = _find(ids, b, end_a) if pair else end_a
+        type_b = types[start_b] if pair else types[start]
+        return Layout(ids[:start], ids[end_a:start_b], ids[start_b + len(b) :], (types[start], type_b))
+
+    def unknown(self, words: Sequence[str]) -> list[str]:
+        """The words for which the tokenizer has only its unknown token (in part or whole)."""
+        unk = self.tokenizer.unk_token_id
+        return [w for w in words if w and (not (ids := self.ids(w)) or (unk is not None and unk in ids))]
+
+
+def _find(ids: Ids, part: Ids, start: int) -> int:
+    for i in range(start, len(ids) - len(part) + 1):
+        if ids[i : i + len(part)] == part:
+            return i
+    raise ValueError("the tokenizer does not keep its own tokens apart")
+
+
+# ------------------------------------------------------------------ runs of text
+
+
+def segments(pieces: Sequence[Piece]) -> list[list[str | Kind]]:
+    """Neighbouring texts joined; MASK and HOLE stand between them; a BREAK begins a new segment."""
+    found: list[list[str | Kind]] = [[]]
+    for piece in pieces:
+        if piece.kind is Kind.BREAK:
+            found.append([])
+        elif piece.kind in (Kind.MASK, Kind.HOLE):
+            found[-1].append(piece.kind)
+        elif found[-1] and isinstance(last := found[-1][-1], str):
+            found[-1][-1] = last + piece.text
+        else:
+            found[-1].append(piece.text)
+    return found
+
+
+# ------------------------------------------------------------------ fitting
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Pieces that fit, how many tokens of the fields were cut, how many demonstrations dropped."""
+
+    pieces: tuple[Piece, ...]
+    cut: int = 0
+    dropped: int = 0
+
+
+def fit(pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: int, encoder: TextEncoder) -> Fitted:
+    """Drop the oldest demonstrations, then shorten fields, until `size` is at most `limit` tokens.
+
+    Raises TooLong when what must stay does not fit, or no text of a row would remain.
+    """
+    kept, cut, dropped = list(pieces), 0, 0
+    while (over := size(kept) - limit) > 0:
+        demo = next((i for i, piece in enumerate(kept) if piece.kind is Kind.DEMO), None)
+        if demo is not None:
+            del kept[demo]
+            dropped += 1
+            continue
+        at, most = _gives_way(kept, encoder)
+        if at is None:
+            fixed = size([p for p in kept if p.kind is not Kind.FIELD])
+            raise TooLong(f"the template alone takes {fixed} of {limit} tokens, which leaves no room for text")
+        shorter, gone = _shorten(kept[at], min(over, most), encoder)
+        kept[at] = shorter
+        cut += gone
+    if cut and not any(p.text.strip() for p in kept if p.kind is Kind.FIELD):
+        raise TooLong(f"nothing of the text fits into {limit} tokens beside the template")
+    return Fitted(tuple(kept), cut, dropped)
+
+
+def _gives_way(pieces: Sequence[Piece], encoder: TextEncoder) -> tuple[int | None, int]:
+    """The field to shorten next (lowest order, then longest), and by how much before another is longer."""
+    fields = [(i, p) for i, p in enumerate(pieces) if p.kind is Kind.FIELD and p.text]
+    if not fields:
+        return None, 0
+    order = min(p.cut_order for _, p in fields)
+    lengths = sorted(((len(encoder.spans(p.text)), -i) for i, p in fields if p.cut_order == order), reverse=True)
+    longest, at = lengths[0]
+    second = lengths[1][0] if len(lengths) > 1 else 0
+    return -at, max(1, longest - second)
+
+
+def _shorten(piece: Piece, tokens: int, encoder: TextEncoder) -> tuple[Piece, int]:
+    """The piece without `tokens` of its tokens, cut at token boundaries; and how many went."""
+    spans = encoder.spans(piece.text)
+    gone = min(tokens, len(spans))
+    keep = len(spans) - gone
+    if not keep:
+        return replace(piece, text=""), max(1, gone)
+    if piece.cut == "tail":
+        text = piece.text[: spans[keep - 1][1]]
+    elif piece.cut == "head":
+        text = piece.text[spans[gone][0] :]
+    else:
+        head = keep - keep // 2
+        text = (
+            piece.text[: spans[head - 1][1]] + piece.text[spans[head + gone][0] if keep > head else len(piece.text) :]
+        )
+    # Several tokens may share one character (bytes of a rare one): always make headway.
+    return replace(piece, text=text if len(text) < len(piece.text) else text[:-1]), gone
+
+
+def common_prefix(sequences: Sequence[Ids]) -> int:
+    """How many first ids all sequences share."""
+    shortest = min(map(len, sequences))
+    return next((i for i in range(shortest) if len({ids[i] for ids in sequences}) > 1), shortest)

@@ -1,0 +1,176 @@
+"""Verbalizers: from labels to label words, and from word scores back to label scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from promptshot import spec
+from promptshot.errors import RowError, VerbalizerError, shortlist
+from promptshot.rows import Row
+
+Pool = Literal["mean", "max", "logsumexp"]
+Words = Mapping[str, float]  # label word -> weight
+
+
+class VerbalizerSpec(spec.Spec):
+    """The keys of a verbalizer file."""
+
+    labels: dict[str, str | list[str] | dict[str, float]]
+    gold: dict[str, str | list[str]] = {}
+    pool: Pool = "mean"
+    about: str = ""
+    source: str = ""
+
+    @field_validator("labels")
+    @classmethod
+    def _at_least_two(cls, labels: dict[str, Any]) -> dict[str, Any]:
+        if len(labels) < 2:
+            raise ValueError(f"{len(labels)} label; a choice needs at least two")
+        for label, words in labels.items():
+            if not words or not all(word.strip() for word in ([words] if isinstance(words, str) else words)):
+                raise ValueError(f"the label {label!r} has no word; write {label}: [word]")
+            if isinstance(words, dict) and not all(0 < w < math.inf for w in words.values()):
+                raise ValueError(f"a weight of the label {label!r} is not positive")
+        return labels
+
+
+@dataclass(frozen=True)
+class Verbalizer:
+    """Labels, their weighted words, how words are pooled, and how data sets spell each label."""
+
+    name: str
+    labels: Mapping[str, Words]
+    gold: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pool: Pool = "mean"
+    about: str = ""
+
+    @classmethod
+    def load(cls, path: Path) -> Verbalizer:
+        """The verbalizer in a YAML file; raises VerbalizerError with file:line."""
+        made = spec.read(path, VerbalizerSpec, VerbalizerError)
+        return cls.of(made, path.stem, str(path))
+
+    @classmethod
+    def parse(cls, data: Any, name: str) -> Verbalizer:
+        """A verbalizer written inside a template."""
+        return cls.of(spec.build(data, VerbalizerSpec, VerbalizerError, name, {}), name, name)
+
+    @classmethod
+    def of(cls, made: VerbalizerSpec, name: str, where: str = "") -> Verbalizer:
+        """A verbalizer from its keys; refuses words and gold values that two labels share."""
+        labels = {label: _weighted(words) for label, words in made.labels.items()}
+        _refuse_shared({label: list(words) for label, words in labels.items()}, "label word", where)
+        unknown = [label for label in made.gold if label not in labels]
+        if unknown:
+            hint = f"the labels are: {shortlist(labels)}"
+            raise VerbalizerError(f"gold: no label {unknown[0]!r}", where=where, hint=hint)
+        gold = {label: ((values,) if isinstance(values, str) else tuple(values)) for label, values in made.gold.items()}
+        spellings = {label: [label, *gold.get(label, ())] for label in labels}
+        folded = {label: {value.casefold() for value in values} for label, values in spellings.items()}
+        _refuse_shared({label: sorted(values) for label, values in folded.items()}, "gold value", where)
+        return cls(name, labels, gold, made.pool, made.about)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels, in the order of the file; ties go to the first."""
+        return tuple(self.labels)
+
+    def choices(self, row: Row) -> tuple[str, ...]:
+        """The words a scorer is asked about (the same for every row)."""
+        return tuple(word for words in self.labels.values() for word in words)
+
+    def pooled(self, words: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
+        """Word scores (natural log) as label scores: mean, max or weighted log-sum-exp."""
+        of = dict(zip(words, scores, strict=True))
+        return {label: _pool(self.pool, weights, of) for label, weights in self.labels.items()}
+
+    def gold_label(self, row: Row, column: str | None) -> tuple[str | None, str | None]:
+        """(our label, the row's own value as text); None where the row has no label or an unknown one."""
+        value = None if column is None else row[column]
+        if value is None or value == "":
+            return None, None
+        shown = str(value).lower() if isinstance(value, bool) else str(value)
+        return self._by_spelling.get(shown.strip().casefold()), shown
+
+    @property
+    def _by_spelling(self) -> dict[str, str]:
+        named = {value.casefold(): label for label, values in self.gold.items() for value in values}
+        return named | {label.casefold(): label for label in self.labels}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything that decides its results, as plain data."""
+        labels = {label: dict(words) for label, words in self.labels.items()}
+        gold = {label: list(values) for label, values in self.gold.items()}
+        return {"name": self.name, "labels": labels, "gold": gold, "pool": self.pool}
+
+
+@dataclass(frozen=True)
+class RowWords(Verbalizer):
+    """Each row brings its own label words (`words_from`); a word is its own label."""
+
+    field_name: str = ""
+
+    def choices(self, row: Row) -> tuple[str, ...]:
+        words = row[self.field_name]
+        if not isinstance(words, list) or len(words) < 2 or len(set(map(str, words))) < len(words):
+            raise RowError(
+                f"field {self.field_name!r} is not a list of at least two different words",
+                where=row.source,
+                hint="words_from takes the label words from it",
+            )
+        return tuple(map(str, words))
+
+    def pooled(self, words: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
+        return dict(zip(words, scores, strict=True))
+
+    def gold_label(self, row: Row, column: str | None) -> tuple[str | None, str | None]:
+        value = None if column is None else row[column]
+        words = self.choices(row)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(words):
+            return words[value], str(value)
+        known = {word.casefold(): word for word in words}
+        return (None, None) if value is None else (known.get(str(value).casefold()), str(value))
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "words_from": self.field_name}
+
+
+def of_ordered(labels: Sequence[str], name: str) -> Verbalizer:
+    """Labels without words, for pairs whose one score is cut into ordered labels."""
+    return Verbalizer(name, {label: {label: 1.0} for label in labels})
+
+
+def _weighted(words: str | list[str] | dict[str, float]) -> dict[str, float]:
+    if isinstance(words, dict):
+        return dict(words)
+    return dict.fromkeys([words] if isinstance(words, str) else words, 1.0)
+
+
+def _pool(pool: Pool, weights: Words, scores: Mapping[str, float]) -> float:
+    if pool == "max":
+        return max(scores[word] for word in weights)
+    if pool == "mean":
+        return sum(w * scores[word] for word, w in weights.items()) / sum(weights.values())
+    top = max(scores[word] for word in weights)
+    if not math.isfinite(top):
+        return top
+    return top + math.log(sum(w * math.exp(scores[word] - top) for word, w in weights.items()))
+
+
+def _refuse_shared(of_label: Mapping[str, Sequence[str]], what: str, where: str) -> None:
+    owner: dict[str, str] = {}
+    for label, values in of_label.items():
+        for value in values:
+            other = owner.setdefault(value, label)
+            if other != label:
+                raise VerbalizerError(
+                    f"the {what} {value!r} belongs to both {other!r} and {label!r}",
+                    where=where,
+                    hint="give each label its own",
+                )

@@ -1,0 +1,1 @@
+"""How the built-in models are made: plain text in, two small checkpoints out (see README.md)."""
