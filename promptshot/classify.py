@@ -36,7 +36,7 @@ class Recipe:
     template: Template
     verbalizer: Verbalizer
     scorer: str
-    options: ModelOptions = ModelOptions()
+    options: ModelOptions = field(default_factory=ModelOptions)
     demos: DemoPlan | None = None
     dev: str | None = None  # a file whose scores fix the thresholds of an ordered pair template
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -106,6 +106,7 @@ class Prediction:
     cut: int = 0
     dropped: int = 0
     averaged: bool = False  # word scores are means over tokens, for the words differ in length
+    split: int = 0  # label words of several tokens
 
     @property
     def probability(self) -> float | None:
@@ -201,7 +202,8 @@ class Classifier:
             of_word = dict(zip(prompt.choices, words, strict=True))
             chances = decide.softmax(labels)
             found = Prediction(row, decide.best(labels), labels, of_word, chances, averaged=averaged)
-        return replace(found, gold=gold, gold_value=value, cut=scored.cut, dropped=scored.dropped)
+        split = sum(n > 1 for n in scored.tokens) if prompt.scored == "choice" else 0
+        return replace(found, gold=gold, gold_value=value, cut=scored.cut, dropped=scored.dropped, split=split)
 
     def _of_pair(self, row: Row, scored: Scored) -> Prediction:
         """A pair has one score, the margin of IsNext; thresholds (or, later, ranks) make it a label."""
@@ -280,6 +282,10 @@ Progress = Callable[[int], None]  # called with the number of rows just finished
 def check_gold(items: Sequence[Item], recipe: Recipe) -> None:
     """Stop before any scoring when rows carry labels and none of them is a label we know."""
     seen: dict[str, None] = {}
+    named = recipe.columns.get(recipe.template.spec.label_field)
+    found = [item for item in items if isinstance(item, Row)]
+    if named and found and not any(row.column(recipe.template.spec.label_field) for row in found):
+        found[0][recipe.template.spec.label_field]  # raises: no such column
     for item in items:
         if isinstance(item, Row) and not recipe.labels_ignored:
             try:

@@ -23,7 +23,8 @@ def softmax(scores: Mapping[str, float]) -> dict[str, float]:
 
 def bucket_ends(rows: int, prior: Sequence[float]) -> list[int]:
     """Where the buckets of `rows` ranked rows end, in shares of `prior`: 10 rows, (.5, .5) -> [5, 10]."""
-    return [round(rows * min(1.0, share)) for share in accumulate(prior)][:-1] + [rows]
+    ends = [round(rows * min(1.0, share)) for share in accumulate(prior)]
+    return [*ends[:-1], rows]
 
 
 def rank(scores: Sequence[float], prior: Sequence[float]) -> list[int]:
@@ -44,8 +45,8 @@ def thresholds(scores: Sequence[float], prior: Sequence[float]) -> list[float]:
     """The cuts between the buckets of `rank`, half way between neighbours: fixed limits for later rows."""
     ordered = sorted(scores)
     ends = bucket_ends(len(ordered), prior)[:-1]
-    last = len(ordered) - 1
-    return [(ordered[max(0, end - 1)] + ordered[min(end, last)]) / 2 for end in ends]
+    ordered.append(math.nextafter(ordered[-1], math.inf))  # above all, for a last bucket that is empty
+    return [ordered[end] if end in (0, len(scores)) else (ordered[end - 1] + ordered[end]) / 2 for end in ends]
 
 
 def bucket(score: float, cuts: Sequence[float]) -> int:

@@ -22,9 +22,9 @@ class PromptshotError(Exception):
     """What went wrong, where (file:line or key), and one thing to try; `str()` is a single line."""
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        self.what = _one_line(what)
-        self.where = _one_line(where)
-        self.hint = _one_line(hint)
+        self.what = printable(what)
+        self.where = printable(where)
+        self.hint = printable(hint)
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -77,6 +77,6 @@ def shortlist(names: Iterable[str], most: int = 12) -> str:
     return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _one_line(text: str) -> str:
+def printable(text: str) -> str:
     """The text on one line, control characters shown rather than sent to a terminal."""
     return "".join(c if c.isprintable() else " " if c in "\n\r\t" else f"\\x{ord(c):02x}" for c in text)

@@ -35,13 +35,13 @@ def names(kind: Shelf, library: Path | None = None) -> list[str]:
 def find(kind: Shelf, name: str, library: Path | None = None, beside: Path | None = None) -> Path:
     """The file of a template or verbalizer; a relative path is taken from the folder `beside`, if given."""
     if "/" in name or "\\" in name or name.endswith((".yaml", ".yml")):
-        path = (beside or Path()) / Path(name).expanduser()
-        if path.is_file():
+        path = (beside or Path()) / (Path.home() / name[2:] if name.startswith("~/") else name)
+        if _is_file(path):
             return path
         raise NotFoundError(f"no file {name!r}", hint=f"check the path, or give a name: {kind} list")
     if re.fullmatch(r"[\w.\-]+", name):
         for folder in _folders(kind, library):
-            if (folder / f"{name}.yaml").is_file():
+            if _is_file(folder / f"{name}.yaml"):
                 return folder / f"{name}.yaml"
     hint = did_you_mean(name, names(kind, library)) + f" see: promptshot {kind} list"
     raise NotFoundError(f"no {kind[:-1]} named {name!r}", hint=hint)
@@ -84,11 +84,20 @@ def verbalizer_of(template: Template, library: Path | None = None) -> Verbalizer
 
 def builtin_model(name: str) -> Path:
     """The folder of a built-in model, `builtin:bert` or `builtin:gpt2`."""
-    folder = shelf("models") / name.removeprefix(BUILTIN)
-    if re.fullmatch(r"\w+", folder.name) and (folder / "config.json").is_file():
+    short = name.removeprefix(BUILTIN)
+    folder = shelf("models") / short
+    if re.fullmatch(r"\w+", short) and _is_file(folder / "config.json"):
         return folder
     known = [BUILTIN + path.parent.name for path in shelf("models").glob("*/config.json")]
     raise NotFoundError(f"no built-in model {name!r}", hint=did_you_mean(name, known))
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name no system can hold is no file."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _folders(kind: Shelf, library: Path | None) -> Iterator[Path]:

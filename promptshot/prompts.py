@@ -67,7 +67,7 @@ class FieldSpec(spec.Spec):
     """What happens to a field before it is filled in."""
 
     join: str | None = None
-    hole: str | None = None
+    hole: str | None = Field(default=None, min_length=1)
     cut: Cut = "tail"
     cut_order: int = 0
 
@@ -100,7 +100,7 @@ class TemplateSpec(spec.Spec):
     @field_validator("prior")
     @classmethod
     def _a_distribution(cls, prior: list[float] | None) -> list[float] | None:
-        if prior is not None and (min(prior, default=0) <= 0 or abs(sum(prior) - 1) > 1e-6):
+        if prior is not None and not (min(prior, default=0) > 0 and abs(sum(prior) - 1) <= 1e-6):
             raise ValueError("not a distribution; give one positive number a label, with sum 1")
         return prior
 
@@ -216,10 +216,13 @@ class Template:
     def _blank(self, parts: Sequence[_Part]) -> int | None:
         """Where the blank stands among the parts of a segment."""
         for i, part in enumerate(parts):
-            rule = self.spec.fields.get(part.text) if part.kind is Kind.FIELD else None
-            if part.kind is Kind.MASK or (rule and rule.hole and not self._has_mask):
+            if part.kind is Kind.MASK or (self._is_hole(part) and not self._has_mask):
                 return i
         return None
+
+    def _is_hole(self, part: _Part) -> bool:
+        rule = self.spec.fields.get(part.text) if part.kind is Kind.FIELD else None
+        return rule is not None and rule.hole is not None
 
     def _check_blank(self) -> None:
         masks = sum(part.kind is Kind.MASK for parts in self.segments for part in parts)
@@ -229,9 +232,18 @@ class Template:
                 raise TemplateError(
                     f"fields: {name!r} does not occur in the text", where=self.where, hint=f"use {{{name}}}"
                 )
+        holes = sum(self._is_hole(part) for parts in self.segments for part in parts)
         blanks = [self._blank(parts) is not None for parts in self.segments]
         if masks > 1:
             raise TemplateError(f"{masks} blanks", where=self.where, hint="keep one {mask}")
+        if holes > 1:
+            raise TemplateError(f"{holes} holes", where=self.where, hint="keep one field with a hole, used once")
+        if holes and masks and self.spec.scorer != "nsp":
+            raise TemplateError(
+                f"a hole beside {{mask}} means nothing to scorer {self.spec.scorer}",
+                where=self.where,
+                hint="remove {mask}: the hole is the blank",
+            )
         if self.spec.ordered and any(blanks):
             raise TemplateError(
                 "a pair with 'ordered' has no blank", where=self.where, hint="remove {mask} or 'ordered'"

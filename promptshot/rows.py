@@ -11,7 +11,9 @@ import functools
 import gzip
 import io
 import json
+import math
 import random
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +38,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("sentiment", "标签", "类别", "分类"),
     ),
 }
+
+GZIP = b"\x1f\x8b"  # how a gzip file begins
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,23 @@ def select(items: Iterable[Item], limit: int | None, sample: int | None, seed: i
     yield from sorted(kept, key=lambda item: item.key)
 
 
+def count(paths: Sequence[str]) -> int | None:
+    """How many rows there are, where plain lines tell it cheaply (JSONL in any plain file); else None."""
+    total = 0
+    for path in paths:
+        if not Path(path).is_file():
+            return None
+        with open(path, "rb") as stream:
+            head = stream.peek(4096).removeprefix(codecs.BOM_UTF8)
+            if head[:2] == GZIP or _format(path, head) != "jsonl":
+                return None
+            last = b"\n"
+            while block := stream.read(1 << 20):
+                total, last = total + block.count(b"\n"), block[-1:]
+            total += last != b"\n"
+    return total
+
+
 def _first(items: Iterable[Item], limit: int) -> Iterator[Item]:
     """At most `limit` items, without reading one too many."""
     iterator = iter(items)
@@ -179,8 +200,10 @@ def _records(path: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
 
 def _open(path: str) -> io.BufferedReader:
     raw: Any = sys.stdin.buffer if path == "-" else open(path, "rb")
-    if path != "-" and raw.peek(2)[:2] == b"\x1f\x8b":
-        raw = io.BufferedReader(gzip.GzipFile(fileobj=raw))
+    if path != "-" and raw.peek(2)[:2] == GZIP:
+        zipped = gzip.GzipFile(fileobj=raw)
+        zipped.myfileobj = raw  # so that closing the one closes the other
+        raw = io.BufferedReader(zipped)
     reader: io.BufferedReader = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
     return reader
 
@@ -192,7 +215,7 @@ def _format(path: str, head: bytes) -> str:
     suffix = suffixes[-1] if suffixes else ""
     if suffix in (".csv", ".tsv"):
         return suffix[1:]
-    if start == b"[":
+    if start == b"[" and (suffix not in (".jsonl", ".ndjson") or head.lstrip()[1:].lstrip()[:1] == b"{"):
         return "array"
     if start == b"{" or suffix in (".jsonl", ".json", ".ndjson") or not start:
         return "jsonl"
@@ -203,18 +226,29 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-_loads = functools.partial(json.loads, parse_constant=_no_constant)
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text} is too large")
+    return value
+
+
+_loads = functools.partial(json.loads, parse_constant=_no_constant, parse_float=_finite)
 
 
 def _json_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
-    number = 0
+    number, last = 0, b""
 
-    def line_numbers(lines: Iterable[bytes]) -> Iterator[bytes]:
-        nonlocal number
-        for number, line in enumerate(lines, 1):
-            yield line
+    def counted(lines: Iterable[bytes]) -> Iterator[bytes]:
+        nonlocal number, last
+        try:
+            for last in lines:
+                number += 1
+                yield last
+        except EOFError as problem:  # a torn gzip file; jsonlines would take it for the end
+            raise OSError(str(problem)) from None
 
-    reader = jsonlines.Reader(line_numbers(_without_bom(stream)), loads=_loads)
+    reader = jsonlines.Reader(counted(_without_bom(stream)), loads=_loads)
     while True:
         try:
             value = reader.read(type=dict, skip_empty=True)
@@ -222,11 +256,9 @@ def _json_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[
         except EOFError:
             return
         except jsonlines.InvalidLineError as problem:
-            line: Any = problem.line
-            raw = line if isinstance(line, str) else bytes(line).decode("utf-8", "backslashreplace")
-            yield f"{name}:{number}", Reject("", _json_reason(problem), raw.rstrip("\r\n"))
+            yield f"{name}:{number}", Reject("", _json_reason(problem), _shown([last]))
         except RecursionError:
-            yield f"{name}:{number}", Reject("", "nested too deeply", "")
+            yield f"{name}:{number}", Reject("", "nested too deeply", _shown([last]))
 
 
 def _json_reason(problem: jsonlines.InvalidLineError) -> str:
@@ -236,6 +268,11 @@ def _json_reason(problem: jsonlines.InvalidLineError) -> str:
     if isinstance(cause, json.JSONDecodeError):
         return f"not valid JSON: {cause.msg} (column {cause.colno})"
     return f"not valid JSON: {cause}" if cause else "not a JSON object"
+
+
+def _shown(lines: Sequence[bytes]) -> str:
+    """Lines as they stand in the file; bytes that are no UTF-8 as escapes."""
+    return b"".join(lines).decode("utf-8", "backslashreplace").rstrip("\r\n")
 
 
 def _without_bom(stream: Iterable[bytes]) -> Iterator[bytes]:
@@ -249,61 +286,83 @@ def _array(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any] | Rejec
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise InputError(f"not UTF-8 (byte {problem.start + 1})", where=name, hint="save it as UTF-8") from None
-    decoder = json.JSONDecoder(parse_constant=_no_constant)
-    at, line, counted = text.index("[") + 1, 1, 0
-    skip = functools.partial(_skip, text)
-    at = skip(at, ", \t\r\n")
-    while at < len(text) and text[at] != "]":
+    decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+    line, counted = 1, 0
+    at = _skip_space(text, text.index("[") + 1)
+    while text[at : at + 1] != "]":
         line, counted = line + text.count("\n", counted, at), at
         try:
             value, end = decoder.raw_decode(text, at)
+            after = _skip_space(text, end)
+            if text[after : after + 1] not in (",", "]"):
+                raise json.JSONDecodeError("Expecting ',' or ']'", text, after)
         except (ValueError, RecursionError) as problem:
-            where = f"{name}:{line + text.count(chr(10), at, getattr(problem, 'pos', at))}"
-            reason = getattr(problem, "msg", str(problem))
-            raise InputError(f"not valid JSON: {reason}", where=where, hint="mend the array") from None
+            raise _array_error(problem, text, at, f"{name}:{line}") from None
         if isinstance(value, dict):
             yield f"{name}:{line}", value
         else:
             yield f"{name}:{line}", Reject("", "not a JSON object", text[at:end])
-        at = skip(end, ", \t\r\n")
+        at = after if text[after] == "]" else _skip_space(text, after + 1)
+    if rest := text[at + 1 :].strip():
+        raise InputError(f"text after the end of the array: {rest[:40]!r}", where=name, hint="mend the array")
 
 
-def _skip(text: str, at: int, characters: str) -> int:
-    while at < len(text) and text[at] in characters:
-        at += 1
-    return at
+def _array_error(problem: ValueError | RecursionError, text: str, at: int, where: str) -> InputError:
+    """Says on which line the item that begins at `at` (its place is `where`) is broken."""
+    name, _, line = where.rpartition(":")
+    position = getattr(problem, "pos", at)
+    what = "nested too deeply" if isinstance(problem, RecursionError) else getattr(problem, "msg", str(problem))
+    place = f"{name}:{int(line) + text.count(chr(10), at, position)}"
+    return InputError(f"not valid JSON: {what}", where=place, hint="mend the array")
+
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def _skip_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 def _table(stream: Iterable[bytes], name: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
-    lines = (line.decode("utf-8", "surrogateescape") for line in _without_bom(stream))
-    reader = csv.reader(lines, delimiter=delimiter)
+    taken: list[bytes] = []  # the lines of the record being read
+
+    def lines() -> Iterator[str]:
+        for line in _without_bom(stream):
+            taken.append(line)
+            yield line.decode("utf-8", "surrogateescape")
+
+    reader = csv.reader(lines(), delimiter=delimiter)
     header: list[str] = []
     while True:
         first = reader.line_num + 1
+        taken.clear()
         try:
             values = next(reader)
         except StopIteration:
             return
         except csv.Error as problem:
-            yield f"{name}:{first}", Reject("", f"not valid {_kind(delimiter)}: {problem}", "")
+            yield f"{name}:{first}", Reject("", f"not valid {_kind(delimiter)}: {problem}", _shown(taken))
             continue
         if not header:
             header = _header(values, name)
             continue
         if not values:
             continue
-        raw = delimiter.join(values).encode("utf-8", "surrogateescape")
-        try:
-            shown = raw.decode("utf-8")
-        except UnicodeDecodeError as problem:
-            shown = raw.decode("utf-8", "backslashreplace")
-            yield f"{name}:{first}", Reject("", f"not UTF-8 (byte {problem.start + 1})", shown)
-            continue
-        if len(values) != len(header):
-            reason = f"{len(values)} cells under a header of {len(header)}"
-            yield f"{name}:{first}", Reject("", reason, shown)
-            continue
-        yield f"{name}:{first}", dict(zip(header, values, strict=True))
+        reason = _table_reason(b"".join(taken), len(taken), len(values), len(header))
+        fields = dict(zip(header, values, strict=False))
+        yield f"{name}:{first}", Reject("", reason, _shown(taken)) if reason else fields
+
+
+def _table_reason(raw: bytes, lines: int, cells: int, columns: int) -> str:
+    """Why a record of a table is no row; empty if it is one."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        return f"not UTF-8 (byte {problem.start + 1})"
+    if lines > 1 and raw.count(b'"') % 2:
+        return f"a quote opens here and never closes (it takes {lines} lines)"
+    return "" if cells == columns else f"{cells} cells under a header of {columns}"
 
 
 def _kind(delimiter: str) -> str:

@@ -127,7 +127,7 @@ def build(data: Any, kind: type[S], error: type[PromptshotError], where: str, li
         raise error(f"the key {path[-1]!r} is missing", where=where, hint=f"add a line '{path[-1]}: ...'")
     what = re.sub(r"^(Value|Assertion) error, ", "", str(first["msg"]))
     what, _, hint = what.partition("; ")
-    raise error(f"{key}: {what}", where=place, hint=hint)
+    raise error(f"{key}: {what}" if key else what, where=place, hint=hint)
 
 
 def _siblings(kind: type[BaseModel], path: Path_) -> list[str]:

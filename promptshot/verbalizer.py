@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from promptshot import spec
 from promptshot.errors import RowError, VerbalizerError, shortlist
@@ -22,7 +23,7 @@ class VerbalizerSpec(spec.Spec):
     """The keys of a verbalizer file."""
 
     labels: dict[str, str | list[str] | dict[str, float]]
-    gold: dict[str, str | list[str]] = {}
+    gold: dict[str, str | list[str]] = Field(default_factory=dict)
     pool: Pool = "mean"
     about: str = ""
     source: str = ""
@@ -92,13 +93,10 @@ class Verbalizer:
 
     def gold_label(self, row: Row, column: str | None) -> tuple[str | None, str | None]:
         """(our label, the row's own value as text); None where the row has no label or an unknown one."""
-        value = None if column is None else row[column]
-        if value is None or value == "":
-            return None, None
-        shown = str(value).lower() if isinstance(value, bool) else str(value)
-        return self._by_spelling.get(shown.strip().casefold()), shown
+        shown = _gold_text(row, column)
+        return (None, None) if shown is None else (self._by_spelling.get(shown.strip().casefold()), shown)
 
-    @property
+    @cached_property
     def _by_spelling(self) -> dict[str, str]:
         named = {value.casefold(): label for label, values in self.gold.items() for value in values}
         return named | {label.casefold(): label for label in self.labels}
@@ -118,7 +116,8 @@ class RowWords(Verbalizer):
 
     def choices(self, row: Row) -> tuple[str, ...]:
         words = row[self.field_name]
-        if not isinstance(words, list) or len(words) < 2 or len(set(map(str, words))) < len(words):
+        unlike = {str(word).strip() for word in words} - {""} if isinstance(words, list) else set()
+        if len(unlike) < 2 or len(unlike) < len(words):
             raise RowError(
                 f"field {self.field_name!r} is not a list of at least two different words",
                 where=row.source,
@@ -130,12 +129,13 @@ class RowWords(Verbalizer):
         return dict(zip(words, scores, strict=True))
 
     def gold_label(self, row: Row, column: str | None) -> tuple[str | None, str | None]:
-        value = None if column is None else row[column]
-        words = self.choices(row)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(words):
-            return words[value], str(value)
-        known = {word.casefold(): word for word in words}
-        return (None, None) if value is None else (known.get(str(value).casefold()), str(value))
+        shown, words = _gold_text(row, column), self.choices(row)
+        if shown is None or shown in words:
+            return shown, shown
+        value = row[column] if column else None
+        if isinstance(value, int) and not isinstance(value, bool):
+            return words[value] if 0 <= value < len(words) else None, shown
+        return {word.casefold(): word for word in words}.get(shown.strip().casefold()), shown
 
     def as_dict(self) -> dict[str, Any]:
         return {"name": self.name, "words_from": self.field_name}
@@ -144,6 +144,16 @@ class RowWords(Verbalizer):
 def of_ordered(labels: Sequence[str], name: str) -> Verbalizer:
     """Labels without words, for pairs whose one score is cut into ordered labels."""
     return Verbalizer(name, {label: {label: 1.0} for label in labels})
+
+
+def _gold_text(row: Row, column: str | None) -> str | None:
+    """What a row says its label is, as text: 1 and 1.0 alike; None where it is empty or an object or list."""
+    value = None if column is None else row[column]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is None or isinstance(value, dict | list) or not str(value).strip():
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _weighted(words: str | list[str] | dict[str, float]) -> dict[str, float]:

@@ -44,7 +44,7 @@ class Plan:
 def bert_plan(tokenizer: Tokenizer) -> Plan:
     """A BERT of 4 layers, 256 wide, with MLM and NSP heads."""
     names = ("pad", "cls", "sep", "mask", "unk")
-    specials = {name: int(tokenizer.token_to_id(f"[{name.upper()}]")) for name in names}
+    specials = {name: tokenizer.get_vocab()[f"[{name.upper()}]"] for name in names}
     vocabulary = tokenizer.get_vocab_size()
     config = BertConfig(
         vocab_size=vocabulary,
@@ -79,7 +79,7 @@ def bert_plan(tokenizer: Tokenizer) -> Plan:
 
 def gpt2_plan(tokenizer: Tokenizer) -> Plan:
     """A GPT-2 of 4 layers, 256 wide."""
-    end = int(tokenizer.token_to_id("<|endoftext|>"))
+    end = tokenizer.get_vocab()["<|endoftext|>"]
     config = GPT2Config(
         vocab_size=tokenizer.get_vocab_size(),
         n_positions=512,
@@ -143,7 +143,7 @@ def train(name: str, run: Path, total: float, decay: float, seed: int) -> None:
                 group["lr"] = plan.rate * max(share, 1e-3)
             with torch.autocast("cpu", torch.bfloat16):
                 losses = losses_of(model)
-            torch.stack(list(losses.values())).sum().backward()
+            torch.autograd.backward(torch.stack(list(losses.values())).sum())
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()

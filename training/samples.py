@@ -31,7 +31,7 @@ class Encoded:
         first = int(self.document_ends[index - 1]) if index else 0
         last = int(self.document_ends[index])
         starts = [int(self.clause_ends[i - 1]) if i else 0 for i in range(first, last)]
-        return [self.ids[s : self.clause_ends[i]] for s, i in zip(starts, range(first, last))]
+        return [self.ids[s : self.clause_ends[i]] for s, i in zip(starts, range(first, last), strict=True)]
 
 
 def encode(corpus: Path, tokenizer: Tokenizer, out: Path, excluded: frozenset[str]) -> None:
@@ -85,7 +85,8 @@ def pools(sources: list[Encoded], seed: int, start: int) -> Iterator[tuple[int, 
 
 def chunks(parts: list[Ids], longest: int, rng: np.random.Generator) -> Iterator[list[Ids]]:
     """Neighbouring clauses, up to a length drawn anew for each chunk (short and long ones alike)."""
-    limit, size, chunk = int(rng.integers(24, longest)), 0, []
+    chunk: list[Ids] = []
+    limit, size = int(rng.integers(24, longest)), 0
     for part in parts:
         if chunk and size + len(part) > limit:
             yield chunk
@@ -208,7 +209,7 @@ def gpt2_batches(
         flat.append(end)
     blocks = torch.tensor(flat[: len(flat) // width * width]).view(-1, width)
     blocks = blocks[torch.from_numpy(rng.permutation(len(blocks)))]
-    yield from blocks.split(max(1, budget // width))
+    yield from torch.split(blocks, max(1, budget // width))
 
 
 def main(corpus: Path, run: Path, evaluation: Path | None) -> None:

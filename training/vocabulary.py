@@ -52,8 +52,8 @@ def train_wordpiece(corpus: Path) -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(sentences(corpus), trainer)
-    cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", sep), ("[CLS]", cls))
+    ids = tokenizer.get_vocab()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
     tokenizer.decoder = decoders.WordPiece()
     return tokenizer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,7 +79,7 @@ class TorchScorer(ABC):
         plans = [self._planned(prompt) for prompt in prompts]
         queries = [(i, q) for i, plan in enumerate(plans) if isinstance(plan, Plan) for q in plan.queries]
         scores = [[math.nan] * len(prompt.choices) for prompt in prompts]
-        done = 0.0
+        done = told = 0
         for batch in batches([len(q.ids) for _, q in queries], self.budget, self.options.batch_size):
             with torch.inference_mode():
                 answers = self.answer([queries[i][1] for i in batch])
@@ -86,9 +87,12 @@ class TorchScorer(ABC):
                 owner, query = queries[i]
                 for choice, value in zip(query.choices, answer, strict=True):
                     scores[owner][choice] = value
-            before, done = int(done), done + len(batch) / len(queries) * len(prompts)
+            done += len(batch)
+            before, told = told, done * len(prompts) // len(queries)
             if self.progress:
-                self.progress(int(done + 1e-9) - before)
+                self.progress(told - before)
+        if self.progress and told < len(prompts):  # no query at all
+            self.progress(len(prompts) - told)
         return [_scored(plan, values) for plan, values in zip(plans, scores, strict=True)]
 
     @property
@@ -276,6 +280,7 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
     name = options.model or BUILTIN_MODEL[scorer]
     place = str(library.builtin_model(name)) if name.startswith(library.BUILTIN) else name
     where: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
+    dtype = _dtype(options.dtype, device)
     if not Path(place).is_dir():
         _refuse_path(place)
         where |= {"revision": options.revision or "main", "local_files_only": options.offline}
@@ -283,7 +288,7 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
         try:
             config = transformers.AutoConfig.from_pretrained(place, **where)
             tokenizer = transformers.AutoTokenizer.from_pretrained(place, **where)
-        except (OSError, ValueError, KeyError) as problem:
+        except Exception as problem:  # tokenizers and safetensors raise bare exceptions
             raise _not_loaded(name, options, problem) from None
         check_architecture(scorer, name, config)
         loader = getattr(transformers, auto_class)
@@ -291,14 +296,17 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
             model, report = loader.from_pretrained(
                 place,
                 config=config,
-                dtype=_dtype(options.dtype, device),
+                dtype=dtype,
                 use_safetensors=None if options.allow_pickle else True,
                 output_loading_info=True,
                 **where,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as problem:
+        except Exception as problem:
             raise _not_loaded(name, options, problem) from None
     check_head(scorer, name, model, report)
+    if scorer != "causal" and "attention_mask" not in inspect.signature(model.forward).parameters:
+        what = f"a {config.model_type} model cannot leave out the padding of a batch"
+        raise ModelError(what, where=name, hint="use a BERT-like model")
     return tokenizer, model.to(device).eval()
 
 
@@ -361,6 +369,8 @@ def _dtype(name: str, device: torch.device) -> torch.dtype | str:
     """float32 on a CPU; on an accelerator the checkpoint's own precision."""
     if name == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
+    if name not in DTYPES:
+        raise OptionError(f"no precision {name!r}", hint="use auto, " + ", ".join(DTYPES))
     return DTYPES[name]
 
 
@@ -372,16 +382,16 @@ def _refuse_path(place: str) -> None:
 def _not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelError | NotFoundError:
     """What was tried and what to try, from the many ways in which loading fails."""
     text = str(problem)
-    if Path(name).is_dir() or name.startswith(library.BUILTIN):
-        pickled = "safetensors" in text and any(Path(name).glob("pytorch_model*.bin"))
-        if pickled:
-            return ModelError("only pickled weights (.bin)", where=name, hint="if you trust them: --allow-pickle")
+    local = Path(name).is_dir() or name.startswith(library.BUILTIN)
+    if "trust_remote_code" in text:
+        return ModelError("the checkpoint brings its own code", where=name, hint="if you trust it: --trust-remote-code")
+    if local and isinstance(problem, OSError) and any(Path(name).glob("pytorch_model*.bin")):
+        return ModelError("only pickled weights (.bin)", where=name, hint="if you trust them: --allow-pickle")
+    if local or not isinstance(problem, OSError):
         first = text.strip().splitlines()[0] if text.strip() else type(problem).__name__
         return ModelError(f"cannot be loaded: {first[:200]}", where=name, hint="is it a transformers checkpoint?")
     if "safetensors" in text:
         return ModelError("no safetensors weights", where=name, hint="for pickled ones: --allow-pickle")
-    if "trust_remote_code" in text:
-        return ModelError("the checkpoint brings its own code", where=name, hint="if you trust it: --trust-remote-code")
     tried = "the local cache (offline)" if options.offline else "the local cache and the model hub"
     hint = "check the name, or give a local folder" + (", or leave out --offline" if options.offline else "")
     return NotFoundError(f"no model {name!r}: tried {tried}", hint=hint)

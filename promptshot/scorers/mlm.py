@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import ModelOptions
 from promptshot.scorers.base import Head, Plan, Query, TorchScorer
@@ -19,7 +20,9 @@ class MlmScorer(TorchScorer):
     def __init__(self, options: ModelOptions) -> None:
         super().__init__(options)
         self.head = Head(self.model)
-        self.mask: int = self.tokenizer.mask_token_id
+        if self.tokenizer.mask_token_id is None:
+            raise ModelError("the tokenizer has no mask token", where=options.model, hint="use a BERT-like model")
+        self.mask = int(self.tokenizer.mask_token_id)
 
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each distinct word length; words of one length share it."""
@@ -40,11 +43,10 @@ class MlmScorer(TorchScorer):
 
     def _words(self, prompt: Prompt) -> list[Ids]:
         """The tokens of each choice. A space before the blank belongs to the word ("It was great")."""
-        kinds = [piece.kind for piece in prompt.pieces]
-        before = "".join(p.text for p in prompt.pieces[: kinds.index(Kind.MASK)])
-        begins = kinds.index(Kind.MASK) == 0 or kinds[kinds.index(Kind.MASK) - 1] is Kind.BREAK
-        encode = self.encoder.ids if begins else self.encoder.continuing
-        space = " " if before.endswith(" ") else ""
+        runs = next(runs for runs in segments(prompt.pieces) if Kind.MASK in runs)
+        blank = runs.index(Kind.MASK)
+        encode = self.encoder.continuing if blank else self.encoder.ids
+        space = " " if blank and str(runs[blank - 1]).endswith(" ") else ""
         return [encode(space + choice) for choice in prompt.choices]
 
     def _ids(self, pieces: Sequence[Piece], masks: int) -> tuple[Ids, Ids, int]:

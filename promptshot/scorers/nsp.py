@@ -21,8 +21,7 @@ class NspScorer(TorchScorer):
 
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each choice, all with the same cut of the row's text."""
-        longest = max(prompt.choices, key=lambda choice: len(self.encoder.ids(choice)))
-        fitted = self.fit(prompt.pieces, lambda pieces: len(self._query(pieces, longest, 0).ids))
+        fitted = self.fit(prompt.pieces, lambda pieces: max(len(self._query(pieces, c, 0).ids) for c in prompt.choices))
         queries = tuple(self._query(fitted.pieces, choice, i) for i, choice in enumerate(prompt.choices))
         return Plan(queries, tuple(max(1, len(self.encoder.ids(c))) for c in prompt.choices), fitted)
 

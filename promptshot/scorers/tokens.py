@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece
 
 Ids = list[int]
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: legal in JSON, but no Unicode text
 
 
 class TooLong(Exception):
@@ -49,6 +52,7 @@ class TextEncoder:
 
     def ids(self, text: str) -> Ids:
         """The tokens of a text that stands at the beginning."""
+        text = _SURROGATE.sub("\ufffd", text)
         if self._backend is None:
             return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
         self._backend.encode_special_tokens = True
@@ -66,6 +70,7 @@ class TextEncoder:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token stands in the text (characters); a slow tokenizer's token counts as one."""
+        text = _SURROGATE.sub("\ufffd", text)
         if self._backend is None:
             return [(i, i + 1) for i in range(len(text))]
         self._backend.encode_special_tokens = True
@@ -99,7 +104,7 @@ def _find(ids: Ids, part: Ids, start: int) -> int:
     for i in range(start, len(ids) - len(part) + 1):
         if ids[i : i + len(part)] == part:
             return i
-    raise ValueError("the tokenizer does not keep its own tokens apart")
+    raise ModelError("the tokenizer does not keep its own tokens apart", hint="use another checkpoint")
 
 
 # ------------------------------------------------------------------ runs of text
@@ -144,48 +149,52 @@ def fit(pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: 
             del kept[demo]
             dropped += 1
             continue
-        at, most = _gives_way(kept, encoder)
+        at, tokens = _gives_way(kept, over, encoder)
         if at is None:
             fixed = size([p for p in kept if p.kind is not Kind.FIELD])
             raise TooLong(f"the template alone takes {fixed} of {limit} tokens, which leaves no room for text")
-        shorter, gone = _shorten(kept[at], min(over, most), encoder)
-        kept[at] = shorter
+        kept[at], gone = _shorten(kept[at], tokens, encoder)
         cut += gone
     if cut and not any(p.text.strip() for p in kept if p.kind is Kind.FIELD):
         raise TooLong(f"nothing of the text fits into {limit} tokens beside the template")
     return Fitted(tuple(kept), cut, dropped)
 
 
-def _gives_way(pieces: Sequence[Piece], encoder: TextEncoder) -> tuple[int | None, int]:
-    """The field to shorten next (lowest order, then longest), and by how much before another is longer."""
+def _gives_way(pieces: Sequence[Piece], over: int, encoder: TextEncoder) -> tuple[int | None, int]:
+    """The field to shorten next (lowest order, then longest), and by how many tokens.
+
+    Fields of one order come down to one level:   #####|##     5 over: this one gives 2,
+                                                  #####|###    this one 3,
+                                                  ###  |       and this one nothing
+    """
     fields = [(i, p) for i, p in enumerate(pieces) if p.kind is Kind.FIELD and p.text]
     if not fields:
         return None, 0
     order = min(p.cut_order for _, p in fields)
-    lengths = sorted(((len(encoder.spans(p.text)), -i) for i, p in fields if p.cut_order == order), reverse=True)
-    longest, at = lengths[0]
-    second = lengths[1][0] if len(lengths) > 1 else 0
-    return -at, max(1, longest - second)
+    lengths = {i: len(encoder.spans(p.text)) for i, p in fields if p.cut_order == order}
+    at = max(lengths, key=lambda i: lengths[i])
+    level = max(0, lengths[at] - over)
+    while sum(max(0, n - level - 1) for n in lengths.values()) >= over:
+        level += 1
+    return at, max(1, lengths[at] - level)
 
 
 def _shorten(piece: Piece, tokens: int, encoder: TextEncoder) -> tuple[Piece, int]:
     """The piece without `tokens` of its tokens, cut at token boundaries; and how many went."""
     spans = encoder.spans(piece.text)
-    gone = min(tokens, len(spans))
-    keep = len(spans) - gone
-    if not keep:
-        return replace(piece, text=""), max(1, gone)
-    if piece.cut == "tail":
-        text = piece.text[: spans[keep - 1][1]]
-    elif piece.cut == "head":
-        text = piece.text[spans[gone][0] :]
-    else:
-        head = keep - keep // 2
-        text = (
-            piece.text[: spans[head - 1][1]] + piece.text[spans[head + gone][0] if keep > head else len(piece.text) :]
-        )
+    keep = len(spans) - tokens
+    if keep <= 0:
+        return replace(piece, text=""), max(1, len(spans))
+    head = {"tail": keep, "head": 0, "middle": keep - keep // 2}[piece.cut]
+    # h h h | x x x x | t t     the tokens x go, with the characters from `begin` to `end`
+    begin = spans[head - 1][1] if head else 0
+    end = spans[head + tokens][0] if head < keep else len(piece.text)
     # Several tokens may share one character (bytes of a rare one): always make headway.
-    return replace(piece, text=text if len(text) < len(piece.text) else text[:-1]), gone
+    begin, end = min(begin, end), max(begin, end)
+    if begin == end:
+        begin, end = (begin - 1, end) if head else (begin, end + 1)
+    text = piece.text[:begin] + piece.text[end:]
+    return replace(piece, text=text), max(1, len(spans) - len(encoder.spans(text)))
 
 
 def common_prefix(sequences: Sequence[Ids]) -> int:

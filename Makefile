@@ -1,0 +1,41 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: help demo test lint check clean
+help:
+	@echo "make demo    install into .venv and classify example files with each scorer"
+	@echo "make test    install the test tools as well and run all tests"
+	@echo "make lint    linter, formatter and types"
+	@echo "make check   lint and test"
+
+.venv/demo: setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "promptshot needs Python 3.10 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	@touch $@
+
+.venv/test: .venv/demo
+	$(PIP) --editable '.[test,lint]'
+	@touch $@
+
+demo: .venv/demo
+	@for scorer in mlm nsp causal; do \
+	    echo; echo "promptshot classify examples/zh-reviews.jsonl -t zh-sentiment-$$scorer -o demo-$$scorer.jsonl"; \
+	    $(BIN)/promptshot classify examples/zh-reviews.jsonl -t zh-sentiment-$$scorer -o demo-$$scorer.jsonl --overwrite || exit 1; \
+	done
+	@echo; echo "One row of what it wrote:"; head -n 1 demo-mlm.jsonl
+
+test: .venv/test
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test
+
+clean:
+	rm -rf .venv build *.egg-info demo-*.jsonl*

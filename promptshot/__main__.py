@@ -1,0 +1,5 @@
+"""python -m promptshot"""
+
+from promptshot.cli import main
+
+main()

@@ -1,0 +1,307 @@
+"""What people see: tables, progress and errors on the terminal. Everything here goes to stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from promptshot.errors import printable, shortlist
+from promptshot.metrics import Tally
+from promptshot.prompts import Kind, Prompt
+from promptshot.run import Result
+
+UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
+MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
+ADVICE = {
+    "mlm": "hfl/chinese-roberta-wwm-ext or google-bert/bert-base-uncased",
+    "nsp": "google-bert/bert-base-chinese or google-bert/bert-base-uncased",
+    "causal": "Qwen/Qwen3-0.6B-Base",
+}
+
+
+def people() -> Console:
+    """The console for people: stderr; nothing is wrapped where it is no terminal."""
+    console = Console(stderr=True, highlight=False, markup=False)
+    return console if console.is_terminal else Console(stderr=True, highlight=False, markup=False, width=UNWRAPPED)
+
+
+def data() -> Console:
+    """The console for data: stdout."""
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=UNWRAPPED)
+
+
+def error(message: str) -> None:
+    """One line that says what went wrong."""
+    people().print(Text.assemble(("error: ", "bold red"), printable(message)), soft_wrap=True)
+
+
+def note(message: str) -> None:
+    """One line that a user should know."""
+    people().print(Text.assemble(("note: ", "bold yellow"), printable(message)), soft_wrap=True)
+
+
+# ------------------------------------------------------------------ progress
+
+
+class Watch:
+    """Progress while a run goes on: a bar on a terminal, a plain line now and then elsewhere."""
+
+    SECONDS = 5.0  # between plain lines
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = people()
+        self.done, self.began, self.told = 0, time.monotonic(), time.monotonic()
+        self.total: int | None = None
+        self.quiet = quiet
+        self._bar: Progress | None = None
+        if not quiet and self.console.is_terminal:
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[speed]}"),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("loading the model", total=None, speed="")
+
+    def ready(self, total: int | None) -> None:
+        """The model is loaded; `total` rows are to come, if known."""
+        self.began, self.total = time.monotonic(), total
+        if self._bar:
+            self._bar.update(self._task, description="scoring", total=total)
+
+    def advance(self, rows: int) -> None:
+        """So many more rows are done."""
+        self.done += rows
+        now = time.monotonic()
+        speed = f"{self.done / max(now - self.began, 1e-9):,.0f} rows/s"
+        if self._bar:
+            self._bar.update(self._task, advance=rows, speed=speed)
+        elif not self.quiet and now - self.told >= self.SECONDS:
+            self.told = now
+            of = f" of {self.total:,}" if self.total else ""
+            self.console.print(f"{self.done:,}{of} rows, {speed}")
+
+    def __enter__(self) -> Watch:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+# ------------------------------------------------------------------ the report
+
+
+def summary(result: Result) -> None:
+    """The report of a run."""
+    console = people()
+    parts: list[RenderableType] = [_head(result)]
+    if result.tally.labelled:
+        parts += [_accuracy(result.tally), _per_label(result.tally), _confusion(result.tally)]
+    else:
+        parts.append(_predictions(result.tally))
+    said = [Text.assemble(("note: ", "yellow"), printable(line)) for line in notes(result)]
+    if said:
+        parts.append(Group(*said))
+    for part in parts:
+        console.print()
+        console.print(part)
+
+
+def _head(result: Result) -> Text:
+    machine = result.details
+    place = f" on {machine['device']}, {machine['dtype']}" if machine else ""
+    tally = result.tally
+    rows = f"{tally.predicted:,} rows"
+    if tally.labelled != tally.predicted:
+        rows += f" ({tally.labelled:,} with a label)"
+    if tally.rejected:
+        rows += f", {tally.rejected:,} rejected"
+    what = f"{result.recipe.template.name} · {result.recipe.scorer} · {result.recipe.model or 'no model'}{place}"
+    speed = f"{rows} in {result.seconds:.1f} s, {result.rows_per_second:,.0f} rows/s"
+    return Text.assemble((printable(what), "bold"), "\n", (speed, "dim"))
+
+
+def _accuracy(tally: Tally) -> RenderableType:
+    accuracy, interval, majority, chance = tally.accuracy, tally.interval, tally.majority, tally.chance
+    assert accuracy is not None
+    assert interval is not None
+    assert majority is not None
+    assert chance is not None
+    low, high = interval
+    bar = max(majority, chance)
+    verdict, style = "not clearly above the majority class", "yellow"
+    if low > bar:
+        verdict, style = "clearly above the majority class", "green"
+    elif high < bar:
+        verdict, style = "below the majority class", "red"
+    return Text.assemble(
+        ("accuracy  ", "bold"),
+        (f"{accuracy:6.1%}", f"bold {style}"),
+        f"  95% interval {low:.1%} to {high:.1%}, ",
+        (verdict, style),
+        "\n",
+        ("macro-F1  ", "bold"),
+        f"{tally.macro_f1:6.1%}",
+        f"  majority class {majority:.1%}, chance {chance:.1%}",
+    )
+
+
+def _per_label(tally: Tally) -> RenderableType:
+    table = _table("label", "precision", "recall", "F1", "rows", "predicted")
+    for label, scores in tally.per_label().items():
+        table.add_row(
+            printable(label),
+            f"{scores.precision:.3f}",
+            f"{scores.recall:.3f}",
+            Text(f"{scores.f1:.3f}", style="bold"),
+            f"{scores.support:,}",
+            f"{tally.predictions[label]:,}",
+        )
+    return table
+
+
+def _confusion(tally: Tally) -> RenderableType:
+    labels = list(tally.per_label())
+    return _matrix(tally, labels) if len(labels) <= MATRIX else _top_confusions(tally)
+
+
+def _matrix(tally: Tally, labels: Sequence[str]) -> RenderableType:
+    support = tally.support()
+    table = _table("gold \\ predicted", *map(printable, labels))
+    for gold in labels:
+        cells = []
+        for predicted in labels:
+            count = tally.confusion[gold, predicted]
+            share = count / support[gold] if support[gold] else 0.0
+            strong = "green" if gold == predicted else "red"
+            cells.append(
+                Text(f"{count:,}", style=f"bold {strong}" if share >= 0.5 else strong if share >= 0.1 else "dim")
+            )
+        table.add_row(printable(gold), *cells)
+    return table
+
+
+def _top_confusions(tally: Tally) -> RenderableType:
+    wrong = [(count, gold, predicted) for (gold, predicted), count in tally.confusion.items() if gold != predicted]
+    if not wrong:
+        return Text("no confusions", style="dim")
+    support = tally.support()
+    table = _table("gold", "taken for", "rows", "of its rows", texts=2)
+    for count, gold, predicted in sorted(wrong, key=lambda w: (-w[0], w[1], w[2]))[:10]:
+        table.add_row(printable(gold), printable(predicted), f"{count:,}", f"{count / support[gold]:.0%}")
+    return table
+
+
+def _predictions(tally: Tally) -> RenderableType:
+    table = _table("label", "predicted", "share")
+    for label in dict.fromkeys([*tally.labels, *(name for name, _ in tally.predictions.most_common(30))]):
+        count = tally.predictions[label]
+        table.add_row(printable(label), f"{count:,}", f"{count / tally.predicted:.1%}")
+    return table
+
+
+def _table(*headers: str, texts: int = 1) -> Table:
+    """A table without box lines: the first `texts` columns left, numbers right."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    for i, header in enumerate(headers):
+        table.add_column(header, justify="left" if i < texts else "right", no_wrap=i >= texts, overflow="fold")
+    return table
+
+
+def notes(result: Result) -> list[str]:
+    """What a reader of the numbers must know, one line each."""
+    tally, keys = result.tally, result.recipe.template.spec
+    found = []
+    if result.recipe.transductive:
+        shares = ", ".join(
+            f"{label} {share:.0%}" for label, share in zip(keys.ordered or (), result.recipe.prior, strict=True)
+        )
+        found.append(f"labels come from ranking the whole run by this prior: {shares} (transductive)")
+    if result.cut:
+        limit = result.details.get("max_length")
+        found.append(f"{result.cut:,} rows were too long and their text was cut to fit {limit} tokens")
+    if result.dropped:
+        found.append(f"{result.dropped:,} demonstrations were left out, oldest first, to fit the context")
+    if result.split:
+        how = "mean" if result.averaged else "sum"
+        found.append(f"{result.split} label words have several tokens; their score is the {how} over tokens")
+    if tally.unknown_gold:
+        values = shortlist((printable(v) for v, _ in tally.unknown_gold.most_common()), 8)
+        found.append(f"{tally.unknown_gold.total():,} rows have a label that is none of ours, not counted: {values}")
+    if result.overwritten:
+        found.append(f"input fields overwritten in the output: {', '.join(result.overwritten)}")
+    if result.left_out:
+        found.append(f"columns that only later rows have are not in the table: {shortlist(result.left_out)}")
+    if tally.rejected:
+        first = result.rejects[0]
+        where = f"see {result.rejects_path}" if result.rejects_path else "keep them with --rejects FILE"
+        found.append(f"{tally.rejected:,} rows were rejected, {where}; the first, {first.source}: {first.reason}")
+    return found
+
+
+# ------------------------------------------------------------------ prompts
+
+
+def prompts(shown: Sequence[tuple[str, Prompt]]) -> None:
+    """Rendered prompts, fields apart from the template by colour, with the choices for the blank."""
+    console = people()
+    style = {Kind.FIXED: "cyan", Kind.FIELD: "", Kind.MASK: "bold reverse", Kind.DEMO: "dim", Kind.HOLE: "reverse"}
+    for source, prompt in shown:
+        console.print(Text(printable(source), style="dim"))
+        text = Text()
+        for piece in prompt.pieces:
+            visible = {Kind.MASK: "____", Kind.HOLE: "(hole)", Kind.BREAK: "\n"}.get(piece.kind, piece.text)
+            lines = "\n".join(printable(line) for line in visible.split("\n"))
+            text.append(lines, style=style.get(piece.kind, ""))
+        _indented(console, text)
+        words = [printable(choice) for choice in prompt.choices if choice]
+        if words:
+            _indented(console, Text(f"blank: {shortlist(words, 20)}", style="dim"))
+        console.print()
+
+
+def _indented(console: Console, text: Text) -> None:
+    for line in text.wrap(console, console.width - 2) if console.is_terminal else text.split():
+        console.print(Text("  ") + line, soft_wrap=True)
+
+
+def listing(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """A list on stdout: a table on a terminal, tab-separated lines elsewhere."""
+    console = data()
+    if not console.is_terminal:
+        for line in lines:
+            sys.stdout.write("\t".join(map(printable, line)) + "\n")
+        return
+    table = _table(*headers, texts=len(headers))
+    for line in lines:
+        table.add_row(*map(printable, line))
+    console.print(table)
+
+
+def file(path: Path) -> None:
+    """A YAML file on stdout, coloured on a terminal, byte for byte elsewhere."""
+    text = path.read_text(encoding="utf-8-sig")
+    console = data()
+    if console.is_terminal:
+        console.print(Syntax(text.rstrip(), "yaml", background_color="default", word_wrap=True))
+    else:
+        sys.stdout.write(text)

@@ -1,0 +1,464 @@
+"""The command line as a user meets it: outputs, exit codes, messages."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from promptshot import library, report
+from promptshot.cli import classify, cli, run_command
+
+ROOT = Path(__file__).parent.parent
+SENTIMENT = """\
+scorer: mlm
+text: "{mask}满意。{text}"
+verbalizer:
+  labels: {positive: [很], negative: [不]}
+  gold: {positive: [pos], negative: [neg]}
+example: {text: 房间干净。, label: positive}
+about: a test
+"""
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> str:
+    path = tmp_path / "sentiment.yaml"
+    path.write_text(SENTIMENT, encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> str:
+    lines = [{"text": f"第{i}条评论", "label": "pos" if i % 3 else "neg"} for i in range(12)]
+    return write_rows(tmp_path / "rows.jsonl", lines)
+
+
+def write_rows(path: Path, lines: Iterable[Any]) -> str:
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
+def read_rows(path: str | Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def fake(*arguments: str) -> int:
+    """Classify with the fake scorer."""
+    return run_command(["classify", *arguments, "--scorer", "fake"])
+
+
+# ------------------------------------------------------------------ the main job
+
+
+def test_every_row_comes_out_with_its_fields_and_ours(template: str, rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    assert fake(rows, "-t", template, "-o", str(out)) == 0
+    found = read_rows(out)
+    assert [row["text"] for row in found] == [row["text"] for row in read_rows(rows)]
+    first = found[0]
+    assert list(first) == ["text", "label", "prediction", "probability", "probabilities", "scores", "word_scores"]
+    assert first["prediction"] == max(first["scores"], key=first["scores"].get)
+    assert first["probability"] == max(first["probabilities"].values())
+    assert sum(first["probabilities"].values()) == pytest.approx(1)
+    assert set(first["word_scores"]) == {"很", "不"}
+
+
+def test_predictions_go_to_stdout_and_the_report_to_stderr(
+    template: str, rows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fake(rows, "-t", template) == 0
+    out, err = capsys.readouterr()
+    assert len([json.loads(line) for line in out.splitlines()]) == 12
+    for expected in ("accuracy", "95% interval", "majority class 66.7%", "chance 50.0%", "macro-F1", "rows/s"):
+        assert expected in err
+    assert re.search(r"gold \\ predicted +positive +negative", err)
+
+
+def test_quiet_says_nothing(template: str, rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fake(rows, "-t", template, "-q") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_the_same_run_twice_gives_the_same_bytes(template: str, rows: str, tmp_path: Path) -> None:
+    outs = [tmp_path / f"{i}.jsonl.gz" for i in (1, 2)]
+    for out in outs:
+        assert fake(rows, "-t", template, "-o", str(out)) == 0
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    assert len(gzip.decompress(outs[0].read_bytes()).splitlines()) == 12
+
+
+def test_summary_and_run_record_say_what_was_run(template: str, rows: str, tmp_path: Path) -> None:
+    out, summary = tmp_path / "out.csv", tmp_path / "summary.json"
+    assert fake(rows, "-t", template, "-o", str(out), "--summary", str(summary)) == 0
+    said = json.loads(summary.read_text(encoding="utf-8"))
+    for key in ("accuracy", "macro_f1", "rows", "labelled", "rejected", "rows_per_second", "per_label", "confusion"):
+        assert key in said
+    assert said["rows"] == said["labelled"] == 12
+    assert said["accuracy_interval"][0] < said["accuracy"] < said["accuracy_interval"][1]
+    assert said["recipe"]["template"]["name"] == "sentiment"
+    assert said["versions"]["torch"]
+    record = json.loads(Path(f"{out}.run.json").read_text(encoding="utf-8"))
+    assert record["fingerprint"] == said["fingerprint"]
+    assert record["inputs"] == [{"path": rows, "bytes": Path(rows).stat().st_size}]
+    assert record["label_order"] == ["positive", "negative"]
+    assert out.read_text(encoding="utf-8").startswith("text,label,prediction,")
+
+
+def test_unlabelled_rows_are_predicted_and_counted(
+    template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "r.jsonl", [{"sentence": "好"}, {"sentence": "坏"}])
+    assert fake(path, "-t", template) == 0
+    err = capsys.readouterr().err
+    assert "accuracy" not in err
+    assert "share" in err
+
+
+def test_bad_rows_go_to_the_rejects_file_and_the_run_goes_on(
+    template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"text": "好"}\nnot json\n{"other": 1}\n{"text": ""}\n{"text": "坏"}\n', encoding="utf-8")
+    out = tmp_path / "out.jsonl"
+    assert fake(str(path), "-t", template, "-o", str(out)) == 3
+    rejects = read_rows(f"{out}.rejects.jsonl")
+    assert len(read_rows(out)) + len(rejects) == 5
+    assert [reject["source"] for reject in rejects] == [f"{path}:{n}" for n in (2, 3, 4)]
+    assert rejects[0]["raw"] == "not json"
+    assert "the row has: other" in rejects[1]["reason"]
+    assert "3 rows were rejected" in capsys.readouterr().err
+    assert fake(str(path), "-t", template, "-o", str(out), "--overwrite", "-n", "1") == 0
+    assert not Path(f"{out}.rejects.jsonl").exists()
+
+
+def test_when_no_row_can_be_used_it_is_an_error(
+    template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "r.jsonl", [{"a": 1}] * 3)
+    assert fake(path, "-t", template) == 1
+    assert "none of 3 rows could be used; the first: no field 'text'" in capsys.readouterr().err
+
+
+def test_labels_of_no_known_kind_are_told_with_both_lists(
+    template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "r.jsonl", [{"text": "好", "label": "great"}])
+    assert fake(path, "-t", template) == 1
+    err = capsys.readouterr().err
+    assert "great" in err
+    assert "positive (pos)" in err
+    assert fake(path, "-t", template, "--ignore-labels") == 0
+
+
+def test_a_few_unknown_labels_are_listed_and_not_counted(
+    template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": "好", "label": "pos"}, {"text": "坏", "label": "meh"}]
+    assert fake(write_rows(tmp_path / "r.jsonl", rows), "-t", template) == 0
+    err = capsys.readouterr().err
+    assert "1 rows have a label that is none of ours, not counted: meh" in err
+    assert "2 rows (1 with a label)" in err
+
+
+def test_output_fields_in_the_input_are_overwritten_with_a_note(
+    template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "r.jsonl", [{"text": "好", "scores": "mine"}])
+    assert fake(path, "-t", template) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["scores"] != "mine"
+    assert "overwritten in the output: scores" in err
+
+
+# ------------------------------------------------------------------ options
+
+
+def test_columns_can_be_named(template: str, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "r.jsonl", [{"w": "好", "y": "neg", "text": "别的"}])
+    summary = tmp_path / "s.json"
+    assert fake(path, "-t", template, "--text-field", "w", "--label_field", "y", "--summary", str(summary), "-q") == 0
+    assert json.loads(summary.read_text())["labelled"] == 1
+    assert fake(path, "-t", template, "--map", "text=w", "-q") == 0
+
+
+def test_a_named_column_that_is_not_there_is_an_error(
+    template: str, rows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fake(rows, "-t", template, "--label-field", "gold") == 1
+    assert "no column 'gold'" in capsys.readouterr().err
+    assert fake(rows, "-t", template, "--map", "txt=text") == 1
+    assert "did you mean 'text'?" in capsys.readouterr().err
+    assert fake(rows, "-t", template, "--map", "txt") == 2
+
+
+def test_flags_may_be_spelled_with_underscores(template: str, rows: str, tmp_path: Path) -> None:
+    assert fake(rows, "-t", template, "--ignore_labels", "--batch_size", "3", "-q") == 0
+
+
+def test_variables_and_config_files_give_options(
+    template: str, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(f"template: {template}\nlimit: 5\nignore-labels: true\nmap: text=text\n", encoding="utf-8")
+    assert fake(rows, "-c", str(config), "-q") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    monkeypatch.setenv("PROMPTSHOT_LIMIT", "2")
+    monkeypatch.setenv("PROMPTSHOT_TEMPLATE", template)
+    assert fake(rows, "-q") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert fake(rows, "-q", "-n", "3") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("limt: 5", "c.yaml:1: no option 'limt'; did you mean 'limit'?"), ("- a", "not a mapping of options")],
+)
+def test_a_wrong_config_file_is_told_with_its_line(
+    text: str, expected: str, rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(text)
+    assert fake(rows, "-c", str(config)) == 1
+    assert expected in capsys.readouterr().err
+
+
+def test_sample_and_limit_choose_rows(template: str, rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for seed in ("1", "1", "2"):
+        assert fake(rows, "-t", template, "--sample", "4", "--seed", seed, "-q") == 0
+        texts.append([json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()])
+    assert len(texts[0]) == 4
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_demonstrations_need_a_causal_template_and_a_file(
+    template: str, rows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fake(rows, "-t", template, "-k", "2") == 1
+    assert "add --demos FILE" in capsys.readouterr().err
+    assert fake(rows, "-t", template, "-k", "2", "--demos", rows) == 1
+    assert "demonstrations are for scorer causal, not mlm" in capsys.readouterr().err
+    assert fake(rows, "-t", template, "--dev", rows) == 1
+
+
+def test_an_output_is_not_overwritten_unless_asked(
+    template: str, rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("precious")
+    assert fake(rows, "-t", template, "-o", str(out)) == 1
+    assert "use --overwrite" in capsys.readouterr().err
+    assert out.read_text() == "precious"
+    assert fake(rows, "-t", template, "-o", rows, "--overwrite") == 1
+    assert "this is the input" in capsys.readouterr().err
+    assert fake(rows, "-t", template, "-o", str(tmp_path / "no" / "out.jsonl")) == 1
+    assert fake(rows, "-t", template, "-q", "--summary", str(tmp_path / "no" / "s.json")) == 1
+
+
+def test_dry_run_shows_prompts_and_loads_no_model(
+    template: str, rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["classify", rows, "-t", template, "-m", "no/such-model", "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "____满意。第0条评论" in err
+    assert "blank: 很, 不" in err
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("x\n")
+    assert run_command(["classify", str(bad), "-t", template, "--dry-run"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("nofile.jsonl",), "nofile.jsonl: cannot be read (No such file or directory)"),
+        ((".",), "cannot be read (Is a directory)"),
+    ],
+)
+def test_files_that_cannot_be_read_are_one_line(
+    arguments: tuple[str, ...], expected: str, template: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fake(*arguments, "-t", template) == 1
+    err = capsys.readouterr().err
+    assert expected in err
+    assert err.count("\n") == 1
+
+
+def test_unknown_names_are_met_with_a_guess(rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fake(rows, "-t", "zh-sentimentmlm") == 1
+    assert "did you mean 'zh-sentiment-mlm'?" in capsys.readouterr().err
+    assert run_command(["classify", rows, "-t", "zh-sentiment-mlm", "--scorer", "mml"]) == 1
+    assert "did you mean 'mlm'?" in capsys.readouterr().err
+
+
+def test_wrong_usage_is_exit_code_2(rows: str) -> None:
+    assert run_command(["classify"]) == 2
+    assert run_command(["classify", rows, "-t", "x", "--no-such-flag"]) == 2
+    assert run_command(["nonsense"]) == 2
+
+
+def test_interrupts_and_closed_pipes_have_their_codes(
+    template: str, rows: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("promptshot.run.run", interrupted)
+    assert fake(rows, "-t", template) == 130
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "out.jsonl")
+
+    monkeypatch.setattr("promptshot.run.run", full)
+    assert fake(rows, "-t", template) == 1
+    assert "out.jsonl: No space left on device" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_no_error(template: str, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "r.jsonl", [{"text": "很长" * 200}] * 2000)
+    command = [sys.executable, "-m", "promptshot", "classify", path, "-t", template, "--scorer", "fake"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr is not None
+    assert b"Traceback" not in process.stderr.read()
+
+
+def test_rows_come_from_standard_input(template: str) -> None:
+    command = [sys.executable, "-m", "promptshot", "classify", "-", "-t", template, "--scorer", "fake", "-q"]
+    done = subprocess.run(command, input='{"text": "好"}\n', capture_output=True, text=True, cwd=ROOT, check=True)
+    assert json.loads(done.stdout)["text"] == "好"
+
+
+# ------------------------------------------------------------------ the shelf and help
+
+
+def test_the_shelf_can_be_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["templates", "list"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert ["zh-sentiment-mlm", "mlm"] in [line[:2] for line in lines]
+    assert all(len(line) == 3 for line in lines)
+    assert run_command(["templates", "show", "zh-sentiment-mlm"]) == 0
+    out, err = capsys.readouterr()
+    assert out == (library.shelf("templates") / "zh-sentiment-mlm.yaml").read_text(encoding="utf-8")
+    assert "____满意。" in err
+    assert run_command(["verbalizers", "list"]) == 0
+    assert "zh-satisfied\t2\tpositive, negative" in capsys.readouterr().out
+    assert run_command(["verbalizers", "show", "zh-satisfied"]) == 0
+    assert "很" in capsys.readouterr().out
+    assert run_command(["templates", "show", "zh-same-nsp"]) == 0
+
+
+def test_a_library_of_ones_own_comes_first(template: str, rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(Path(template).parent)
+    assert run_command(["templates", "list", "--library", folder]) == 0
+    assert "sentiment\tmlm\ta test" in capsys.readouterr().out
+    assert fake(rows, "-t", "sentiment", "--library", folder, "-q") == 0
+
+
+@pytest.mark.parametrize("command", [["--help"], ["classify", "--help"], ["templates", "list"]])
+def test_help_and_lists_import_no_torch(command: list[str]) -> None:
+    code = (
+        "import sys; from promptshot.cli import run_command; run_command(sys.argv[1:]);"
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_option_has_help_and_a_variable() -> None:
+    for parameter in classify.params:
+        if isinstance(parameter, click.Option) and parameter.name != "help":
+            assert parameter.help, parameter.name
+            assert str(parameter.envvar).startswith("PROMPTSHOT_"), parameter.name
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--version"]) == 0
+    assert "promptshot, version" in capsys.readouterr().out
+    assert set(cli.commands) == {"classify", "templates", "verbalizers"}
+
+
+# ------------------------------------------------------------------ on a terminal
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_line_is_wider_than_the_terminal(
+    width: int, template: str, rows: str, terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    terminal.setenv("COLUMNS", str(width))
+    assert fake(rows, "-t", template) == 0
+    assert run_command(["templates", "list"]) == 0
+    assert run_command(["templates", "show", "zh-news-mlm"]) == 0
+    assert run_command(["classify", rows, "-t", template, "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert "\x1b[" in err
+    shown = [line for line in (err + out).splitlines() if not line.startswith("{")]
+    assert max(cell_len(Text.from_ansi(line).plain.rstrip()) for line in shown) <= width
+
+
+def test_no_color_is_honoured(
+    template: str, rows: str, terminal: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.setenv("NO_COLOR", "1")
+    assert fake(rows, "-t", template) == 0
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", capsys.readouterr().err)
+
+
+def test_escape_sequences_in_labels_never_reach_the_terminal(
+    template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": "好", "label": "pos"}, {"text": "\x1b[31m坏", "label": "\x1b]0;owned\x07"}]
+    path = write_rows(tmp_path / "r.jsonl", rows)
+    assert fake(path, "-t", template) == 0
+    assert run_command(["classify", path, "-t", template, "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out
+    assert "\x1b" not in err
+
+
+def test_plain_lines_tell_progress_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(report.Watch, "SECONDS", 0.0)
+    with report.Watch() as watch:
+        watch.ready(10)
+        watch.advance(4)
+    assert re.match(r"4 of 10 rows, [\d,]+ rows/s\n", capsys.readouterr().err)
+
+
+def test_many_labels_give_a_list_of_confusions(tmp_path: Path, rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ", ".join(f"l{i}: [w{i}]" for i in range(12))
+    path = tmp_path / "many.yaml"
+    path.write_text(f'scorer: mlm\ntext: "{{mask}} {{text}}"\nverbalizer: {{labels: {{{words}}}}}\n', encoding="utf-8")
+    lines = [{"text": f"row {i}", "label": f"l{i % 12}"} for i in range(60)]
+    assert fake(write_rows(tmp_path / "m.jsonl", lines), "-t", str(path)) == 0
+    assert "taken for" in capsys.readouterr().err
+
+
+def test_the_environment_of_the_tests_is_clean() -> None:
+    assert not [name for name in os.environ if name.startswith("PROMPTSHOT_") and name != "PROMPTSHOT_UPDATE_GOLDEN"]
