@@ -51,7 +51,7 @@ class Recipe:
     def prior(self) -> tuple[float, ...]:
         """The share of each label of an ordered pair template; uniform where the template says nothing."""
         ordered = self.template.spec.ordered or []
-        return tuple(self.template.spec.prior or [1 / len(ordered)] * len(ordered))
+        return tuple(self.template.spec.prior or [1 / len(ordered) for _ in ordered])
 
     @property
     def transductive(self) -> bool:
@@ -202,7 +202,8 @@ class Classifier:
             of_word = dict(zip(prompt.choices, words, strict=True))
             chances = decide.softmax(labels)
             found = Prediction(row, decide.best(labels), labels, of_word, chances, averaged=averaged)
-        split = sum(n > 1 for n in scored.tokens) if prompt.scored == "choice" else 0
+        counts = prompt.scored == "choice" and self.recipe.scorer != "nsp"
+        split = sum(n > 1 for n in scored.tokens) if counts else 0
         return replace(found, gold=gold, gold_value=value, cut=scored.cut, dropped=scored.dropped, split=split)
 
     def _of_pair(self, row: Row, scored: Scored) -> Prediction:

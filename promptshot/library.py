@@ -39,10 +39,9 @@ def find(kind: Shelf, name: str, library: Path | None = None, beside: Path | Non
         if _is_file(path):
             return path
         raise NotFoundError(f"no file {name!r}", hint=f"check the path, or give a name: {kind} list")
-    if re.fullmatch(r"[\w.\-]+", name):
-        for folder in _folders(kind, library):
-            if _is_file(folder / f"{name}.yaml"):
-                return folder / f"{name}.yaml"
+    for folder in _folders(kind, library):
+        if _is_file(folder / f"{name}.yaml"):
+            return folder / f"{name}.yaml"
     hint = did_you_mean(name, names(kind, library)) + f" see: promptshot {kind} list"
     raise NotFoundError(f"no {kind[:-1]} named {name!r}", hint=hint)
 

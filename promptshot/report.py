@@ -156,12 +156,11 @@ def _accuracy(tally: Tally) -> RenderableType:
     return Text.assemble(
         ("accuracy  ", "bold"),
         (f"{accuracy:6.1%}", f"bold {style}"),
-        f"  95% interval {low:.1%} to {high:.1%}, ",
-        (verdict, style),
-        "\n",
+        f"   95% interval {low:.1%} to {high:.1%}\n",
         ("macro-F1  ", "bold"),
         f"{tally.macro_f1:6.1%}",
-        f"  majority class {majority:.1%}, chance {chance:.1%}",
+        f"   majority class {majority:.1%}, chance {chance:.1%}\n",
+        (verdict, style),
     )
 
 

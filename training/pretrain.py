@@ -114,7 +114,7 @@ def rate_at(tokens: float, total: float, decay: float) -> float:
     return max(0.0, min(1.0, tokens / WARM_UP, (total - tokens) / (decay * total)))
 
 
-def train(name: str, run: Path, total: float, decay: float, seed: int) -> None:
+def train(name: str, run: Path, total: float, decay: float, seed: int, names: str) -> None:
     """Train until `total` tokens have been seen; checkpoints lie at ends of pools, so a restart is exact."""
     torch.manual_seed(seed)
     folder = run / name
@@ -127,7 +127,7 @@ def train(name: str, run: Path, total: float, decay: float, seed: int) -> None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         seen, pool_number = state["seen"], state["pool"]
-    sources, saved_at, started, first = load(folder / "ids"), seen, time.time(), seen
+    sources, saved_at, started, first = load(folder / "ids", names), seen, time.time(), seen
     for number, pool in pools(sources, seed, pool_number):
         if seen - saved_at >= EVERY:
             save(folder, model, optimizer, seen, number)
@@ -180,7 +180,8 @@ if __name__ == "__main__":
     parser.add_argument("--tokens", type=float, required=True)
     parser.add_argument("--decay", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sources", default="", help="train on these only, for example domain text last")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(options.model, options.run, options.tokens, options.decay, options.seed)
+    train(options.model, options.run, options.tokens, options.decay, options.seed, options.sources)

@@ -57,10 +57,11 @@ def encode(corpus: Path, tokenizer: Tokenizer, out: Path, excluded: frozenset[st
         print(f"{source.name}: {len(document_ends)} documents, {len(flat)} tokens")
 
 
-def load(folder: Path) -> list[Encoded]:
-    """The encoded sources, in the order of the mix."""
+def load(folder: Path, names: str = "") -> list[Encoded]:
+    """The encoded sources, in the order of the mix; `names` (with commas) chooses some of them."""
+    wanted = names.split(",") if names else [source.name for source in MIX]
     sources = []
-    for source in MIX:
+    for source in (source for source in MIX if source.name in wanted):
         with np.load(folder / f"{source.name}.npz") as data:
             sources.append(Encoded(source, data["ids"], data["clauses"], data["documents"]))
     return sources

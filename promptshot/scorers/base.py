@@ -385,12 +385,13 @@ def _not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelEr
     local = Path(name).is_dir() or name.startswith(library.BUILTIN)
     if "trust_remote_code" in text:
         return ModelError("the checkpoint brings its own code", where=name, hint="if you trust it: --trust-remote-code")
-    if local and isinstance(problem, OSError) and any(Path(name).glob("pytorch_model*.bin")):
+    pickled = "safetensors" in text and not options.allow_pickle
+    if local and pickled and any(Path(name).glob("pytorch_model*.bin")):
         return ModelError("only pickled weights (.bin)", where=name, hint="if you trust them: --allow-pickle")
     if local or not isinstance(problem, OSError):
         first = text.strip().splitlines()[0] if text.strip() else type(problem).__name__
         return ModelError(f"cannot be loaded: {first[:200]}", where=name, hint="is it a transformers checkpoint?")
-    if "safetensors" in text:
+    if pickled:
         return ModelError("no safetensors weights", where=name, hint="for pickled ones: --allow-pickle")
     tried = "the local cache (offline)" if options.offline else "the local cache and the model hub"
     hint = "check the name, or give a local folder" + (", or leave out --offline" if options.offline else "")

@@ -186,11 +186,10 @@ def _shorten(piece: Piece, tokens: int, encoder: TextEncoder) -> tuple[Piece, in
     if keep <= 0:
         return replace(piece, text=""), max(1, len(spans))
     head = {"tail": keep, "head": 0, "middle": keep - keep // 2}[piece.cut]
-    # h h h | x x x x | t t     the tokens x go, with the characters from `begin` to `end`
+    # h h h | x x x x | t t     the tokens x go, with the characters from `begin` to `end`; a space stays before t
     begin = spans[head - 1][1] if head else 0
-    end = spans[head + tokens][0] if head < keep else len(piece.text)
+    end = len(piece.text) if head == keep else spans[head + tokens - 1][1] if head else spans[tokens][0]
     # Several tokens may share one character (bytes of a rare one): always make headway.
-    begin, end = min(begin, end), max(begin, end)
     if begin == end:
         begin, end = (begin - 1, end) if head else (begin, end + 1)
     text = piece.text[:begin] + piece.text[end:]

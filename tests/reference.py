@@ -1,0 +1,138 @@
+"""Slow and obvious scorers, written from the papers: one prompt, one choice, one forward.
+
+No batch, no padding, no cut text, the whole model's logits, log_softmax over the whole vocabulary.
+They share no code with promptshot; every fast path must agree with them (see `assert_agrees`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TOLERANCE = 1e-4
+Segment = str | tuple[str, str]  # text, or the text before and after the blank
+
+
+def assert_agrees(found: Sequence[Any], expected: Sequence[Sequence[float]], tolerance: float = TOLERANCE) -> None:
+    """Every Scored has the expected scores, prompt by prompt and choice by choice."""
+    assert len(found) == len(expected)
+    for number, (scored, wanted) in enumerate(zip(found, expected, strict=True)):
+        assert scored.error is None, f"prompt {number}: {scored.error}"
+        assert len(scored.scores) == len(wanted)
+        for choice, (score, want) in enumerate(zip(scored.scores, wanted, strict=True)):
+            assert abs(score - want) <= tolerance, f"prompt {number}, choice {choice}: {score} is not {want}"
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """The ids of a text; what looks like a special token in it is only text."""
+    return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+
+def between(model: Any, tokenizer: Any) -> list[int]:
+    """What stands between two segments: [SEP], or </s></s> for RoBERTa."""
+    return [tokenizer.sep_token_id] * (2 if model.config.model_type == "roberta" else 1)
+
+
+@torch.inference_mode()
+def logits_of(model: Any, ids: Sequence[int], **others: Sequence[int]) -> Tensor:
+    """The model's logits for one sequence, without the batch axis."""
+    inputs = {name: torch.tensor([list(values)]) for name, values in others.items()}
+    found: Tensor = model(input_ids=torch.tensor([list(ids)]), **inputs).logits[0]  # (tokens, vocabulary) or (2,)
+    return found.double()
+
+
+def mlm(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:
+    """Sum of log p of the word's n tokens at n masks (METHODS 2.1).
+
+    A space before the blank belongs to the word, as byte-level tokenizers spell it.
+    """
+    ids: list[int] = [tokenizer.cls_token_id]
+    types = [0]
+    word: list[int] = []
+    start = 0
+    for number, segment in enumerate(segments):
+        if number:
+            ids += between(model, tokenizer)
+            types += [0] * (len(ids) - len(types))
+        if isinstance(segment, str):
+            ids += encode(tokenizer, segment)
+        else:
+            before, after = segment
+            if before.endswith(" "):
+                before, choice = before[:-1], " " + choice
+            ids += encode(tokenizer, before)
+            start, word = len(ids), encode(tokenizer, choice)
+            ids += [tokenizer.mask_token_id] * len(word) + encode(tokenizer, after)
+        types += [number] * (len(ids) - len(types))
+    ids.append(tokenizer.sep_token_id)
+    types.append(len(segments) - 1)
+    more = {"token_type_ids": types} if model.config.type_vocab_size > 1 else {}
+    log_p = logits_of(model, ids, **more).log_softmax(-1)  # (tokens, vocabulary)
+    return sum(float(log_p[start + i, token]) for i, token in enumerate(word))
+
+
+def nsp(model: Any, tokenizer: Any, a: str, b: str) -> float:
+    """z0 - z1 of [CLS] A [SEP] B [SEP], where 0 is IsNext (METHODS 3.1)."""
+    first, second = encode(tokenizer, a), encode(tokenizer, b)
+    return _margin(model, tokenizer, first, second)
+
+
+def nsp_in_hole(model: Any, tokenizer: Any, left: str, right: str, choice: str, *, prefix: bool) -> float:
+    """The candidate in a segment of its own, with the position ids of the hole (METHODS 3.4)."""
+    c, lefts, rights = encode(tokenizer, choice), encode(tokenizer, left), encode(tokenizer, right)
+    k, l, r = len(c), len(lefts), len(rights)  # noqa: E741
+    if prefix:  # [CLS] c [SEP] L R [SEP]
+        positions = [0, *_run(2 + l, 2 + l + k - 1), 1, *_run(2, 1 + l), *_run(2 + l + k, 1 + l + k + r)]
+        positions.append(l + k + r + 2)
+        return _margin(model, tokenizer, c, lefts + rights, positions)
+    # [CLS] L R [SEP] c [SEP]
+    positions = [0, *_run(1, l), *_run(1 + l + k, l + k + r), l + k + r + 1, *_run(1 + l, l + k), l + r + k + 2]
+    return _margin(model, tokenizer, lefts + rights, c, positions)
+
+
+def _run(first: int, last: int) -> list[int]:
+    """first ... last, both included."""
+    return list(range(first, last + 1))
+
+
+def _margin(model: Any, tokenizer: Any, a: list[int], b: list[int], positions: list[int] | None = None) -> float:
+    ids = [tokenizer.cls_token_id, *a, tokenizer.sep_token_id, *b, tokenizer.sep_token_id]
+    types = [0] * (len(a) + 2) + [1] * (len(b) + 1)
+    more = {"position_ids": positions} if positions else {}
+    z = logits_of(model, ids, token_type_ids=types, **more)
+    return float(z[0] - z[1])
+
+
+def causal(model: Any, tokenizer: Any, context: str, continuation: str) -> float:
+    """log p(continuation | context) as lm-evaluation-harness has it.
+
+    Spaces at the end of the context go to the continuation; both together are tokenized at once and
+    split behind as many tokens as the context has alone. An empty context is the token that begins texts.
+    """
+    kept = context.rstrip(" ")
+    continuation = context[len(kept) :] + continuation
+    start = _begin(tokenizer)
+    head = start + encode(tokenizer, kept)
+    ids = start + encode(tokenizer, kept + continuation)
+    if not head:
+        ids, head = [tokenizer.bos_token_id, *ids], [tokenizer.bos_token_id]
+    return continued(model, ids, len(head))
+
+
+def continued(model: Any, ids: Sequence[int], begin: int) -> float:
+    """Sum of log p of the tokens from `begin` on: position p - 1 predicts token p."""
+    log_p = logits_of(model, ids).log_softmax(-1)  # (tokens, vocabulary)
+    return sum(float(log_p[p - 1, ids[p]]) for p in range(begin, len(ids)))
+
+
+def channel(model: Any, tokenizer: Any, before: str, choice: str, after: str) -> float:
+    """log p(the text behind the word | all before it): the noisy channel (METHODS 4.4)."""
+    return causal(model, tokenizer, before + choice, after)
+
+
+def _begin(tokenizer: Any) -> list[int]:
+    """What the tokenizer itself puts before a text: <s> for Llama, nothing for GPT-2."""
+    return [i for i in tokenizer("")["input_ids"] if i == tokenizer.bos_token_id]

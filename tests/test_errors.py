@@ -1,0 +1,64 @@
+"""Every complaint is one line: what, where, one thing to try."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from promptshot import errors
+from promptshot.errors import PromptshotError, RowError, did_you_mean, shortlist
+
+
+def test_an_error_says_where_what_and_what_to_try() -> None:
+    problem = RowError("field 'text' is empty", where="rows.jsonl:3", hint="fill it")
+    assert str(problem) == "rows.jsonl:3: field 'text' is empty; fill it"
+
+
+def test_an_error_without_place_and_hint_is_only_the_complaint() -> None:
+    assert str(PromptshotError("no rows")) == "no rows"
+
+
+def test_line_breaks_and_tabs_of_the_data_do_not_break_the_line() -> None:
+    assert str(RowError("bad\nvalue\there", where="a\nb")) == "a b: bad value here"
+
+
+def test_terminal_escapes_of_the_data_are_shown_and_not_sent() -> None:
+    assert str(RowError("\x1b[31mred")) == "\\x1b[31mred"
+    assert str(RowError("好。")) == "好。"
+
+
+def test_every_error_is_a_promptshot_error() -> None:
+    kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, Exception)]
+    assert len(kinds) == 8
+    assert all(issubclass(kind, PromptshotError) for kind in kinds)
+
+
+def test_the_tree_in_the_docstring_names_every_error() -> None:
+    drawn = errors.__doc__ or ""
+    for name, kind in vars(errors).items():
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            assert name in drawn
+
+
+def test_an_error_survives_being_sent_to_another_process() -> None:
+    problem = pickle.loads(pickle.dumps(RowError("empty", where="a:1", hint="fill it")))
+    assert type(problem) is RowError
+    assert str(problem) == "a:1: empty; fill it"
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "said"),
+    [
+        ("verbaliser", ["verbalizer", "text"], "did you mean 'verbalizer'?"),
+        ("xyz", ["verbalizer", "text"], "there is: text, verbalizer"),
+        ("xyz", [], ""),
+    ],
+)
+def test_a_wrong_name_gets_the_nearest_known_one(name: str, known: list[str], said: str) -> None:
+    assert did_you_mean(name, known) == said
+
+
+def test_a_long_list_is_cut_and_counted() -> None:
+    assert shortlist(["a", "b", "c"], most=3) == "a, b, c"
+    assert shortlist(["a", "b", "c", "d", "e"], most=3) == "a, b, c and 2 more"

@@ -1,0 +1,134 @@
+"""Imports go down the house only, and nothing above the wall brings torch with it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import promptshot
+
+PACKAGE = Path(promptshot.__file__).parent
+
+# The floors of the house, from the ground up. A new module needs a place here.
+FLOORS = [
+    ["errors"],
+    ["spec"],
+    ["rows", "prompts", "verbalizer", "library", "lint", "metrics"],
+    ["scorers"],  # the wall, and the tensors behind it
+    ["classify", "decide", "calibrate", "demos"],
+    ["run", "compare", "tune", "scale"],
+    ["report", "page", "cli"],
+    ["__main__"],
+]
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+
+
+def module_name(path: Path) -> str:
+    """promptshot/scorers/mlm.py is "scorers.mlm", promptshot/rows.py is "rows"."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"}
+
+
+def ours(name: str) -> str | None:
+    """The module of the package that `promptshot.<name>` stands for, if it is one."""
+    return next((found for found in (name, name.rpartition(".")[0]) if found in MODULES), None)
+
+
+def imported(path: Path, top_only: bool = False) -> Iterator[str]:
+    """The modules of the package that a file imports; with `top_only`, not those within functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if top_only else ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are written out in full"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            found = ours(name.removeprefix("promptshot.")) if name.startswith("promptshot.") else None
+            if found:
+                yield found
+
+
+def test_the_reader_of_imports_sees_what_is_there() -> None:
+    assert {"decide", "library", "rows", "scorers", "errors"} <= set(imported(MODULES["classify"]))
+    assert "scorers.base" in set(imported(MODULES["scorers.mlm"]))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_has_its_floor(name: str) -> None:
+    assert name.split(".")[0] in FLOOR, f"give {name} a floor in tests/test_imports.py"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_down_or_stay_on_the_floor(name: str) -> None:
+    for other in imported(MODULES[name]):
+        assert FLOOR[other.split(".")[0]] <= FLOOR[name.split(".")[0]], f"{name} imports {other} from above"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("scorers.")])
+def test_nobody_above_the_wall_imports_what_is_behind_it(name: str) -> None:
+    behind = {other for other in imported(MODULES[name]) if other.startswith("scorers.")}
+    assert behind <= {"scorers.fake"}  # it has no tensors
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    order = list(TopologicalSorter({name: set(imported(path)) for name, path in MODULES.items()}).static_order())
+    assert order.index("errors") < order.index("classify")
+
+
+HEAVY = ("torch", "transformers", "tokenizers", "numpy")
+
+
+def heavy_after(code: str) -> str:
+    """What of the heavy packages a fresh Python has loaded after running the code."""
+    probe = f"{code}\nimport sys; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout.strip()
+
+
+def test_a_run_with_the_fake_scorer_loads_no_tensors() -> None:
+    code = """
+from promptshot import classify, spec
+from promptshot.errors import TemplateError
+from promptshot.library import verbalizer_of
+from promptshot.prompts import Template, TemplateSpec
+from promptshot.rows import Row
+keys = {"scorer": "mlm", "text": "{mask}{text}", "verbalizer": {"labels": {"a": "x", "b": "y"}}}
+template = Template.of(spec.build(keys, TemplateSpec, TemplateError, "t", {}), "t")
+found = list(classify.Recipe(template, verbalizer_of(template), "fake").build().predict([Row({"text": "t"})]))
+assert found[0].label in "ab"
+"""
+    assert heavy_after(code) == ""
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.split(".")[0] != "scorers" and name != "__main__"])
+def test_no_module_above_the_wall_loads_tensors(name: str) -> None:
+    reached, to_do = set(), [name]
+    while to_do:
+        module = to_do.pop()
+        if module not in reached:
+            reached.add(module)
+            to_do.extend(imported(MODULES[module], top_only=True))
+    for module in reached:
+        source = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+        for node in source.body:
+            roots = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            roots += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {root.split(".")[0] for root in roots} & set(HEAVY), f"{name} loads tensors by way of {module}"
+
+
+def test_public_names_come_when_they_are_asked_for() -> None:
+    assert heavy_after("import promptshot; promptshot.Recipe, promptshot.Row") == ""
+    for name in promptshot.__all__:
+        assert getattr(promptshot, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        promptshot.Nothing  # noqa: B018

@@ -1,0 +1,129 @@
+"""The counts agree with scikit-learn and scipy."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+
+from promptshot.metrics import Tally, wilson
+
+LABELS = ("体育", "b", "c", "never")
+
+
+def tally(gold: list[str], predicted: list[str], labels: tuple[str, ...] = LABELS) -> Tally:
+    found = Tally(labels)
+    for g, p in zip(gold, predicted, strict=True):
+        found.add(p, g)
+    return found
+
+
+def random_pairs(seed: int, rows: int, labels: tuple[str, ...] = LABELS[:3]) -> tuple[list[str], list[str]]:
+    rng = random.Random(seed)
+    gold = rng.choices(labels, range(1, len(labels) + 1), k=rows)
+    return gold, [g if rng.random() < 0.5 else rng.choice(labels) for g in gold]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("rows", [1, 7, 300])
+def test_accuracy_and_f1_agree_with_scikit_learn(seed: int, rows: int) -> None:
+    gold, predicted = random_pairs(seed, rows)
+    found = tally(gold, predicted)
+    assert found.accuracy == pytest.approx(accuracy_score(gold, predicted))
+    assert found.macro_f1 == pytest.approx(f1_score(gold, predicted, average="macro", zero_division=0))
+    names = list(found.per_label())
+    numbers = precision_recall_fscore_support(gold, predicted, labels=names, zero_division=0)
+    for name, precision, recall, f1, support in zip(names, *numbers, strict=True):
+        ours = found.per_label()[name]
+        assert (ours.precision, ours.recall, ours.f1) == pytest.approx((precision, recall, f1))
+        assert ours.support == support
+
+
+def test_the_confusion_agrees_with_scikit_learn() -> None:
+    gold, predicted = random_pairs(3, 200)
+    names = list(LABELS[:3])
+    theirs = confusion_matrix(gold, predicted, labels=names)
+    ours = tally(gold, predicted).summary()["confusion"]
+    assert [[ours[g].get(p, 0) for p in names] for g in names] == theirs.tolist()
+
+
+def test_labels_that_never_occur_do_not_count_and_the_others_keep_their_order() -> None:
+    found = tally(["c", "b", "b"], ["b", "体育", "b"])
+    assert list(found.per_label()) == ["体育", "b", "c"]
+
+
+def test_a_label_outside_the_list_is_counted_behind_the_others() -> None:
+    assert list(tally(["z", "b"], ["b", "b"]).per_label()) == ["b", "z"]
+
+
+@settings(deadline=None, max_examples=50)
+@given(total=st.integers(1, 2000), data=st.data())
+def test_the_interval_agrees_with_scipy(total: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, total))
+    theirs = binomtest(hits, total).proportion_ci(method="wilson")
+    assert wilson(hits, total) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+def test_the_interval_stays_within_zero_and_one() -> None:
+    assert 0.0 <= wilson(0, 3)[0] < 1e-15
+    assert 1.0 - 1e-15 < wilson(3, 3)[1] <= 1.0
+    assert tally(["b", "c"], ["b", "b"]).interval == wilson(1, 2)
+
+
+def test_rows_without_a_known_label_are_counted_and_not_scored() -> None:
+    found = Tally(LABELS)
+    found.add("b", "b")
+    found.add("b", None)
+    found.add("c", None, "neutral")
+    found.add("c", None, "neutral")
+    found.rejected += 4
+    assert (found.predicted, found.labelled, found.correct, found.accuracy) == (4, 1, 1, 1.0)
+    assert found.unknown_gold == {"neutral": 2}
+    assert found.summary()["rows"] == 8
+    assert found.summary()["predictions"] == {"b": 2, "c": 2}
+
+
+def test_without_labels_there_is_no_accuracy_rather_than_zero() -> None:
+    found = Tally(LABELS)
+    found.add("b", None)
+    said = found.summary()
+    for name in ("accuracy", "accuracy_interval", "macro_f1", "majority", "chance"):
+        assert said[name] is None, name
+    assert said["per_label"] == {}
+
+
+def test_a_run_of_nothing_can_be_summed_up() -> None:
+    said = Tally().summary()
+    assert (said["rows"], said["accuracy"], said["confusion"]) == (0, None, {})
+
+
+def test_majority_is_the_share_of_the_most_frequent_gold_label() -> None:
+    assert tally(["b", "b", "c", "b"], ["c", "c", "c", "c"]).majority == 0.75
+
+
+def test_chance_is_one_over_the_labels_or_over_the_choices_of_each_row() -> None:
+    assert tally(["b", "c"], ["b", "b"]).chance == 0.25
+    found = Tally()
+    found.add("x", "x", choices=2)
+    found.add("x", "y", choices=4)
+    assert found.chance == pytest.approx(0.375)
+
+
+def test_the_summary_is_plain_data() -> None:
+    gold, predicted = random_pairs(1, 50)
+    said = tally(gold, predicted).summary()
+    assert json.loads(json.dumps(said)) == said
+    assert said["accuracy_interval"][0] < said["accuracy"] < said["accuracy_interval"][1]
+
+
+def test_only_the_most_frequent_unknown_labels_are_listed() -> None:
+    found = Tally(LABELS)
+    for i in range(30):
+        for _ in range(i + 1):
+            found.add("b", None, str(i))
+    assert list(found.summary()["unknown_gold"]) == [str(i) for i in range(29, 9, -1)]

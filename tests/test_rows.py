@@ -1,0 +1,603 @@
+"""Rows come in from every usual format with the right file:line, and go out byte for byte alike."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from promptshot.errors import InputError, RowError
+from promptshot.rows import Item, Reject, Row, Writer, count, read, select
+
+BOM = codecs.BOM_UTF8
+
+
+def put(folder: Path, name: str, data: str | bytes) -> str:
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return str(path)
+
+
+def fields(path: str) -> list[dict[str, Any]]:
+    """The fields of every row; no rejects allowed."""
+    found = []
+    for item in read([path]):
+        assert isinstance(item, Row), item
+        found.append(dict(item.fields))
+    return found
+
+
+def line(item: Item) -> int:
+    return int(item.source.rsplit(":", 1)[1])
+
+
+def rejects(path: str) -> list[Reject]:
+    return [item for item in read([path]) if isinstance(item, Reject)]
+
+
+# ------------------------------------------------------------------ formats
+
+TWO = [{"text": "很好", "label": "1"}, {"text": "不好", "label": "0"}]
+JSONL = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in TWO)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.jsonl", JSONL),
+        ("a.json", JSONL),
+        ("a.ndjson", JSONL),
+        ("a.txt", JSONL),
+        ("noname", JSONL),
+        ("crlf.jsonl", JSONL.replace("\n", "\r\n")),
+        ("unended.jsonl", JSONL.rstrip("\n")),
+        ("array.json", json.dumps(TWO)),
+        ("pretty.json", json.dumps(TWO, indent=2, ensure_ascii=False)),
+        ("array.jsonl", json.dumps(TWO)),
+        ("array", " \n" + json.dumps(TWO)),
+        ("a.csv", "text,label\n很好,1\n不好,0\n"),
+        ("crlf.csv", "text,label\r\n很好,1\r\n不好,0\r\n"),
+        ("quoted.csv", '"text","label"\n"很好","1"\n"不好","0"'),
+        ("a.tsv", "text\tlabel\n很好\t1\n不好\t0\n"),
+        ("comma", "text,label\n很好,1\n不好,0\n"),
+        ("tab.txt", "text\tlabel\n很好\t1\n不好\t0\n"),
+    ],
+)
+@pytest.mark.parametrize("wrap", ["plain", "bom", "gz", "gz+bom"])
+def test_the_same_rows_are_read_from_every_format(tmp_path: Path, name: str, data: str, wrap: str) -> None:
+    raw = (BOM if "bom" in wrap else b"") + data.encode()
+    if "gz" in wrap:
+        raw, name = gzip.compress(raw), name + ".gz"
+    assert fields(put(tmp_path, name, raw)) == TWO
+
+
+def test_a_gzip_file_is_known_by_its_content_not_its_name(tmp_path: Path) -> None:
+    assert fields(put(tmp_path, "a.jsonl", gzip.compress(JSONL.encode()))) == TWO
+
+
+@pytest.mark.parametrize(
+    "data", [JSONL, json.dumps(TWO), "text,label\n很好,1\n不好,0\n", "text\tlabel\n很好\t1\n不好\t0\n"]
+)
+@pytest.mark.parametrize("bom", [b"", BOM])
+def test_a_dash_is_standard_input_in_every_format(monkeypatch: pytest.MonkeyPatch, data: str, bom: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(bom + data.encode())))
+    items = list(read(["-"]))
+    assert [dict(item.fields) for item in items if isinstance(item, Row)] == TWO
+    assert items[0].source.startswith("<stdin>:")
+
+
+def test_rows_of_several_files_are_numbered_through(tmp_path: Path) -> None:
+    paths = [
+        put(tmp_path, "a.jsonl", JSONL),
+        put(tmp_path, "b.csv", "text,label\nx,1\n"),
+        put(tmp_path, "c.json", "[{}]"),
+    ]
+    items = list(read(paths))
+    assert [item.key for item in items] == [0, 1, 2, 3]
+    assert [item.source for item in items] == [f"{paths[0]}:1", f"{paths[0]}:2", f"{paths[1]}:2", f"{paths[2]}:1"]
+
+
+def test_empty_lines_are_skipped_and_still_counted(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.jsonl", '\n{"a": 1}\n   \n\r\n{"a": 2}\n\n')
+    assert [line(item) for item in read([path])] == [2, 5]
+    path = put(tmp_path, "a.csv", "\na,b\n\n1,2\n\r\n3,4\n\n")
+    assert [(line(item), dict(item.fields)) for item in read([path]) if isinstance(item, Row)] == [
+        (4, {"a": "1", "b": "2"}),
+        (6, {"a": "3", "b": "4"}),
+    ]
+
+
+def test_each_object_of_a_pretty_array_stands_on_the_line_where_it_begins(tmp_path: Path) -> None:
+    text = '[\n  {\n    "a": 1\n  },\n\n  {"a":\n 2}, {"a": 3},\n  7\n]\n'
+    items = list(read([put(tmp_path, "a.json", text)]))
+    assert [line(item) for item in items] == [2, 6, 7, 8]
+    assert isinstance(items[3], Reject)
+    assert (items[3].reason, items[3].raw) == ("not a JSON object", "7")
+
+
+def test_quoted_line_breaks_in_a_table_belong_to_the_cell_and_are_counted(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.csv", '正文,标签\n"第一行\n第二行",好\n"他说""好""",差\n')
+    items = list(read([path]))
+    assert [line(item) for item in items] == [2, 4]
+    assert [item["text"] for item in items if isinstance(item, Row)] == ["第一行\n第二行", '他说"好"']
+    assert [item["label"] for item in items if isinstance(item, Row)] == ["好", "差"]
+
+
+def test_quoted_line_breaks_in_a_tsv_are_counted_too(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.tsv", '正文\t标签\n"a\n\nb"\t1\nc\t2\n')
+    assert [line(item) for item in read([path])] == [2, 5]
+
+
+# ------------------------------------------------------------------ files that cannot be read
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.tsv", "a"])
+@pytest.mark.parametrize("data", ["", "\n\n", "   ", "\ufeff"])
+def test_an_empty_file_is_an_error(tmp_path: Path, name: str, data: str) -> None:
+    if name.endswith("sv") and data == "   ":
+        data = ""
+    path = put(tmp_path, name, data)
+    with pytest.raises(InputError, match="no rows in it") as caught:
+        list(read([path]))
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.csv", "text,label\n"), ("a.json", "[]"), ("a.json", " [ \n ] ")])
+def test_a_file_with_a_frame_and_no_rows_is_an_error(tmp_path: Path, name: str, data: str) -> None:
+    with pytest.raises(InputError, match="no rows in it"):
+        list(read([put(tmp_path, name, data)]))
+
+
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.jsonl: cannot be read \(No such file or directory\)"):
+        list(read([str(tmp_path / "gone.jsonl")]))
+
+
+def test_a_directory_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Is a directory"):
+        list(read([str(tmp_path)]))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz", "a.csv.gz"])
+@pytest.mark.parametrize("rows", [1, 20_000])
+def test_a_torn_gzip_file_is_an_error_and_never_the_end(tmp_path: Path, name: str, rows: int) -> None:
+    each = [{"text": f"{i:x} {i * i:x}", "label": "1"} for i in range(rows)]
+    text = {
+        "a.jsonl.gz": "".join(json.dumps(row) + "\n" for row in each),
+        "a.json.gz": json.dumps(each),
+        "a.csv.gz": "text,label\n" + "".join(f"{row['text']},1\n" for row in each),
+    }[name]
+    whole = gzip.compress(text.encode())
+    path = put(tmp_path, name, whole[: len(whole) - 10])
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        list(read([path]))
+    assert path in str(caught.value)
+
+
+def test_a_damaged_gzip_file_is_an_error(tmp_path: Path) -> None:
+    whole = bytearray(gzip.compress(JSONL.encode() * 50))
+    whole[20:40] = bytes(20)
+    with pytest.raises(InputError, match="cannot be read"):
+        list(read([put(tmp_path, "a.jsonl.gz", bytes(whole))]))
+
+
+# ------------------------------------------------------------------ rows that cannot be read
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ('{"text": "a"', "not valid JSON: Expecting ',' delimiter (column"),
+        ("nonsense", "not valid JSON: Expecting value (column 1)"),
+        ('{"a": NaN}', "not valid JSON: NaN is not JSON"),
+        ('{"a": -Infinity}', "not valid JSON: -Infinity is not JSON"),
+        ('{"a": 1e999}', "not valid JSON: the number 1e999 is too large"),
+        ('{"a": ' + "1" * 5000 + "}", "not valid JSON: "),
+        ("[1, 2]", "not a JSON object"),
+        ('"text"', "not a JSON object"),
+        ("null", "not a JSON object"),
+        ("true", "not a JSON object"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        (b'{"a": "\xff"}', "not UTF-8 (byte 8)"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_bad_line_is_left_out_with_place_reason_and_text(
+    tmp_path: Path, bad: str | bytes, reason: str, place: int
+) -> None:
+    lines = [b'{"text": "one"}', b'{"text": "two"}']
+    lines.insert(place, bad.encode() if isinstance(bad, str) else bad)
+    path = put(tmp_path, "a.jsonl", b"\n".join(lines) + b"\n")
+    items = list(read([path]))
+    found = items.pop(place)
+    assert isinstance(found, Reject)
+    assert (found.source, found.key) == (f"{path}:{place + 1}", place)
+    assert found.reason.startswith(reason)
+    assert found.raw == lines[place].decode("utf-8", "backslashreplace")
+    assert [item["text"] for item in items if isinstance(item, Row)] == ["one", "two"]
+
+
+def test_what_the_rejects_file_says(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.jsonl", '{"a": 1}\nnull\n')
+    assert rejects(path)[0].record() == {"source": f"{path}:2", "reason": "not a JSON object", "raw": "null"}
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "reason"),
+    [
+        ('[\n{"a": 1},\n{"a": NaN}\n]', 3, "NaN is not JSON"),
+        ('[\n{"a": 1e400}\n]', 2, "too large"),
+        ('[\n{"a": 1},\n{"a" 1}\n]', 3, "Expecting ':' delimiter"),
+        ('[\n{"a": 1},\n{"a":\n\n!}\n]', 5, "Expecting value"),
+        ('[{"a": 1}\n{"a": 2}]', 2, "Expecting ',' or ']'"),
+        ('[\n{"a": 1},\n', 3, "Expecting value"),
+        ('[\n{"a": 1}\n', 3, "Expecting ',' or ']'"),
+        ("[" * 100_000, 1, "nested too deeply"),
+        ('[{"a":' + "[" * 100_000, 1, "nested too deeply"),
+    ],
+)
+def test_a_broken_array_is_an_error_with_its_line(tmp_path: Path, text: str, at: int, reason: str) -> None:
+    path = put(tmp_path, "a.json", text)
+    with pytest.raises(InputError) as caught:
+        list(read([path]))
+    assert caught.value.where == f"{path}:{at}"
+    assert reason in caught.value.what
+
+
+def test_text_behind_an_array_is_an_error_and_not_lost(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="text after the end of the array"):
+        list(read([put(tmp_path, "a.json", '[{"a": 1}]\n[{"a": 2}]\n')]))
+
+
+def test_an_array_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not UTF-8 \(byte 9\)"):
+        list(read([put(tmp_path, "a.json", b'[{"a": "\xff"}]')]))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"a,b,c", "3 cells under a header of 2"),
+        (b"a", "1 cells under a header of 2"),
+        (b'"a,b",c,d', "3 cells under a header of 2"),
+        (b"a\xff,b", "not UTF-8 (byte 2)"),
+        (b"a\rb,c", "not valid CSV: new-line character seen in unquoted field"),
+    ],
+)
+def test_a_bad_record_of_a_table_is_left_out_as_it_stands(tmp_path: Path, bad: bytes, reason: str) -> None:
+    path = put(tmp_path, "a.csv", b"text,label\nx,1\n" + bad + b"\ny,2\n")
+    items = list(read([path]))
+    assert [type(item) for item in items] == [Row, Reject, Row]
+    found = items[1]
+    assert isinstance(found, Reject)
+    assert found.source == f"{path}:3"
+    assert found.reason.startswith(reason)
+    assert found.raw == bad.decode("utf-8", "backslashreplace")
+
+
+def test_a_quote_that_never_closes_is_told_and_does_not_swallow_the_file_in_silence(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.csv", 'label,text\n1,good\n0,"bad\n1,good\n1,good\n')
+    items = list(read([path]))
+    assert [type(item) for item in items] == [Row, Reject]
+    found = items[1]
+    assert isinstance(found, Reject)
+    assert found.source == f"{path}:3"
+    assert "a quote opens here and never closes (it takes 3 lines)" in found.reason
+    assert found.raw == '0,"bad\n1,good\n1,good'
+
+
+def test_a_doubled_column_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv:1: column 'text' stands twice in the header"):
+        list(read([put(tmp_path, "a.csv", "text,label,text\n1,2,3\n")]))
+
+
+def test_a_header_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the header is not UTF-8"):
+        list(read([put(tmp_path, "a.csv", "标签,正文\n1,2\n".encode("gbk"))]))
+
+
+def test_a_file_in_utf16_is_an_error_or_all_rejects_but_no_traceback(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        list(read([put(tmp_path, "a.csv", "text,label\n1,2\n".encode("utf-16"))]))
+    found = list(read([put(tmp_path, "a.jsonl", '{"a": 1}\n'.encode("utf-16"))]))
+    assert all(isinstance(item, Reject) for item in found)
+
+
+# ------------------------------------------------------------------ fields of a row
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        *[("text", c) for c in ("sentence", "content", "abst", "review", "文本", "标题")],
+        *[("text_a", c) for c in ("sentence1", "premise", "text1")],
+        *[("text_b", c) for c in ("sentence2", "hypothesis", "text2")],
+        *[("label", c) for c in ("label_desc", "label_des", "gold", "answer", "类别")],
+    ],
+)
+def test_a_field_is_found_under_its_usual_other_names(name: str, column: str) -> None:
+    row = Row({"id": 1, column: "x"})
+    assert row[name] == "x"
+    assert row.column(name) == column
+
+
+def test_its_own_name_goes_before_other_names() -> None:
+    row = Row({"label_desc": "news", "sentence": "s", "text": "t", "label": "100"})
+    assert (row["text"], row["label"]) == ("t", "100")
+
+
+def test_a_column_that_was_given_goes_before_all_others() -> None:
+    row = Row({"text": "t", "body2": "b", "a": {"b": "deep"}}, columns={"text": "body2", "x": "a.b"})
+    assert (row["text"], row["x"]) == ("b", "deep")
+
+
+def test_a_nested_object_is_a_plain_name() -> None:
+    row = Row({"target": {"span1_text": "毛豆", "more": {"n": 3}}})
+    assert row["target.span1_text"] == "毛豆"
+    assert row["target.more.n"] == 3
+
+
+def test_a_column_with_a_dot_in_its_name_goes_before_a_nested_one() -> None:
+    assert Row({"a.b": "flat", "a": {"b": "deep"}})["a.b"] == "flat"
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "said"),
+    [
+        (Row({"a": 1, "b": 2}, "f:3"), "text", "f:3: no field 'text'; the row has: a, b; try --text-field NAME"),
+        (Row({"a": 1}, "f:3"), "label", "f:3: no field 'label'; the row has: a; try --label-field NAME"),
+        (Row({}, "f:3"), "topic", "f:3: no field 'topic'; the row has: nothing; try --map topic=COLUMN"),
+        (
+            Row({"text": "t"}, "f:3", columns={"text": "body"}),
+            "text",
+            "f:3: no column 'body' for field 'text'; the row has: text; try --text-field NAME",
+        ),
+        (Row({"a": {"b": 1}}, "f:3"), "x", "f:3: no field 'x'; the row has: a, a.b; try --map x=COLUMN"),
+    ],
+)
+def test_a_missing_field_is_told_with_what_there_is(row: Row, name: str, said: str) -> None:
+    with pytest.raises(RowError) as caught:
+        row[name]
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("a", "a"), (" a\n", " a\n"), (3, "3"), (2.5, "2.5"), (True, "true"), (0, "0")]
+)
+def test_numbers_and_truth_values_are_read_as_text(value: object, text: str) -> None:
+    assert Row({"text": value}).text("text") == text
+
+
+def test_a_list_is_joined_where_the_template_says_so() -> None:
+    row = Row({"keywords": ["a", "b", 3]})
+    assert row.text("keywords", "，") == "a，b，3"
+    assert row.text("keywords", "") == "ab3"
+
+
+@pytest.mark.parametrize(
+    ("value", "join", "said"),
+    [
+        (["a"], None, "f:1: field 'k' is a list, not text; give the template fields: {k: {join: ', '}}"),
+        ({"a": 1}, None, "f:1: field 'k' is an object, not text"),
+        ({"a": 1}, ",", "f:1: field 'k' is an object, not text"),
+        (None, None, "f:1: field 'k' is null, not text"),
+        (b"raw", None, "f:1: field 'k' is no text, not text"),
+        ("", None, "f:1: field 'k' is empty; remove the row or fill it"),
+        (" \n\u3000", None, "f:1: field 'k' is empty; remove the row or fill it"),
+        ([], ",", "f:1: field 'k' is empty; remove the row or fill it"),
+    ],
+)
+def test_what_is_no_text_is_told(value: object, join: str | None, said: str) -> None:
+    with pytest.raises(RowError) as caught:
+        Row({"k": value}, "f:1").text("k", join)
+    assert str(caught.value) == said
+
+
+# ------------------------------------------------------------------ limit and sample
+
+
+def numbered(n: int) -> Iterator[Item]:
+    return (Row({"n": i}, f"f:{i + 1}", i) for i in range(n))
+
+
+def keys(items: Iterator[Item]) -> list[int]:
+    return [item.key for item in items]
+
+
+def test_without_limit_and_sample_everything_comes_through() -> None:
+    assert keys(select(numbered(5), None, None, 0)) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("limit", "got"), [(0, 0), (3, 3), (5, 5), (9, 5)])
+def test_the_limit_takes_the_first_rows(limit: int, got: int) -> None:
+    assert keys(select(numbered(5), limit, None, 0)) == list(range(got))
+
+
+def test_the_limit_does_not_read_one_row_too_many() -> None:
+    def until_the_third() -> Iterator[Item]:
+        yield from numbered(3)
+        raise AssertionError("read on behind the limit")
+
+    assert keys(select(until_the_third(), 3, None, 0)) == [0, 1, 2]
+
+
+def test_a_sample_is_in_order_without_doubles_and_the_same_for_the_same_seed() -> None:
+    first = keys(select(numbered(1000), None, 50, 7))
+    assert len(set(first)) == 50
+    assert first == sorted(first)
+    assert first == keys(select(numbered(1000), None, 50, 7))
+    assert first != keys(select(numbered(1000), None, 50, 8))
+
+
+def test_a_sample_of_more_than_there_is_takes_all() -> None:
+    assert keys(select(numbered(5), None, 50, 7)) == [0, 1, 2, 3, 4]
+
+
+def test_a_sample_is_drawn_from_the_limited_rows() -> None:
+    assert max(keys(select(numbered(1000), 20, 10, 3))) < 20
+
+
+def test_every_row_is_equally_likely_to_be_sampled() -> None:
+    hits = [0] * 10
+    for seed in range(2000):
+        for key in keys(select(numbered(10), None, 3, seed)):
+            hits[key] += 1
+    assert all(500 < n < 700 for n in hits), hits  # 600 expected, sd 20
+
+
+def test_lines_are_counted_cheaply_where_lines_are_rows(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.jsonl", JSONL)
+    assert count([path]) == 2
+    assert count([path, put(tmp_path, "b.ndjson", JSONL.rstrip("\n"))]) == 4
+    assert count([path, put(tmp_path, "b.csv", "a\n1\n")]) is None
+    assert count(["-"]) is None
+    assert count([str(tmp_path / "gone.jsonl")]) is None
+
+
+# ------------------------------------------------------------------ writing
+
+RECORDS: list[dict[str, Any]] = [
+    {"text": '他说"好",\n真的', "n": 1, "p": 0.25, "none": None, "scores": {"很": -1.5}, "ok": True},
+    {"text": "tab\there", "n": 2, "p": 1e-9, "none": None, "scores": {"不": -2.0}, "ok": False},
+]
+
+
+def written(path: Path, *batches: list[dict[str, Any]]) -> bytes:
+    with Writer(str(path)) as writer:
+        for batch in batches:
+            writer.write(batch)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["o.jsonl", "o.jsonl.gz", "o", "o.JSONL.GZ"])
+def test_jsonl_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
+    written(tmp_path / name, RECORDS[:1], [], RECORDS[1:])
+    assert fields(str(tmp_path / name)) == RECORDS
+
+
+@pytest.mark.parametrize("name", ["o.jsonl", "o.csv", "o.tsv", "o.jsonl.gz", "o.csv.gz"])
+def test_the_same_records_give_the_same_bytes_at_any_time_under_any_name(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1e9)
+    first = written(tmp_path / name, RECORDS)
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    assert written(tmp_path / f"other_{name}", RECORDS) == first
+
+
+@pytest.mark.parametrize("name", ["o.jsonl", "o.csv"])
+def test_no_records_are_an_empty_file(tmp_path: Path, name: str) -> None:
+    assert written(tmp_path / name, [], []) == b""
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("o.csv", ","), ("o.tsv", "\t"), ("o.csv.gz", ","), ("O.TSV", "\t")])
+def test_a_table_keeps_text_and_shows_nested_values_as_json(tmp_path: Path, name: str, delimiter: str) -> None:
+    raw = written(tmp_path / name, RECORDS)
+    text = (gzip.decompress(raw) if name.endswith("gz") else raw).decode()
+    assert "\r" not in text
+    table = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    assert table[0] == ["text", "n", "p", "none", "scores", "ok"]
+    assert table[1] == ['他说"好",\n真的', "1", "0.25", "", '{"很": -1.5}', "true"]
+    assert json.loads(table[2][4]) == {"不": -2.0}
+    assert [row["text"] for row in fields(str(tmp_path / name))] == [r["text"] for r in RECORDS]
+
+
+def test_a_table_has_all_columns_of_its_first_records_and_tells_what_it_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "o.csv"
+    with Writer(str(path)) as writer:
+        writer.write([{"a": 1}, {"b": 2}])
+        assert writer.left_out == set()
+        writer.write([{"a": 3, "c": 4}])
+        assert writer.left_out == {"c"}
+    assert path.read_text() == "a,b\n1,\n,2\n3,\n"
+
+
+def test_half_a_surrogate_pair_is_written_as_an_escape(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.jsonl", '{"a": "x\\ud800y", "b": "\\ud83d\\ude00"}\n')
+    rows = fields(path)
+    out = tmp_path / "o.jsonl"
+    assert written(out, rows) == '{"a": "x\\ud800y", "b": "😀"}\n'.encode()
+    assert fields(str(out)) == rows
+    assert written(tmp_path / "o.csv", rows) == "a,b\nx\\ud800y,😀\n".encode()
+
+
+def test_what_was_written_can_be_read_while_the_run_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "o.jsonl"
+    with Writer(str(path)) as writer:
+        writer.write([{"a": 1}])
+        assert path.read_text() == '{"a": 1}\n'
+
+
+def test_a_dash_writes_to_the_given_stream_and_leaves_it_open() -> None:
+    stream = io.StringIO()
+    with Writer("-", stream) as writer:
+        writer.write([{"a": "好"}])
+    assert stream.getvalue() == '{"a": "好"}\n'
+
+
+def test_a_dash_alone_writes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with Writer("-") as writer:
+        writer.write([{"a": 1}])
+    assert capsys.readouterr().out == '{"a": 1}\n'
+
+
+def test_a_missing_folder_is_an_error_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be written \(No such file or directory\)"):
+        Writer(str(tmp_path / "gone" / "o.jsonl"))
+    with pytest.raises(InputError, match="cannot be written"):
+        Writer(str(tmp_path / "gone" / "o.jsonl.gz"))
+
+
+# ------------------------------------------------------------------ for any rows
+
+values = st.none() | st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@SETTINGS
+@given(rows=st.lists(st.dictionaries(st.text(), values, max_size=5), min_size=1), ascii_only=st.booleans())
+def test_any_objects_written_as_lines_are_read_back_the_same(
+    tmp_path: Path, rows: list[dict[str, Any]], ascii_only: bool
+) -> None:
+    text = "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows)
+    items = list(read([put(tmp_path, "a.jsonl", text)]))
+    assert [dict(item.fields) for item in items if isinstance(item, Row)] == rows
+    assert [line(item) for item in items] == list(range(1, len(rows) + 1))
+
+
+@SETTINGS
+@given(rows=st.lists(st.dictionaries(st.text(), values, max_size=5), min_size=1), indent=st.none() | st.just(1))
+def test_any_objects_written_as_an_array_are_read_back_the_same(
+    tmp_path: Path, rows: list[dict[str, Any]], indent: int | None
+) -> None:
+    assert fields(put(tmp_path, "a.json", json.dumps(rows, indent=indent))) == rows
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"))
+
+
+@SETTINGS
+@given(rows=st.lists(st.lists(cells, min_size=2, max_size=2), min_size=1), name=st.sampled_from(["a.csv", "a.tsv"]))
+def test_any_table_that_is_written_is_read_back_the_same(tmp_path: Path, rows: list[list[str]], name: str) -> None:
+    records = [{"甲": a, "b": b} for a, b in rows]
+    written(tmp_path / name, records)
+    assert fields(str(tmp_path / name)) == records
+
+
+@SETTINGS
+@given(lines=st.lists(st.binary().map(lambda raw: raw.replace(b"\n", b""))))
+def test_every_line_that_is_not_blank_comes_out_as_a_row_or_a_reject(tmp_path: Path, lines: list[bytes]) -> None:
+    lines.insert(0, b"{}")
+    items = list(read([put(tmp_path, "a.jsonl", b"\n".join(lines))]))
+    assert [line(item) for item in items] == [n for n, raw in enumerate(lines, 1) if raw.rstrip()]

@@ -1,0 +1,223 @@
+"""The causal scorer against the reference, on a tiny GPT-2 and a tiny Llama."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reference
+import transformers
+from conftest import (
+    LENGTH,
+    LONG,
+    ROWS,
+    SIZES,
+    Tiny,
+    broken_tensors,
+    build,
+    byte_bpe,
+    next_positions,
+    prompt_of,
+    rendered,
+    shifted_reading,
+    shuffled,
+)
+from reference import assert_agrees
+
+from promptshot.prompts import Prompt, Scored
+from promptshot.scorers import ModelOptions
+from promptshot.scorers.causal import CausalScorer
+
+WORDS = ["great", "very awful", "a", "体育"]
+Case = tuple[str, str, Scored]  # text before the blank, text after it, what is scored
+
+
+def cases() -> list[Case]:
+    """The three ways of scoring around rows of very different lengths."""
+    found: list[Case] = []
+    for row in ROWS:
+        found.append((f"Article: {row}\nTopic: ", "", "choice"))
+        found.append((f"{row} It was ", " news.", "choice+rest"))
+        found.append(("News about ", f":\n{row}", "rest"))
+    return found
+
+
+def prompt(case: Case, words: list[str] = WORDS) -> Prompt:
+    before, after, scored = case
+    return prompt_of([(before, after)], words, scored)
+
+
+def expected_of(tiny: Tiny, case: Case, words: list[str] = WORDS) -> list[float]:
+    """What the reference says of one prompt."""
+    before, after, scored = case
+    model, tokenizer = tiny.model, tiny.tokenizer
+    if scored == "rest":
+        return [reference.channel(model, tokenizer, before, word, after) for word in words]
+    rest = after if scored == "choice+rest" else ""
+    return [reference.causal(model, tokenizer, before, word + rest) for word in words]
+
+
+def scorer(tiny: Tiny, **options: Any) -> CausalScorer:
+    return CausalScorer(ModelOptions(tiny.name, **options))
+
+
+Truths = dict[str, list[list[float]]]
+Named = tuple[str, Tiny]
+
+
+@pytest.fixture(scope="module")
+def truths(gpt2: Tiny, llama: Tiny) -> Truths:
+    """The reference's scores, computed once."""
+    return {name: [expected_of(tiny, case) for case in cases()] for name, tiny in (("gpt2", gpt2), ("llama", llama))}
+
+
+@pytest.fixture(params=["gpt2", "llama"])
+def named(request: pytest.FixtureRequest) -> Named:
+    return request.param, request.getfixturevalue(request.param)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 3, 32])
+def test_scores_equal_the_reference_for_every_batch_size(named: Named, truths: Truths, batch_size: int | None) -> None:
+    name, tiny = named
+    found = scorer(tiny, batch_size=batch_size).score([prompt(case) for case in cases()])
+    assert_agrees(found, truths[name])
+    assert all(scored.cut == 0 for scored in found)
+
+
+def test_scores_do_not_depend_on_the_order_of_the_prompts(named: Named, truths: Truths) -> None:
+    name, tiny = named
+    order = shuffled(len(cases()))
+    assert_agrees(scorer(tiny).score([prompt(cases()[i]) for i in order]), [truths[name][i] for i in order])
+
+
+def test_reading_one_position_off_makes_the_agreement_fail(
+    named: Named, truths: Truths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, tiny = named
+    shifted_reading(monkeypatch)
+    found = scorer(tiny).score([prompt(case) for case in cases()])
+    with pytest.raises(AssertionError, match="is not"):
+        assert_agrees(found, truths[name])
+
+
+def test_positions_one_further_on_make_the_agreement_fail(
+    gpt2: Tiny, truths: Truths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = [i for i, case in enumerate(cases()) if len(case[0] + case[1]) < 40]
+    broken_tensors(monkeypatch, next_positions)
+    found = scorer(gpt2).score([prompt(cases()[i]) for i in short])
+    with pytest.raises(AssertionError, match="is not"):
+        assert_agrees(found, [truths["gpt2"][i] for i in short])
+
+
+def test_the_space_before_the_blank_belongs_to_the_word(gpt2: Tiny) -> None:
+    made = scorer(gpt2)
+    query = made.plan(prompt(("Topic: ", "", "choice"))).queries[0]
+    assert gpt2.tokenizer.decode(query.targets[0]) == " great"
+    assert len(query.targets[0]) == made.plan(prompt(("Topic: ", "", "choice"))).tokens[0]
+
+
+@pytest.mark.parametrize("scored", ["choice", "choice+rest"])
+def test_a_word_at_the_very_beginning_follows_the_token_that_begins_texts(named: Named, scored: Scored) -> None:
+    _, tiny = named
+    case: Case = ("", " news is great", scored)
+    found = scorer(tiny).score([prompt(case)])
+    assert_agrees(found, [expected_of(tiny, case)])
+    bos = tiny.tokenizer.bos_token_id
+    assert all(query.ids[0] == bos for query in scorer(tiny).plan(prompt(case)).queries)
+
+
+def test_choices_that_grow_together_with_the_context_are_scored_on_one_condition(gpt2: Tiny) -> None:
+    """Where "at" joins the last token of "gre", both words are read from before that token."""
+    made = scorer(gpt2)
+    before, words = "it was gre", ["at", "xx"]
+    plan = made.plan(prompt((before, "", "choice"), words))
+    tokenizer, model = gpt2.tokenizer, gpt2.model
+    context = reference.encode(tokenizer, before)
+    wholes = [reference.encode(tokenizer, before + word) for word in words]
+    assert [whole[: len(context)] == context for whole in wholes] == [False, True]
+    begin = next(i for i, token in enumerate(wholes[0]) if token != context[i])
+    assert [query.asked[0] + 1 for query in plan.queries] == [begin, begin]
+    wanted = [[reference.continued(model, whole, begin) for whole in wholes]]
+    assert_agrees(made.score([prompt((before, "", "choice"), words)]), wanted)
+
+
+def test_special_tokens_in_a_text_stay_text(named: Named) -> None:
+    _, tiny = named
+    kinds: tuple[Scored, ...] = ("choice", "rest")
+    for scored in kinds:
+        case: Case = ("a <|endoftext|> b </s> c <s> ", " <|endoftext|></s><unk>", scored)
+        made = scorer(tiny)
+        for query in made.plan(prompt(case)).queries:
+            assert [i for i in query.ids if i in tiny.tokenizer.all_special_ids] == made.start
+        assert_agrees(made.score([prompt(case)]), [expected_of(tiny, case)])
+
+
+@pytest.mark.parametrize("scored", ["choice", "rest"])
+def test_a_long_text_is_cut_and_scored_as_cut(named: Named, scored: Scored) -> None:
+    _, tiny = named
+    made = scorer(tiny, max_length=40)
+    text = "News: {text}\nTopic: {mask}" if scored == "choice" else "About {mask}:\n{text}"
+    keys = {"scorer": "causal", "text": text, "direction": "direct" if scored == "choice" else "channel"}
+    long = rendered(keys, {"text": " ".join([LONG] * 3)}, WORDS)
+    plan = made.plan(long)
+    kept = next(piece.text for piece in plan.fitted.pieces if piece.text.startswith("the movie"))
+    case: Case = (f"News: {kept}\nTopic: ", "", scored) if scored == "choice" else ("About ", f":\n{kept}", scored)
+    assert plan.fitted.cut > 0
+    assert max(len(query.ids) for query in plan.queries) in range(37, 41)
+    assert_agrees(made.score([long]), [expected_of(tiny, case)])
+
+
+def test_demonstrations_are_dropped_oldest_first_before_the_text_is_cut(gpt2: Tiny) -> None:
+    keys = {"scorer": "causal", "text": "{text}\nTopic: {mask}"}
+    demos = [f"the movie was great {i}\nTopic: sports\n\n" for i in range(5)]
+    made = scorer(gpt2, max_length=80)
+    long = rendered(keys, {"text": LONG}, WORDS, *demos)
+    plan = made.plan(long)
+    (found,) = made.score([long])
+    kept = plan.fitted.dropped
+    assert 0 < kept < 5
+    assert found.dropped == kept
+    assert found.cut == 0
+    assert [piece.text for piece in plan.fitted.pieces[:-3]] == demos[kept:]
+    assert_agrees([found], [expected_of(gpt2, ("".join(demos[kept:]) + LONG + "\nTopic: ", "", "choice"))])
+
+
+def test_a_template_longer_than_the_model_fails_alone(named: Named, truths: Truths) -> None:
+    name, tiny = named
+    too_long = rendered({"scorer": "causal", "text": "z" * LENGTH + "{text} {mask}"}, {"text": "a"}, WORDS)
+    found = scorer(tiny).score([too_long, *(prompt(case) for case in cases())])
+    assert "the template alone takes" in str(found[0].error)
+    assert_agrees(found[1:], truths[name])
+
+
+def test_the_head_runs_on_the_read_positions_only(named: Named) -> None:
+    assert scorer(named[1]).head.sparse
+
+
+@pytest.mark.parametrize("family", ["gemma2", "cohere"])
+def test_a_model_that_caps_or_scales_its_logits_gives_the_same_scores(tmp_path: Path, family: str) -> None:
+    made = byte_bpe(["<|endoftext|>"])
+    common = {
+        "vocab_size": made.get_vocab_size(), "max_position_embeddings": LENGTH, "num_key_value_heads": 2,
+        "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, **SIZES,
+    }  # fmt: skip
+    if family == "gemma2":
+        config = transformers.Gemma2Config(final_logit_softcapping=3.0, head_dim=8, **common)
+        kind = transformers.Gemma2ForCausalLM
+    else:
+        config = transformers.CohereConfig(logit_scale=0.25, **common)
+        kind = transformers.CohereForCausalLM
+    tiny = build(tmp_path, kind, config, made, bos_token="<|endoftext|>", eos_token="<|endoftext|>")
+    found = scorer(tiny)
+    assert not found.head.sparse
+    assert_agrees(found.score([prompt(c) for c in cases()]), [expected_of(tiny, c) for c in cases()])
+
+
+def test_a_model_of_which_nothing_begins_a_text_still_scores(tmp_path: Path, gpt2: Tiny) -> None:
+    made = byte_bpe(["<|endoftext|>"])
+    tiny = build(tmp_path, transformers.GPT2LMHeadModel, gpt2.model.config, made)
+    found = scorer(tiny).score([prompt(("", "", "choice"), ["great news", "awful news"])])
+    assert found[0].error is None
+    assert found[0].tokens[0] >= 1

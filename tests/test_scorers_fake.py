@@ -1,0 +1,44 @@
+"""The scorer without a model, and how scorers are found by name."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import prompt_of
+
+from promptshot.errors import NotFoundError, OptionError
+from promptshot.scorers import Checkpoint, ModelOptions, load
+from promptshot.scorers.fake import FakeScorer
+
+
+def test_fake_scores_depend_on_the_text_and_the_word_only() -> None:
+    one, other = prompt_of([("很", "a")], ["好", "不好"]), prompt_of([("很", "b")], ["好", "不好"])
+    first = FakeScorer().score([one, other])
+    assert FakeScorer(ModelOptions("any")).score([other, one]) == first[::-1]
+    assert len({score for scored in first for score in scored.scores}) == 4
+    assert all(-10 < score < 0 for scored in first for score in scored.scores)
+    assert first[0].tokens == (1, 2)
+
+
+def test_fake_scores_exist_for_text_that_is_not_unicode() -> None:
+    assert FakeScorer().score([prompt_of([("", "\ud800")], ["a"])])[0].error is None
+
+
+def test_a_scorer_is_found_by_its_name_or_as_module_and_class() -> None:
+    assert isinstance(load("fake", ModelOptions()), FakeScorer)
+    assert isinstance(load("promptshot.scorers.fake:FakeScorer", ModelOptions()), FakeScorer)
+
+
+def test_an_unknown_scorer_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(NotFoundError, match="did you mean 'causal'"):
+        load("casual", ModelOptions())
+
+
+@pytest.mark.parametrize("name", ["no.such.module:Thing", "promptshot.scorers.fake:Nothing", ":Thing"])
+def test_a_third_party_scorer_that_is_not_there_is_an_option_error(name: str) -> None:
+    with pytest.raises(OptionError, match="cannot be loaded"):
+        load(name, ModelOptions())
+
+
+def test_the_fake_scorer_is_no_checkpoint_and_options_are_plain_data() -> None:
+    assert not isinstance(FakeScorer(), Checkpoint)
+    assert ModelOptions("m").as_dict()["model"] == "m"

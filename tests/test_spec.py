@@ -1,0 +1,239 @@
+"""A file from a stranger is read as data, strictly, and every complaint is one line with file:line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import Field
+
+from promptshot import spec
+from promptshot.errors import InputError, PromptshotError, TemplateError, VerbalizerError
+from promptshot.prompts import Template, TemplateSpec
+from promptshot.verbalizer import Verbalizer, VerbalizerSpec
+
+GOOD = 'scorer: mlm\ntext: "{mask}。{text}"\nverbalizer: v\n'
+
+
+def put(folder: Path, data: str | bytes, name: str = "t.yaml") -> Path:
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def complaint(path: Path) -> PromptshotError:
+    """The error of loading a template, which must be one line that begins with the file."""
+    with pytest.raises(PromptshotError) as caught:
+        Template.load(path)
+    said = str(caught.value)
+    assert said.startswith(str(path))
+    assert said.isprintable()
+    return caught.value
+
+
+def test_a_good_file_becomes_a_model(tmp_path: Path) -> None:
+    made = spec.read(put(tmp_path, GOOD), TemplateSpec, TemplateError)
+    assert (made.scorer, made.text, made.separator) == ("mlm", "{mask}。{text}", "\n")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(tmp_path: Path) -> None:
+    raw = b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode()
+    assert spec.read(put(tmp_path, raw), TemplateSpec, TemplateError).verbalizer == "v"
+
+
+# ------------------------------------------------------------------ keys
+
+
+def test_an_unknown_key_is_told_with_its_line_and_the_nearest_known_one(tmp_path: Path) -> None:
+    found = complaint(put(tmp_path, GOOD + "\nseperator: ' '\n"))
+    assert found.where.endswith("t.yaml:5")
+    assert (found.what, found.hint) == ("unknown key 'seperator'", "did you mean 'separator'?")
+
+
+def test_an_unknown_key_within_a_field_is_compared_with_the_keys_of_that_place(tmp_path: Path) -> None:
+    found = complaint(put(tmp_path, GOOD + "fields:\n  text:\n    jion: ','\n"))
+    assert found.where.endswith("t.yaml:6")
+    assert (found.what, found.hint) == ("unknown key 'jion'", "did you mean 'join'?")
+
+
+def test_a_doubled_key_is_told_with_the_line_of_the_second(tmp_path: Path) -> None:
+    found = complaint(put(tmp_path, GOOD + "about: a\nabout: b\n"))
+    assert found.where.endswith("t.yaml:5")
+    assert "the key 'about' stands here twice" in found.what
+
+
+def test_a_doubled_label_of_a_verbalizer_is_told(tmp_path: Path) -> None:
+    path = put(tmp_path, "labels:\n  好: [很]\n  坏: [不]\n  好: [太]\n")
+    with pytest.raises(VerbalizerError, match=r"t\.yaml:4: the key '好' stands here twice"):
+        Verbalizer.load(path)
+
+
+def test_a_missing_key_is_named_and_what_to_add(tmp_path: Path) -> None:
+    found = complaint(put(tmp_path, "scorer: mlm\n"))
+    assert (found.what, found.hint) == ("the key 'text' is missing", "add a line 'text: ...'")
+
+
+def test_a_wrong_value_is_told_with_key_and_line(tmp_path: Path) -> None:
+    found = complaint(put(tmp_path, "text: '{mask}{text}'\n\nscorer: bert\n"))
+    assert found.where.endswith("t.yaml:3")
+    assert found.what.startswith("scorer: Input should be 'mlm', 'nsp' or 'causal'")
+
+
+def test_keys_that_do_not_go_together_are_told_without_a_stray_colon(tmp_path: Path) -> None:
+    found = complaint(put(tmp_path, "scorer: nsp\ntext: '{mask}{text}'\n"))
+    assert found.what == "scorer nsp compares two segments"
+    assert found.hint == "write text as a list of two: [A, B]"
+
+
+@pytest.mark.parametrize("text", ["", "\n# only a comment\n", "- a\n- b\n", "just words\n", "~"])
+def test_a_file_that_is_no_mapping_says_what_it_needs(tmp_path: Path, text: str) -> None:
+    found = complaint(put(tmp_path, text))
+    assert found.what == "empty, or not a mapping of keys to values"
+    assert found.hint == "it needs: scorer, text"
+
+
+# ------------------------------------------------------------------ values stay what was typed
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["yes", "no", "on", "off", "true", "0", "01", "1.0", "1e3", "0x10", "1_000", "2024-01-01", "null", "~", "12:30"],
+)
+def test_labels_words_and_gold_stay_what_was_typed(tmp_path: Path, word: str) -> None:
+    text = f"labels:\n  {word}: [{word}]\n  other: {{{word}x: 2}}\ngold: {{other: [z{word}, {word}z]}}\n"
+    found = Verbalizer.load(put(tmp_path, text))
+    assert found.labels == {word: {word: 1.0}, "other": {f"{word}x": 2.0}}
+    assert found.gold == {"other": (f"z{word}", f"{word}z")}
+
+
+def test_numbers_appear_where_the_model_asks_for_them(tmp_path: Path) -> None:
+    made = Template.load(put(tmp_path, GOOD + "fields: {text: {cut_order: 3}}\n"))
+    assert made.spec.fields["text"].cut_order == 3
+
+
+def test_an_empty_value_is_empty_text() -> None:
+    data, _ = spec.parse_yaml("a:\nb: ''\n", "t", TemplateError)
+    assert data == {"a": "", "b": ""}
+
+
+def test_the_line_of_every_key_is_kept() -> None:
+    _, lines = spec.parse_yaml("a:\n  b: 1\n\n  c:\n    - x\n    - y\n", "t", TemplateError)
+    assert (lines["a",], lines["a", "b"], lines["a", "c"], lines["a", "c", 1]) == (1, 2, 4, 6)
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("about: &a hello\nsource: *a\n", "t:1: YAML aliases (*name) are not allowed; write the value out"),
+        ("about: &a [*a]\n", "t:1: YAML aliases (*name) are not allowed; write the value out"),
+        ("base: &a {x: 1}\nabout:\n  <<: *a\n", "t:1: YAML aliases (*name) are not allowed; write the value out"),
+        ("about: !!python/object:os.system x\n", "t:1: YAML tag tag:yaml.org,2002:python/object:os.system is not"),
+        ("\nabout: !!python/object/apply:os.system [ls]\n", "t:2: YAML tag"),
+        ("about: !secret x\n", "t:1: YAML tag !secret is not allowed; remove the tag"),
+        ("{a: b}: c\n", "t:1: a key must be plain text"),
+        ("? [a, b]\n: c\n", "t:1: a key must be plain text"),
+    ],
+)
+def test_what_a_template_does_not_need_is_refused(text: str, said: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        spec.parse_yaml(text, "t", TemplateError)
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("a:\n\tb: 1\n", 2),
+        ("text: {mask}。{text}\n", 1),
+        ("a: 'open\n", 2),
+        ("a: [1, 2\nb: 3\n", 2),
+        ("a: b: c\n", 1),
+        ("a: *nobody\n", 1),
+        ("a: 1\n---\nb: 2\n", 2),
+        ("%TAG x\n", 1),
+    ],
+)
+def test_broken_yaml_is_told_with_its_line(tmp_path: Path, text: str, at: int) -> None:
+    found = complaint(put(tmp_path, text))
+    assert found.where.endswith(f"t.yaml:{at}")
+    assert found.what.startswith("invalid YAML: ")
+
+
+def test_an_unquoted_brace_is_explained(tmp_path: Path) -> None:
+    assert complaint(put(tmp_path, "scorer: mlm\ntext: {mask}很好\n")).hint == "quote values that begin with { or ["
+
+
+@pytest.mark.parametrize("text", ["a: \x00\n", "a: \x1b[31m\n", "\x07"])
+def test_control_characters_are_refused_and_not_echoed(tmp_path: Path, text: str) -> None:
+    assert complaint(put(tmp_path, text)).what.startswith("invalid YAML: ")
+
+
+@pytest.mark.parametrize(
+    "text", ["about: " + "[" * 20_000, "{a: " * 20_000, "- " * 5_000 + "x", "about: " + "[" * 50 + "]" * 50]
+)
+def test_deep_nesting_is_an_error_and_no_crash(tmp_path: Path, text: str) -> None:
+    assert "nested too deeply" in complaint(put(tmp_path, text)).what
+
+
+def test_a_billion_laughs_are_refused_at_once(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40)]
+    assert "aliases" in complaint(put(tmp_path, "\n".join(lines))).what
+
+
+def test_a_file_as_large_as_a_book_is_refused(tmp_path: Path) -> None:
+    found = complaint(put(tmp_path, GOOD + "#" * spec.LARGEST))
+    assert found.what == "larger than 1,000,000 bytes"
+
+
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    found = complaint(put(tmp_path, GOOD.encode("gbk")))
+    assert found.what.startswith("not UTF-8 text")
+
+
+def test_a_missing_file_and_a_directory_are_input_errors(tmp_path: Path) -> None:
+    assert isinstance(complaint(tmp_path / "gone.yaml"), InputError)
+    assert isinstance(complaint(tmp_path), InputError)
+
+
+def test_a_path_no_system_can_hold_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        Template.load(Path("con\0.yaml"))
+
+
+# ------------------------------------------------------------------ models within models
+
+
+class Inner(spec.Spec):
+    depth: int = 0
+
+
+class Outer(spec.Spec):
+    one: Inner | None = None
+    many: list[Inner] = Field(default_factory=list)
+    named: dict[str, Inner] = Field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"one": {"dept": 1}}, "w: unknown key 'dept'; did you mean 'depth'?"),
+        ({"many": [{"depth": 1}, {"dept": 1}]}, "w: unknown key 'dept'; did you mean 'depth'?"),
+        ({"named": {"x": {"dept": 1}}}, "w: unknown key 'dept'; did you mean 'depth'?"),
+        ({"on": {}}, "w: unknown key 'on'; did you mean 'one'?"),
+        ({"one": {"depth": "x"}}, "w: one: Input should be a valid integer, unable to parse string as an integer"),
+    ],
+)
+def test_the_known_keys_are_those_of_the_place(data: dict[str, Any], said: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        spec.build(data, Outer, TemplateError, "w", {})
+    assert str(caught.value) == said
+
+
+def test_a_made_spec_cannot_be_changed() -> None:
+    made = spec.build({"labels": {"a": "x", "b": "y"}}, VerbalizerSpec, VerbalizerError, "w", {})
+    with pytest.raises(ValueError, match="frozen"):
+        made.pool = "max"

@@ -1,0 +1,53 @@
+"""The table of a model card: shipped templates on whole evaluation sets, zero-shot, nothing calibrated.
+
+python -m training.evaluate DATA bert|gpt2 [MODEL]     DATA holds fewclue/, agnews.test.jsonl, sst2.test.jsonl
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from promptshot import library
+from promptshot.classify import Recipe
+from promptshot.run import Inputs, Outputs, Result, run
+from promptshot.scorers import ModelOptions
+
+TASKS = {
+    "EPRSTMT": ("fewclue/eprstmt/test_public.json", "zh-sentiment"),
+    "TNEWS": ("fewclue/tnews/test_public.json", "zh-news"),
+    "BUSTM": ("fewclue/bustm/test_public.json", "zh-same"),
+    "OCNLI": ("fewclue/ocnli/test_public.json", "zh-entailment"),
+    "SST-2": ("sst2.test.jsonl", "en-sentiment"),
+    "AG News": ("agnews.test.jsonl", "en-news"),
+}
+SCORERS = {"bert": ("mlm", "nsp"), "gpt2": ("causal",)}
+
+
+def measure(path: Path, template: str, model: str) -> Result:
+    """One whole evaluation set through one template."""
+    found = library.template(template)
+    recipe = Recipe(found, library.verbalizer_of(found), found.spec.scorer, ModelOptions(model=model))
+    with tempfile.TemporaryDirectory() as folder:
+        return run(recipe, Inputs((str(path),)), Outputs(f"{folder}/out.jsonl"))
+
+
+def main(data: Path, name: str, model: str) -> None:
+    """Print the table as Markdown, a line as soon as it is known."""
+    print(
+        "| data set | template | accuracy | 95% interval | macro-F1 | majority | rows |\n|---|---|--:|--:|--:|--:|--:|"
+    )
+    for task, (path, stem) in TASKS.items():
+        for scorer in SCORERS[name]:
+            tally = measure(data / path, f"{stem}-{scorer}", model).tally
+            low, high = tally.interval or (0.0, 0.0)
+            print(
+                f"| {task} | `{stem}-{scorer}` | {tally.accuracy or 0:.1%} | {low:.1%} to {high:.1%} "
+                f"| {tally.macro_f1 or 0:.1%} | {tally.majority or 0:.1%} | {tally.labelled:,} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else f"builtin:{sys.argv[2]}")
