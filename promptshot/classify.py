@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -82,7 +83,7 @@ class Recipe:
         said["weights"] = _folder_hash(self.model)
         said["demo_file"] = _file_hash(self.demos.path) if self.demos else None
         said["dev_file"] = _file_hash(self.dev) if self.dev else None
-        said["inputs"] = [[path, Path(path).stat().st_size] for path in inputs if path != "-"]
+        said["inputs"] = [[path, _size(path)] for path in inputs if path != "-"]
         said["selection"] = dict(selection or {})
         text = json.dumps(said, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -135,7 +136,7 @@ class Classifier:
         """Use `Recipe.build`, or bring any scorer; unknown label words are refused here."""
         self.recipe, self.scorer = recipe, scorer
         self.template, self.verbalizer = recipe.template, recipe.verbalizer
-        self._refuse_unknown_words()
+        self._refuse_words()
         self.demos = self._drawn()
         self.cuts = self._thresholds() if recipe.dev else None
 
@@ -187,12 +188,10 @@ class Classifier:
         yield from (outcomes[i] for i in range(len(items)))
 
     def _outcome(self, row: Row, prompt: Prompt, scored: Scored) -> Prediction | Reject:
-        if scored.error is not None:
-            return Reject(row.source, scored.error, _raw(row), row.key)
-        try:
-            gold, value = self._gold(row)
-        except RowError as problem:
-            return _reject(row, problem)
+        problem = scored.error or _fault(scored, len(prompt.choices))
+        if problem:
+            return Reject(row.source, problem, _raw(row), row.key)
+        gold, value = self._gold(row)
         if self.template.spec.ordered:
             found = self._of_pair(row, scored)
         else:
@@ -264,17 +263,20 @@ class Classifier:
         pool = rows.read([plan.path], self.recipe.columns)
         return demos.draw(pool, self.template, self.verbalizer, plan.k, plan.seed)
 
-    def _refuse_unknown_words(self) -> None:
+    def _refuse_words(self) -> None:
+        """Refuse label words that the tokenizer does not know, or cannot tell apart between two labels."""
         if self.template.spec.ordered or isinstance(self.verbalizer, RowWords):
             return
-        words = [word for words in self.verbalizer.labels.values() for word in words]
-        unknown = self.scorer.unknown(words) if isinstance(self.scorer, Checkpoint) else []
-        if unknown:
-            raise VerbalizerError(
-                f"the tokenizer of {self.recipe.model} does not know: {shortlist(unknown)}",
-                where=f"verbalizer {self.verbalizer.name}",
-                hint="choose other label words, or another model",
-            )
+        if not isinstance(self.scorer, Checkpoint):
+            return
+        label_of = {word: label for label, words in self.verbalizer.labels.items() for word in words}
+        said = f"the tokenizer of {self.recipe.model}"
+        where, hint = f"verbalizer {self.verbalizer.name}", "choose other label words, or another model"
+        if unknown := self.scorer.unknown(list(label_of)):
+            raise VerbalizerError(f"{said} does not know: {shortlist(unknown)}", where=where, hint=hint)
+        for one, other in self.scorer.alike(list(label_of)):
+            if label_of[one] != label_of[other]:
+                raise VerbalizerError(f"{said} spells {one!r} and {other!r} the same", where=where, hint=hint)
 
 
 Progress = Callable[[int], None]  # called with the number of rows just finished
@@ -282,13 +284,15 @@ Progress = Callable[[int], None]  # called with the number of rows just finished
 
 def check_gold(items: Sequence[Item], recipe: Recipe) -> None:
     """Stop before any scoring when rows carry labels and none of them is a label we know."""
+    if recipe.labels_ignored:
+        return
     seen: dict[str, None] = {}
     named = recipe.columns.get(recipe.template.spec.label_field)
     found = [item for item in items if isinstance(item, Row)]
     if named and found and not any(row.column(recipe.template.spec.label_field) for row in found):
         found[0][recipe.template.spec.label_field]  # raises: no such column
     for item in items:
-        if isinstance(item, Row) and not recipe.labels_ignored:
+        if isinstance(item, Row):
             try:
                 column = item.column(recipe.template.spec.label_field)
                 label, value = recipe.verbalizer.gold_label(item, column)
@@ -324,6 +328,13 @@ def _reject(item: Item, problem: RowError) -> Reject:
     return Reject(item.source, reason, _raw(item), item.key)
 
 
+def _fault(scored: Scored, choices: int) -> str:
+    """What is wrong with a scorer's answer, if anything: third-party scorers come this way too."""
+    if len(scored.scores) != choices or len(scored.tokens) != choices:
+        return f"the scorer gave {len(scored.scores)} scores for {choices} choices"
+    return "" if all(map(math.isfinite, scored.scores)) else "a score is not finite"
+
+
 def _raw(item: Item) -> str:
     return item.raw if isinstance(item, Reject) else json.dumps(item.fields, ensure_ascii=False)
 
@@ -352,6 +363,13 @@ def _folder_hash(model: str) -> str | None:
         return None
     files = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".safetensors", ".bin", ".model", ".txt")]
     return hashlib.sha256("".join(_file_hash(str(p)) for p in files).encode()).hexdigest()
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError as problem:
+        raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the path") from None
 
 
 def _file_hash(path: str) -> str:

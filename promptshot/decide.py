@@ -22,7 +22,10 @@ def softmax(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def bucket_ends(rows: int, prior: Sequence[float]) -> list[int]:
-    """Where the buckets of `rows` ranked rows end, in shares of `prior`: 10 rows, (.5, .5) -> [5, 10]."""
+    """Where the buckets of `rows` ranked rows end, in shares of `prior`: 10 rows, (.5, .5) -> [5, 10].
+
+    Every end is rounded, so that each bucket is within one row of its share.
+    """
     ends = [round(rows * min(1.0, share)) for share in accumulate(prior)]
     return [*ends[:-1], rows]
 

@@ -137,7 +137,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class Template:
-    """A parsed template. Make one with `Template.load`, `Template.parse` or `library.template`."""
+    """A parsed template. Make one with `Template.load`, `Template.of` or `library.template`."""
 
     name: str
     spec: TemplateSpec

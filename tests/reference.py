@@ -112,7 +112,7 @@ def causal(model: Any, tokenizer: Any, context: str, continuation: str) -> float
     Spaces at the end of the context go to the continuation; both together are tokenized at once and
     split behind as many tokens as the context has alone. An empty context is the token that begins texts.
     """
-    kept = context.rstrip(" ")
+    kept = context.rstrip()
     continuation = context[len(kept) :] + continuation
     start = _begin(tokenizer)
     head = start + encode(tokenizer, kept)

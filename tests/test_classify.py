@@ -418,12 +418,38 @@ class Loaded(By):
     def unknown(self, words: Sequence[str]) -> list[str]:
         return [word for word in words if word not in self.known]
 
+    def alike(self, words: Sequence[str]) -> list[tuple[str, str]]:
+        first: dict[str, str] = {}
+        spelled = [(word, first.setdefault(word.lower(), word)) for word in words]
+        return [(other, word) for word, other in spelled if other != word]
+
 
 def test_label_words_that_the_tokenizer_does_not_know_are_refused() -> None:
     recipe = replace(make(), options=ModelOptions(model="some/bert"))
     with pytest.raises(VerbalizerError) as caught:
         Classifier(recipe, Loaded(fixed([-1.0, -2.0]).of))
     assert "the tokenizer of some/bert does not know: 不; choose other label words" in str(caught.value)
+
+
+def test_label_words_that_the_tokenizer_spells_the_same_are_refused_across_labels_only() -> None:
+    scorer = Loaded(fixed([-1.0, -2.0]).of, known="GoodgoodBad")
+    shared = make(verbalizer={"labels": {"up": ["Good"], "down": ["good"]}})
+    with pytest.raises(VerbalizerError, match="spells 'Good' and 'good' the same"):
+        Classifier(shared, scorer)
+    Classifier(make(verbalizer={"labels": {"up": ["Good", "good"], "down": ["Bad"]}}), scorer)
+
+
+@pytest.mark.parametrize(
+    ("scored", "reason"),
+    [
+        (Scored((float("nan"), -1.0), (1, 1)), "a score is not finite"),
+        (Scored((-1.0,), (1,)), "the scorer gave 1 scores for 2 choices"),
+    ],
+)
+def test_a_scorers_faulty_answer_rejects_the_row(scored: Scored, reason: str) -> None:
+    (outcome,) = Classifier(make(), By(lambda prompt: scored)).predict(texts("a"))
+    assert isinstance(outcome, Reject)
+    assert outcome.reason == reason
 
 
 @pytest.mark.parametrize("recipe", [ordered(), make("{content}", **IDIOM)])

@@ -118,6 +118,14 @@ def test_the_space_before_the_blank_belongs_to_the_word(gpt2: Tiny) -> None:
     assert len(query.targets[0]) == made.plan(prompt(("Topic: ", "", "choice"))).tokens[0]
 
 
+@pytest.mark.parametrize("scored", ["choice", "rest"])
+def test_a_space_that_is_a_token_of_its_own_is_scored_with_what_follows(gpt2: Tiny, scored: Scored) -> None:
+    case: Case = ("Topic: ", "", scored) if scored == "choice" else ("Topic", " 体育", scored)
+    words = ["体育"] if scored == "choice" else ["a ", "b "]
+    assert gpt2.tokenizer.decode(reference.encode(gpt2.tokenizer, " 体育")[:1]) == " "
+    assert_agrees(scorer(gpt2).score([prompt(case, words)]), [expected_of(gpt2, case, words)])
+
+
 @pytest.mark.parametrize("scored", ["choice", "choice+rest"])
 def test_a_word_at_the_very_beginning_follows_the_token_that_begins_texts(named: Named, scored: Scored) -> None:
     _, tiny = named

@@ -28,7 +28,7 @@ from conftest import (
 from reference import Segment, assert_agrees
 
 from promptshot.errors import ModelError
-from promptshot.prompts import Prompt
+from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import ModelOptions
 from promptshot.scorers.mlm import MlmScorer
 
@@ -224,9 +224,9 @@ def test_demonstrations_stand_before_the_text(bert_mlm: Tiny) -> None:
 
 
 def test_a_hole_beside_the_blank_is_closed(bert_mlm: Tiny) -> None:
-    keys = {"scorer": "mlm", "text": "很{mask}：{text}", "fields": {"text": {"hole": "#"}}}
-    prompt = rendered(keys, {"text": "天气#真好"}, ["好"])
-    assert_agrees(scorer(bert_mlm).score([prompt]), expected(bert_mlm, [[("很", "：天气真好")]], ["好"]))
+    pieces = (Piece(Kind.MASK), Piece(Kind.FIELD, "：天气"), Piece(Kind.HOLE), Piece(Kind.FIELD, "真好"))
+    found = scorer(bert_mlm).score([Prompt(pieces, ("好",))])
+    assert_agrees(found, expected(bert_mlm, [[("", "：天气真好")]], ["好"]))
 
 
 def test_the_head_runs_on_the_read_positions_only(named: Named) -> None:

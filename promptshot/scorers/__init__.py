@@ -57,6 +57,9 @@ class Checkpoint(Protocol):
     def unknown(self, words: Sequence[str]) -> list[str]:
         """The words that the tokenizer cannot spell."""
 
+    def alike(self, words: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs of words that the tokenizer spells the same."""
+
 
 @dataclass(frozen=True)
 class ModelOptions:

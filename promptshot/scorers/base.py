@@ -112,6 +112,10 @@ class TorchScorer(ABC):
         """The words that the tokenizer cannot spell."""
         return self.encoder.unknown(words)
 
+    def alike(self, words: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs of words that the tokenizer spells the same."""
+        return self.encoder.alike(words)
+
     def fit(self, pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int]) -> Fitted:
         """See `tokens.fit`; the limit is the model's, or the smaller one the user set."""
         return fit(pieces, size, self.limit, self.encoder)
@@ -246,7 +250,12 @@ class Head:
         return found
 
     def _agrees(self, model: Any) -> bool:
-        """Whether base model and head give the logits of the whole model (soft caps and scales would not)."""
+        """Whether base model and head give the logits of the whole model (soft caps and scales would not).
+
+        A soft cap hardly bends the small logits of some probes, so it is also asked for by name.
+        """
+        if getattr(model.config, "final_logit_softcapping", None):
+            return False
         ids = torch.arange(5, 9, device=model.device)[None] % int(model.config.vocab_size)  # (1, 4)
         try:
             with torch.inference_mode():

@@ -18,6 +18,7 @@ class CausalScorer(TorchScorer):
 
     def __init__(self, options: ModelOptions) -> None:
         super().__init__(options)
+        self.model.config.use_cache = False  # every sequence is run once
         self.head = Head(self.model)
         self.start = self.encoder.layout(pair=False).before
 
@@ -41,8 +42,8 @@ class CausalScorer(TorchScorer):
     def _sequences(self, pieces: Sequence[Piece], prompt: Prompt) -> tuple[list[Ids], list[Ids]]:
         """For each choice, the ids of its context and of the whole: each string tokenized at once.
 
-        Spaces at the end of a context belong to what is scored, as in lm-evaluation-harness: "Topic: " and
-        "Sports" are read as "Topic:" and " Sports", which is how such models spell words.
+        White space at the end of a context belongs to what is scored, as in lm-evaluation-harness: "Topic: "
+        and "Sports" are read as "Topic:" and " Sports", which is how such models spell words.
         """
         blank = next(i for i, piece in enumerate(pieces) if piece.kind is Kind.MASK)
         before = "".join(piece.text for piece in pieces[:blank])
@@ -51,7 +52,7 @@ class CausalScorer(TorchScorer):
         for choice in prompt.choices:
             context = before + choice if prompt.scored == "rest" else before
             whole = before + choice + (after if prompt.scored != "choice" else "")
-            contexts.append(self.start + self.encoder.ids(context.rstrip(" ")))
+            contexts.append(self.start + self.encoder.ids(context.rstrip()))
             wholes.append(self.start + self.encoder.ids(whole))
         if not all(contexts):
             # Nothing stands before the word: its first token is predicted from the token that begins a text.

@@ -99,6 +99,12 @@ class TextEncoder:
         unk = self.tokenizer.unk_token_id
         return [w for w in words if w and (not (ids := self.ids(w)) or (unk is not None and unk in ids))]
 
+    def alike(self, words: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs of different words that the tokenizer spells the same, so that no score can tell them apart."""
+        first: dict[tuple[int, ...], str] = {}
+        spelled = [(word, first.setdefault(tuple(self.ids(word)), word)) for word in words]
+        return [(other, word) for word, other in spelled if other != word]
+
 
 def _find(ids: Ids, part: Ids, start: int) -> int:
     for i in range(start, len(ids) - len(part) + 1):
