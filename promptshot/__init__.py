@@ -6,9 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from promptshot.classify import Classifier, Prediction, Recipe
-    from promptshot.errors import PromptshotError
+    from promptshot.classify import Classifier, Prediction
+    from promptshot.errors import PromptshotError, RowError
     from promptshot.prompts import Prompt, Template
+    from promptshot.recipe import Recipe
     from promptshot.rows import Row
     from promptshot.verbalizer import Verbalizer
 
@@ -17,8 +18,9 @@ __version__ = "0.1.0"
 _HOME = {
     "Classifier": "classify",
     "Prediction": "classify",
-    "Recipe": "classify",
+    "Recipe": "recipe",
     "PromptshotError": "errors",
+    "RowError": "errors",
     "Prompt": "prompts",
     "Template": "prompts",
     "Row": "rows",
@@ -31,6 +33,7 @@ __all__ = [
     "PromptshotError",
     "Recipe",
     "Row",
+    "RowError",
     "Template",
     "Verbalizer",
     "__version__",

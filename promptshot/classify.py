@@ -2,95 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from promptshot import decide, demos, library, rows, scorers
+from promptshot import decide, demos, guess, library, rows, scorers
 from promptshot.errors import InputError, OptionError, RowError, VerbalizerError, shortlist
 from promptshot.prompts import Prompt, Template
+from promptshot.recipe import Recipe
 from promptshot.rows import Item, Reject, Row
 from promptshot.scorers import Checkpoint, ModelOptions, Scored, Scorer
 from promptshot.verbalizer import RowWords, Verbalizer
 
 WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut at its edges
-
-
-@dataclass(frozen=True)
-class DemoPlan:
-    """Which demonstrations to put before each row."""
-
-    path: str
-    k: int
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides a run's results, as plain data; `build` makes it live."""
-
-    template: Template
-    verbalizer: Verbalizer
-    scorer: str
-    options: ModelOptions = field(default_factory=ModelOptions)
-    demos: DemoPlan | None = None
-    dev: str | None = None  # a file whose scores fix the thresholds of an ordered pair template
-    columns: Mapping[str, str] = field(default_factory=dict)
-    labels_ignored: bool = False
-
-    @property
-    def model(self) -> str:
-        """The checkpoint's name; the built-in one for the scorer where none is given."""
-        return self.options.model or scorers.BUILTIN_MODEL.get(self.scorer, "")
-
-    @property
-    def prior(self) -> tuple[float, ...]:
-        """The share of each label of an ordered pair template; uniform where the template says nothing."""
-        ordered = self.template.spec.ordered or []
-        return tuple(self.template.spec.prior or [1 / len(ordered) for _ in ordered])
-
-    @property
-    def transductive(self) -> bool:
-        """Whether labels are decided over the whole run, by rank."""
-        return bool(self.template.spec.ordered) and self.dev is None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, for the run record."""
-        return {
-            "template": {"name": self.template.name, **self.template.spec.model_dump(exclude_defaults=True)},
-            "verbalizer": self.verbalizer.as_dict(),
-            "scorer": self.scorer,
-            "model": self.model,
-            "options": self.options.as_dict(),
-            "demonstrations": vars(self.demos) if self.demos else None,
-            "dev": self.dev,
-            "columns": dict(self.columns),
-            "decision": "rank" if self.transductive else "thresholds" if self.dev else "best",
-        }
-
-    def fingerprint(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> str:
-        """A hash of all that decides the scores: not of the limit, the batch size or the device."""
-        said = self.as_dict()
-        options = said.pop("options")
-        said["options"] = {key: options[key] for key in ("revision", "dtype", "max_length")}
-        for unimportant in ("about", "source", "example"):
-            said["template"].pop(unimportant, None)
-        said["weights"] = _folder_hash(self.model)
-        said["demo_file"] = _file_hash(self.demos.path) if self.demos else None
-        said["dev_file"] = _file_hash(self.dev) if self.dev else None
-        said["inputs"] = [[path, _size(path)] for path in inputs if path != "-"]
-        said["selection"] = dict(selection or {})
-        text = json.dumps(said, sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def build(self) -> Classifier:
-        """Load the scorer and draw the demonstrations; raises a PromptshotError when they do not fit."""
-        return Classifier(self, scorers.load(self.scorer, self.options))
 
 
 @dataclass(frozen=True)
@@ -132,26 +60,78 @@ OUTPUT_FIELDS = ("prediction", "probability", "probabilities", "scores", "word_s
 class Classifier:
     """A recipe with its live parts."""
 
-    def __init__(self, recipe: Recipe, scorer: Scorer) -> None:
-        """Use `Recipe.build`, or bring any scorer; unknown label words are refused here."""
-        self.recipe, self.scorer = recipe, scorer
+    def __init__(self, recipe: Recipe, scorer: Scorer, others: Sequence[Classifier] = ()) -> None:
+        """Use `Classifier.load` or `Classifier.of`, or bring any scorer; unknown label words are refused here.
+
+        With `others` it is an ensemble: the mean of all their log-probabilities decides.
+        """
+        recipe.check()
+        self.recipe, self.scorer, self.others = recipe, scorer, tuple(others)
         self.template, self.verbalizer = recipe.template, recipe.verbalizer
         self._refuse_words()
         self.demos = self._drawn()
         self.cuts = self._thresholds() if recipe.dev else None
+
+    @classmethod
+    def load(
+        cls,
+        template: str | Template,
+        *,
+        labels: str | Sequence[str] | Mapping[str, Any] | None = None,
+        verbalizer: str | Verbalizer | None = None,
+        scorer: str | None = None,
+        folder: Path | None = None,
+        **options: Any,
+    ) -> Classifier:
+        """A classifier for a template: its name on the shelf, its file, or a text with {mask} in it.
+
+        `labels` ("a,b", ["a", "b"] or {"a": ["word"]}) or `verbalizer` (a name, a file, an object) replace
+        the template's own; `scorer` is told for inline text ("mlm", "nsp", "causal"), or names another one
+        ("fake", "package.module:Class"); `folder` is a library of yours; `options` are those of ModelOptions
+        (model, device, dtype, ...). Raises a PromptshotError where they do not fit.
+        """
+        kind = scorer if scorer in ("mlm", "nsp", "causal") else guess.scorer_of(options.get("model", ""))
+        if isinstance(template, str):
+            template = guess.template_of(template, kind or "mlm", folder)
+        if labels is not None:
+            verbalizer = guess.verbalizer_of_labels(labels)
+        elif isinstance(verbalizer, str):
+            verbalizer = library.verbalizer(verbalizer, folder)
+        own = verbalizer or library.verbalizer_of(template, folder)
+        return cls.of(Recipe(template, own, scorer or template.spec.scorer, ModelOptions(**options)))
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Classifier:
+        """Load what the recipe names (each scorer once); raises a PromptshotError where it does not fit."""
+        live: dict[str, Scorer] = {}
+        for part in (recipe, *recipe.others):
+            live.setdefault(part.scorer, scorers.load(part.scorer, part.options))
+        others = [cls(part, live[part.scorer]) for part in recipe.others]
+        return cls(recipe, live[recipe.scorer], others)
 
     @property
     def details(self) -> Mapping[str, Any]:
         """What the scorer says of its model and machine."""
         return self.scorer.details if isinstance(self.scorer, Checkpoint) else {}
 
-    def predict(self, items: Iterable[Item], progress: Progress | None = None) -> Iterator[Prediction | Reject]:
+    def predict(self, rows: Iterable[str | Mapping[str, Any] | Row]) -> Iterator[Prediction]:
+        """A Prediction for every text or row, in order; raises RowError at the first that cannot be used.
+
+        A text stands for a row whose one field is that text; a pandas frame gives its rows by
+        `frame.to_dict("records")`. Use `outcomes` to go on past bad rows.
+        """
+        for outcome in self.outcomes(self._rows(rows)):
+            if isinstance(outcome, Reject):
+                raise RowError(outcome.reason, where=outcome.source)
+            yield outcome
+
+    def outcomes(self, items: Iterable[Item], progress: Progress | None = None) -> Iterator[Prediction | Reject]:
         """A Prediction or a Reject for every row, in order, a window of rows in memory at a time.
 
         Where ranks decide (`Recipe.transductive`), nothing comes out before the last row has been scored;
         what has been found so far waits in a temporary file.
         """
-        outcomes = (outcome for window in _windows(items) for outcome in self._window(window, progress))
+        outcomes = (outcome for window in _windows(items) for outcome in self._together(window, progress))
         if self.recipe.transductive:
             yield from self._ranked(outcomes)
         else:
@@ -165,7 +145,24 @@ class Classifier:
         words = ("",) if self.template.spec.ordered else self.verbalizer.choices(row)
         return self.template.render(row, words, shots)
 
+    def _rows(self, rows: Iterable[str | Mapping[str, Any] | Row]) -> Iterator[Row]:
+        for key, row in enumerate(rows):
+            if isinstance(row, Row):
+                yield row
+            elif isinstance(row, str) and len(self.template.needs) == 1:
+                yield Row({self.template.needs[0]: row}, f"row {key + 1}", key)
+            elif isinstance(row, Mapping):
+                yield Row(row, f"row {key + 1}", key, self.recipe.columns)
+            else:
+                needs = ", ".join(self.template.needs)
+                raise RowError(f"not a row with {needs}", where=f"row {key + 1}", hint="give a dict")
+
     # ---------------------------------------------------------------- one window
+
+    def _together(self, items: Sequence[Item], progress: Progress | None) -> Iterator[Prediction | Reject]:
+        """The window's outcomes, of all members where this is an ensemble."""
+        own = self._window(items, progress)
+        return map(_mean, zip(own, *(other._window(items, None) for other in self.others), strict=True))
 
     def _window(self, items: Sequence[Item], progress: Progress | None) -> Iterator[Prediction | Reject]:
         prompts: dict[int, Prompt] = {}
@@ -279,6 +276,29 @@ class Classifier:
                 raise VerbalizerError(f"{said} spells {one!r} and {other!r} the same", where=where, hint=hint)
 
 
+def _mean(outcomes: Sequence[Prediction | Reject]) -> Prediction | Reject:
+    """One prediction from the mean of the members' log-probabilities; a Reject if any member has one."""
+    found = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
+    if len(found) < len(outcomes):
+        return next(outcome for outcome in outcomes if isinstance(outcome, Reject))
+    if len(found) == 1:
+        return found[0]
+    logs = [decide.log_softmax(member.label_scores) for member in found]
+    labels = {label: sum(log[label] for log in logs) / len(logs) for label in logs[0]}
+    words = {f"{i}: {word}": s for i, member in enumerate(found, 1) for word, s in member.word_scores.items()}
+    return replace(
+        found[0],
+        label=decide.best(labels),
+        label_scores=labels,
+        word_scores=words,
+        probabilities=decide.softmax(labels),
+        cut=max(member.cut for member in found),
+        dropped=sum(member.dropped for member in found),
+        split=max(member.split for member in found),
+        averaged=any(member.averaged for member in found),
+    )
+
+
 Progress = Callable[[int], None]  # called with the number of rows just finished
 
 
@@ -354,34 +374,3 @@ def _unspooled(spool: IO[str]) -> Iterator[Prediction | Reject]:
             yield Reject(**said["reject"])
         else:
             yield Prediction(Row(**said["row"]), **said["rest"])
-
-
-def _folder_hash(model: str) -> str | None:
-    """A hash of config and weights of a local or built-in model; None for a hub name."""
-    folder = library.builtin_model(model) if model.startswith(library.BUILTIN) else Path(model or "\0")
-    if "\0" in str(folder) or not folder.is_dir():
-        return None
-    files = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".safetensors", ".bin", ".model", ".txt")]
-    return hashlib.sha256("".join(_file_hash(str(p)) for p in files).encode()).hexdigest()
-
-
-def _size(path: str) -> int:
-    try:
-        return Path(path).stat().st_size
-    except OSError as problem:
-        raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the path") from None
-
-
-def _file_hash(path: str) -> str:
-    try:
-        with open(path, "rb") as stream:
-            return _digest(stream)
-    except OSError as problem:
-        raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the path") from None
-
-
-def _digest(stream: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

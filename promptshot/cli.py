@@ -135,11 +135,23 @@ def cli() -> None:
 @cli.command(cls=_Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @option(
-    "-t", "--template", required=True, metavar="NAME|FILE", help="The template: a name on the shelf, or a YAML file."
+    "-t",
+    "--template",
+    "templates",
+    multiple=True,
+    metavar="NAME|FILE|TEXT",
+    help="A name on the shelf, a YAML file, or a text with {mask} and {text}; several make an ensemble.  "
+    "[default: chosen by labels and language]",
 )
+@option("--labels", metavar="A,B,...", help="The labels to choose from: a,b or a=word1|word2,b=word3.")
+@option("--verbalizer", metavar="NAME|FILE", help="Label words other than the template's own.")
+@option("--save-template", type=click.Path(path_type=Path), metavar="FILE", help="Write down the template in use.")
 @option("-m", "--model", metavar="NAME|FOLDER", help="A hub name or local folder.  [default: the built-in model]")
 @option(
-    "-o", "--output", default="-", metavar="FILE", help="Predictions; .jsonl, .csv, .tsv, also .gz.  [default: stdout]"
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Predictions; .jsonl, .csv, .tsv, also .gz; - is stdout.  [default: stdout, on a terminal ten examples]",
 )
 @option("--overwrite", is_flag=True, help="Replace an existing output.")
 @option("-n", "--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
@@ -196,20 +208,28 @@ def classify(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) -
     """
     from promptshot.run import Inputs, Outputs
 
-    recipe = _recipe(given)
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"])
+    recipe = _recipe(given, inputs, quiet)
     if dry_run:
         return _dry_run(recipe, inputs)
-    outputs = Outputs(given["output"], given["summary"], given["record"], given["rejects"], given["overwrite"])
+    output = given["output"] or (None if sys.stdout.isatty() else "-")
+    outputs = Outputs(output, given["summary"], given["record"], given["rejects"], given["overwrite"])
     return _classify(recipe, inputs, outputs, quiet)
 
 
-def _recipe(given: dict[str, Any]) -> Any:
-    """The recipe that the options describe."""
-    from promptshot.classify import DemoPlan, Recipe
+def _recipe(given: dict[str, Any], inputs: Any, quiet: bool) -> Any:
+    """The recipe that the options describe; what they leave open is looked up and told."""
+    from promptshot import guess, report
+    from promptshot.recipe import DemoPlan, Recipe
     from promptshot.scorers import ModelOptions
 
-    template = library.template(given["template"], given["folder"])
+    found = _templates(given, inputs)
+    for reason in () if quiet else found[0].reasons:
+        report.note(reason)
+    if given["save_template"]:
+        if len(found) > 1:
+            raise OptionError("--save-template writes one template, not an ensemble", hint="leave it out")
+        guess.save(given["save_template"], found[0].template, found[0].verbalizer)
     demos = None
     if given["num_shots"] and not given["demos"]:
         raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
@@ -217,16 +237,62 @@ def _recipe(given: dict[str, Any]) -> Any:
         demos = DemoPlan(given["demos"], 4 if given["num_shots"] is None else given["num_shots"], given["seed"])
     names = ("model", "revision", "device", "dtype", "batch_size", "max_length", "offline", "trust_remote_code")
     options = ModelOptions(**{name: given[name] for name in (*names, "allow_pickle") if given[name] is not None})
-    return Recipe(
-        template,
-        library.verbalizer_of(template, given["folder"]),
-        given["scorer"] or template.spec.scorer,
-        options,
-        demos,
-        given["dev"],
-        _all_columns(given, template),
-        given["ignore_labels"],
-    )
+    recipes = [
+        Recipe(
+            one.template,
+            one.verbalizer,
+            _scorer(given["scorer"], one.template),
+            options,
+            demos,
+            given["dev"],
+            _all_columns(given, one.template),
+            given["ignore_labels"],
+        )
+        for one in found
+    ]
+    return replace(recipes[0], others=tuple(recipes[1:]))
+
+
+def _templates(given: dict[str, Any], inputs: Any) -> list[Any]:
+    """Each template with its verbalizer, from -t, --labels and --verbalizer, else chosen for the rows."""
+    from promptshot import guess
+    from promptshot.rows import Row
+
+    folder, scorer = given["folder"], given["scorer"]
+    kind = scorer if scorer in ("mlm", "nsp", "causal") else guess.scorer_of(given["model"] or "")
+    words = None
+    if given["labels"] and given["verbalizer"]:
+        raise OptionError("--labels and --verbalizer both give label words", hint="leave one out")
+    if given["labels"]:
+        words = guess.verbalizer_of_labels(given["labels"])
+    elif given["verbalizer"]:
+        words = library.verbalizer(given["verbalizer"], folder)
+    columns = {field: given[f"{field}_field"] for field in ("text", "label") if given[f"{field}_field"]}
+    columns |= given["columns"]
+
+    def labels() -> list[str]:
+        return guess.labels_of(item for item in inputs.all(columns) if isinstance(item, Row))
+
+    found = []
+    for said in given["templates"]:
+        template = guess.template_of(said, kind or "mlm", folder)
+        if words is None and template.spec.verbalizer is None and "{" in said:
+            found.append(guess.Guess(template, guess.verbalizer_of_rows(labels())))
+        else:
+            found.append(guess.Guess(template, words or library.verbalizer_of(template, folder)))
+    if found:
+        return found
+    rows = [replace(item, columns=columns) for item in inputs.peek() if isinstance(item, Row)]
+    return [guess.guess(rows, [] if words else labels(), words, kind, folder)]
+
+
+def _scorer(given: str | None, template: Any) -> str:
+    """The template's scorer, or the one given where it can take the template."""
+    own = str(template.spec.scorer)
+    if given in ("mlm", "nsp", "causal") and given != own:
+        hint = f"use --scorer {own}, or a template for {given}"
+        raise OptionError(f"the template {template.name} is for scorer {own}, not {given}", hint=hint)
+    return given or own
 
 
 def _all_columns(given: dict[str, Any], template: Any) -> dict[str, str]:
@@ -261,12 +327,14 @@ def _classify(recipe: Any, inputs: Any, outputs: Any, quiet: bool) -> int:
         def ready(classifier: Any) -> None:
             if not recipe.options.model and recipe.model and not quiet:
                 better = report.ADVICE[recipe.scorer]
-                report.note(f"using the small built-in model {recipe.model}; for real results: -m {better}")
+                report.note(
+                    f"using the small built-in model {recipe.model}; for real results: -m {better}", watch.console
+                )
             watch.ready(total)
 
         result = run(recipe, inputs, outputs, ready, watch.advance)
     if not quiet:
-        report.summary(result)
+        report.summary(result, examples=outputs.output is None)
     return 3 if result.tally.rejected else 0
 
 

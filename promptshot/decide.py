@@ -13,6 +13,13 @@ def best(scores: Mapping[str, float]) -> str:
     return max(scores, key=lambda label: scores[label])
 
 
+def log_softmax(scores: Mapping[str, float]) -> dict[str, float]:
+    """Label scores (natural log, or margins) as logarithms of probabilities."""
+    top = max(scores.values())
+    total = top + math.log(sum(math.exp(score - top) for score in scores.values()))
+    return {label: score - total for label, score in scores.items()}
+
+
 def softmax(scores: Mapping[str, float]) -> dict[str, float]:
     """Label scores (natural log, or margins) as probabilities that sum to 1."""
     top = max(scores.values())

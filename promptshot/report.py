@@ -42,12 +42,12 @@ def data() -> Console:
 
 def error(message: str) -> None:
     """One line that says what went wrong."""
-    people().print(Text.assemble(("error: ", "bold red"), printable(message)), soft_wrap=True)
+    people().print(Text.assemble(("error: ", "bold red"), printable(message)))
 
 
-def note(message: str) -> None:
+def note(message: str, console: Console | None = None) -> None:
     """One line that a user should know."""
-    people().print(Text.assemble(("note: ", "bold yellow"), printable(message)), soft_wrap=True)
+    (console or people()).print(Text.assemble(("note: ", "bold yellow"), printable(message)))
 
 
 # ------------------------------------------------------------------ progress
@@ -110,10 +110,11 @@ class Watch:
 # ------------------------------------------------------------------ the report
 
 
-def summary(result: Result) -> None:
-    """The report of a run."""
+def summary(result: Result, examples: bool = False) -> None:
+    """The report of a run; with some of its predictions where they are not written anywhere."""
     console = people()
-    parts: list[RenderableType] = [_head(result)]
+    parts: list[RenderableType] = [_examples(result)] if examples else []
+    parts.append(_head(result))
     if result.tally.labelled:
         parts += [_accuracy(result.tally), _per_label(result.tally), _confusion(result.tally)]
     else:
@@ -126,6 +127,21 @@ def summary(result: Result) -> None:
         console.print(part)
 
 
+def _examples(result: Result) -> RenderableType:
+    """The first predictions as lines: label, probability, gold where there is one, and the text."""
+    labelled = any(found.gold_value is not None for found in result.examples)
+    table = _table("prediction", "p", *(["gold"] if labelled else []), "text")
+    table.columns[-1].justify, table.columns[-1].overflow, table.columns[-1].ratio = "left", "ellipsis", 1
+    table.expand = people().is_terminal
+    for found in result.examples:
+        right = "green" if found.gold == found.label else "red" if found.gold else ""
+        texts = [str(found.row[name]) for name in result.recipe.template.needs]
+        chance = "" if found.probability is None else f"{found.probability:.2f}"
+        gold = [printable(found.gold or found.gold_value or "")] if labelled else []
+        table.add_row(Text(printable(found.label), style=right), chance, *gold, printable(" / ".join(texts)))
+    return table
+
+
 def _head(result: Result) -> Text:
     machine = result.details
     place = f" on {machine['device']}, {machine['dtype']}" if machine else ""
@@ -135,7 +151,7 @@ def _head(result: Result) -> Text:
         rows += f" ({tally.labelled:,} with a label)"
     if tally.rejected:
         rows += f", {tally.rejected:,} rejected"
-    what = f"{result.recipe.template.name} · {result.recipe.scorer} · {result.recipe.model or 'no model'}{place}"
+    what = f"{result.recipe.name} · {result.recipe.scorer} · {result.recipe.model or 'no model'}{place}"
     speed = f"{rows} in {result.seconds:.1f} s, {result.rows_per_second:,.0f} rows/s"
     return Text.assemble((printable(what), "bold"), "\n", (speed, "dim"))
 

@@ -342,6 +342,8 @@ def _table(stream: Iterable[bytes], name: str, delimiter: str) -> Iterator[tuple
         except StopIteration:
             return
         except csv.Error as problem:
+            if not header:
+                raise InputError(f"not {_kind(delimiter)}: {problem}", where=name, hint="save it as UTF-8") from None
             yield f"{name}:{first}", Reject("", f"not valid {_kind(delimiter)}: {problem}", _shown(taken))
             continue
         if not header:

@@ -7,32 +7,51 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from promptshot import rows
-from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Prediction, Recipe, check_gold
+from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Prediction, check_gold
 from promptshot.errors import InputError
 from promptshot.metrics import Tally
+from promptshot.recipe import Recipe
 from promptshot.rows import Item, Reject, Row, Writer
 
+EXAMPLES = 10  # predictions kept for people to look at
 HOPELESS = 1000  # rejected rows, and not one accepted: something is wrong with all of them
 
 
-@dataclass(frozen=True)
 class Inputs:
     """Which rows: the files (`-` is standard input), the first `limit`, of these a seeded sample."""
 
-    paths: tuple[str, ...]
-    limit: int | None = None
-    sample: int | None = None
-    seed: int = 0
+    def __init__(
+        self, paths: Sequence[str], limit: int | None = None, sample: int | None = None, seed: int = 0
+    ) -> None:
+        self.paths, self.limit, self.sample, self.seed = tuple(paths), limit, sample, seed
+        self._rest = self._selected()
+        self._first: list[Item] | None = None
+
+    def peek(self) -> list[Item]:
+        """The first window of rows; `read` still gives them."""
+        if self._first is None:
+            self._first = list(islice(self._rest, WINDOW))
+        return self._first
 
     def read(self, columns: Mapping[str, str]) -> Iterator[Item]:
-        """The selected rows, in order."""
-        return rows.select(rows.read(self.paths, columns), self.limit, self.sample, self.seed)
+        """The selected rows, in order and once, with these columns for fields."""
+        first, self._first = self.peek(), []
+        return (_with_columns(item, columns) for item in chain(first, self._rest))
+
+    def all(self, columns: Mapping[str, str]) -> Iterator[Item]:
+        """The selected rows, read anew; of standard input, which can be read only once, the first window."""
+        items = iter(self.peek()) if "-" in self.paths else self._selected()
+        return (_with_columns(item, columns) for item in items)
+
+    def _selected(self) -> Iterator[Item]:
+        return rows.select(rows.read(self.paths), self.limit, self.sample, self.seed)
 
     @property
     def selection(self) -> dict[str, Any]:
@@ -44,7 +63,7 @@ class Inputs:
 class Outputs:
     """Where results go; rejects and record lie beside the output where nothing else is said."""
 
-    output: str = "-"
+    output: str | None = "-"  # None: nowhere
     summary: str | None = None
     record: str | None = None
     rejects: str | None = None
@@ -52,19 +71,22 @@ class Outputs:
 
     @property
     def record_path(self) -> str | None:
-        return self.record or (None if self.output == "-" else f"{self.output}.run.json")
+        return self.record or self._beside("run.json")
 
     @property
     def rejects_path(self) -> str | None:
-        return self.rejects or (None if self.output == "-" else f"{self.output}.rejects.jsonl")
+        return self.rejects or self._beside("rejects.jsonl")
+
+    def _beside(self, ending: str) -> str | None:
+        return None if self.output in (None, "-") else f"{self.output}.{ending}"
 
     def check(self, inputs: Inputs) -> None:
         """Refuse to overwrite an output without being told to, and an input in any case."""
         for path in (self.output, self.summary, self.record, self.rejects):
             if path and path != "-" and any(_same(path, given) for given in inputs.paths):
                 raise InputError("this is the input", where=path, hint="write to another file")
-        if self.output != "-" and Path(self.output).exists() and not self.overwrite:
-            raise InputError("exists already", where=self.output, hint="use --overwrite to replace it")
+        if self.output not in (None, "-") and Path(str(self.output)).exists() and not self.overwrite:
+            raise InputError("exists already", where=str(self.output), hint="use --overwrite to replace it")
 
 
 @dataclass
@@ -80,6 +102,7 @@ class Result:
     dropped: int = 0  # demonstrations left out, over all rows
     split: int = 0  # label words of several tokens
     averaged: bool = False
+    examples: list[Prediction] = field(default_factory=list)  # the first few
     rejects: list[Reject] = field(default_factory=list)  # the first few
     rejects_path: str | None = None
     overwritten: tuple[str, ...] = ()  # input fields that gave way to output fields
@@ -119,25 +142,26 @@ def run(
     Raises a PromptshotError when the run cannot start, or when no row at all could be used.
     """
     outputs.check(inputs)
-    items = inputs.read(recipe.columns)
-    first = list(islice(items, WINDOW))
+    first = [_with_columns(item, recipe.columns) for item in inputs.peek()]
     check_gold(first, recipe)
     fingerprint = recipe.fingerprint(inputs.paths, inputs.selection)
-    classifier = recipe.build()
+    classifier = Classifier.of(recipe)
     ready(classifier)
     tally = Tally(recipe.template.spec.ordered or recipe.verbalizer.names)
     result = Result(recipe, tally, classifier.details, fingerprint)
     result.overwritten = tuple(n for n in OUTPUT_FIELDS if any(isinstance(i, Row) and n in i.fields for i in first))
     began = time.perf_counter()
-    outcomes = classifier.predict(chain(first, items), progress)
-    with Writer(outputs.output) as writer, _Rejects(outputs.rejects_path) as rejects:
+    outcomes = classifier.outcomes(inputs.read(recipe.columns), progress)
+    writer = Writer(outputs.output) if outputs.output else None
+    with writer or nullcontext(), _Rejects(outputs.rejects_path) as rejects:
         while window := list(islice(outcomes, WINDOW)):
-            writer.write([outcome.record() for outcome in window if isinstance(outcome, Prediction)])
+            if writer:
+                writer.write([outcome.record() for outcome in window if isinstance(outcome, Prediction)])
             rejects.write([outcome for outcome in window if isinstance(outcome, Reject)])
             _count(window, result)
             if tally.rejected >= HOPELESS and not tally.predicted:
                 break
-        result.left_out = tuple(sorted(writer.left_out))
+        result.left_out = tuple(sorted(writer.left_out)) if writer else ()
         result.rejects_path = rejects.path if tally.rejected else None
     result.seconds = time.perf_counter() - began
     if not tally.predicted:
@@ -190,6 +214,8 @@ def _count(outcomes: Iterable[Prediction | Reject], result: Result) -> None:
             if len(result.rejects) < 3:
                 result.rejects.append(outcome)
             continue
+        if len(result.examples) < EXAMPLES:
+            result.examples.append(outcome)
         choices = None if result.tally.labels else len(outcome.label_scores)
         result.tally.add(outcome.label, outcome.gold, outcome.gold_value, choices)
         result.cut += outcome.cut > 0
@@ -220,6 +246,10 @@ def _write_json(path: str | None, value: Mapping[str, Any]) -> None:
         Path(path).write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     except OSError as problem:
         raise InputError(f"cannot be written ({problem.strerror})", where=path) from None
+
+
+def _with_columns(item: Item, columns: Mapping[str, str]) -> Item:
+    return replace(item, columns=columns) if columns and isinstance(item, Row) else item
 
 
 def _same(one: str, other: str) -> bool:

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from promptshot import classify, spec
-from promptshot.classify import WINDOW, Classifier, DemoPlan, Prediction, Recipe, check_gold
+from promptshot.classify import WINDOW, Classifier, Prediction, check_gold
 from promptshot.errors import InputError, OptionError, RowError, TemplateError, VerbalizerError
 from promptshot.library import verbalizer_of
 from promptshot.prompts import Prompt, Template, TemplateSpec
+from promptshot.recipe import DemoPlan, Recipe
 from promptshot.rows import Item, Reject, Row, read
 from promptshot.scorers import ModelOptions, Scored
 
@@ -75,7 +76,7 @@ def predictions(found: Iterator[Prediction | Reject]) -> list[Prediction]:
 def test_rows_come_out_in_the_order_they_went_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classify, "WINDOW", 7)
     items = texts(*(f"text {i}" for i in range(30)))
-    found = predictions(make().build().predict(items))
+    found = predictions(Classifier.of(make()).outcomes(items))
     assert [p.row for p in found] == items
 
 
@@ -86,7 +87,7 @@ def test_read_is_predicted_plus_rejected_and_every_reject_says_why(tmp_path: Pat
         replace(item, fields={"words": 1}) if isinstance(item, Row) and "title" in item.fields else item
         for item in read([str(path)])
     ]
-    found = list(make().build().predict(read_back))
+    found = list(Classifier.of(make()).outcomes(read_back))
     assert [item.key if isinstance(item, Reject) else item.row.key for item in found] == [0, 1, 2, 3, 4, 5]
     assert [isinstance(item, Reject) for item in found] == [False, True, True, True, True, False]
     said = [(item.source, item.reason, item.raw) for item in found if isinstance(item, Reject)]
@@ -101,24 +102,24 @@ def test_read_is_predicted_plus_rejected_and_every_reject_says_why(tmp_path: Pat
 def test_the_scorer_gets_whole_windows_of_rows() -> None:
     scorer = fixed([-1.0, -2.0])
     items = texts(*("x" for _ in range(2 * WINDOW + 5)))
-    assert len(list(Classifier(make(), scorer).predict(items))) == 2 * WINDOW + 5
+    assert len(list(Classifier(make(), scorer).outcomes(items))) == 2 * WINDOW + 5
     assert scorer.sizes == [1024, 1024, 5]
 
 
 def test_a_bad_row_keeps_its_place_in_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classify, "WINDOW", 4)
     scorer = fixed([-1.0, -2.0])
-    list(Classifier(make(), scorer).predict(texts("a", "", "", "b", "c", "d", "e", "f", "g")))
+    list(Classifier(make(), scorer).outcomes(texts("a", "", "", "b", "c", "d", "e", "f", "g")))
     assert scorer.sizes == [2, 4, 1]
 
 
 def test_a_window_of_bad_rows_only_comes_out_too() -> None:
-    found = list(make().build().predict(texts("", " ")))
+    found = list(Classifier.of(make()).outcomes(texts("", " ")))
     assert [type(item) for item in found] == [Reject, Reject]
 
 
 def test_no_rows_give_no_predictions() -> None:
-    assert list(make().build().predict([])) == []
+    assert list(Classifier.of(make()).outcomes([])) == []
 
 
 def test_no_more_than_one_window_is_read_before_the_first_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,13 +131,13 @@ def test_no_more_than_one_window_is_read_before_the_first_prediction(monkeypatch
             taken.append(Row({"text": "x"}))
             yield taken[-1]
 
-    next(make().build().predict(endless()))
+    next(Classifier.of(make()).outcomes(endless()))
     assert len(taken) == 4
 
 
 def test_an_error_of_the_scorer_rejects_that_row_only() -> None:
     scorer = By(lambda p: Scored(error="too long") if "bad" in p.text() else Scored((-1.0, -2.0), (1, 1), cut=3))
-    found = list(Classifier(make(), scorer).predict(texts("good", "bad", "good")))
+    found = list(Classifier(make(), scorer).outcomes(texts("good", "bad", "good")))
     assert [type(item) for item in found] == [Prediction, Reject, Prediction]
     assert found[1] == Reject("f:2", "too long", '{"text": "bad"}', 1)
     assert isinstance(found[0], Prediction)
@@ -145,8 +146,8 @@ def test_an_error_of_the_scorer_rejects_that_row_only() -> None:
 
 def test_the_fake_scorer_says_the_same_in_any_order_and_company() -> None:
     items = texts(*(f"text {i}" for i in range(20)))
-    one = {p.row.key: p for p in predictions(make().build().predict(items))}
-    two = {p.row.key: p for p in predictions(make().build().predict(items[::-3]))}
+    one = {p.row.key: p for p in predictions(Classifier.of(make()).outcomes(items))}
+    two = {p.row.key: p for p in predictions(Classifier.of(make()).outcomes(items[::-3]))}
     assert two
     assert all(one[key] == p for key, p in two.items())
 
@@ -155,7 +156,7 @@ def test_the_fake_scorer_says_the_same_in_any_order_and_company() -> None:
 
 
 def test_the_best_label_wins_and_probabilities_are_its_softmax() -> None:
-    (found,) = predictions(Classifier(make(), fixed([math.log(0.1), math.log(0.3)])).predict(texts("a")))
+    (found,) = predictions(Classifier(make(), fixed([math.log(0.1), math.log(0.3)])).outcomes(texts("a")))
     assert found.label == "negative"
     assert found.probabilities == pytest.approx({"positive": 0.25, "negative": 0.75})
     assert found.probability == pytest.approx(0.75)
@@ -164,13 +165,13 @@ def test_the_best_label_wins_and_probabilities_are_its_softmax() -> None:
 
 
 def test_ties_go_to_the_first_label() -> None:
-    (found,) = predictions(Classifier(make(), fixed([-1.0, -1.0])).predict(texts("a")))
+    (found,) = predictions(Classifier(make(), fixed([-1.0, -1.0])).outcomes(texts("a")))
     assert found.label == "positive"
 
 
 def test_several_words_of_a_label_are_pooled() -> None:
     verbalizer = {"labels": {"a": {"x": 1, "y": 3}, "b": "z"}, "pool": "mean"}
-    (found,) = predictions(Classifier(make(verbalizer=verbalizer), fixed([-2.0, -4.0, -3.6])).predict(texts("a")))
+    (found,) = predictions(Classifier(make(verbalizer=verbalizer), fixed([-2.0, -4.0, -3.6])).outcomes(texts("a")))
     assert (found.label, found.label_scores) == ("a", {"a": -3.5, "b": -3.6})
     assert found.word_scores == {"x": -2.0, "y": -4.0, "z": -3.6}
 
@@ -192,7 +193,7 @@ def test_word_scores_are_averaged_where_the_rule_says_so(
     text: str | list[str], scorer: str, keys: dict[str, Any], tokens: tuple[int, int], averaged: bool
 ) -> None:
     recipe = make(text, scorer, **keys)
-    (found,) = predictions(Classifier(recipe, fixed([-2.0, -3.0], tokens)).predict(texts("a")))
+    (found,) = predictions(Classifier(recipe, fixed([-2.0, -3.0], tokens)).outcomes(texts("a")))
     expected = [-2.0 / tokens[0], -3.0 / tokens[1]] if averaged else [-2.0, -3.0]
     assert list(found.word_scores.values()) == expected
     assert found.averaged is averaged
@@ -203,7 +204,7 @@ def test_word_scores_are_averaged_where_the_rule_says_so(
 
 def test_gold_is_our_label_and_what_the_row_said_is_kept() -> None:
     items = [Row({"text": "a", "label": value}) for value in (1, "negative", "meh", None)]
-    found = predictions(make().build().predict(items))
+    found = predictions(Classifier.of(make()).outcomes(items))
     assert [(p.gold, p.gold_value) for p in found] == [
         ("positive", "1"),
         ("negative", "negative"),
@@ -214,21 +215,21 @@ def test_gold_is_our_label_and_what_the_row_said_is_kept() -> None:
 
 def test_labels_can_be_ignored() -> None:
     recipe = replace(make(), labels_ignored=True)
-    (found,) = predictions(recipe.build().predict([Row({"text": "a", "label": "1"})]))
+    (found,) = predictions(Classifier.of(recipe).outcomes([Row({"text": "a", "label": "1"})]))
     assert (found.gold, found.gold_value) == (None, None)
 
 
 def test_the_label_column_can_be_given_by_the_template_or_the_run() -> None:
     row = Row({"text": "a", "label": "0", "polarity": "1"})
-    (found,) = predictions(make(label_field="polarity").build().predict([row]))
+    (found,) = predictions(Classifier.of(make(label_field="polarity")).outcomes([row]))
     assert found.gold == "positive"
-    (found,) = predictions(make().build().predict([replace(row, columns={"label": "polarity"})]))
+    (found,) = predictions(Classifier.of(make()).outcomes([replace(row, columns={"label": "polarity"})]))
     assert found.gold == "positive"
 
 
 def test_the_record_is_the_row_and_what_was_found() -> None:
     row = Row({"id": 7, "text": "好", "prediction": "stale", "nested": {"a": 1}})
-    (found,) = predictions(make().build().predict([row]))
+    (found,) = predictions(Classifier.of(make()).outcomes([row]))
     record = found.record()
     assert list(record) == [
         *("id", "text", "prediction", "nested"),
@@ -260,7 +261,7 @@ def test_each_row_may_bring_its_own_words_for_the_hole_in_its_text() -> None:
         seen.extend(prompt.text(choice) for choice in prompt.choices)
         return Scored(tuple(-abs(i - 1.0) for i in range(len(prompt.choices))), (1,) * len(prompt.choices))
 
-    found = list(Classifier(make("{content}", **IDIOM), By(remember)).predict(rows))
+    found = list(Classifier(make("{content}", **IDIOM), By(remember)).outcomes(rows))
     assert seen == ["前甲后", "前乙后", "前丙后", "只有丁", "只有戊"]
     first, second, third, fourth = found
     assert isinstance(first, Prediction)
@@ -286,7 +287,7 @@ def ordered(**keys: Any) -> Recipe:
 
 def test_pairs_are_ranked_over_the_whole_run_and_not_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classify, "WINDOW", 2)
-    found = predictions(Classifier(ordered(), by_number()).predict(pairs([5, 4, 3, 2, 1, 0])))
+    found = predictions(Classifier(ordered(), by_number()).outcomes(pairs([5, 4, 3, 2, 1, 0])))
     assert [p.label for p in found] == ["yes", "yes", "maybe", "maybe", "no", "no"]
     assert [p.label_scores for p in found] == [{"is_next": float(n)} for n in (5, 4, 3, 2, 1, 0)]
     assert (found[0].probabilities, found[0].probability, found[0].word_scores) == (None, None, {})
@@ -294,7 +295,7 @@ def test_pairs_are_ranked_over_the_whole_run_and_not_in_windows(monkeypatch: pyt
 
 def test_a_prior_decides_how_many_rows_each_label_gets() -> None:
     recipe = ordered(prior=[0.5, 0.25, 0.25])
-    found = predictions(Classifier(recipe, by_number()).predict(pairs([3, 2, 1, 0])))
+    found = predictions(Classifier(recipe, by_number()).outcomes(pairs([3, 2, 1, 0])))
     assert [p.label for p in found] == ["yes", "maybe", "no", "no"]
 
 
@@ -302,14 +303,14 @@ def test_bad_rows_take_no_place_in_the_ranking_and_keep_theirs_in_the_output() -
     items = pairs([2, 1, 0])
     items.insert(1, Reject("f:9", "broken \ud800", "raw", 9))
     items.insert(3, Row({"a": "x", "b": ""}, "f:8", 8))
-    found = list(Classifier(ordered(), by_number()).predict(items))
+    found = list(Classifier(ordered(), by_number()).outcomes(items))
     assert [p.label if isinstance(p, Prediction) else p.source for p in found] == ["yes", "f:9", "maybe", "f:8", "no"]
     assert found[1] == items[1]
 
 
 def test_what_waits_for_the_ranking_comes_back_as_it_was() -> None:
     row = Row({"a": "half \ud800 \u2028", "b": "1", "n": {"x": [1, None, 2.5]}, "label": "YES"}, "f:1", 4, {"q": "a"})
-    (found,) = predictions(Classifier(ordered(), by_number()).predict([row]))
+    (found,) = predictions(Classifier(ordered(), by_number()).outcomes([row]))
     assert found.row == row
     assert (found.gold, found.gold_value) == ("yes", "YES")
     assert found.record()["scores"] == {"is_next": 1.0}
@@ -321,9 +322,9 @@ def test_a_dev_file_fixes_thresholds_so_that_rows_do_not_decide_about_each_other
     assert (ordered().transductive, recipe.transductive) == (True, False)
     classifier = Classifier(recipe, by_number())
     assert classifier.cuts == [25.0, 45.0]
-    found = predictions(classifier.predict(pairs([99, 98, 25, 24])))
+    found = predictions(classifier.outcomes(pairs([99, 98, 25, 24])))
     assert [p.label for p in found] == ["yes", "yes", "maybe", "no"]
-    alone = [predictions(classifier.predict(pairs([n])))[0].label for n in (99, 98, 25, 24)]
+    alone = [predictions(classifier.outcomes(pairs([n])))[0].label for n in (99, 98, 25, 24)]
     assert alone == [p.label for p in found]
 
 
@@ -341,7 +342,7 @@ def test_a_dev_file_with_too_few_good_rows_is_an_error(tmp_path: Path) -> None:
 def test_a_dev_file_without_ordered_labels_is_an_error(tmp_path: Path) -> None:
     dev = put(tmp_path, "dev.jsonl", [{"text": "a"}])
     with pytest.raises(OptionError, match="--dev fixes thresholds for a template with 'ordered'"):
-        replace(make(), dev=dev).build()
+        Classifier.of(replace(make(), dev=dev))
 
 
 def test_the_prior_is_uniform_where_nothing_is_said() -> None:
@@ -363,7 +364,7 @@ def shots(folder: Path, k: int = 4, seed: int = 0) -> Recipe:
 def test_demonstrations_stand_before_every_row_and_hold_both_labels(tmp_path: Path) -> None:
     prompts = []
     scorer = By(lambda p: prompts.append(p.text()) or Scored((-1.0, -2.0), (1, 1), dropped=1))  # type: ignore[func-returns-value]
-    found = predictions(Classifier(shots(tmp_path), scorer).predict(texts("one", "two")))
+    found = predictions(Classifier(shots(tmp_path), scorer).outcomes(texts("one", "two")))
     assert [p.dropped for p in found] == [1, 1]
     for prompt, text in zip(prompts, ("one", "two"), strict=True):
         lines = prompt.split("\n")
@@ -373,7 +374,7 @@ def test_demonstrations_stand_before_every_row_and_hold_both_labels(tmp_path: Pa
 
 
 def test_a_row_is_never_its_own_demonstration(tmp_path: Path) -> None:
-    classifier = shots(tmp_path).build()
+    classifier = Classifier.of(shots(tmp_path))
     for shot in TRAIN:
         demonstrations = classifier.prompt(Row(shot)).text().split("\n")[:-1]
         assert len(demonstrations) == 4
@@ -381,22 +382,22 @@ def test_a_row_is_never_its_own_demonstration(tmp_path: Path) -> None:
 
 
 def test_where_no_spare_is_left_the_row_has_one_demonstration_less(tmp_path: Path) -> None:
-    prompt = shots(tmp_path, k=10).build().prompt(Row(TRAIN[0]))
+    prompt = Classifier.of(shots(tmp_path, k=10)).prompt(Row(TRAIN[0]))
     assert len(prompt.pieces) == 9 + 3
 
 
 def test_zero_demonstrations_are_none(tmp_path: Path) -> None:
-    assert shots(tmp_path, k=0).build().prompt(Row({"text": "a"})).text() == "a。____"
+    assert Classifier.of(shots(tmp_path, k=0)).prompt(Row({"text": "a"})).text() == "a。____"
 
 
 def test_demonstrations_are_for_the_causal_scorer(tmp_path: Path) -> None:
     recipe = replace(make(), demos=shots(tmp_path).demos)
     with pytest.raises(OptionError, match="demonstrations are for scorer causal, not mlm"):
-        recipe.build()
+        Classifier.of(recipe)
 
 
 def test_a_row_without_its_text_is_rejected_with_demonstrations_too(tmp_path: Path) -> None:
-    (found,) = shots(tmp_path).build().predict([Row({"id": 1}, "f:1")])
+    (found,) = Classifier.of(shots(tmp_path)).outcomes([Row({"id": 1}, "f:1")])
     assert isinstance(found, Reject)
     assert "no field 'text'" in found.reason
 
@@ -447,7 +448,7 @@ def test_label_words_that_the_tokenizer_spells_the_same_are_refused_across_label
     ],
 )
 def test_a_scorers_faulty_answer_rejects_the_row(scored: Scored, reason: str) -> None:
-    (outcome,) = Classifier(make(), By(lambda prompt: scored)).predict(texts("a"))
+    (outcome,) = Classifier(make(), By(lambda prompt: scored)).outcomes(texts("a"))
     assert isinstance(outcome, Reject)
     assert outcome.reason == reason
 
@@ -460,12 +461,12 @@ def test_where_no_words_are_fixed_none_are_refused(recipe: Recipe) -> None:
 def test_a_scorer_with_a_model_is_told_whom_to_report_progress_to() -> None:
     scorer = Loaded(fixed([-1.0, -2.0]).of, known="很不")
     ticks: list[int] = []
-    predictions(Classifier(make(), scorer).predict(texts("a"), ticks.append))
+    predictions(Classifier(make(), scorer).outcomes(texts("a"), ticks.append))
     assert scorer.progress == ticks.append
 
 
 def test_a_scorer_without_a_model_has_no_details() -> None:
-    assert make().build().details == {}
+    assert Classifier.of(make()).details == {}
 
 
 def labelled(*values: object) -> list[Item]:
@@ -621,6 +622,6 @@ def test_the_fingerprint_of_a_local_model_is_of_its_weights_and_not_of_its_notes
 
 def test_demonstrations_that_cannot_be_read_are_an_input_error(tmp_path: Path) -> None:
     recipe = replace(shots(tmp_path), demos=DemoPlan(str(tmp_path / "gone.jsonl"), 2))
-    for attempt in (recipe.fingerprint, recipe.build):
+    for attempt in (recipe.fingerprint, lambda: Classifier.of(recipe)):
         with pytest.raises(InputError, match=r"gone\.jsonl: cannot be read"):
             attempt()

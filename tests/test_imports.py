@@ -21,7 +21,7 @@ FLOORS = [
     ["spec"],
     ["rows", "prompts", "verbalizer", "library", "lint", "metrics"],
     ["scorers"],  # the wall, and the tensors behind it
-    ["classify", "decide", "calibrate", "demos"],
+    ["classify", "recipe", "guess", "decide", "calibrate", "demos"],
     ["run", "compare", "tune", "scale"],
     ["report", "page", "cli"],
     ["__main__"],
@@ -59,7 +59,7 @@ def imported(path: Path, top_only: bool = False) -> Iterator[str]:
 
 
 def test_the_reader_of_imports_sees_what_is_there() -> None:
-    assert {"decide", "library", "rows", "scorers", "errors"} <= set(imported(MODULES["classify"]))
+    assert {"decide", "recipe", "rows", "scorers", "errors"} <= set(imported(MODULES["classify"]))
     assert "scorers.base" in set(imported(MODULES["scorers.mlm"]))
 
 
@@ -98,13 +98,14 @@ def heavy_after(code: str) -> str:
 def test_a_run_with_the_fake_scorer_loads_no_tensors() -> None:
     code = """
 from promptshot import classify, spec
+from promptshot.recipe import Recipe
 from promptshot.errors import TemplateError
 from promptshot.library import verbalizer_of
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.rows import Row
 keys = {"scorer": "mlm", "text": "{mask}{text}", "verbalizer": {"labels": {"a": "x", "b": "y"}}}
 template = Template.of(spec.build(keys, TemplateSpec, TemplateError, "t", {}), "t")
-found = list(classify.Recipe(template, verbalizer_of(template), "fake").build().predict([Row({"text": "t"})]))
+found = list(classify.Classifier.of(Recipe(template, verbalizer_of(template), "fake")).outcomes([Row({"text": "t"})]))
 assert found[0].label in "ab"
 """
     assert heavy_after(code) == ""

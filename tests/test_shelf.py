@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from promptshot import library
+from promptshot.classify import Classifier, Prediction, Recipe
 from promptshot.prompts import Template, example_row
 from promptshot.rows import Reject, Row, read
 from promptshot.verbalizer import Verbalizer
 
 GOLDEN = Path(__file__).parent / "golden"
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+FEWCLUE = ROOT.parent / "shared" / "data" / "fewclue"  # for measuring only, so absent where the project is installed
 SCORERS = ("mlm", "nsp", "causal")
 UPDATE = os.environ.get("PROMPTSHOT_UPDATE_GOLDEN") == "1"
 
@@ -40,7 +43,11 @@ def load(name: str) -> tuple[Template, Verbalizer]:
 
 def first_words(template: Template, verbalizer: Verbalizer) -> list[str]:
     """The first word of the first two labels; a pair without a blank has the empty word alone."""
-    return [""] if template.spec.ordered else [next(iter(words)) for words in verbalizer.labels.values()][:2]
+    if template.spec.ordered:
+        return [""]
+    if template.spec.words_from:
+        return list(verbalizer.choices(example_row(template))[:2])
+    return [next(iter(words)) for words in verbalizer.labels.values()][:2]
 
 
 def shown(template: Template, verbalizer: Verbalizer) -> str:
@@ -64,17 +71,25 @@ def rows_of(file: str) -> list[Row]:
 
 
 def test_every_task_is_on_the_shelf_for_every_scorer_in_both_languages() -> None:
-    tasks = ("sentiment", "news", "same", "entailment")
-    expected = {f"{language}-{task}-{scorer}" for language in ("zh", "en") for task in tasks for scorer in SCORERS}
+    both = ("sentiment", "news", "same", "entailment", "emotion", "intent", "spam", "subjectivity", "question", "topic")
+    tasks = {
+        "zh": [*both, "opinion", "app", "paper", "idiom", "keywords", "pronoun"],
+        "en": [*both, "opinion", "sentiment5"],
+    }
+    expected = {f"{language}-{task}-{scorer}" for language in tasks for task in tasks[language] for scorer in SCORERS}
     assert expected <= set(TEMPLATES)
+
+
+def test_the_shelf_holds_at_least_46_templates_and_22_verbalizers() -> None:
+    assert len(TEMPLATES) >= 46
+    assert len(VERBALIZERS) >= 22
 
 
 @each_template
 def test_every_template_is_named_language_task_scorer(name: str) -> None:
     template = library.template(name)
-    assert re.fullmatch(rf"(zh|en)(-[a-z]+)+-{template.spec.scorer}", name)
-    assert isinstance(template.spec.verbalizer, str)
-    assert template.spec.verbalizer.startswith(name[:3])
+    assert re.fullmatch(rf"(zh|en)(-[a-z]+5?)+-{template.spec.scorer}", name)
+    assert (template.spec.verbalizer or name[:3]).startswith(name[:3])
 
 
 @each_template
@@ -100,8 +115,18 @@ def test_every_template_renders_its_example_as_its_golden_file_says(name: str) -
 def test_every_example_holds_what_the_template_needs_and_a_label_of_its_verbalizer(name: str) -> None:
     template, verbalizer = load(name)
     assert set(template.spec.example) == {*template.needs, template.spec.label_field}
-    label, _ = verbalizer.gold_label(example_row(template), template.spec.label_field)
-    assert label in verbalizer.names
+    row = example_row(template)
+    label, _ = verbalizer.gold_label(row, template.spec.label_field)
+    assert label in (verbalizer.choices(row) if template.spec.words_from else verbalizer.names)
+
+
+@each_template
+def test_every_template_classifies_its_example(name: str) -> None:
+    template, verbalizer = load(name)
+    (found,) = Classifier.of(Recipe(template, verbalizer, "fake")).outcomes([example_row(template)])
+    assert isinstance(found, Prediction)
+    assert found.gold is not None
+    assert found.label in (verbalizer.choices(found.row) if template.spec.words_from else verbalizer.names)
 
 
 @each_template
@@ -111,6 +136,13 @@ def test_demonstrations_of_several_lines_are_parted_by_an_empty_line(name: str) 
     text = template.render(example_row(template), words).text(words[0])
     assert text == text.strip()
     assert template.spec.separator == ("\n\n" if "\n" in text else "\n")
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if re.match("(zh|en)-topic-", name)])
+def test_a_topic_template_keeps_words_of_any_length_whole(name: str) -> None:
+    template, _ = load(name)
+    for word in ("customer service", "人工智能与机器人", "C++"):
+        assert word in template.render(example_row(template), [word]).text(word)
 
 
 def test_no_golden_file_is_left_over() -> None:
@@ -128,9 +160,8 @@ def test_every_verbalizer_is_used_and_says_what_it_is_about_in_one_line(name: st
 @each_verbalizer
 def test_every_gold_spelling_leads_to_its_label_in_any_case(name: str) -> None:
     verbalizer = library.verbalizer(name)
-    assert list(verbalizer.gold) == list(verbalizer.names)
-    for label, spellings in verbalizer.gold.items():
-        for spelling in (label, *spellings):
+    for label in verbalizer.names:
+        for spelling in (label, *verbalizer.gold.get(label, ())):
             for written in (spelling, spelling.upper(), f" {spelling} "):
                 assert verbalizer.gold_label(Row({"label": written}), "label") == (label, written)
 
@@ -147,11 +178,71 @@ def test_every_gold_spelling_leads_to_its_label_in_any_case(name: str) -> None:
         ("zh-same-nsp", "1", "same"),
         ("zh-entailment-nsp", "contradiction", "contradiction"),
         ("en-entailment-mlm", 2, "contradiction"),
+        ("en-emotion-nsp", 0, "sadness"),
+        ("en-spam-mlm", "ham", "ham"),
+        ("en-question-nsp", "ENTY", "entity"),
+        ("zh-question-mlm", "NUM", "number"),
+        ("en-sentiment5-nsp", 4, "very positive"),
+        ("en-sentiment5-mlm", "very negative", "very negative"),
+        ("zh-emotion-mlm", "高兴", "joy"),
+        ("zh-app-mlm", 23, "MOBA"),
+        ("zh-app-nsp", "语言(非英语)", "语言(非英语)"),
+        ("zh-paper-nsp", "临床医学", "基础医学/临床医学"),
+        ("zh-keywords-nsp", "1", "related"),
+        ("zh-pronoun-nsp", "false", "false"),
+        ("zh-pronoun-causal", True, "true"),
     ],
 )
-def test_labels_are_read_as_the_usual_data_sets_spell_them(template: str, gold: str | int, label: str) -> None:
+def test_labels_are_read_as_the_usual_data_sets_spell_them(template: str, gold: str | int | bool, label: str) -> None:
     _, verbalizer = load(template)
     assert verbalizer.gold_label(Row({"label": gold}), "label")[0] == label
+
+
+@pytest.mark.parametrize(("name", "size"), [("zh-app", 119), ("zh-paper", 67)])
+def test_the_large_label_sets_are_complete_as_names_and_as_tags_of_two_characters(name: str, size: int) -> None:
+    full, short = library.verbalizer(name), library.verbalizer(f"{name}-short")
+    assert full.names == short.names
+    assert full.gold == short.gold
+    assert full.choices(Row({})) == full.names
+    assert len(full.names) == size
+    tags = short.choices(Row({}))
+    assert len(set(tags)) == size
+    assert {len(tag) for tag in tags} == {2}
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name.startswith("zh") and name.endswith("mlm")])
+def test_chinese_words_of_a_cloze_have_one_length_so_that_their_scores_compare(name: str) -> None:
+    template, verbalizer = load(name)
+    words = verbalizer.choices(example_row(template))
+    assert len({len(word) for word in words}) == 1
+    assert not any(re.search("[A-Za-z]", word) for word in words)
+
+
+@pytest.mark.skipif(not FEWCLUE.is_dir(), reason="FewCLUE is not beside this checkout")
+@pytest.mark.parametrize(
+    ("data", "task", "column"),
+    [
+        ("eprstmt", "sentiment", "label"),
+        ("tnews", "news", "label"),
+        ("tnews", "news", "label_desc"),
+        ("csldcp", "paper", "label"),
+        ("iflytek", "app", "label"),
+        ("iflytek", "app", "label_des"),
+        ("bustm", "same", "label"),
+        ("ocnli", "entailment", "label"),
+        ("csl", "keywords", "label"),
+        ("cluewsc", "pronoun", "label"),
+        ("chid", "idiom", "answer"),
+    ],
+)
+def test_every_label_of_fewclue_is_known(data: str, task: str, column: str) -> None:
+    items = [item for item in read([str(FEWCLUE / data / "test_public.json")]) if isinstance(item, Row)]
+    assert items
+    for name in (name for name in TEMPLATES if re.match(rf"zh-{task}-", name)):
+        template, verbalizer = load(name)
+        found = {verbalizer.gold_label(row, column)[0] for row in items}
+        assert None not in found
+        assert template.spec.words_from or found == set(verbalizer.names)
 
 
 def test_every_example_file_is_listed_here() -> None:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from promptshot import library
-from promptshot.classify import Recipe
+from promptshot.recipe import Recipe
 from promptshot.run import Inputs, Outputs, Result, run
 from promptshot.scorers import ModelOptions
 

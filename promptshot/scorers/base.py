@@ -16,10 +16,10 @@ import transformers
 from torch import Tensor
 
 from promptshot import library
-from promptshot.errors import ModelError, NotFoundError, OptionError, shortlist
+from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, shortlist
 from promptshot.prompts import Piece, Prompt
-from promptshot.scorers import BUILTIN_MODEL, ModelOptions, Scored
-from promptshot.scorers.tokens import Fitted, Ids, TextEncoder, TooLong, fit
+from promptshot.scorers import BUILTIN_MODEL, ModelOptions, Scored, cpm
+from promptshot.scorers.tokens import Encoder, Fitted, Ids, TextEncoder, TooLong, fit
 
 NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -61,8 +61,8 @@ class TorchScorer(ABC):
         self.progress: Callable[[int], None] | None = None
         self.options = options
         self.device = pick_device(options.device)
-        self.tokenizer, self.model = load_checkpoint(self.name, self.auto_class, options, self.device)
-        self.encoder = TextEncoder(self.tokenizer)
+        self.encoder, self.model = load_checkpoint(self.name, self.auto_class, options, self.device)
+        self.tokenizer = self.encoder.tokenizer
         self.limit = self._limit()
         self.budget = token_budget(self.device, self.model.config)
 
@@ -284,8 +284,8 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device: torch.device) -> tuple[Any, Any]:
-    """Tokenizer and model, with every weight of the head from the checkpoint; silent but for errors."""
+def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device: torch.device) -> tuple[Encoder, Any]:
+    """Encoder and model, with every weight of the head from the checkpoint; silent but for errors."""
     name = options.model or BUILTIN_MODEL[scorer]
     place = str(library.builtin_model(name)) if name.startswith(library.BUILTIN) else name
     where: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
@@ -296,7 +296,9 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
     with quiet():
         try:
             config = transformers.AutoConfig.from_pretrained(place, **where)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(place, **where)
+            encoder = load_encoder(place, config, where)
+        except PromptshotError:
+            raise
         except Exception as problem:  # tokenizers and safetensors raise bare exceptions
             raise _not_loaded(name, options, problem) from None
         check_architecture(scorer, name, config)
@@ -316,7 +318,14 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
     if scorer != "causal" and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
         raise ModelError(what, where=name, hint="use a BERT-like model")
-    return tokenizer, model.to(device).eval()
+    return encoder, model.to(device).eval()
+
+
+def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
+    """The tokenizer of a checkpoint, as functions from text to ids."""
+    if cpm.is_cpm(place, config, where):
+        return cpm.CpmEncoder(cpm.load(place, config, where))
+    return TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
 
 
 def check_architecture(scorer: str, name: str, config: Any) -> None:

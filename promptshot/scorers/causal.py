@@ -40,25 +40,34 @@ class CausalScorer(TorchScorer):
         return self.read(batch, self.head)
 
     def _sequences(self, pieces: Sequence[Piece], prompt: Prompt) -> tuple[list[Ids], list[Ids]]:
-        """For each choice, the ids of its context and of the whole: each string tokenized at once.
-
-        White space at the end of a context belongs to what is scored, as in lm-evaluation-harness: "Topic: "
-        and "Sports" are read as "Topic:" and " Sports", which is how such models spell words.
-        """
+        """For each choice, the ids of its context and of the whole."""
         blank = next(i for i, piece in enumerate(pieces) if piece.kind is Kind.MASK)
         before = "".join(piece.text for piece in pieces[:blank])
         after = "".join(piece.text for piece in pieces[blank + 1 :])
         contexts, wholes = [], []
         for choice in prompt.choices:
             context = before + choice if prompt.scored == "rest" else before
-            whole = before + choice + (after if prompt.scored != "choice" else "")
-            contexts.append(self.start + self.encoder.ids(context.rstrip()))
-            wholes.append(self.start + self.encoder.ids(whole))
+            scored = {"choice": choice, "choice+rest": choice + after, "rest": after}[prompt.scored]
+            head, whole = self._joined(context, scored)
+            contexts.append(head)
+            wholes.append(whole)
         if not all(contexts):
             # Nothing stands before the word: its first token is predicted from the token that begins a text.
             first = self._first_token()
             return [first + ids for ids in contexts], [first + ids for ids in wholes]
         return contexts, wholes
+
+    def _joined(self, context: str, scored: str) -> tuple[Ids, Ids]:
+        """The ids of the context and of both: one string tokenized at once, or two where the model learnt so.
+
+        White space at the end of a context belongs to what is scored, as in lm-evaluation-harness: "Topic: "
+        and "Sports" are read as "Topic:" and " Sports", which is how such models spell words. A tokenizer
+        that keeps the two apart has a token for the space, which stays where it is.
+        """
+        if self.encoder.apart:
+            head = self.start + self.encoder.ids(context)
+            return head, head + self.encoder.ids(scored)
+        return self.start + self.encoder.ids(context.rstrip()), self.start + self.encoder.ids(context + scored)
 
     def _begins(self, contexts: Sequence[Ids], wholes: Sequence[Ids], prompt: Prompt) -> list[int]:
         """Where the scored tokens begin: behind the context, or earlier where a token reaches across.

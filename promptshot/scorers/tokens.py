@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece
 
 Ids = list[int]
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: legal in JSON, but no Unicode text
+
+
+def whole_characters(text: str) -> str:
+    """The text with the replacement sign for every half character."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 class TooLong(Exception):
@@ -36,8 +42,42 @@ class Layout:
         return [a] * first + [b] * (sizes[1] + len(self.after))
 
 
-class TextEncoder:
+class Encoder(ABC):
     """A tokenizer seen as functions from text to ids, without special tokens."""
+
+    apart: ClassVar[bool] = False  # whether a context and what continues it are tokenized each on its own
+    tokenizer: Any  # with pad_token_id, unk_token_id, bos_token_id, eos_token_id and model_max_length
+
+    @abstractmethod
+    def ids(self, text: str) -> Ids:
+        """The tokens of a text that stands at the beginning."""
+
+    @abstractmethod
+    def continuing(self, text: str) -> Ids:
+        """The tokens of a text that goes on behind another."""
+
+    @abstractmethod
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each token stands in the text (characters)."""
+
+    @abstractmethod
+    def layout(self, pair: bool) -> Layout:
+        """The special tokens around one text or a pair."""
+
+    def unknown(self, words: Sequence[str]) -> list[str]:
+        """The words for which the tokenizer has only its unknown token (in part or whole)."""
+        unk = self.tokenizer.unk_token_id
+        return [w for w in words if w and (not (ids := self.ids(w)) or (unk is not None and unk in ids))]
+
+    def alike(self, words: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs of different words that the tokenizer spells the same, so that no score can tell them apart."""
+        first: dict[tuple[int, ...], str] = {}
+        spelled = [(word, first.setdefault(tuple(self.ids(word)), word)) for word in words]
+        return [(other, word) for word, other in spelled if other != word]
+
+
+class TextEncoder(Encoder):
+    """The encoder for every tokenizer of transformers, fast or slow."""
 
     def __init__(self, tokenizer: Any) -> None:
         """`tokenizer` is any transformers tokenizer, fast or slow."""
@@ -52,7 +92,7 @@ class TextEncoder:
 
     def ids(self, text: str) -> Ids:
         """The tokens of a text that stands at the beginning."""
-        text = _SURROGATE.sub("\ufffd", text)
+        text = whole_characters(text)
         if self._backend is None:
             return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
         self._backend.encode_special_tokens = True
@@ -70,7 +110,7 @@ class TextEncoder:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token stands in the text (characters); a slow tokenizer's token counts as one."""
-        text = _SURROGATE.sub("\ufffd", text)
+        text = whole_characters(text)
         if self._backend is None:
             return [(i, i + 1) for i in range(len(text))]
         self._backend.encode_special_tokens = True
@@ -93,17 +133,6 @@ class TextEncoder:
         start_b = _find(ids, b, end_a) if pair else end_a
         type_b = types[start_b] if pair else types[start]
         return Layout(ids[:start], ids[end_a:start_b], ids[start_b + len(b) :], (types[start], type_b))
-
-    def unknown(self, words: Sequence[str]) -> list[str]:
-        """The words for which the tokenizer has only its unknown token (in part or whole)."""
-        unk = self.tokenizer.unk_token_id
-        return [w for w in words if w and (not (ids := self.ids(w)) or (unk is not None and unk in ids))]
-
-    def alike(self, words: Sequence[str]) -> list[tuple[str, str]]:
-        """Pairs of different words that the tokenizer spells the same, so that no score can tell them apart."""
-        first: dict[tuple[int, ...], str] = {}
-        spelled = [(word, first.setdefault(tuple(self.ids(word)), word)) for word in words]
-        return [(other, word) for word, other in spelled if other != word]
 
 
 def _find(ids: Ids, part: Ids, start: int) -> int:
@@ -143,7 +172,7 @@ class Fitted:
     dropped: int = 0
 
 
-def fit(pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: int, encoder: TextEncoder) -> Fitted:
+def fit(pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: int, encoder: Encoder) -> Fitted:
     """Drop the oldest demonstrations, then shorten fields, until `size` is at most `limit` tokens.
 
     Raises TooLong when what must stay does not fit, or no text of a row would remain.
@@ -166,7 +195,7 @@ def fit(pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: 
     return Fitted(tuple(kept), cut, dropped)
 
 
-def _gives_way(pieces: Sequence[Piece], over: int, encoder: TextEncoder) -> tuple[int | None, int]:
+def _gives_way(pieces: Sequence[Piece], over: int, encoder: Encoder) -> tuple[int | None, int]:
     """The field to shorten next (lowest order, then longest), and by how many tokens.
 
     Fields of one order come down to one level:   #####|##     5 over: this one gives 2,
@@ -185,7 +214,7 @@ def _gives_way(pieces: Sequence[Piece], over: int, encoder: TextEncoder) -> tupl
     return at, max(1, lengths[at] - level)
 
 
-def _shorten(piece: Piece, tokens: int, encoder: TextEncoder) -> tuple[Piece, int]:
+def _shorten(piece: Piece, tokens: int, encoder: Encoder) -> tuple[Piece, int]:
     """The piece without `tokens` of its tokens, cut at token boundaries; and how many went."""
     spans = encoder.spans(piece.text)
     keep = len(spans) - tokens

@@ -1,0 +1,133 @@
+"""A recipe: everything that decides a run's results, as plain data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from promptshot import library, scorers
+from promptshot.errors import InputError, OptionError
+from promptshot.prompts import Template
+from promptshot.scorers import ModelOptions
+from promptshot.verbalizer import Verbalizer
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """Which demonstrations to put before each row."""
+
+    path: str
+    k: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run's results, as plain data; `Classifier.of` makes it live."""
+
+    template: Template
+    verbalizer: Verbalizer
+    scorer: str
+    options: ModelOptions = field(default_factory=ModelOptions)
+    demos: DemoPlan | None = None
+    dev: str | None = None  # a file whose scores fix the thresholds of an ordered pair template
+    columns: Mapping[str, str] = field(default_factory=dict)
+    labels_ignored: bool = False
+    others: tuple[Recipe, ...] = ()  # more templates: an ensemble, by the mean of log-probabilities
+
+    @property
+    def name(self) -> str:
+        """The names of its templates."""
+        return " + ".join(recipe.template.name for recipe in (self, *self.others))
+
+    @property
+    def model(self) -> str:
+        """The checkpoint's name; the built-in one for the scorer where none is given."""
+        return self.options.model or scorers.BUILTIN_MODEL.get(self.scorer, "")
+
+    @property
+    def prior(self) -> tuple[float, ...]:
+        """The share of each label of an ordered pair template; uniform where the template says nothing."""
+        ordered = self.template.spec.ordered or []
+        return tuple(self.template.spec.prior or [1 / len(ordered) for _ in ordered])
+
+    @property
+    def transductive(self) -> bool:
+        """Whether labels are decided over the whole run, by rank."""
+        return bool(self.template.spec.ordered) and self.dev is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for the run record."""
+        return {
+            "template": {"name": self.template.name, **self.template.spec.model_dump(exclude_defaults=True)},
+            "verbalizer": self.verbalizer.as_dict(),
+            "scorer": self.scorer,
+            "model": self.model,
+            "options": self.options.as_dict(),
+            "demonstrations": vars(self.demos) if self.demos else None,
+            "dev": self.dev,
+            "columns": dict(self.columns),
+            "ensemble": [other.as_dict() for other in self.others],
+            "decision": "rank" if self.transductive else "thresholds" if self.dev else "best",
+        }
+
+    def fingerprint(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> str:
+        """A hash of all that decides the scores: not of the limit, the batch size or the device."""
+        said = self.as_dict()
+        for recipe in (said, *said["ensemble"]):
+            recipe.pop("options", None)
+            for unimportant in ("about", "source", "example"):
+                recipe["template"].pop(unimportant, None)
+        said["precision"] = [self.options.revision, self.options.dtype, self.options.max_length]
+        said["weights"] = [_folder_hash(recipe.model) for recipe in (self, *self.others)]
+        said["demo_file"] = _file_hash(self.demos.path) if self.demos else None
+        said["dev_file"] = _file_hash(self.dev) if self.dev else None
+        said["inputs"] = [[path, _size(path)] for path in inputs if path != "-"]
+        said["selection"] = dict(selection or {})
+        text = json.dumps(said, sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def check(self) -> None:
+        """Refuse an ensemble whose members do not speak of the same labels; raises OptionError."""
+        for recipe in (self, *self.others) if self.others else ():
+            if recipe.template.spec.ordered:
+                what = f"{recipe.template.name} ranks pairs and gives no probabilities"
+                raise OptionError(f"no ensemble: {what}", hint="leave it out")
+            if set(recipe.verbalizer.names) != set(self.verbalizer.names):
+                labels = f"{', '.join(recipe.verbalizer.names)} against {', '.join(self.verbalizer.names)}"
+                raise OptionError(f"no ensemble: different labels, {labels}", hint="use templates of one task")
+
+
+def _folder_hash(model: str) -> str | None:
+    """A hash of config and weights of a local or built-in model; None for a hub name."""
+    folder = library.builtin_model(model) if model.startswith(library.BUILTIN) else Path(model or "\0")
+    if "\0" in str(folder) or not folder.is_dir():
+        return None
+    files = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".safetensors", ".bin", ".model", ".txt")]
+    return hashlib.sha256("".join(_file_hash(str(p)) for p in files).encode()).hexdigest()
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError as problem:
+        raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the path") from None
+
+
+def _file_hash(path: str) -> str:
+    try:
+        with open(path, "rb") as stream:
+            return _digest(stream)
+    except OSError as problem:
+        raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the path") from None
+
+
+def _digest(stream: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
