@@ -90,15 +90,20 @@ class Classifier:
         ("fake", "package.module:Class"); `folder` is a library of yours; `options` are those of ModelOptions
         (model, device, dtype, ...). Raises a PromptshotError where they do not fit.
         """
-        kind = scorer if scorer in ("mlm", "nsp", "causal") else guess.scorer_of(options.get("model", ""))
+        wish = guess.Wish(
+            (template,) if isinstance(template, str) else (),
+            labels,
+            verbalizer,
+            scorer,
+            options.get("model", ""),
+            folder,
+        )
         if isinstance(template, str):
-            template = guess.template_of(template, kind or "mlm", folder)
-        if labels is not None:
-            verbalizer = guess.verbalizer_of_labels(labels)
-        elif isinstance(verbalizer, str):
-            verbalizer = library.verbalizer(verbalizer, folder)
-        own = verbalizer or library.verbalizer_of(template, folder)
-        return cls.of(Recipe(template, own, scorer or template.spec.scorer, ModelOptions(**options)))
+            (found,) = guess.choose(wish, list, list)
+        else:
+            found = guess.Guess(template, wish.words() or library.verbalizer_of(template, folder))
+        name = scorer or found.template.spec.scorer
+        return cls.of(Recipe(found.template, found.verbalizer, name, ModelOptions(**options)))
 
     @classmethod
     def of(cls, recipe: Recipe) -> Classifier:

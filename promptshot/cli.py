@@ -8,15 +8,23 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from promptshot import __version__, library
 from promptshot.errors import InputError, OptionError, PromptshotError, did_you_mean
+
+if TYPE_CHECKING:
+    from promptshot.classify import Classifier
+    from promptshot.prompts import Template
+    from promptshot.recipe import DemoPlan, Recipe
+    from promptshot.run import Inputs, Outputs
+    from promptshot.scorers import ModelOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 PREVIEWED = 3  # prompts shown by --dry-run
@@ -217,85 +225,55 @@ def classify(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) -
     return _classify(recipe, inputs, outputs, quiet)
 
 
-def _recipe(given: dict[str, Any], inputs: Any, quiet: bool) -> Any:
+def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
     """The recipe that the options describe; what they leave open is looked up and told."""
     from promptshot import guess, report
-    from promptshot.recipe import DemoPlan, Recipe
-    from promptshot.scorers import ModelOptions
+    from promptshot.recipe import Recipe
 
-    found = _templates(given, inputs)
+    fields = {"text": given["text_field"], "label": given["label_field"], **given["columns"]}
+    columns = {field: column for field, column in fields.items() if column}
+    said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
+    wish = guess.Wish(given["templates"], model=given["model"] or "", **said)
+    found = guess.choose(wish, lambda: inputs.peek_rows(columns), lambda: inputs.all_rows(columns))
     for reason in () if quiet else found[0].reasons:
         report.note(reason)
     if given["save_template"]:
-        if len(found) > 1:
-            raise OptionError("--save-template writes one template, not an ensemble", hint="leave it out")
-        guess.save(given["save_template"], found[0].template, found[0].verbalizer)
-    demos = None
-    if given["num_shots"] and not given["demos"]:
-        raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
-    if given["demos"]:
-        demos = DemoPlan(given["demos"], 4 if given["num_shots"] is None else given["num_shots"], given["seed"])
-    names = ("model", "revision", "device", "dtype", "batch_size", "max_length", "offline", "trust_remote_code")
-    options = ModelOptions(**{name: given[name] for name in (*names, "allow_pickle") if given[name] is not None})
+        guess.save(given["save_template"], found)
+    options, demos = _model_options(given), _demo_plan(given)
     recipes = [
         Recipe(
-            one.template,
-            one.verbalizer,
-            _scorer(given["scorer"], one.template),
-            options,
-            demos,
-            given["dev"],
-            _all_columns(given, one.template),
-            given["ignore_labels"],
+            template=one.template,
+            verbalizer=one.verbalizer,
+            scorer=given["scorer"] or one.template.spec.scorer,
+            options=options,
+            demos=demos,
+            dev=given["dev"],
+            columns=_columns_of(given, one.template),
+            labels_ignored=given["ignore_labels"],
         )
         for one in found
     ]
     return replace(recipes[0], others=tuple(recipes[1:]))
 
 
-def _templates(given: dict[str, Any], inputs: Any) -> list[Any]:
-    """Each template with its verbalizer, from -t, --labels and --verbalizer, else chosen for the rows."""
-    from promptshot import guess
-    from promptshot.rows import Row
+def _model_options(given: dict[str, Any]) -> ModelOptions:
+    from promptshot.scorers import ModelOptions
 
-    folder, scorer = given["folder"], given["scorer"]
-    kind = scorer if scorer in ("mlm", "nsp", "causal") else guess.scorer_of(given["model"] or "")
-    words = None
-    if given["labels"] and given["verbalizer"]:
-        raise OptionError("--labels and --verbalizer both give label words", hint="leave one out")
-    if given["labels"]:
-        words = guess.verbalizer_of_labels(given["labels"])
-    elif given["verbalizer"]:
-        words = library.verbalizer(given["verbalizer"], folder)
-    columns = {field: given[f"{field}_field"] for field in ("text", "label") if given[f"{field}_field"]}
-    columns |= given["columns"]
-
-    def labels() -> list[str]:
-        return guess.labels_of(item for item in inputs.all(columns) if isinstance(item, Row))
-
-    found = []
-    for said in given["templates"]:
-        template = guess.template_of(said, kind or "mlm", folder)
-        if words is None and template.spec.verbalizer is None and "{" in said:
-            found.append(guess.Guess(template, guess.verbalizer_of_rows(labels())))
-        else:
-            found.append(guess.Guess(template, words or library.verbalizer_of(template, folder)))
-    if found:
-        return found
-    rows = [replace(item, columns=columns) for item in inputs.peek() if isinstance(item, Row)]
-    return [guess.guess(rows, [] if words else labels(), words, kind, folder)]
+    names = [field.name for field in dataclass_fields(ModelOptions)]
+    return ModelOptions(**{name: given[name] for name in names if given[name] is not None})
 
 
-def _scorer(given: str | None, template: Any) -> str:
-    """The template's scorer, or the one given where it can take the template."""
-    own = str(template.spec.scorer)
-    if given in ("mlm", "nsp", "causal") and given != own:
-        hint = f"use --scorer {own}, or a template for {given}"
-        raise OptionError(f"the template {template.name} is for scorer {own}, not {given}", hint=hint)
-    return given or own
+def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
+    from promptshot.recipe import DEMOS, DemoPlan
+
+    if given["num_shots"] and not given["demos"]:
+        raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
+    if not given["demos"]:
+        return None
+    return DemoPlan(given["demos"], DEMOS if given["num_shots"] is None else given["num_shots"], given["seed"])
 
 
-def _all_columns(given: dict[str, Any], template: Any) -> dict[str, str]:
+def _columns_of(given: dict[str, Any], template: Template) -> dict[str, str]:
     """Field -> column, from --map, --text-field and --label-field."""
     columns: dict[str, str] = dict(given["columns"])
     label = template.spec.label_field
@@ -315,7 +293,7 @@ def _all_columns(given: dict[str, Any], template: Any) -> dict[str, str]:
     return columns
 
 
-def _classify(recipe: Any, inputs: Any, outputs: Any, quiet: bool) -> int:
+def _classify(recipe: Recipe, inputs: Inputs, outputs: Outputs, quiet: bool) -> int:
     from promptshot import report, rows
     from promptshot.run import run
 
@@ -324,7 +302,7 @@ def _classify(recipe: Any, inputs: Any, outputs: Any, quiet: bool) -> int:
         total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None)
     with report.Watch(quiet) as watch:
 
-        def ready(classifier: Any) -> None:
+        def ready(classifier: Classifier) -> None:
             if not recipe.options.model and recipe.model and not quiet:
                 better = report.ADVICE[recipe.scorer]
                 report.note(
@@ -338,7 +316,7 @@ def _classify(recipe: Any, inputs: Any, outputs: Any, quiet: bool) -> int:
     return 3 if result.tally.rejected else 0
 
 
-def _dry_run(recipe: Any, inputs: Any) -> int:
+def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
     """The first prompts as they would be scored; bad rows are told as such."""
     from promptshot import report
     from promptshot.classify import Classifier

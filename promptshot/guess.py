@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,38 @@ SHARE = 0.8  # of a shelf verbalizer's labels that the rows must show before it 
 # Where several templates of the shelf fit, these tasks go first, in this order.
 TASKS = ("sentiment", "news", "entailment", "same", "emotion", "intent", "spam", "subjectivity", "question")
 
+KINDS = ("mlm", "nsp", "causal")
+
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _LETTER = re.compile(r"[^\W\d_]")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user said of templates and label words; empty where nothing was said."""
+
+    templates: tuple[str, ...] = ()
+    labels: str | Sequence[str] | Mapping[str, Any] | None = None
+    verbalizer: str | Verbalizer | None = None
+    scorer: str | None = None
+    model: str = ""
+    folder: Path | None = None
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of scorer that was said or that the model is made for."""
+        return self.scorer if self.scorer in KINDS else scorer_of(self.model)
+
+    def words(self) -> Verbalizer | None:
+        """The label words that were said, in place of a template's own."""
+        if self.labels is not None and self.verbalizer is not None:
+            raise OptionError("labels and verbalizer both give label words", hint="leave one out")
+        if self.labels is not None:
+            return verbalizer_of_labels(self.labels)
+        if isinstance(self.verbalizer, str):
+            return library.verbalizer(self.verbalizer, self.folder)
+        return self.verbalizer
 
 
 @dataclass(frozen=True)
@@ -106,6 +135,28 @@ def labels_of(rows: Iterable[Row], field: str = "label") -> list[str]:
     return sorted(found)
 
 
+def choose(wish: Wish, first: Callable[[], Sequence[Row]], every: Callable[[], Iterable[Row]]) -> list[Guess]:
+    """A template with label words for each one that was named; where none was, one for the rows.
+
+    `first` gives some rows to look at, `every` all of them; they are called only where they are needed.
+    """
+    words = wish.words()
+    if not wish.templates:
+        return [guess(first(), [] if words else labels_of(every()), words, wish.kind, wish.folder)]
+    found = []
+    for said in wish.templates:
+        template = template_of(said, wish.kind or "mlm", wish.folder)
+        own = template.spec.scorer
+        if wish.scorer in KINDS and wish.scorer != own:
+            hint = f"use scorer {own}, or a template for {wish.scorer}"
+            raise OptionError(f"the template {template.name} is for scorer {own}, not {wish.scorer}", hint=hint)
+        if words is None and "{" in said:
+            found.append(Guess(template, verbalizer_of_rows(labels_of(every()))))
+        else:
+            found.append(Guess(template, words or library.verbalizer_of(template, wish.folder)))
+    return found
+
+
 def guess(
     rows: Sequence[Row], found: Sequence[str], given: Verbalizer | None, scorer: str | None, folder: Path | None
 ) -> Guess:
@@ -132,8 +183,11 @@ def guess(
     return Guess(template, given, tuple(reasons))
 
 
-def save(path: Path, template: Template, verbalizer: Verbalizer) -> None:
+def save(path: Path, found: Sequence[Guess]) -> None:
     """Write template and verbalizer down as one file that `-t` reads."""
+    if len(found) != 1:
+        raise OptionError("--save-template writes one template, not an ensemble", hint="leave it out")
+    template, verbalizer = found[0].template, found[0].verbalizer
     if path.exists():
         raise InputError("exists already", where=str(path), hint="give another name")
     keys = template.spec.model_dump(exclude_defaults=True, exclude={"verbalizer", "example"})
@@ -185,7 +239,7 @@ def verbalizer_of_rows(found: Sequence[str]) -> Verbalizer:
     """The labels that the rows carry as their own label words; raises OptionError for numbers or none."""
     if not found:
         raise OptionError(
-            "no template was named, and the rows carry no label",
+            "no labels to choose from: none were said, and the rows carry none",
             hint="say --labels a,b,c, or -t NAME (see: promptshot templates list)",
         )
     if all(_NUMBER.fullmatch(label) for label in found):

@@ -16,6 +16,9 @@ from promptshot.scorers import ModelOptions
 from promptshot.verbalizer import Verbalizer
 
 
+DEMOS = 4  # demonstrations, where only the file to draw from is named
+
+
 @dataclass(frozen=True)
 class DemoPlan:
     """Which demonstrations to put before each row."""

@@ -45,10 +45,14 @@ class Inputs:
         first, self._first = self.peek(), []
         return (_with_columns(item, columns) for item in chain(first, self._rest))
 
-    def all(self, columns: Mapping[str, str]) -> Iterator[Item]:
-        """The selected rows, read anew; of standard input, which can be read only once, the first window."""
+    def peek_rows(self, columns: Mapping[str, str]) -> list[Row]:
+        """The good rows of the first window."""
+        return [replace(item, columns=columns) for item in self.peek() if isinstance(item, Row)]
+
+    def all_rows(self, columns: Mapping[str, str]) -> Iterator[Row]:
+        """All good rows, read anew; of standard input, which can be read only once, the first window."""
         items = iter(self.peek()) if "-" in self.paths else self._selected()
-        return (_with_columns(item, columns) for item in items)
+        return (replace(item, columns=columns) for item in items if isinstance(item, Row))
 
     def _selected(self) -> Iterator[Item]:
         return rows.select(rows.read(self.paths), self.limit, self.sample, self.seed)

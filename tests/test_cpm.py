@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import importlib
 import io
 import json
@@ -140,8 +139,7 @@ def test_a_model_of_the_first_release_has_another_sign_for_a_line_break(tmp_path
     assert old.encode("体育\n财经").count(3) == 1
     assert old.decode(old.encode("体育\n财经")) == "体育\n财经"
     assert 3 not in old.encode("体育<cls>财经")
-    assert old.spans("体育\n财经")[-1] == (3, 5)
-    assert len(old.spans("体育\n财经")) == len(old.encode("体育\n财经"))
+    assert old.spans("体育\n财经")[old.encode("体育\n财经").index(3)] == (2, 3)
 
 
 def test_words_added_to_the_common_dictionary_change_nothing(pieces: Path, tokenizer: CpmTokenizer) -> None:
@@ -193,7 +191,7 @@ def test_fields_are_cut_to_the_limit(tokenizer: CpmTokenizer, cut: Any, limit: i
     try:
         fitted = fit(pieces, size, limit, encoder)
     except TooLong:
-        assert limit <= len(encoder.ids("新闻：")) + 1
+        assert limit <= len(encoder.ids("新闻：")) + 3  # a space mark and a piece are no text yet
         return
     left = iter(pieces[1].text)
     assert size(fitted.pieces) in range(limit - 4, limit + 1)
@@ -365,4 +363,4 @@ def test_a_hub_name_is_asked_for_with_its_revision_and_offline(
 def test_prompts_carry_over_to_this_tokenizer_unchanged(scorer: CausalScorer) -> None:
     prompt = Prompt((Piece(Kind.FIELD, "体育"), Piece(Kind.MASK)), ("很好",))
     assert scorer.score([prompt])[0].error is None
-    assert builtins.len(scorer.plan(prompt).tokens) == 1
+    assert len(scorer.plan(prompt).tokens) == 1

@@ -106,7 +106,7 @@ def test_labels_on_the_command_line_need_no_labelled_rows(tmp_path: Path, capsys
     ("rows", "expected"),
     [
         ([{"text": "a", "label": 0}, {"text": "b", "label": 1}], "say what they mean: --labels '0=WORD,1=WORD'"),
-        ([{"text": "a"}], "the rows carry no label; say --labels a,b,c"),
+        ([{"text": "a"}], "none were said, and the rows carry none; say --labels a,b,c"),
         ([{"text": "a", "label": "x"}], "only one label, 'x'"),
         ([{"text": str(i), "label": f"l{i}"} for i in range(201)], "more than 200 different labels"),
         ([{"text_a": "a", "text_b": "b", "label": c} for c in "xy"], "the rows are pairs of texts"),

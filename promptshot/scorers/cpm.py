@@ -69,9 +69,9 @@ class CpmTokenizer:
                 origin += [place] * len(character.translate(self._signs))
                 place += 1
             origin.append(place)
-        shown = self.pieces.encode(self._joined(text), out_type="immutable_proto")
+        found = self.pieces.encode(self._joined(text), return_type="offset_mapping")["offsets"]
         # The last of `origin` stands for the end of the text, and for a space that does not follow.
-        return [(origin[piece.begin], origin[piece.end]) for piece in shown.pieces]
+        return [(origin[begin], origin[end]) for begin, end in found]
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self.pieces.encode(self._joined(text)))
@@ -95,6 +95,8 @@ class CpmEncoder(Encoder):
 
     apart: ClassVar[bool] = True
 
+    tokenizer: CpmTokenizer
+
     def __init__(self, tokenizer: CpmTokenizer) -> None:
         self.tokenizer = tokenizer
 
@@ -108,8 +110,7 @@ class CpmEncoder(Encoder):
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token stands in the text (characters)."""
-        found: list[tuple[int, int]] = self.tokenizer.spans(text)
-        return found
+        return self.tokenizer.spans(text)
 
     def layout(self, pair: bool) -> Layout:
         """Nothing around a text."""
