@@ -15,7 +15,6 @@ from promptshot.prompts import Template
 from promptshot.scorers import ModelOptions
 from promptshot.verbalizer import Verbalizer
 
-
 DEMOS = 4  # demonstrations, where only the file to draw from is named
 
 

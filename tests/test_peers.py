@@ -259,9 +259,9 @@ def test_what_a_row_says_is_never_filled_in_again() -> None:
 
 
 @pytest.mark.parametrize("cut", ["tail", "head", "middle"])
-@pytest.mark.parametrize("count", [1, 5, 40, 2000])
+@pytest.mark.parametrize("count", [1, 10, 80, 2000])
 def test_truncation_never_eats_the_blank(bert_mlm: Tiny, gpt2: Tiny, cut: str, count: int) -> None:
-    """Cutting the rendered text on the right loses a blank at the end (METHODS of FewCLUE: most rows of a task)."""
+    """FewCLUE's scripts cut the finished prompt on the right, and lose a blank at the end of a long row."""
     row, keys = {"text": "very long " * count}, {"fields": {"text": {"cut": cut}}}
     cloze = rendered({"scorer": "mlm", "text": "{text} It was {mask} .", **keys}, row, ["good", "体育新闻"])
     masked = MlmScorer(ModelOptions(bert_mlm.name))
@@ -277,8 +277,7 @@ def test_truncation_never_eats_the_blank(bert_mlm: Tiny, gpt2: Tiny, cut: str, c
         assert left_to_right.tokenizer.decode(query.ids).endswith(f"\nTopic: {word}")
     for found in (*masked.score([cloze]), *left_to_right.score([completion])):
         assert found.error is None
-        assert (found.cut > 0) == (count > 5 or found.cut > 0)
-        assert count < 40 or found.cut > 0
+        assert (found.cut > 0) == (count > 40)
 
 
 def test_words_of_unequal_length_share_a_batch(bert_mlm: Tiny, gpt2: Tiny) -> None:

@@ -180,7 +180,7 @@ if __name__ == "__main__":
     parser.add_argument("--tokens", type=float, required=True)
     parser.add_argument("--decay", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sources", default="", help="train on these only, for example domain text last")
+    parser.add_argument("--sources", default="", help="NAME:REPEATS,... in place of the whole mix")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

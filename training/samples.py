@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +58,10 @@ def encode(corpus: Path, tokenizer: Tokenizer, out: Path, excluded: frozenset[st
 
 
 def load(folder: Path, names: str = "") -> list[Encoded]:
-    """The encoded sources, in the order of the mix; `names` (with commas) chooses some of them."""
-    wanted = names.split(",") if names else [source.name for source in MIX]
+    """The encoded sources, in the order of the mix; `names` ("a:2,b:1") chooses some, with their repeats."""
+    wanted = dict(part.split(":") for part in names.split(",")) if names else {s.name: s.repeats for s in MIX}
     sources = []
-    for source in (source for source in MIX if source.name in wanted):
+    for source in (replace(s, repeats=int(wanted[s.name])) for s in MIX if s.name in wanted):
         with np.load(folder / f"{source.name}.npz") as data:
             sources.append(Encoded(source, data["ids"], data["clauses"], data["documents"]))
     return sources

@@ -23,7 +23,8 @@ from promptshot.scorers.tokens import Encoder, Ids, Layout, whole_characters
 CLASSES = ("CpmTokenizer", "CpmTokenizerFast")
 FILES = ("spiece.model", "chinese_vocab.model")
 SPACE, NEWLINE = "\u2582", "\u2583"  # ▂ and ▃
-OLD_NEWLINE = "<cls>"  # how the first release spells the token of a line break
+OLD_NEWLINE = "<cls>"  # the piece of a line break in the first release, which no text is cut into
+_SIGNS = str.maketrans({" ": SPACE, "\n": NEWLINE})
 
 
 class CpmTokenizer:
@@ -42,8 +43,7 @@ class CpmTokenizer:
         self.unk_token_id: int = self.pieces.unk_id()
         self.pad_token_id = self._id("<pad>")
         self.eos_token_id = self._id("<eod>")
-        self.newline = NEWLINE if self._id(NEWLINE) is not None or self._id(OLD_NEWLINE) is None else OLD_NEWLINE
-        self._signs = str.maketrans({" ": SPACE, "\n": self.newline})
+        self.newline_id = next(filter(None, map(self._id, (NEWLINE, OLD_NEWLINE))), self.unk_token_id)
         self.encode = lru_cache(maxsize=4096)(self._encode)  # a context comes once for each choice
 
     def __len__(self) -> int:
@@ -52,8 +52,13 @@ class CpmTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these ids; spaces and line breaks come from tokens of their own."""
-        text: str = self.pieces.decode(list(ids))
-        return text.replace(" ", "").replace(SPACE, " ").replace(self.newline, "\n")
+        lines: list[list[int]] = [[]]
+        for token in ids:
+            if token == self.newline_id:
+                lines.append([])
+            else:
+                lines[-1].append(token)
+        return "\n".join(self.pieces.decode(line).replace(" ", "").replace(SPACE, " ") for line in lines)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token stands in the text (characters).
@@ -65,19 +70,21 @@ class CpmTokenizer:
         origin: list[int] = []
         place = 0
         for word in self._words(text):
-            for character in word:
-                origin += [place] * len(character.translate(self._signs))
-                place += 1
+            origin += range(place, place + len(word))
+            place += len(word)
             origin.append(place)
-        found = self.pieces.encode(self._joined(text), return_type="offset_mapping")["offsets"]
         # The last of `origin` stands for the end of the text, and for a space that does not follow.
-        return [(origin[begin], origin[end]) for begin, end in found]
+        return [(origin[begin], origin[end]) for begin, end in self._cut(text)["offsets"]]
 
     def _encode(self, text: str) -> tuple[int, ...]:
-        return tuple(self.pieces.encode(self._joined(text)))
+        found = self._cut(text)
+        pairs = zip(found["ids"], found["pieces"], strict=True)
+        return tuple(self.newline_id if piece == NEWLINE else token for token, piece in pairs)
 
-    def _joined(self, text: str) -> str:
-        return " ".join(word.translate(self._signs) for word in self._words(text))
+    def _cut(self, text: str) -> Any:
+        """The ids, pieces and offsets of jieba's words, joined by spaces."""
+        joined = " ".join(word.translate(_SIGNS) for word in self._words(text))
+        return self.pieces.encode(joined, return_type="offset_mapping")
 
     def _words(self, text: str) -> list[str]:
         return list(self.words.cut(whole_characters(text), cut_all=False))
