@@ -18,7 +18,8 @@ from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Prediction, c
 from promptshot.errors import InputError
 from promptshot.metrics import Tally
 from promptshot.recipe import Recipe
-from promptshot.rows import Item, Reject, Row, Writer
+from promptshot.rows import Item, Reject, Row
+from promptshot.writer import Writer
 
 EXAMPLES = 10  # predictions kept for people to look at
 HOPELESS = 1000  # rejected rows, and not one accepted: something is wrong with all of them

@@ -19,7 +19,7 @@ PACKAGE = Path(promptshot.__file__).parent
 FLOORS = [
     ["errors"],
     ["spec"],
-    ["rows", "prompts", "verbalizer", "library", "lint", "metrics"],
+    ["rows", "writer", "prompts", "verbalizer", "library", "lint", "metrics"],
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "decide", "calibrate", "demos"],
     ["run", "compare", "tune", "scale"],

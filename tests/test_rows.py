@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptshot.errors import InputError, RowError
-from promptshot.rows import Item, Reject, Row, Writer, count, read, select
+from promptshot.rows import Item, Reject, Row, count, read, select
+from promptshot.writer import Writer
 
 BOM = codecs.BOM_UTF8
 
