@@ -20,6 +20,7 @@ from promptshot.prompts import Kind, Prompt
 from promptshot.run import Result
 
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
+NARROW = 60  # columns; below, tables leave out what can be spared
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 ADVICE = {
     "mlm": "hfl/chinese-roberta-wwm-ext or google-bert/bert-base-uncased",
@@ -128,17 +129,18 @@ def summary(result: Result, examples: bool = False) -> None:
 
 
 def _examples(result: Result) -> RenderableType:
-    """The first predictions as lines: label, probability, gold where there is one, and the text."""
+    """The first predictions as lines: label, gold where there is one, the text, and the probability."""
     labelled = any(found.gold_value is not None for found in result.examples)
-    table = _table("prediction", "p", *(["gold"] if labelled else []), "text")
-    table.columns[-1].justify, table.columns[-1].overflow, table.columns[-1].ratio = "left", "ellipsis", 1
+    table = _table("prediction", *(["gold"] if labelled else []), "text", texts=3)
+    table.add_column("p", justify="right", no_wrap=True)
+    table.columns[-2].ratio = 1
     table.expand = people().is_terminal
     for found in result.examples:
         right = "green" if found.gold == found.label else "red" if found.gold else ""
         texts = [str(found.row[name]) for name in result.recipe.template.needs]
         chance = "" if found.probability is None else f"{found.probability:.2f}"
         gold = [printable(found.gold or found.gold_value or "")] if labelled else []
-        table.add_row(Text(printable(found.label), style=right), chance, *gold, printable(" / ".join(texts)))
+        table.add_row(Text(printable(found.label), style=right), *gold, printable(" / ".join(texts)), chance)
     return table
 
 
@@ -181,12 +183,12 @@ def _accuracy(tally: Tally) -> RenderableType:
 
 
 def _per_label(tally: Tally) -> RenderableType:
-    table = _table("label", "precision", "recall", "F1", "rows", "predicted")
+    narrow = people().width < NARROW
+    table = _table("label", *([] if narrow else ["precision", "recall"]), "F1", "rows", "predicted")
     for label, scores in tally.per_label().items():
         table.add_row(
             printable(label),
-            f"{scores.precision:.3f}",
-            f"{scores.recall:.3f}",
+            *([] if narrow else [f"{scores.precision:.3f}", f"{scores.recall:.3f}"]),
             Text(f"{scores.f1:.3f}", style="bold"),
             f"{scores.support:,}",
             f"{tally.predictions[label]:,}",
@@ -235,10 +237,18 @@ def _predictions(tally: Tally) -> RenderableType:
 
 
 def _table(*headers: str, texts: int = 1) -> Table:
-    """A table without box lines: the first `texts` columns left, numbers right."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    """A table without box lines: the first `texts` columns left and shortened to fit, numbers right."""
+    gap = 3 if people().width >= NARROW else 2
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
     for i, header in enumerate(headers):
-        table.add_column(header, justify="left" if i < texts else "right", no_wrap=i >= texts, overflow="fold")
+        text = i < texts
+        table.add_column(
+            header,
+            justify="left" if text else "right",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=8 if text else None,
+        )
     return table
 
 
@@ -307,6 +317,7 @@ def listing(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
             sys.stdout.write("\t".join(map(printable, line)) + "\n")
         return
     table = _table(*headers, texts=len(headers))
+    table.columns[-1].no_wrap, table.columns[-1].overflow = False, "fold"
     for line in lines:
         table.add_row(*map(printable, line))
     console.print(table)
