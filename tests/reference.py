@@ -128,9 +128,12 @@ def continued(model: Any, ids: Sequence[int], begin: int) -> float:
     return sum(float(log_p[p - 1, ids[p]]) for p in range(begin, len(ids)))
 
 
-def channel(model: Any, tokenizer: Any, before: str, choice: str, after: str) -> float:
-    """log p(the text behind the word | all before it): the noisy channel (METHODS 4.4)."""
-    return causal(model, tokenizer, before + choice, after)
+def channel(model: Any, tokenizer: Any, before: str, choice: str, after: str, lead: str = "") -> float:
+    """log p(the row's text | the prompt with the word in it): the noisy channel.
+
+    `lead` is what the template says between the word and the text; it belongs to the prompt.
+    """
+    return causal(model, tokenizer, before + choice + lead, after)
 
 
 def _begin(tokenizer: Any) -> list[int]:

@@ -35,6 +35,16 @@ MIX = (
     Source("en_wiki", "en", 1, True),
 )
 
+# Words of judgement, masked more often than others: to guess them, a model must read the rest for its tone.
+# They are chosen by hand, from no label and no evaluation set.
+JUDGEMENT = (
+    "很 不 好 差 棒 赞 烂 糟 坏 "
+    "good bad great terrible best worst better worse excellent awful wonderful boring dull brilliant poor fine "
+    "nice horrible funny unfunny stupid perfect interesting entertaining enjoyable beautiful ugly weak strong "
+    "lame silly clever smart annoying disappointing impressive mess masterpiece waste fails works love hate fun "
+    "tedious predictable moving powerful bland flat fresh charming pointless mediocre superb solid pretentious"
+).split()
+
 _CLAUSE = re.compile(r"[^，。！？；,.!?;]*[，。！？；,.!?;]*\s*")
 
 

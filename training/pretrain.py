@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from transformers import BertConfig, BertForPreTraining, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
+from training.corpus import JUDGEMENT
 from training.samples import Encoded, bert_batches, bert_samples, gpt2_batches, load, pools
 
 BUDGET = 4_096  # padded tokens a step
@@ -45,9 +46,11 @@ def bert_plan(tokenizer: Tokenizer) -> Plan:
     """A BERT of 4 layers, 256 wide, with MLM and NSP heads."""
     names = ("pad", "cls", "sep", "mask", "unk")
     specials = {name: tokenizer.get_vocab()[f"[{name.upper()}]"] for name in names}
-    vocabulary = tokenizer.get_vocab_size()
+    vocabulary = tokenizer.get_vocab()
+    often = np.zeros(len(vocabulary), bool)
+    often[[vocabulary[word] for word in JUDGEMENT if word in vocabulary]] = True
     config = BertConfig(
-        vocab_size=vocabulary,
+        vocab_size=len(vocabulary),
         hidden_size=256,
         num_hidden_layers=4,
         num_attention_heads=4,
@@ -61,7 +64,7 @@ def bert_plan(tokenizer: Tokenizer) -> Plan:
     def steps(sources: list[Encoded], pool: list[tuple[int, int]], rng: np.random.Generator) -> Iterator[Step]:
         longest = 250 if rng.random() < 0.15 else 120
         samples = bert_samples(sources, pool, longest, rng)
-        for batch in bert_batches(samples, BUDGET, specials, vocabulary, rng):
+        for batch in bert_batches(samples, BUDGET, specials, often, rng):
 
             def losses(model: PreTrainedModel, batch=batch) -> dict[str, torch.Tensor]:  # type: ignore[no-untyped-def]
                 hidden = model.bert(batch.ids, batch.attention, batch.types)

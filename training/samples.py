@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from training.corpus import MIX, Source, clauses, documents, evaluation_texts
 
 Ids = np.ndarray  # uint16 token ids
+OFTEN = 0.4  # how often a word of judgement is masked
 POOL = 4_000  # documents whose samples are sorted by length together
 
 
@@ -157,9 +158,12 @@ class BertBatch:
 
 
 def bert_batches(
-    samples: list[Pair], budget: int, specials: dict[str, int], vocabulary: int, rng: np.random.Generator
+    samples: list[Pair], budget: int, specials: dict[str, int], often: np.ndarray, rng: np.random.Generator
 ) -> Iterator[BertBatch]:
-    """Length-sorted batches of at most `budget` padded tokens, in random order."""
+    """Length-sorted batches of at most `budget` padded tokens, in random order.
+
+    `often` has a truth value for each id of the vocabulary: whether it is masked more often.
+    """
     samples = sorted(samples, key=len)
     groups: list[list[Pair]] = [[]]
     for sample in samples:
@@ -167,10 +171,10 @@ def bert_batches(
             groups.append([])
         groups[-1].append(sample)
     for g in rng.permutation(len(groups)):
-        yield _collate(groups[g], specials, vocabulary, rng)
+        yield _collate(groups[g], specials, often, rng)
 
 
-def _collate(group: list[Pair], specials: dict[str, int], vocabulary: int, rng: np.random.Generator) -> BertBatch:
+def _collate(group: list[Pair], specials: dict[str, int], often: np.ndarray, rng: np.random.Generator) -> BertBatch:
     cls, sep = specials["cls"], specials["sep"]
     width = max(map(len, group))
     ids = np.full((len(group), width), specials["pad"])
@@ -184,10 +188,11 @@ def _collate(group: list[Pair], specials: dict[str, int], vocabulary: int, rng: 
     chosen = rng.random(ids.shape) < 0.13
     spans = rng.random(ids.shape) < 0.4  # words of two characters are often masked whole
     chosen[:, 1:] |= chosen[:, :-1] & spans[:, 1:]
+    chosen |= often[ids] & (rng.random(ids.shape) < OFTEN)
     chosen &= (attention == 1) & (ids != cls) & (ids != sep)
     fate = rng.random(ids.shape)
     shown = np.where(chosen & (fate < 0.8), specials["mask"], ids)
-    shown = np.where(chosen & (fate > 0.9), rng.integers(len(specials), vocabulary, ids.shape), shown)
+    shown = np.where(chosen & (fate > 0.9), rng.integers(len(specials), len(often), ids.shape), shown)
     follows = torch.tensor([sample.is_random for sample in group])
     as_tensor = torch.from_numpy
     return BertBatch(

@@ -40,15 +40,20 @@ class CausalScorer(TorchScorer):
         return self.read(batch, self.head)
 
     def _sequences(self, pieces: Sequence[Piece], prompt: Prompt) -> tuple[list[Ids], list[Ids]]:
-        """For each choice, the ids of its context and of the whole."""
-        blank = next(i for i, piece in enumerate(pieces) if piece.kind is Kind.MASK)
-        before = "".join(piece.text for piece in pieces[:blank])
-        after = "".join(piece.text for piece in pieces[blank + 1 :])
+        """For each choice, the ids of its context and of the whole.
+
+        The channel scores the row's own text: the template's words between blank and field are context too.
+        """
+        kinds = [piece.kind for piece in pieces]
+        blank = kinds.index(Kind.MASK)
+        text = kinds.index(Kind.FIELD, blank) if Kind.FIELD in kinds[blank:] else blank + 1
+        before, lead, rest = (_text(part) for part in (pieces[:blank], pieces[blank + 1 : text], pieces[text:]))
         contexts, wholes = [], []
         for choice in prompt.choices:
-            context = before + choice if prompt.scored == "rest" else before
-            scored = {"choice": choice, "choice+rest": choice + after, "rest": after}[prompt.scored]
-            head, whole = self._joined(context, scored)
+            if prompt.scored == "rest":
+                head, whole = self._joined(before + choice + lead, rest)
+            else:
+                head, whole = self._joined(before, choice if prompt.scored == "choice" else choice + lead + rest)
             contexts.append(head)
             wholes.append(whole)
         if not all(contexts):
@@ -82,3 +87,7 @@ class CausalScorer(TorchScorer):
     def _first_token(self) -> Ids:
         ids = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
         return next(([int(token)] for token in ids if token is not None), [])
+
+
+def _text(pieces: Sequence[Piece]) -> str:
+    return "".join(piece.text for piece in pieces)
