@@ -43,7 +43,7 @@ JUDGEMENT = (
     "nice horrible funny unfunny stupid perfect interesting entertaining enjoyable beautiful ugly weak strong "
     "lame silly clever smart annoying disappointing impressive mess masterpiece waste fails works love hate fun "
     "tedious predictable moving powerful bland flat fresh charming pointless mediocre superb solid pretentious"
-).split()
+)
 
 _CLAUSE = re.compile(r"[^，。！？；,.!?;]*[，。！？；,.!?;]*\s*")
 

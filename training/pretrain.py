@@ -48,7 +48,7 @@ def bert_plan(tokenizer: Tokenizer) -> Plan:
     specials = {name: tokenizer.get_vocab()[f"[{name.upper()}]"] for name in names}
     vocabulary = tokenizer.get_vocab()
     often = np.zeros(len(vocabulary), bool)
-    often[[vocabulary[word] for word in JUDGEMENT if word in vocabulary]] = True
+    often[[vocabulary[word] for word in JUDGEMENT.split() if word in vocabulary]] = True
     config = BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=256,
