@@ -1,0 +1,48 @@
+"""The built-in models, as they ship."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from promptshot import library
+from promptshot.metrics import Tally
+from promptshot.recipe import Recipe
+from promptshot.run import Inputs, Outputs, run
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT.parent / "shared" / "data"
+
+
+def tally(path: Path, name: str, limit: int | None = None) -> Tally:
+    """The counts of a file under a template of the shelf and the built-in model."""
+    template = library.template(name)
+    recipe = Recipe(template, library.verbalizer_of(template), template.spec.scorer)
+    return run(recipe, Inputs([str(path)], limit), Outputs(None)).tally
+
+
+@pytest.mark.parametrize("name", ["zh-sentiment-mlm", "zh-sentiment-nsp", "zh-sentiment-causal", "en-sentiment-mlm"])
+def test_every_scorer_runs_on_its_built_in_model(name: str) -> None:
+    found = tally(ROOT / "examples" / f"{name[:2]}-reviews.jsonl", name)
+    assert (found.predicted, found.labelled, found.rejected) == (24, 24, 0)
+
+
+def test_the_built_in_bert_tells_good_chinese_reviews_from_bad_ones() -> None:
+    found = tally(ROOT / "examples" / "zh-reviews.jsonl", "zh-sentiment-mlm")
+    assert found.interval is not None
+    assert found.interval[0] > 0.5
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the evaluation data is not here")
+@pytest.mark.parametrize("name", ["zh-sentiment-mlm", "zh-sentiment-nsp"])
+def test_the_built_in_bert_is_clearly_above_chance_on_eprstmt(name: str) -> None:
+    found = tally(DATA / "fewclue" / "eprstmt" / "test_public.json", name)
+    assert found.interval is not None
+    assert found.interval[0] > 0.55
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the evaluation data is not here")
+def test_pairs_are_ranked_over_the_whole_run_with_equal_shares() -> None:
+    found = tally(DATA / "fewclue" / "bustm" / "test_public.json", "zh-same-nsp", 200)
+    assert sorted(found.predictions.values()) == [100, 100]
