@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from promptshot import library
+from promptshot.classify import Classifier, Prediction
 from promptshot.metrics import Tally
+from promptshot.prompts import example_row
 from promptshot.recipe import Recipe
 from promptshot.run import Inputs, Outputs, run
+from promptshot.scorers import ModelOptions, Scorer, load
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -32,6 +35,22 @@ def test_the_built_in_bert_tells_good_chinese_reviews_from_bad_ones() -> None:
     found = tally(ROOT / "examples" / "zh-reviews.jsonl", "zh-sentiment-mlm")
     assert found.interval is not None
     assert found.interval[0] > 0.5
+
+
+@pytest.fixture(scope="module")
+def live() -> dict[str, Scorer]:
+    """Each scorer with its built-in model."""
+    return {name: load(name, ModelOptions()) for name in ("mlm", "nsp", "causal")}
+
+
+@pytest.mark.parametrize("name", library.names("templates"))
+def test_every_template_of_the_shelf_scores_its_example(name: str, live: dict[str, Scorer]) -> None:
+    template = library.template(name)
+    recipe = Recipe(template, library.verbalizer_of(template), template.spec.scorer)
+    (found,) = Classifier(recipe, live[template.spec.scorer]).outcomes([example_row(template)])
+    assert isinstance(found, Prediction), found
+    assert found.gold is not None
+    assert found.cut == 0
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the evaluation data is not here")
