@@ -129,18 +129,17 @@ def summary(result: Result, examples: bool = False) -> None:
 
 
 def _examples(result: Result) -> RenderableType:
-    """The first predictions as lines: label, gold where there is one, the text, and the probability."""
+    """The first predictions as lines: label, probability, gold where there is one, and the text."""
     labelled = any(found.gold_value is not None for found in result.examples)
-    table = _table("prediction", *(["gold"] if labelled else []), "text", texts=3)
-    table.add_column("p", justify="right", no_wrap=True)
-    table.columns[-2].ratio = 1
+    table = _table("prediction", "p", *(["gold"] if labelled else []), "text", texts=4)
+    table.columns[1].min_width, table.columns[-1].ratio = None, 1
     table.expand = people().is_terminal
     for found in result.examples:
         right = "green" if found.gold == found.label else "red" if found.gold else ""
         texts = [str(found.row[name]) for name in result.recipe.template.needs]
         chance = "" if found.probability is None else f"{found.probability:.2f}"
         gold = [printable(found.gold or found.gold_value or "")] if labelled else []
-        table.add_row(Text(printable(found.label), style=right), *gold, printable(" / ".join(texts)), chance)
+        table.add_row(Text(printable(found.label), style=right), chance, *gold, printable(" / ".join(texts)))
     return table
 
 

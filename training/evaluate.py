@@ -14,14 +14,15 @@ from promptshot.recipe import Recipe
 from promptshot.run import Inputs, Outputs, Result, run
 from promptshot.scorers import ModelOptions
 
-TASKS = {
-    "EPRSTMT": ("fewclue/eprstmt/test_public.json", "zh-sentiment"),
-    "TNEWS": ("fewclue/tnews/test_public.json", "zh-news"),
-    "BUSTM": ("fewclue/bustm/test_public.json", "zh-same"),
-    "OCNLI": ("fewclue/ocnli/test_public.json", "zh-entailment"),
-    "SST-2": ("sst2.test.jsonl", "en-sentiment"),
-    "AG News": ("agnews.test.jsonl", "en-news"),
-}
+TASKS = (
+    ("EPRSTMT", "fewclue/eprstmt/test_public.json", "zh-sentiment"),
+    ("TNEWS", "fewclue/tnews/test_public.json", "zh-news"),
+    ("BUSTM", "fewclue/bustm/test_public.json", "zh-same"),
+    ("OCNLI", "fewclue/ocnli/test_public.json", "zh-entailment"),
+    ("SST-2", "sst2.test.jsonl", "en-sentiment"),
+    ("SST-2", "sst2.test.jsonl", "en-film"),
+    ("AG News", "agnews.test.jsonl", "en-news"),
+)
 SCORERS = {"bert": ("mlm", "nsp"), "gpt2": ("causal",)}
 
 
@@ -38,8 +39,8 @@ def main(data: Path, name: str, model: str) -> None:
     print(
         "| data set | template | accuracy | 95% interval | macro-F1 | majority | rows |\n|---|---|--:|--:|--:|--:|--:|"
     )
-    for task, (path, stem) in TASKS.items():
-        for scorer in SCORERS[name]:
+    for task, path, stem in TASKS:
+        for scorer in (s for s in SCORERS[name] if f"{stem}-{s}" in library.names("templates")):
             tally = measure(data / path, f"{stem}-{scorer}", model).tally
             low, high = tally.interval or (0.0, 0.0)
             print(
