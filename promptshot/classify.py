@@ -110,7 +110,8 @@ class Classifier:
         """Load what the recipe names (each scorer once); raises a PromptshotError where it does not fit."""
         live: dict[str, Scorer] = {}
         for part in (recipe, *recipe.others):
-            live.setdefault(part.scorer, scorers.load(part.scorer, part.options))
+            if part.scorer not in live:
+                live[part.scorer] = scorers.load(part.scorer, part.options)
         others = [cls(part, live[part.scorer]) for part in recipe.others]
         return cls(recipe, live[recipe.scorer], others)
 

@@ -19,7 +19,7 @@ from promptshot import library, spec
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, shortlist
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.rows import Row
-from promptshot.verbalizer import Verbalizer, VerbalizerSpec
+from promptshot.verbalizer import Verbalizer, VerbalizerSpec, gold_text
 
 MOST_LABELS = 200
 SHARE = 0.8  # of a shelf verbalizer's labels that the rows must show before it is taken for theirs
@@ -126,9 +126,9 @@ def labels_of(rows: Iterable[Row], field: str = "label") -> list[str]:
     found: set[str] = set()
     for row in rows:
         column = row.column(field)
-        value = None if column is None else row[column]
-        if isinstance(value, str | int | float) and str(value).strip():
-            found.add(str(value).strip())
+        value = gold_text(row, column)
+        if value is not None:
+            found.add(value.strip())
         if len(found) > MOST_LABELS:
             what = f"more than {MOST_LABELS} different labels in column {column!r}"
             raise OptionError(what, hint="name another --label-field, or say --labels a,b,c")

@@ -93,7 +93,7 @@ class Verbalizer:
 
     def gold_label(self, row: Row, column: str | None) -> tuple[str | None, str | None]:
         """(our label, the row's own value as text); None where the row has no label or an unknown one."""
-        shown = _gold_text(row, column)
+        shown = gold_text(row, column)
         return (None, None) if shown is None else (self._by_spelling.get(shown.strip().casefold()), shown)
 
     @cached_property
@@ -129,7 +129,7 @@ class RowWords(Verbalizer):
         return dict(zip(words, scores, strict=True))
 
     def gold_label(self, row: Row, column: str | None) -> tuple[str | None, str | None]:
-        shown, words = _gold_text(row, column), self.choices(row)
+        shown, words = gold_text(row, column), self.choices(row)
         if shown is None or shown in words:
             return shown, shown
         value = row[column] if column else None
@@ -146,7 +146,7 @@ def of_ordered(labels: Sequence[str], name: str) -> Verbalizer:
     return Verbalizer(name, {label: {label: 1.0} for label in labels})
 
 
-def _gold_text(row: Row, column: str | None) -> str | None:
+def gold_text(row: Row, column: str | None) -> str | None:
     """What a row says its label is, as text: 1 and 1.0 alike; None where it is empty or an object or list."""
     value = None if column is None else row[column]
     if isinstance(value, float) and value.is_integer():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from promptshot import Classifier, RowError, Template, library
 from promptshot.cli import run_command
 from promptshot.errors import OptionError, PromptshotError
 from promptshot.guess import labels_of, language_of, scorer_of, verbalizer_of_labels
+from promptshot.recipe import Recipe
 from promptshot.rows import Row
+from promptshot.scorers import ModelOptions
+from promptshot.scorers.fake import FakeScorer
 
 ZH = [{"text": "房间干净", "label": "回头客"}, {"text": "又吵又脏", "label": "过路客"}]
 
@@ -71,6 +75,14 @@ def test_the_rows_labels_are_collected_up_to_a_limit() -> None:
     assert labels_of(Row({"label": value}) for value in ("b", "a", 1, None, " ", ["x"])) == ["1", "a", "b"]
     with pytest.raises(OptionError, match="more than 200 different labels in column 'label'"):
         labels_of(Row({"label": str(i)}) for i in range(300))
+
+
+def test_a_label_found_in_the_rows_is_spelled_as_gold_is_read() -> None:
+    rows = [Row({"label": value}) for value in (1.0, 1, True)]
+    labels = labels_of(rows)
+    assert labels == ["1", "true"]
+    verbalizer = verbalizer_of_labels(labels)
+    assert [verbalizer.gold_label(row, "label")[0] for row in rows] == ["1", "1", "true"]
 
 
 # ------------------------------------------------------------------ without a template
@@ -201,6 +213,20 @@ def test_an_ensemble_needs_one_set_of_labels_and_probabilities(
     assert fake(path, "-t", "zh-sentiment-mlm", "-t", "zh-sentiment-nsp", "--save-template", "x.yaml") == 1
     bad = write_rows(tmp_path / "bad.jsonl", [{"text": ""}, {"text": "好"}])
     assert fake(bad, "-t", "zh-sentiment-mlm", "-t", "zh-sentiment-nsp") == 3
+
+
+def test_an_ensemble_loads_each_scorer_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    def load(name: str, options: ModelOptions) -> FakeScorer:
+        loaded.append(name)
+        return FakeScorer(options)
+
+    monkeypatch.setattr("promptshot.scorers.load", load)
+    templates = [library.template(name) for name in ("zh-sentiment-mlm", "zh-sentiment-good-mlm", "zh-sentiment-nsp")]
+    first, *others = (Recipe(t, library.verbalizer_of(t), t.spec.scorer) for t in templates)
+    Classifier.of(replace(first, others=tuple(others)))
+    assert loaded == ["mlm", "nsp"]
 
 
 # ------------------------------------------------------------------ on a terminal
