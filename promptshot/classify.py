@@ -7,6 +7,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,6 +55,7 @@ class Prediction:
         }
 
 
+Outcome = Prediction | Reject
 OUTPUT_FIELDS = ("prediction", "probability", "probabilities", "scores", "word_scores")
 
 
@@ -126,22 +128,47 @@ class Classifier:
         A text stands for a row whose one field is that text; a pandas frame gives its rows by
         `frame.to_dict("records")`. Use `outcomes` to go on past bad rows.
         """
-        for outcome in self.outcomes(self._rows(rows)):
-            if isinstance(outcome, Reject):
-                raise RowError(outcome.reason, where=outcome.source)
+        for outcome in self.outcomes(self._rows(rows), on_error="fail"):
+            assert isinstance(outcome, Prediction)
             yield outcome
 
-    def outcomes(self, items: Iterable[Item], progress: Progress | None = None) -> Iterator[Prediction | Reject]:
+    def outcomes(
+        self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject"
+    ) -> Iterator[Outcome]:
         """A Prediction or a Reject for every row, in order, a window of rows in memory at a time.
 
-        Where ranks decide (`Recipe.transductive`), nothing comes out before the last row has been scored;
-        what has been found so far waits in a temporary file.
+        With `on_error="fail"` the first Reject is raised as a RowError instead. Where ranks decide
+        (`Recipe.transductive`), nothing comes out before the last row has been scored.
         """
-        outcomes = (outcome for window in _windows(items) for outcome in self._together(window, progress))
-        if self.recipe.transductive:
-            yield from self._ranked(outcomes)
-        else:
-            yield from outcomes
+        scored = self.scored(items, progress, on_error)
+        if not self.recipe.transductive:
+            yield from chain.from_iterable(scored)
+            return
+        with tempfile.TemporaryFile("w+b") as file:
+            spool = Spool(file)
+            for window in scored:
+                spool.add(window)
+            yield from self.ranked(spool)
+
+    def scored(
+        self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject"
+    ) -> Iterator[list[Outcome]]:
+        """The outcomes window by window; where ranks decide, the labels are still empty (see `ranked`)."""
+        for window in _windows(items):
+            members = [
+                member._window(window, progress if member is self else None, on_error)
+                for member in (self, *self.others)
+            ]
+            yield list(map(_mean, zip(*members, strict=True)))
+
+    def ranked(self, spool: Spool) -> Iterator[Outcome]:
+        """The spooled outcomes again, with the labels that their ranks in the whole run give them."""
+        ordered = self.template.spec.ordered or []
+        buckets = iter(decide.rank(spool.margins, self.recipe.prior))
+        for outcome in spool:
+            if isinstance(outcome, Prediction):
+                outcome = replace(outcome, label=ordered[next(buckets)])
+            yield outcome
 
     def prompt(self, row: Row) -> Prompt:
         """The prompt of one row; raises RowError."""
@@ -165,22 +192,20 @@ class Classifier:
 
     # ---------------------------------------------------------------- one window
 
-    def _together(self, items: Sequence[Item], progress: Progress | None) -> Iterator[Prediction | Reject]:
-        """The window's outcomes, of all members where this is an ensemble."""
-        own = self._window(items, progress)
-        return map(_mean, zip(own, *(other._window(items, None) for other in self.others), strict=True))
-
-    def _window(self, items: Sequence[Item], progress: Progress | None) -> Iterator[Prediction | Reject]:
+    def _window(self, items: Sequence[Item], progress: Progress | None, on_error: str) -> list[Outcome]:
         prompts: dict[int, Prompt] = {}
-        outcomes: dict[int, Prediction | Reject] = {}
+        outcomes: dict[int, Outcome] = {}
         for i, item in enumerate(items):
             try:
                 if isinstance(item, Row):
+                    self._check_gold(item)
                     prompts[i] = self.prompt(item)
                 else:
                     outcomes[i] = item
             except RowError as problem:
                 outcomes[i] = _reject(item, problem)
+            if on_error == "fail" and i in outcomes:  # before a window's worth of scoring
+                raise _raised(outcomes[i])
         if isinstance(self.scorer, Checkpoint):
             self.scorer.progress = progress
         scored = self.scorer.score(list(prompts.values()))
@@ -188,9 +213,11 @@ class Classifier:
             row = items[i]
             assert isinstance(row, Row)
             outcomes[i] = self._outcome(row, prompt, result)
-        yield from (outcomes[i] for i in range(len(items)))
+            if on_error == "fail" and isinstance(outcomes[i], Reject):
+                raise _raised(outcomes[i])
+        return [outcomes[i] for i in range(len(items))]
 
-    def _outcome(self, row: Row, prompt: Prompt, scored: Scored) -> Prediction | Reject:
+    def _outcome(self, row: Row, prompt: Prompt, scored: Scored) -> Outcome:
         problem = scored.error or _fault(scored, len(prompt.choices))
         if problem:
             return Reject(row.source, problem, _raw(row), row.key)
@@ -221,34 +248,27 @@ class Classifier:
             return self.template.spec.normalize == "mean"
         return self.template.spec.scorer == "mlm" and len(set(scored.tokens)) > 1
 
+    def _check_gold(self, row: Row) -> None:
+        """Raises RowError for a label that is none of ours, where labels are taken strictly."""
+        if self.recipe.labels_strict:
+            label, value = self._gold(row)
+            if label is None and value is not None:
+                known = shortlist(self.verbalizer.names, 8)
+                raise RowError(f"the label {value!r} is none of: {known}", where=row.source)
+
     def _gold(self, row: Row) -> tuple[str | None, str | None]:
         if self.recipe.labels_ignored:
             return None, None
         wanted = self.template.spec.label_field
         return self.verbalizer.gold_label(row, row.column(wanted))
 
-    # ---------------------------------------------------------------- the whole run
-
-    def _ranked(self, outcomes: Iterable[Prediction | Reject]) -> Iterator[Prediction | Reject]:
-        ordered = self.template.spec.ordered or []
-        margins: list[float] = []
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
-            for outcome in outcomes:
-                if isinstance(outcome, Prediction):
-                    margins.append(outcome.label_scores["is_next"])
-                spool.write(json.dumps(_spooled(outcome)) + "\n")
-            buckets = iter(decide.rank(margins, self.recipe.prior))
-            for outcome in _unspooled(spool):
-                if isinstance(outcome, Prediction):
-                    outcome = replace(outcome, label=ordered[next(buckets)])
-                yield outcome
-
     def _thresholds(self) -> list[float]:
         assert self.recipe.dev is not None
         if not self.template.spec.ordered:
             raise OptionError("--dev fixes thresholds for a template with 'ordered'", hint="leave it out")
         self.cuts = [0.0] * (len(self.recipe.prior) - 1)
-        found = [o for w in _windows(rows.read([self.recipe.dev], self.recipe.columns)) for o in self._window(w, None)]
+        items = rows.read([self.recipe.dev], self.recipe.columns)
+        found = [outcome for window in _windows(items) for outcome in self._window(window, None, "reject")]
         margins = [o.label_scores["is_next"] for o in found if isinstance(o, Prediction)]
         if len(margins) < len(self.recipe.prior):
             raise InputError("too few good rows to fix thresholds", where=self.recipe.dev)
@@ -282,7 +302,7 @@ class Classifier:
                 raise VerbalizerError(f"{said} spells {one!r} and {other!r} the same", where=where, hint=hint)
 
 
-def _mean(outcomes: Sequence[Prediction | Reject]) -> Prediction | Reject:
+def _mean(outcomes: Sequence[Outcome]) -> Outcome:
     """One prediction from the mean of the members' log-probabilities; a Reject if any member has one."""
     found = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
     if len(found) < len(outcomes):
@@ -306,6 +326,43 @@ def _mean(outcomes: Sequence[Prediction | Reject]) -> Prediction | Reject:
 
 
 Progress = Callable[[int], None]  # called with the number of rows just finished
+
+
+class Spool:
+    """Scored rows that wait in a file until the whole run can be decided: a line for each window.
+
+    What a run left that was killed is taken up again: all whole windows, and a torn last line is cut off.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """`file` is open for reading and writing."""
+        self._file = file
+        self.margins: list[float] = []  # of the good rows, in order
+        self.rows = 0
+        end = 0
+        file.seek(0)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            self._count(_unspooled(line))
+            end += len(line)
+        file.truncate(end)
+        file.seek(end)
+
+    def add(self, window: Sequence[Outcome]) -> None:
+        """Append a window."""
+        self._file.write(json.dumps([_spooled(outcome) for outcome in window]).encode() + b"\n")
+        self._file.flush()
+        self._count(window)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        self._file.seek(0)
+        for line in self._file:
+            yield from _unspooled(line)
+
+    def _count(self, window: Sequence[Outcome]) -> None:
+        self.rows += len(window)
+        self.margins += [o.label_scores["is_next"] for o in window if isinstance(o, Prediction)]
 
 
 def check_gold(items: Sequence[Item], recipe: Recipe) -> None:
@@ -354,6 +411,11 @@ def _reject(item: Item, problem: RowError) -> Reject:
     return Reject(item.source, reason, _raw(item), item.key)
 
 
+def _raised(outcome: Outcome) -> RowError:
+    assert isinstance(outcome, Reject)
+    return RowError(outcome.reason, where=outcome.source)
+
+
 def _fault(scored: Scored, choices: int) -> str:
     """What is wrong with a scorer's answer, if anything: third-party scorers come this way too."""
     if len(scored.scores) != choices or len(scored.tokens) != choices:
@@ -365,18 +427,15 @@ def _raw(item: Item) -> str:
     return item.raw if isinstance(item, Reject) else json.dumps(item.fields, ensure_ascii=False)
 
 
-def _spooled(outcome: Prediction | Reject) -> dict[str, Any]:
+def _spooled(outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Reject):
         return {"reject": vars(outcome)}
     plain = {key: value for key, value in vars(outcome).items() if key != "row"}
     return {"row": {**vars(outcome.row), "columns": dict(outcome.row.columns)}, "rest": plain}
 
 
-def _unspooled(spool: IO[str]) -> Iterator[Prediction | Reject]:
-    spool.seek(0)
-    for line in spool:
-        said = json.loads(line)
-        if "reject" in said:
-            yield Reject(**said["reject"])
-        else:
-            yield Prediction(Row(**said["row"]), **said["rest"])
+def _unspooled(line: bytes) -> list[Outcome]:
+    return [
+        Reject(**said["reject"]) if "reject" in said else Prediction(Row(**said["row"]), **said["rest"])
+        for said in json.loads(line)
+    ]

@@ -1,6 +1,6 @@
 """The command line: parse, call, report. The one place where errors become exit codes.
 
-Exit codes: 0 done; 1 an error; 2 wrong usage; 3 done, but rows were rejected; 130 interrupted.
+Exit codes: 0 done; 1 an error; 2 wrong usage; 3 done, but rows were rejected; 130 interrupted (143: by SIGTERM).
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import click
 
 from promptshot import __version__, library
 from promptshot.errors import InputError, OptionError, PromptshotError, did_you_mean
+from promptshot.interrupt import Terminated
 
 if TYPE_CHECKING:
-    from promptshot.classify import Classifier
+    from promptshot.journal import Outputs
     from promptshot.prompts import Template
     from promptshot.recipe import DemoPlan, Recipe
-    from promptshot.run import Inputs, Outputs
+    from promptshot.run import Inputs
     from promptshot.scorers import ModelOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,9 +46,9 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as problem:
         problem.show()
         return problem.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as stop:
         click.echo("interrupted", err=True)
-        return 130
+        return 143 if isinstance(stop.__cause__ or stop, Terminated) else 130  # click wraps it
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         return _failed(f"{where}{problem.strerror or problem}")
@@ -162,6 +163,7 @@ def cli() -> None:
     help="Predictions; .jsonl, .csv, .tsv, also .gz; - is stdout.  [default: stdout, on a terminal ten examples]",
 )
 @option("--overwrite", is_flag=True, help="Replace an existing output.")
+@option("--resume/--no-resume", default=True, show_default=True, help="Go on with an output of the very same run.")
 @option("-n", "--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
 @option("--sample", type=click.IntRange(1), metavar="N", help="N rows at random (see --seed).")
 @option("--seed", type=int, default=0, show_default=True, help="For --sample and the demonstrations.")
@@ -171,6 +173,14 @@ def cli() -> None:
     "--map", "columns", multiple=True, callback=_columns, metavar="FIELD=COLUMN", help="Where a template's field is."
 )
 @option("--ignore-labels", is_flag=True, help="Predict only, whatever labels the rows carry.")
+@option("--strict-labels", is_flag=True, help="Reject rows whose own label is none of ours.")
+@option(
+    "--on-error",
+    type=click.Choice(["reject", "fail"]),
+    default="reject",
+    show_default=True,
+    help="Leave bad rows out and go on, or stop at the first.",
+)
 @option("-k", "--num-shots", type=click.IntRange(0), metavar="K", help="Demonstrations before each row (causal).")
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @option("--dev", metavar="FILE", help="Rows that fix the thresholds of an NSP pair template.")
@@ -190,6 +200,7 @@ def cli() -> None:
     help="Precision; auto is float32 on a CPU, the checkpoint's own elsewhere.",
 )
 @option("-b", "--batch-size", type=click.IntRange(1), metavar="N", help="At most N sequences at once.")
+@option("--batch-budget", type=click.IntRange(1), metavar="TOKENS", help="Tokens at once.  [default: by a fixed rule]")
 @option("--max-length", type=click.IntRange(8), metavar="N", help="Tokens of a sequence.  [default: the model's]")
 @option("--revision", metavar="NAME", help="Branch, tag or commit on the hub.")
 @option("--offline", is_flag=True, help="Use the local cache only.")
@@ -197,6 +208,7 @@ def cli() -> None:
 @option("--allow-pickle", is_flag=True, help="Read .bin weights where there are no safetensors.")
 @option("--dry-run", is_flag=True, help="Show the first prompts and stop; no model is loaded.")
 @option("-q", "--quiet", is_flag=True, help="No progress and no report.")
+@option("-v", "--verbose", is_flag=True, help="Also the checkpoint, the machine and the label words.")
 @click.option(
     "-c",
     "--config",
@@ -214,15 +226,17 @@ def classify(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) -
     stderr. Rows with a label are counted for accuracy, rows without one are only predicted. Every
     option can also be given as PROMPTSHOT_NAME in the environment.
     """
-    from promptshot.run import Inputs, Outputs
+    from promptshot.journal import Outputs
+    from promptshot.run import Inputs
 
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"])
     recipe = _recipe(given, inputs, quiet)
     if dry_run:
         return _dry_run(recipe, inputs)
     output = given["output"] or (None if sys.stdout.isatty() else "-")
-    outputs = Outputs(output, given["summary"], given["record"], given["rejects"], given["overwrite"])
-    return _classify(recipe, inputs, outputs, quiet)
+    names = ("summary", "record", "rejects", "overwrite", "resume")
+    outputs = Outputs(output, **{name: given[name] for name in names})
+    return _classify(recipe, inputs, outputs, given["on_error"], quiet, given["verbose"])
 
 
 def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
@@ -250,6 +264,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
             dev=given["dev"],
             columns=_columns_of(given, one.template),
             labels_ignored=given["ignore_labels"],
+            labels_strict=given["strict_labels"],
         )
         for one in found
     ]
@@ -293,24 +308,15 @@ def _columns_of(given: dict[str, Any], template: Template) -> dict[str, str]:
     return columns
 
 
-def _classify(recipe: Recipe, inputs: Inputs, outputs: Outputs, quiet: bool) -> int:
+def _classify(recipe: Recipe, inputs: Inputs, outputs: Outputs, on_error: str, quiet: bool, verbose: bool) -> int:
     from promptshot import report, rows
     from promptshot.run import run
 
     total = rows.count(inputs.paths)
     if total is not None:
         total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None)
-    with report.Watch(quiet) as watch:
-
-        def ready(classifier: Classifier) -> None:
-            if not recipe.options.model and recipe.model and not quiet:
-                better = report.ADVICE[recipe.scorer]
-                report.note(
-                    f"using the small built-in model {recipe.model}; for real results: -m {better}", watch.console
-                )
-            watch.ready(total)
-
-        result = run(recipe, inputs, outputs, ready, watch.advance)
+    with report.Watch(total, quiet, verbose) as watch:
+        result = run(recipe, inputs, outputs, watch, on_error)
     if not quiet:
         report.summary(result, examples=outputs.output is None)
     return 3 if result.tally.rejected else 0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+UNKNOWN = 1000  # different values of unknown gold that are told apart; a column of free text has no end
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,28 @@ class Tally:
     rejected: int = 0
     chance_sum: float = 0.0  # sum of 1/choices over labelled rows
 
+    @classmethod
+    def restored(cls, labels: Sequence[str], state: Mapping[str, Any]) -> Tally:
+        """The tally whose `state()` this is; counting goes on as if it had never stopped."""
+        return cls(
+            labels,
+            Counter({(gold, predicted): count for gold, predicted, count in state["confusion"]}),
+            Counter(dict(state["predictions"])),
+            Counter(dict(state["unknown_gold"])),
+            state["rejected"],
+            state["chance_sum"],
+        )
+
+    def state(self) -> dict[str, Any]:
+        """All counts in the order in which they came up, as plain data that JSON keeps exactly."""
+        return {
+            "confusion": [[gold, predicted, count] for (gold, predicted), count in self.confusion.items()],
+            "predictions": list(map(list, self.predictions.items())),
+            "unknown_gold": list(map(list, self.unknown_gold.items())),
+            "rejected": self.rejected,
+            "chance_sum": self.chance_sum,
+        }
+
     def add(self, predicted: str, gold: str | None, gold_value: str | None = None, choices: int | None = None) -> None:
         """Count one prediction; `gold_value` is what the row itself said, `choices` its label count."""
         self.predictions[predicted] += 1
@@ -37,7 +61,8 @@ class Tally:
             self.confusion[gold, predicted] += 1
             self.chance_sum += 1 / (choices or len(self.labels) or 1)
         elif gold_value is not None:
-            self.unknown_gold[gold_value] += 1
+            known = gold_value in self.unknown_gold or len(self.unknown_gold) < UNKNOWN
+            self.unknown_gold[gold_value if known else "..."] += 1
 
     @property
     def predicted(self) -> int:

@@ -39,6 +39,7 @@ class Recipe:
     dev: str | None = None  # a file whose scores fix the thresholds of an ordered pair template
     columns: Mapping[str, str] = field(default_factory=dict)
     labels_ignored: bool = False
+    labels_strict: bool = False  # a row whose own label is none of ours is rejected
     others: tuple[Recipe, ...] = ()  # more templates: an ensemble, by the mean of log-probabilities
 
     @property
@@ -73,12 +74,13 @@ class Recipe:
             "demonstrations": vars(self.demos) if self.demos else None,
             "dev": self.dev,
             "columns": dict(self.columns),
+            "labels": "ignored" if self.labels_ignored else "strict" if self.labels_strict else "counted",
             "ensemble": [other.as_dict() for other in self.others],
             "decision": "rank" if self.transductive else "thresholds" if self.dev else "best",
         }
 
-    def fingerprint(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> str:
-        """A hash of all that decides the scores: not of the limit, the batch size or the device."""
+    def identity(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """All that decides what is written, as plain data: not the limit, the batch size or the device."""
         said = self.as_dict()
         for recipe in (said, *said["ensemble"]):
             recipe.pop("options", None)
@@ -90,8 +92,11 @@ class Recipe:
         said["dev_file"] = _file_hash(self.dev) if self.dev else None
         said["inputs"] = [[path, _size(path)] for path in inputs if path != "-"]
         said["selection"] = dict(selection or {})
-        text = json.dumps(said, sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return said
+
+    def fingerprint(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> str:
+        """A hash of the identity."""
+        return digest(self.identity(inputs, selection))
 
     def check(self) -> None:
         """Refuse an ensemble whose members do not speak of the same labels; raises OptionError."""
@@ -102,6 +107,12 @@ class Recipe:
             if set(recipe.verbalizer.names) != set(self.verbalizer.names):
                 labels = f"{', '.join(recipe.verbalizer.names)} against {', '.join(self.verbalizer.names)}"
                 raise OptionError(f"no ensemble: different labels, {labels}", hint="use templates of one task")
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    """A hash of what `Recipe.identity` gives."""
+    text = json.dumps(identity, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _folder_hash(model: str) -> str | None:
@@ -123,12 +134,12 @@ def _size(path: str) -> int:
 def _file_hash(path: str) -> str:
     try:
         with open(path, "rb") as stream:
-            return _digest(stream)
+            return _hash(stream)
     except OSError as problem:
         raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the path") from None
 
 
-def _digest(stream: IO[bytes]) -> str:
+def _hash(stream: IO[bytes]) -> str:
     digest = hashlib.sha256()
     while block := stream.read(1 << 20):
         digest.update(block)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from promptshot.classify import Classifier
 from promptshot.errors import printable, shortlist
+from promptshot.journal import Journal
 from promptshot.metrics import Tally
 from promptshot.prompts import Kind, Prompt
-from promptshot.run import Result
+from promptshot.run import Result, Watcher, versions
 
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
 NARROW = 60  # columns; below, tables leave out what can be spared
@@ -54,47 +56,100 @@ def note(message: str, console: Console | None = None) -> None:
 # ------------------------------------------------------------------ progress
 
 
-class Watch:
+def _clock(seconds: float) -> str:
+    """75 -> 1:15, 4000 -> 1:06:40."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _circumstances(classifier: Classifier) -> list[str]:
+    """What -v adds: the checkpoint, the machine, the label words."""
+    recipe, machine = classifier.recipe, classifier.details
+    lines = [f"template {recipe.name}, scorer {recipe.scorer}, model {recipe.model or 'none'}"]
+    if machine:
+        lines.append(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value))
+    words = recipe.verbalizer.as_dict().get("labels")
+    if isinstance(words, Mapping):
+        lines += [f"label {label}: {shortlist(map(str, of), 8)}" for label, of in words.items()][:20]
+    lines.append(", ".join(f"{name} {version}" for name, version in versions().items()))
+    return lines
+
+
+class Watch(Watcher):
     """Progress while a run goes on: a bar on a terminal, a plain line now and then elsewhere."""
 
     SECONDS = 5.0  # between plain lines
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, total: int | None = None, quiet: bool = False, verbose: bool = False) -> None:
+        """`total` rows are to come in all, if known."""
         self.console = people()
-        self.done, self.began, self.told = 0, time.monotonic(), time.monotonic()
-        self.total: int | None = None
-        self.quiet = quiet
+        self.quiet, self.verbose, self.total = quiet, verbose, total
+        self.done = self.first = 0
+        self.began = self.told = time.monotonic()
+        self.found: list[str] = []  # what is known of the rows so far
         self._bar: Progress | None = None
         if not quiet and self.console.is_terminal:
             self._bar = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=30),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[speed]}"),
-                TimeRemainingColumn(),
+                BarColumn(bar_width=None if self.console.width < NARROW else 30),
+                TextColumn("{task.fields[said]}"),
                 console=self.console,
                 transient=True,
             )
-            self._task = self._bar.add_task("loading the model", total=None, speed="")
+            self._task = self._bar.add_task("loading the model", total=None, said="")
 
-    def ready(self, total: int | None) -> None:
-        """The model is loaded; `total` rows are to come, if known."""
-        self.began, self.total = time.monotonic(), total
+    def ready(self, classifier: Classifier, rows: int) -> None:
+        """The model is loaded, and so many rows were done before."""
+        self.began, self.done, self.first = time.monotonic(), rows, rows
+        recipe = classifier.recipe
+        if not self.quiet:
+            if rows:
+                note(f"going on after {rows:,} rows that are done", self.console)
+            if recipe.model and not recipe.options.model:
+                better = ADVICE[recipe.scorer]
+                note(f"using the small built-in model {recipe.model}; for real results: -m {better}", self.console)
+        if self.verbose:
+            for line in _circumstances(classifier):
+                self.console.print(Text(printable(line), style="dim"))
         if self._bar:
-            self._bar.update(self._task, description="scoring", total=total)
+            self._bar.update(self._task, description="scoring", total=self.total, completed=rows)
 
     def advance(self, rows: int) -> None:
-        """So many more rows are done."""
+        """About so many more rows have been scored."""
         self.done += rows
+        self._tell()
+
+    def counted(self, rows: int, tally: Tally) -> None:
+        """So many rows have been written in all, and this is what they come to."""
+        self.done, self.found = rows, []
+        if tally.accuracy is not None:
+            self.found.append(f"accuracy {tally.accuracy:.1%}")
+        if tally.rejected:
+            self.found.append(f"{tally.rejected:,} rejected")
+        self._tell()
+
+    def stopped(self, journal: Journal) -> None:
+        """Say how to go on."""
+        if journal.kept and not self.quiet:
+            note(f"{journal.kept:,} rows are done and safe; the same command goes on from there", self.console)
+
+    def _tell(self) -> None:
         now = time.monotonic()
-        speed = f"{self.done / max(now - self.began, 1e-9):,.0f} rows/s"
         if self._bar:
-            self._bar.update(self._task, advance=rows, speed=speed)
-        elif not self.quiet and now - self.told >= self.SECONDS:
+            self._bar.update(self._task, completed=self.done, said=self._said(now))
+        elif not self.quiet and now - self.told >= (0.5 if self.verbose else self.SECONDS):
             self.told = now
-            of = f" of {self.total:,}" if self.total else ""
-            self.console.print(f"{self.done:,}{of} rows, {speed}")
+            self.console.print(self._said(now))
+
+    def _said(self, now: float) -> str:
+        """Rows, rows per second, time left, accuracy so far, rejects."""
+        speed = (self.done - self.first) / max(now - self.began, 1e-9)
+        parts = [f"{self.done:,}{f' of {self.total:,}' if self.total else ''} rows", f"{speed:,.0f} rows/s"]
+        if self.total and speed:
+            parts.append(f"{_clock((self.total - self.done) / speed)} left")
+        return ", ".join(parts[:2] if self.console.width < NARROW else [*parts, *self.found])
 
     def __enter__(self) -> Watch:
         if self._bar:
@@ -154,6 +209,9 @@ def _head(result: Result) -> Text:
         rows += f", {tally.rejected:,} rejected"
     what = f"{result.recipe.name} · {result.recipe.scorer} · {result.recipe.model or 'no model'}{place}"
     speed = f"{rows} in {result.seconds:.1f} s, {result.rows_per_second:,.0f} rows/s"
+    if result.rows_before:
+        before = result.rows_before
+        speed += f"; {'all' if before == tally.predicted + tally.rejected else f'{before:,}'} were done before"
     return Text.assemble((printable(what), "bold"), "\n", (speed, "dim"))
 
 

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from promptshot import rows
-from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Prediction, check_gold
-from promptshot.errors import InputError
+from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Outcome, Prediction, Spool, check_gold
+from promptshot.errors import InputError, PromptshotError, RowError
+from promptshot.interrupt import Interrupts
+from promptshot.journal import Journal, Outputs, write_json
 from promptshot.metrics import Tally
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Reject, Row
-from promptshot.writer import Writer
 
 EXAMPLES = 10  # predictions kept for people to look at
+KEPT = ("seconds", "cut", "dropped", "split", "averaged")  # counts of a result, beside its tally
 HOPELESS = 1000  # rejected rows, and not one accepted: something is wrong with all of them
 
 
@@ -41,10 +43,10 @@ class Inputs:
             self._first = list(islice(self._rest, WINDOW))
         return self._first
 
-    def read(self, columns: Mapping[str, str]) -> Iterator[Item]:
-        """The selected rows, in order and once, with these columns for fields."""
+    def read(self, columns: Mapping[str, str], start: int = 0) -> Iterator[Item]:
+        """The selected rows from number `start` on, in order and once, with these columns for fields."""
         first, self._first = self.peek(), []
-        return (_with_columns(item, columns) for item in chain(first, self._rest))
+        return (_with_columns(item, columns) for item in islice(chain(first, self._rest), start, None))
 
     def peek_rows(self, columns: Mapping[str, str]) -> list[Row]:
         """The good rows of the first window."""
@@ -64,44 +66,14 @@ class Inputs:
         return {"sample": self.sample, "seed": self.seed} if self.sample else {}
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """Where results go; rejects and record lie beside the output where nothing else is said."""
-
-    output: str | None = "-"  # None: nowhere
-    summary: str | None = None
-    record: str | None = None
-    rejects: str | None = None
-    overwrite: bool = False
-
-    @property
-    def record_path(self) -> str | None:
-        return self.record or self._beside("run.json")
-
-    @property
-    def rejects_path(self) -> str | None:
-        return self.rejects or self._beside("rejects.jsonl")
-
-    def _beside(self, ending: str) -> str | None:
-        return None if self.output in (None, "-") else f"{self.output}.{ending}"
-
-    def check(self, inputs: Inputs) -> None:
-        """Refuse to overwrite an output without being told to, and an input in any case."""
-        for path in (self.output, self.summary, self.record, self.rejects):
-            if path and path != "-" and any(_same(path, given) for given in inputs.paths):
-                raise InputError("this is the input", where=path, hint="write to another file")
-        if self.output not in (None, "-") and Path(str(self.output)).exists() and not self.overwrite:
-            raise InputError("exists already", where=str(self.output), hint="use --overwrite to replace it")
-
-
 @dataclass
 class Result:
     """What a run came to."""
 
     recipe: Recipe
     tally: Tally
-    details: Mapping[str, Any]
     fingerprint: str
+    details: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     cut: int = 0  # rows whose text was shortened
     dropped: int = 0  # demonstrations left out, over all rows
@@ -110,8 +82,27 @@ class Result:
     examples: list[Prediction] = field(default_factory=list)  # the first few
     rejects: list[Reject] = field(default_factory=list)  # the first few
     rejects_path: str | None = None
+    rows_before: int = 0  # rows that an earlier run had done
     overwritten: tuple[str, ...] = ()  # input fields that gave way to output fields
     left_out: tuple[str, ...] = ()  # columns that a table had no room for
+
+    @classmethod
+    def restored(cls, recipe: Recipe, journal: Journal, counts: Mapping[str, Any]) -> Result:
+        """A result with the counts of an earlier run, if there was one."""
+        labels = recipe.template.spec.ordered or recipe.verbalizer.names
+        result = cls(recipe, Tally(labels), journal.fingerprint, rejects_path=journal.outputs.rejects_path)
+        result.details = (journal.earlier or {}).get("machine", {})
+        if counts:
+            result.tally = Tally.restored(labels, counts["tally"])
+            result.rejects = [Reject(**reject) for reject in counts["rejects"]]
+            for name in KEPT:
+                setattr(result, name, counts[name])
+        return result
+
+    def state(self) -> dict[str, Any]:
+        """The counts as plain data, from which `restored` goes on."""
+        kept = {name: getattr(self, name) for name in KEPT}
+        return {"tally": self.tally.state(), "rejects": [vars(reject) for reject in self.rejects], **kept}
 
     @property
     def rows_per_second(self) -> float:
@@ -135,48 +126,130 @@ class Result:
         }
 
 
-def run(
-    recipe: Recipe,
-    inputs: Inputs,
-    outputs: Outputs,
-    ready: Callable[[Classifier], None] = lambda classifier: None,
-    progress: Callable[[int], None] = lambda rows: None,
-) -> Result:
-    """Score the inputs and write everything; `ready` is called once the model is loaded.
+class Watcher:
+    """Whoever wants to know how a run goes on; here it is told and says nothing."""
 
-    Raises a PromptshotError when the run cannot start, or when no row at all could be used.
+    def ready(self, classifier: Classifier, rows: int) -> None:
+        """The model is loaded, and so many rows were done before."""
+
+    def advance(self, rows: int) -> None:
+        """About so many more rows have been scored."""
+
+    def counted(self, rows: int, tally: Tally) -> None:
+        """So many rows have been written in all, and this is what they come to."""
+
+    def stopped(self, journal: Journal) -> None:
+        """The run ends early."""
+
+
+def run(
+    recipe: Recipe, inputs: Inputs, outputs: Outputs, watcher: Watcher | None = None, on_error: str = "reject"
+) -> Result:
+    """Score the inputs and write everything; a run that was stopped goes on where it had got to.
+
+    With `on_error="fail"` the first row that cannot be used ends the run. Raises a PromptshotError when the
+    run cannot start or go on, or when no row at all could be used; what was written stays.
     """
-    outputs.check(inputs)
-    first = [_with_columns(item, recipe.columns) for item in inputs.peek()]
-    check_gold(first, recipe)
-    fingerprint = recipe.fingerprint(inputs.paths, inputs.selection)
-    classifier = Classifier.of(recipe)
-    ready(classifier)
-    tally = Tally(recipe.template.spec.ordered or recipe.verbalizer.names)
-    result = Result(recipe, tally, classifier.details, fingerprint)
-    result.overwritten = tuple(n for n in OUTPUT_FIELDS if any(isinstance(i, Row) and n in i.fields for i in first))
-    began = time.perf_counter()
-    outcomes = classifier.outcomes(inputs.read(recipe.columns), progress)
-    writer = Writer(outputs.output) if outputs.output else None
-    with writer or nullcontext(), _Rejects(outputs.rejects_path) as rejects:
-        while window := list(islice(outcomes, WINDOW)):
-            if writer:
-                writer.write([outcome.record() for outcome in window if isinstance(outcome, Prediction)])
-            rejects.write([outcome for outcome in window if isinstance(outcome, Reject)])
-            _count(window, result)
-            if tally.rejected >= HOPELESS and not tally.predicted:
-                break
-        result.left_out = tuple(sorted(writer.left_out)) if writer else ()
-        result.rejects_path = rejects.path if tally.rejected else None
-    result.seconds = time.perf_counter() - began
-    if not tally.predicted:
-        reject = result.rejects[0]
-        raise InputError(
-            f"none of {tally.rejected} rows could be used; the first: {reject.reason}", where=reject.source
-        )
-    _write_json(outputs.summary, result.summary())
-    _write_json(outputs.record_path, _record(result, inputs))
+    outputs.check(inputs.paths)
+    check_gold([_with_columns(item, recipe.columns) for item in inputs.peek()], recipe)
+    selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
+    stdin = "-" in inputs.paths  # cannot be read again
+    outputs = replace(outputs, resume=outputs.resume and not stdin)
+    journal = Journal(outputs, recipe.identity(inputs.paths, selection), inputs.limit)
+    if journal.complete is not None:
+        result = Result.restored(recipe, journal, journal.complete)
+        result.rows_before = result.tally.predicted + result.tally.rejected
+    else:
+        with Interrupts() as interrupts:
+            result = _scored(_Run(recipe, inputs, journal, watcher or Watcher(), interrupts, on_error))
+    if outputs.summary:
+        write_json(outputs.summary, result.summary())
     return result
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of a run share."""
+
+    recipe: Recipe
+    inputs: Inputs
+    journal: Journal
+    watcher: Watcher
+    interrupts: Interrupts
+    on_error: str
+
+
+def _scored(the: _Run) -> Result:
+    """Load the model, score what is left to score, write it."""
+    budget = the.recipe.options.batch_budget or the.journal.budget()
+    recipe = replace(the.recipe, options=replace(the.recipe.options, batch_budget=budget))
+    classifier = Classifier.of(recipe)
+    journal, rows = the.journal, the.journal.mark.rows
+    result = Result.restored(the.recipe, journal, journal.mark.counts)
+    result.details, result.rows_before = classifier.details, rows
+    result.overwritten = _overwritten(the.inputs.peek())
+    journal.head = _head(result, the.inputs)
+    the.watcher.ready(classifier, rows)
+    with journal:
+        began = time.perf_counter() - result.seconds
+        try:
+            for window in _windows(the, classifier):
+                with the.interrupts.held():
+                    journal.write(window)
+                    _count(window, result)
+                    rows += len(window)
+                    result.seconds = time.perf_counter() - began
+                    if len(window) == WINDOW and not the.recipe.transductive:
+                        journal.advance(rows, result.state())
+                the.watcher.counted(rows, result.tally)
+                if result.tally.rejected >= HOPELESS and not result.tally.predicted:
+                    break
+            if not result.tally.predicted:
+                raise _unusable(result, the.inputs, rows)
+            result.left_out = journal.left_out
+            journal.finish(rows, result.state(), result.summary())
+        except (KeyboardInterrupt, PromptshotError, OSError) as problem:
+            with the.interrupts.held(), suppress(PromptshotError, OSError):
+                journal.save(journal.mark)
+            the.watcher.stopped(journal)
+            if isinstance(problem, RowError):
+                hint = "mend it, or leave such rows out with --on-error reject"
+                raise InputError(problem.what, where=problem.where, hint=hint) from None
+            raise
+    return result
+
+
+def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
+    """What comes of the rows that are left, a window at a time."""
+
+    def scored(start: int) -> Iterator[list[Outcome]]:
+        items = the.inputs.read(the.recipe.columns, start)
+        return classifier.scored(items, the.watcher.advance, the.on_error)
+
+    if not the.recipe.transductive:
+        yield from scored(the.journal.mark.rows)
+        return
+    with the.journal.spool() or tempfile.TemporaryFile("w+b") as file:
+        spool = Spool(file)
+        the.journal.spooled = spool.rows
+        for window in scored(spool.rows):
+            with the.interrupts.held():
+                spool.add(window)
+                the.journal.spooled = spool.rows
+            if spool.rows >= HOPELESS and not spool.margins:
+                break
+        ranked = classifier.ranked(spool)
+        while window := list(islice(ranked, WINDOW)):
+            yield window
+
+
+def _unusable(result: Result, inputs: Inputs, read: int) -> InputError:
+    """Not one row could be used: says why the first could not, and how many were not even read."""
+    reject = result.rejects[0]
+    total = rows.count(inputs.paths)
+    left = min(n for n in (total, inputs.limit, inputs.sample) if n is not None) - read if total is not None else 0
+    unread = f" ({left:,} more were not read)" if left > 0 else ""
+    return InputError(f"none of {read:,} rows could be used{unread}; the first: {reject.reason}", where=reject.source)
 
 
 def versions() -> dict[str, str]:
@@ -190,29 +263,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-class _Rejects:
-    """The rejects file, made when there is a first reject; one of an earlier run is removed."""
-
-    def __init__(self, path: str | None) -> None:
-        self.path = path
-        self._writer: Writer | None = None
-        if path:
-            Path(path).unlink(missing_ok=True)
-
-    def write(self, rejects: Sequence[Reject]) -> None:
-        if self.path and rejects:
-            self._writer = self._writer or Writer(self.path)
-            self._writer.write([reject.record() for reject in rejects])
-
-    def __enter__(self) -> _Rejects:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer:
-            self._writer.close()
-
-
-def _count(outcomes: Iterable[Prediction | Reject], result: Result) -> None:
+def _count(outcomes: Iterable[Outcome], result: Result) -> None:
     for outcome in outcomes:
         if isinstance(outcome, Reject):
             result.tally.rejected += 1
@@ -229,33 +280,24 @@ def _count(outcomes: Iterable[Prediction | Reject], result: Result) -> None:
         result.averaged |= outcome.averaged
 
 
-def _record(result: Result, inputs: Inputs) -> dict[str, Any]:
-    """The run record: what was run, on what, how; and what it came to."""
+def _head(result: Result, inputs: Inputs) -> dict[str, Any]:
+    """What the run record says from the start: what is run, on what, how."""
     sizes = [{"path": p, "bytes": None if p == "-" else Path(p).stat().st_size} for p in inputs.paths]
     return {
         "inputs": sizes,
-        "limit": inputs.limit,
         "sample": inputs.sample,
         "seed": inputs.seed,
         "gold_field": result.recipe.template.spec.label_field,
         "label_order": list(result.tally.labels),
         "window": WINDOW,
-        **result.summary(),
+        "machine": dict(result.details),
     }
 
 
-def _write_json(path: str | None, value: Mapping[str, Any]) -> None:
-    if path is None:
-        return
-    try:
-        Path(path).write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    except OSError as problem:
-        raise InputError(f"cannot be written ({problem.strerror})", where=path) from None
+def _overwritten(first: Sequence[Item]) -> tuple[str, ...]:
+    """Input fields that output fields take the place of."""
+    return tuple(n for n in OUTPUT_FIELDS if any(isinstance(item, Row) and n in item.fields for item in first))
 
 
 def _with_columns(item: Item, columns: Mapping[str, str]) -> Item:
     return replace(item, columns=columns) if columns and isinstance(item, Row) else item
-
-
-def _same(one: str, other: str) -> bool:
-    return other != "-" and Path(one).resolve() == Path(other).resolve()

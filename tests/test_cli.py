@@ -17,6 +17,7 @@ import pytest
 
 from promptshot import library, report
 from promptshot.cli import classify, cli, run_command
+from promptshot.metrics import Tally
 
 ROOT = Path(__file__).parent.parent
 SENTIMENT = """\
@@ -445,10 +446,31 @@ def test_plain_lines_tell_progress_without_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(report.Watch, "SECONDS", 0.0)
-    with report.Watch() as watch:
-        watch.ready(10)
+    tally = Tally(["a"], rejected=2)
+    tally.add("a", "a")
+    with report.Watch(total=10) as watch:
+        watch.began -= 1.0
         watch.advance(4)
-    assert re.match(r"4 of 10 rows, [\d,]+ rows/s\n", capsys.readouterr().err)
+        watch.counted(5, tally)
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"4 of 10 rows, \d rows/s, 0:0\d left", first)
+    assert re.fullmatch(r"5 of 10 rows, \d rows/s, 0:0\d left, accuracy 100.0%, 2 rejected", second)
+
+
+def test_going_on_and_stopping_are_told(
+    template: str, rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "o.jsonl")
+    assert fake(rows, "-t", template, "-o", out) == 0
+    assert fake(rows, "-t", template, "-o", out) == 0
+    assert "; all were done before" in capsys.readouterr().err
+
+
+def test_verbose_tells_the_circumstances(template: str, rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["classify", rows, "-t", template, "-v", "-n", "2"]) == 0
+    err = capsys.readouterr().err
+    for part in ("scorer mlm, model builtin:bert", "device cpu, dtype float32", "label positive: 很", "transformers "):
+        assert part in err
 
 
 def test_many_labels_give_a_list_of_confusions(tmp_path: Path, rows: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ FLOORS = [
     ["rows", "writer", "prompts", "verbalizer", "library", "lint", "metrics"],
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "decide", "calibrate", "demos"],
+    ["interrupt", "journal"],
     ["run", "compare", "tune", "scale"],
     ["report", "page", "cli"],
     ["__main__"],

@@ -8,10 +8,11 @@ import pytest
 
 from promptshot import library
 from promptshot.classify import Classifier, Prediction
+from promptshot.journal import Outputs
 from promptshot.metrics import Tally
 from promptshot.prompts import example_row
 from promptshot.recipe import Recipe
-from promptshot.run import Inputs, Outputs, run
+from promptshot.run import Inputs, run
 from promptshot.scorers import ModelOptions, Scorer, load
 
 ROOT = Path(__file__).parent.parent

@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 
 from promptshot import library
+from promptshot.journal import Outputs
 from promptshot.recipe import Recipe
-from promptshot.run import Inputs, Outputs, Result, run
+from promptshot.run import Inputs, Result, run
 from promptshot.scorers import ModelOptions
 
 TASKS = (

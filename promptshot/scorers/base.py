@@ -64,7 +64,7 @@ class TorchScorer(ABC):
         self.encoder, self.model = load_checkpoint(self.name, self.auto_class, options, self.device)
         self.tokenizer = self.encoder.tokenizer
         self.limit = self._limit()
-        self.budget = token_budget(self.device, self.model.config)
+        self.budget = options.batch_budget or token_budget(self.device, self.model.config)
 
     @abstractmethod
     def plan(self, prompt: Prompt) -> Plan:

@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM: they stop a run at once while it scores, and only between two writes while it writes."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM asked the process to end."""
+
+
+class Interrupts:
+    """Both signals as KeyboardInterrupt (SIGTERM: Terminated), put off inside `held`.
+
+    Use it as a context manager; outside the main thread, where Python takes no signals, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._held = False
+        self._waiting: KeyboardInterrupt | None = None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """What is in here is finished first."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._waiting is not None:
+            raise self._waiting
+
+    def _met(self, number: int, frame: FrameType | None) -> None:
+        interrupt = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+        if not self._held:
+            raise interrupt
+        self._waiting = interrupt
+
+    def __enter__(self) -> Interrupts:
+        self._before = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._met)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,497 @@
+"""A run that was stopped goes on where it had got to, and its files are those of a run that nobody stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptshot import classify, library, metrics
+from promptshot import run as running
+from promptshot.cli import run_command
+from promptshot.errors import InputError
+from promptshot.interrupt import Interrupts, Terminated
+from promptshot.journal import Outputs, differences, write_json
+from promptshot.metrics import Tally
+from promptshot.prompts import Prompt
+from promptshot.recipe import Recipe
+from promptshot.run import Inputs, Result, Watcher, run
+from promptshot.scorers import ModelOptions, Scored
+from promptshot.scorers.fake import FakeScorer
+from promptshot.writer import Place, Writer
+
+ROWS = 60
+FORMATS = ["o.jsonl", "o.csv", "o.tsv.gz", "o.jsonl.gz"]
+
+
+@pytest.fixture(autouse=True)
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight rows a window, so that a few rows have many ends of windows; every window is marked."""
+    monkeypatch.setattr(classify, "WINDOW", 8)
+    monkeypatch.setattr(running, "WINDOW", 8)
+    monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
+    monkeypatch.setattr(Counted, "scored", 0)
+
+
+class Counted(FakeScorer):
+    """The fake scorer, counting prompts; named on the command line as test_journal:Counted."""
+
+    scored = 0
+    stop_at = 10**9  # prompts, after which Ctrl-C is pressed
+
+    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
+        if Counted.scored >= Counted.stop_at:
+            raise KeyboardInterrupt
+        Counted.scored += len(prompts)
+        return super().score(prompts)
+
+
+class StopAfter(Watcher):
+    """Presses Ctrl-C once so many rows have been written, or scored (`spooled`)."""
+
+    def __init__(self, rows: int, spooled: bool = False) -> None:
+        self.rows, self.spooled, self.kept = rows, spooled, 0
+        self.seen: list[int] = []
+
+    def counted(self, rows: int, tally: Tally) -> None:
+        self.seen.append(rows)
+        if rows >= self.rows and not self.spooled:
+            raise KeyboardInterrupt
+
+    def stopped(self, journal: Any) -> None:
+        self.kept = journal.kept
+
+
+def recipe_of(template: str = "zh-sentiment-mlm", **settings: Any) -> Recipe:
+    found = library.template(template)
+    return Recipe(found, library.verbalizer_of(found), "test_journal:Counted", **settings)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> str:
+    lines = [
+        json.dumps({"text": f"第{n}条", "text_a": f"甲{n}", "text_b": "乙", "label": "positive"})
+        if n % 7
+        else "{broken"
+        for n in range(ROWS)
+    ]
+    path = tmp_path / "in.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def score(rows: str, out: Path, watcher: Watcher | None = None, recipe: Recipe | None = None, **said: Any) -> Result:
+    limit, on_error = said.pop("limit", None), said.pop("on_error", "reject")
+    outputs = Outputs(str(out), summary=f"{out}.summary", **said)
+    return run(recipe or recipe_of(), Inputs([rows], limit), outputs, watcher, on_error)
+
+
+def files(out: Path) -> dict[str, Any]:
+    """Output, rejects and summary without its timings."""
+    summary = json.loads(Path(f"{out}.summary").read_text())
+    kept = {key: value for key, value in summary.items() if key not in ("seconds", "rows_per_second")}
+    return {"output": out.read_bytes(), "rejects": Path(f"{out}.rejects.jsonl").read_bytes(), "summary": kept}
+
+
+def stop(rows: str, out: Path, after: int, **said: Any) -> StopAfter:
+    watcher = StopAfter(after)
+    with pytest.raises(KeyboardInterrupt):
+        score(rows, out, watcher, **said)
+    return watcher
+
+
+# ------------------------------------------------------------------ going on
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("after", [8, 24, 56])
+def test_a_stopped_run_goes_on_and_gives_the_bytes_of_one_that_was_not(
+    name: str, after: int, rows: str, tmp_path: Path
+) -> None:
+    score(rows, tmp_path / f"whole_{name}")
+    Counted.scored = 0
+    out = tmp_path / name
+    assert stop(rows, out, after).kept == after
+    score(rows, out)
+    assert files(out) == files(tmp_path / f"whole_{name}")
+    assert Counted.scored == ROWS - 9, "no row is scored twice"
+
+
+def test_a_torn_end_is_cut_back(rows: str, tmp_path: Path) -> None:
+    score(rows, tmp_path / "whole.jsonl")
+    out = tmp_path / "o.jsonl"
+    stop(rows, out, 24)
+    for path in (out, Path(f"{out}.rejects.jsonl")):
+        with path.open("ab") as file:
+            file.write(b'{"text": "half a li')
+    score(rows, out)
+    assert files(out) == files(tmp_path / "whole.jsonl")
+
+
+def test_a_run_stopped_at_every_window_still_ends_the_same(rows: str, tmp_path: Path) -> None:
+    score(rows, tmp_path / "whole.csv")
+    out = tmp_path / "o.csv"
+    for after in range(8, ROWS, 8):
+        stop(rows, out, after)
+    score(rows, out)
+    assert files(out) == files(tmp_path / "whole.csv")
+
+
+def test_a_run_killed_before_its_first_window_begins_anew(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    out.touch()
+    assert score(rows, out).rows_before == 0
+
+
+def test_a_finished_run_is_not_done_again(rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "o.jsonl"
+    score(rows, out)
+    before = files(out)
+    Path(f"{out}.summary").unlink()
+    Counted.scored = 0
+    result = score(rows, out)
+    assert (Counted.scored, result.rows_before) == (0, ROWS)
+    assert files(out) == before
+
+
+def test_a_longer_run_goes_on_from_a_shorter_one(rows: str, tmp_path: Path) -> None:
+    score(rows, tmp_path / "whole.jsonl", limit=50)
+    out = tmp_path / "o.jsonl"
+    score(rows, out, limit=20)
+    Counted.scored = 0
+    result = score(rows, out, limit=50)
+    assert result.rows_before == 16, "only whole windows are kept"
+    assert files(out) == files(tmp_path / "whole.jsonl")
+
+
+def test_a_shorter_run_does_not_cut_down_a_longer_one(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    score(rows, out)
+    with pytest.raises(InputError, match="has 60 rows already, and only 20 are asked for; raise -n"):
+        score(rows, out, limit=20)
+
+
+@pytest.mark.parametrize("after", [8, 40])
+def test_scores_wait_for_the_whole_run_and_outlive_a_stop(after: int, rows: str, tmp_path: Path) -> None:
+    recipe = recipe_of("zh-entailment-nsp", labels_ignored=True)
+    score(rows, tmp_path / "whole.jsonl", recipe=recipe)
+
+    out, watcher = tmp_path / "o.jsonl", StopAfter(0, spooled=True)
+    Counted.scored, Counted.stop_at = 0, after
+    with pytest.raises(KeyboardInterrupt):
+        score(rows, out, watcher, recipe)
+    Counted.stop_at = 10**9
+    assert watcher.kept >= after
+    with Path(f"{out}.spool").open("ab") as file:
+        file.write(b'[{"reject": {"sou')
+    Counted.scored = 0
+    score(rows, out, recipe=recipe)
+    assert files(out) == files(tmp_path / "whole.jsonl")
+    assert Counted.scored < ROWS - 9
+    assert not Path(f"{out}.spool").exists()
+
+
+def test_the_batch_budget_of_the_first_part_is_used_again(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    recipe = recipe_of()
+    recipe = replace(recipe, scorer="mlm", options=ModelOptions(batch_budget=300))
+    stop(rows, out, 8, recipe=recipe)
+
+    class Ready(Watcher):
+        budget: Any = None
+
+        def ready(self, classifier: classify.Classifier, rows: int) -> None:
+            Ready.budget = classifier.details["batch_budget"]
+
+    score(rows, out, Ready(), replace(recipe, options=ModelOptions()))
+    assert Ready.budget == 300
+
+
+# ------------------------------------------------------------------ not going on
+
+
+def test_another_template_is_refused_and_named(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    stop(rows, out, 8)
+    before = out.read_bytes()
+    with pytest.raises(InputError, match=r"exists already, from a run that differs in .*template\.name.*--overwrite"):
+        score(rows, out, recipe=recipe_of("en-film-mlm"))
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"labels_strict": True}, "labels"),
+        ({"options": ModelOptions(max_length=64)}, "precision"),
+        ({"columns": {"text": "text_a"}}, "columns.text"),
+    ],
+)
+def test_what_differs_is_named(settings: dict[str, Any], named: str, rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    stop(rows, out, 8)
+    with pytest.raises(InputError, match=f"differs in {named};"):
+        score(rows, out, recipe=recipe_of(**settings))
+
+
+def test_a_changed_input_is_refused(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    stop(rows, out, 8)
+    with open(rows, "a") as file:
+        file.write('{"text": "more"}\n')
+    with pytest.raises(InputError, match="differs in inputs"):
+        score(rows, out)
+
+
+def test_an_output_without_a_record_is_refused(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    out.write_text("something of mine\n")
+    with pytest.raises(InputError, match="exists already, and no run record tells how far it goes"):
+        score(rows, out)
+    for record in ("{", "[1]", '{"fingerprint": 3}', '{"fingerprint": "x", "progress": []}'):
+        Path(f"{out}.run.json").write_text(record)
+        with pytest.raises(InputError, match="exists already"):
+            score(rows, out)
+    assert out.read_text() == "something of mine\n"
+
+
+def test_a_record_that_was_tampered_with_is_refused(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    stop(rows, out, 8)
+    record = Path(f"{out}.run.json")
+    said = json.loads(record.read_text())
+    record.write_text(json.dumps({**said, "progress": {"rows": 8}}))
+    with pytest.raises(InputError, match="not a run record of ours"):
+        score(rows, out)
+
+
+def test_an_output_shorter_than_its_record_is_refused(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    stop(rows, out, 24)
+    out.write_bytes(out.read_bytes()[:100])
+    with pytest.raises(InputError, match="is shorter than its run record says"):
+        score(rows, out)
+
+
+def test_no_resume_and_overwrite_do_as_they_say(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    stop(rows, out, 24)
+    with pytest.raises(InputError, match=r"exists already; use --overwrite"):
+        score(rows, out, resume=False)
+    Counted.scored = 0
+    assert score(rows, out, overwrite=True).rows_before == 0
+    assert Counted.scored == ROWS - 9
+
+
+def test_standard_input_is_never_gone_on_with(rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "o.jsonl"
+    for expected in (3, 1):
+        with open(rows, "rb") as file:
+            monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": file}))
+            code = run_command(["classify", "-", "-t", "zh-sentiment-mlm", "--scorer", "fake", "-o", str(out)])
+        assert code == expected
+
+
+def test_two_runs_cannot_write_one_file(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    with Writer(str(out)) as writer:
+        writer.write([{"a": 1}])
+        with pytest.raises(InputError, match="another run is writing this file"):
+            Writer(str(out), place=Place())
+    assert out.read_text() == '{"a": 1}\n'
+
+
+# ------------------------------------------------------------------ what goes wrong
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_full_disk_takes_nothing_back_and_the_run_goes_on_later(
+    name: str, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score(rows, tmp_path / f"whole_{name}")
+    out = tmp_path / name
+    limit = len((tmp_path / f"whole_{name}").read_bytes()) // 2
+    real = Writer._append
+
+    def full(writer: Writer, data: bytes) -> None:
+        file = writer._file
+        assert file is not None
+
+        def no_space(data: bytes) -> int:
+            os.write(file.fileno(), data[: len(data) // 2])  # half of it still fits
+            raise OSError(28, "No space left on device")
+
+        if writer.path == str(out) and writer.place.bytes + len(data) > limit:
+            writer._file = _Written(file, no_space)
+        real(writer, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_append", full)
+        with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)"):
+            score(rows, out)
+    assert 0 < out.stat().st_size <= limit
+    score(rows, out)
+    assert files(out) == files(tmp_path / f"whole_{name}")
+
+
+def test_on_error_fail_stops_at_the_first_bad_row_and_can_go_on_without_it(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    with pytest.raises(InputError, match=r"in\.jsonl:1: not valid JSON.*; mend it, or leave .* --on-error reject"):
+        score(rows, out, on_error="fail")
+    assert Counted.scored == 0, "the row is met before anything of its window is scored"
+    assert score(rows, out).tally.rejected == 9
+
+
+def test_on_error_fail_keeps_the_windows_before(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.jsonl", tmp_path / "o.jsonl"
+    path.write_text('{"text": "好"}\n' * 20 + '{"text": ""}\n')
+    watcher = StopAfter(999)
+    with pytest.raises(InputError, match=r"in\.jsonl:21: field 'text' is empty"):
+        score(str(path), out, watcher, on_error="fail")
+    assert watcher.kept == 16
+    assert len(out.read_text().splitlines()) == 16
+
+
+def test_strict_labels_reject_rows_whose_label_is_none_of_ours(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.jsonl", tmp_path / "o.jsonl"
+    path.write_text('{"text": "好", "label": "positive"}\n{"text": "好", "label": "meh"}\n{"text": "坏"}\n')
+    result = score(str(path), out, recipe=recipe_of(labels_strict=True))
+    assert (result.tally.predicted, result.tally.rejected) == (2, 1)
+    (reject,) = map(json.loads, Path(f"{out}.rejects.jsonl").read_text().splitlines())
+    assert reject["reason"] == "the label 'meh' is none of: positive, negative"
+    assert json.loads(reject["raw"])["label"] == "meh"
+
+
+@pytest.mark.parametrize("template", ["zh-sentiment-mlm", "zh-entailment-nsp"])
+def test_a_hopeless_file_is_given_up_and_the_rest_counted(
+    template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "HOPELESS", 16)
+    path, out = tmp_path / "in.jsonl", tmp_path / "o.jsonl"
+    path.write_text('{"headline_": "好"}\n' * 100)
+    with pytest.raises(InputError, match=r"none of 16 rows could be used \(84 more were not read\); the first: no "):
+        score(str(path), out, recipe=recipe_of(template, labels_ignored=True))
+    assert len(Path(f"{out}.rejects.jsonl").read_text().splitlines()) == 16
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="no such device here")
+def test_a_device_gets_no_record_and_no_overwrite_is_asked_for(rows: str) -> None:
+    assert run_command(["classify", rows, "-t", "zh-sentiment-mlm", "--scorer", "fake", "-o", "/dev/null"]) == 3
+    assert not list(Path("/dev").glob("null.*"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+def test_a_full_device_is_one_clear_line(rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["classify", rows, "-t", "zh-sentiment-mlm", "--scorer", "fake", "-o", "/dev/full"]) == 1
+    assert "error: /dev/full: cannot be written (No space left on device)" in capsys.readouterr().err
+
+
+def test_a_pipe_can_be_written_to(rows: str, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    run(recipe_of(), Inputs([rows]), Outputs(str(pipe)))
+    reader.join(10)
+    assert len(found[0].splitlines()) == ROWS - 9
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "pipe"]
+
+
+# ------------------------------------------------------------------ the parts
+
+
+def test_interrupts_wait_for_a_write_and_stop_a_score() -> None:
+    with Interrupts() as interrupts:
+        reached = []
+        with pytest.raises(Terminated):  # noqa: PT012, SIM117
+            with interrupts.held():
+                signal.raise_signal(signal.SIGTERM)
+                reached.append("the end of the write")
+        assert reached
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_outside_the_main_thread_signals_are_left_alone() -> None:
+    before, entered = signal.getsignal(signal.SIGINT), []
+
+    def work() -> None:
+        with Interrupts() as interrupts, interrupts.held():
+            entered.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert entered == [before]
+
+
+def test_a_write_that_is_interrupted_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "o.jsonl"
+    with Writer(str(path)) as writer:
+        writer.write([{"a": 1}])
+
+        def write(data: bytes) -> int:
+            os.write(writer._file.fileno(), data[:3])  # type: ignore[union-attr]
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(writer, "_file", _Written(writer._file, write))
+        with pytest.raises(KeyboardInterrupt):
+            writer.write([{"a": 2}])
+    assert path.read_text() == '{"a": 1}\n'
+
+
+class _Written:
+    """A file with another `write`."""
+
+    def __init__(self, file: Any, write: Any) -> None:
+        self._file, self.write = file, write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def test_differences_are_named_by_their_keys() -> None:
+    one = {"a": {"b": 1, "c": [1, 2]}, "d": 3}
+    assert differences(one, one) == []
+    assert differences(one, {"a": {"b": 2, "c": [1]}, "e": 3}) == ["a.b", "a.c", "d", "e"]
+
+
+def test_a_json_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    write_json(str(path), {"a": 1})
+    monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(InputError, match="No space left"):
+        write_json(str(path), {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_tally_goes_on_as_if_it_had_never_stopped() -> None:
+    said = [("a", "a", None), ("b", "a", None), ("a", None, "x"), ("c", "b", None), ("a", None, "y"), ("a", "b", None)]
+    whole, part = Tally(["a", "b"]), Tally(["a", "b"])
+    for label, gold, value in said[:3]:
+        part.add(label, gold, value)
+    part = Tally.restored(["a", "b"], json.loads(json.dumps(part.state())))
+    for label, gold, value in said[3:]:
+        part.add(label, gold, value)
+    for label, gold, value in said:
+        whole.add(label, gold, value)
+    assert json.dumps(part.summary()) == json.dumps(whole.summary())
+
+
+def test_unknown_labels_without_end_take_memory_with_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "UNKNOWN", 3)
+    tally = Tally(["a"])
+    for number in range(10):
+        tally.add("a", None, f"free text {number}")
+    assert tally.unknown_gold.total() == 10
+    assert len(tally.unknown_gold) == 4
