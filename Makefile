@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint check clean
+.PHONY: help demo test lint check chaos clean
 help:
 	@echo "make demo    install into .venv and classify example files with each scorer"
 	@echo "make test    install the test tools as well and run all tests"
 	@echo "make lint    linter, formatter and types"
 	@echo "make check   lint and test"
+	@echo "make chaos   stop runs a hundred times, fill disks, fuzz a million inputs (an hour)"
 
 .venv/demo: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "promptshot needs Python 3.10 or newer: make PYTHON=python3.11 ...")'
@@ -36,6 +37,11 @@ lint: .venv/test
 	$(BIN)/mypy
 
 check: lint test
+
+chaos: .venv/test
+	$(BIN)/python tests/chaos/stress.py --memory 1000000
+	$(BIN)/python tests/chaos/fuzz.py --inputs 1000000
+	$(BIN)/python tests/chaos/stress.py --stops 100
 
 clean:
 	rm -rf .venv build *.egg-info demo-*.jsonl*

@@ -222,24 +222,22 @@ class Classifier:
         if problem:
             return Reject(row.source, problem, _raw(row), row.key)
         gold, value = self._gold(row)
+        cut, dropped = scored.cut, scored.dropped
         if self.template.spec.ordered:
-            found = self._of_pair(row, scored)
-        else:
-            averaged = self._averages(scored)
-            words = [s / n if averaged else s for s, n in zip(scored.scores, scored.tokens, strict=True)]
-            labels = self.verbalizer.pooled(prompt.choices, words)
-            of_word = dict(zip(prompt.choices, words, strict=True))
-            chances = decide.softmax(labels)
-            found = Prediction(row, decide.best(labels), labels, of_word, chances, averaged=averaged)
+            # A pair has one score, the margin of IsNext; thresholds (or, later, ranks) make it a label.
+            margin = scored.scores[0]
+            label = self.template.spec.ordered[decide.bucket(margin, self.cuts)] if self.cuts is not None else ""
+            return Prediction(row, label, {"is_next": margin}, {}, None, gold, value, cut, dropped)
+        averaged = self._averages(scored)
+        words: Sequence[float] = scored.scores
+        if averaged:
+            words = [score / n for score, n in zip(words, scored.tokens, strict=True)]
+        labels = self.verbalizer.pooled(prompt.choices, words)
+        of_word = dict(zip(prompt.choices, words, strict=True))
         counts = prompt.scored == "choice" and self.recipe.scorer != "nsp"
         split = sum(n > 1 for n in scored.tokens) if counts else 0
-        return replace(found, gold=gold, gold_value=value, cut=scored.cut, dropped=scored.dropped, split=split)
-
-    def _of_pair(self, row: Row, scored: Scored) -> Prediction:
-        """A pair has one score, the margin of IsNext; thresholds (or, later, ranks) make it a label."""
-        ordered, margin = self.template.spec.ordered or [], scored.scores[0]
-        label = ordered[decide.bucket(margin, self.cuts)] if self.cuts is not None else ""
-        return Prediction(row, label, {"is_next": margin}, {}, None)
+        chances, label = decide.softmax(labels), decide.best(labels)
+        return Prediction(row, label, labels, of_word, chances, gold, value, cut, dropped, averaged, split)
 
     def _averages(self, scored: Scored) -> bool:
         """Mean over a word's tokens instead of the sum: as the template says, or under a cloze whose words

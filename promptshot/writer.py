@@ -25,6 +25,7 @@ except ImportError:  # Windows has no such locks
 
 # What a spreadsheet would take for a formula, unless it is a plain number.
 FORMULA = re.compile(r"[=+\-@\t\r](?!\d*\.?\d+(?:[eE][+-]?\d+)?\Z)")
+JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Writer:
             self._file.close()
 
     def _lines(self, records: Sequence[Mapping[str, Any]]) -> str:
-        return _encodable("".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in records))
+        return _encodable("".join(JSON.encode(record) + "\n" for record in records))
 
     def _table(self, records: Sequence[Mapping[str, Any]], delimiter: str) -> str:
         lines = _Lines()

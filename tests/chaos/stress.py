@@ -91,7 +91,8 @@ def command(scenario: Scenario) -> list[str]:
     """The command line of a scenario, to be run within its folder."""
     files = ["in.jsonl", "-o", scenario.output, "--summary", "summary.json"]
     labels = ["--ignore-labels"] if scenario.options is PAIRS else []
-    return [sys.executable, "-m", "promptshot", "classify", *files, "--scorer", "slow:Slow", *scenario.options, *labels]
+    scorer = [] if "--scorer" in scenario.options else ["--scorer", "slow:Slow"]
+    return [sys.executable, "-m", "promptshot", "classify", *files, *scorer, *scenario.options, *labels]
 
 
 def start(scenario: Scenario, folder: Path, **settings: Any) -> subprocess.Popen[str]:
@@ -198,15 +199,41 @@ def limit_files(kilobytes: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, resource.RLIM_INFINITY))
 
 
+def memory(rows: int) -> str:
+    """Score so many rows with the fake scorer and watch the memory of the process."""
+    with tempfile.TemporaryDirectory() as folder:
+        generate(Path(folder), rows, 0)
+        asked = command(Scenario("", "out.jsonl", ("--scorer", "fake", *CLOZE)))
+        began, seen = time.monotonic(), []
+        process = subprocess.Popen([*asked, "-q"], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        while process.poll() is None:
+            with contextlib.suppress(OSError, StopIteration):
+                lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+                resident = next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS"))
+                if Path(folder, "out.jsonl").exists() and Path(folder, "out.jsonl").stat().st_size:
+                    seen.append(resident)
+            time.sleep(0.1)
+        assert process.returncode == 3, process.returncode
+        summary = json.loads(Path(folder, "summary.json").read_text())
+        assert summary["rows"] == rows, summary["rows"]
+        assert max(seen) - seen[0] < 150, f"memory grew from {seen[0]} to {max(seen)} MB"
+        rate = rows / (time.monotonic() - began)
+        return f"{rows:,} rows, {rate:,.0f} rows/s with all; memory {seen[0]} MB at the start, at most {max(seen)} MB"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run all scenarios and say how they went."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stops", type=int, default=100, help="for each scenario")
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--memory", type=int, metavar="ROWS", help="only watch the memory of a run of so many rows")
     parser.add_argument("--only", default="", help="scenarios whose name contains this")
     options = parser.parse_args(arguments)
     rng = random.Random(options.seed)
+    if options.memory:
+        print(memory(options.memory))
+        return
     for scenario in [s for s in SCENARIOS if options.only in s.name]:
         with tempfile.TemporaryDirectory() as folder:
             began = time.monotonic()

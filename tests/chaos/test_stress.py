@@ -14,6 +14,7 @@ from stress import (
     fill_the_disk,
     generate,
     limit_files,
+    memory,
     results,
     start,
     stop_again_and_again,
@@ -45,3 +46,8 @@ def test_a_file_that_may_not_grow_ends_the_run_and_it_goes_on_later(tmp_path: Pa
 @pytest.mark.skipif(os.geteuid() != 0 or not os.environ.get("PROMPTSHOT_CHAOS"), reason="mounts a disk: make chaos")
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     assert fill_the_disk(SCENARIOS[0], tmp_path, 2500, random.Random(0)) > 0
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="tells no memory here")
+def test_memory_does_not_grow_with_the_rows() -> None:
+    assert "rows/s" in memory(20_000)
