@@ -46,12 +46,10 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as problem:
         problem.show()
         return problem.exit_code
-    except (click.Abort, KeyboardInterrupt) as stop:
-        click.echo("interrupted", err=True)
-        return 143 if isinstance(stop.__cause__ or stop, Terminated) else 130  # click wraps it
+    except click.Abort:
+        return _interrupted(130)
     except OSError as problem:
-        where = f"{problem.filename}: " if problem.filename else ""
-        return _failed(f"{where}{problem.strerror or problem}")
+        return _failed(f"{problem.filename or 'standard output'}: {problem.strerror or problem}")
 
 
 def _failed(message: str) -> int:
@@ -59,6 +57,11 @@ def _failed(message: str) -> int:
 
     report.error(message)
     return 1
+
+
+def _interrupted(code: int) -> int:
+    click.echo("interrupted", err=True)
+    return code
 
 
 # ------------------------------------------------------------------ options
@@ -114,7 +117,7 @@ class _Command(click.Command):
 
 
 class _Group(click.Group):
-    """A closed pipe is no error: whoever read our output has had enough."""
+    """A closed pipe is no error: whoever read our output has had enough. A signal is no traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -124,6 +127,8 @@ class _Group(click.Group):
             # Keep Python from complaining when it closes stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
+        except KeyboardInterrupt as stop:
+            return _interrupted(143 if isinstance(stop, Terminated) else 130)
         return code
 
 

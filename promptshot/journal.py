@@ -62,10 +62,14 @@ class Outputs:
         return f"{self.output}.{ending}" if self.on_disk else None
 
     def check(self, inputs: Sequence[str]) -> None:
-        """Refuse to write over an input."""
+        """Refuse to write over an input, or where there is no folder: before any model is loaded."""
         for path in (self.output, self.summary, self.record, self.rejects):
-            if path and path != "-" and any(_same(path, given) for given in inputs):
+            if not path or path == "-":
+                continue
+            if any(_same(path, given) for given in inputs):
                 raise InputError("this is the input", where=path, hint="write to another file")
+            if not Path(path).parent.is_dir():
+                raise InputError("cannot be written (no such folder)", where=path, hint="make the folder first")
 
 
 @dataclass(frozen=True)

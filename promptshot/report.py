@@ -132,6 +132,8 @@ class Watch(Watcher):
 
     def stopped(self, journal: Journal) -> None:
         """Say how to go on."""
+        if self._bar:
+            self._bar.stop()
         if journal.kept and not self.quiet:
             note(f"{journal.kept:,} rows are done and safe; the same command goes on from there", self.console)
 
