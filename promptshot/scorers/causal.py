@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import ModelOptions
-from promptshot.scorers.base import Head, Plan, Query, TorchScorer
+from promptshot.scorers import ModelOptions, prefix
+from promptshot.scorers.base import Answers, Head, Plan, Query, TorchScorer
 from promptshot.scorers.tokens import Ids, common_prefix
 
 
@@ -21,11 +22,20 @@ class CausalScorer(TorchScorer):
         self.model.config.use_cache = False  # every sequence is run once
         self.head = Head(self.model)
         self.start = self.encoder.layout(pair=False).before
+        self.doubt = "as asked for" if options.plain else prefix.doubt(self.model, self.head)
+        self.reach = 0 if self.doubt else prefix.reach(self.model.config)  # tokens; longer prompts are run plainly
+        if self.reach:
+            self.budget = prefix.token_budget(self.model, self.head)
 
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each choice, all with the same cut of the row's text."""
-        fitted = self.fit(prompt.pieces, lambda pieces: max(map(len, self._sequences(pieces, prompt)[1])))
-        contexts, sequences = self._sequences(fitted.pieces, prompt)
+        contexts, sequences = list[Ids](), list[Ids]()
+
+        def size(pieces: Sequence[Piece]) -> int:
+            contexts[:], sequences[:] = self._sequences(pieces, prompt)  # those that fit are the last it is asked for
+            return max(map(len, sequences))
+
+        fitted = self.fit(prompt.pieces, size)
         queries, counts = [], []
         for i, (ids, begin) in enumerate(zip(sequences, self._begins(contexts, sequences, prompt), strict=True)):
             # Position p predicts token p + 1:   c  c  c | w  w
@@ -34,6 +44,26 @@ class CausalScorer(TorchScorer):
             queries.append(Query(ids, (i,), asked, (tuple(ids[begin:]),)))
             counts.append(len(asked))
         return Plan(tuple(queries), tuple(counts), fitted)
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Also which way the model is run."""
+        engine = f"plain ({self.doubt})" if self.doubt else "shared prefix"
+        return {**super().details, "engine": engine}
+
+    def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
+        """What sequences share is run once; those beyond the reach, and models of some kinds, one by one."""
+        plain, shared, nothing = list[int](), list[int](), list[int]()
+        for i, query in enumerate(queries):
+            (nothing if not query.asked else shared if len(query.ids) <= self.reach else plain).append(i)
+        yield [(i, [0.0]) for i in nothing]
+        if shared:
+            trie = prefix.Trie.of([queries[i] for i in shared])
+            walk = prefix.Walk(self.model, self.head, trie, [owners[i] for i in shared], self.options.batch_size)
+            for batch in self.pieces(walk, self.budget):
+                yield [(shared[i], values) for i, values in batch]
+        for batch in super().answers([queries[i] for i in plain], [owners[i] for i in plain]):
+            yield [(plain[i], values) for i, values in batch]
 
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:
         """Sums of log-probabilities."""

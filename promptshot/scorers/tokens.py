@@ -233,5 +233,6 @@ def _shorten(piece: Piece, tokens: int, encoder: Encoder) -> tuple[Piece, int]:
 
 def common_prefix(sequences: Sequence[Ids]) -> int:
     """How many first ids all sequences share."""
-    shortest = min(map(len, sequences))
-    return next((i for i in range(shortest) if len({ids[i] for ids in sequences}) > 1), shortest)
+    first, last = min(sequences), max(sequences)  # what these share lies in all between them
+    pairs = enumerate(zip(first, last, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(last)))
