@@ -136,6 +136,7 @@ class TorchScorer(ABC):
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "max_length": self.limit,
             "batch_budget": self.budget,
+            **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
             "batch_size": self.options.batch_size,
             "threads": torch.get_num_threads(),
         }
