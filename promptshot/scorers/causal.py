@@ -78,22 +78,21 @@ class CausalScorer(TorchScorer):
         blank = kinds.index(Kind.MASK)
         text = kinds.index(Kind.FIELD, blank) if Kind.FIELD in kinds[blank:] else blank + 1
         before, lead, rest = (_text(part) for part in (pieces[:blank], pieces[blank + 1 : text], pieces[text:]))
-        contexts, wholes = [], []
-        for choice in prompt.choices:
-            if prompt.scored == "rest":
-                head, whole = self._joined(before + choice + lead, rest)
-            else:
-                head, whole = self._joined(before, choice if prompt.scored == "choice" else choice + lead + rest)
-            contexts.append(head)
-            wholes.append(whole)
+        if prompt.scored == "rest":
+            pairs = [self._joined(before + choice + lead, [rest]) for choice in prompt.choices]
+            contexts, wholes = [head for head, _ in pairs], [whole for _, (whole,) in pairs]
+        else:
+            behind = lead + rest if prompt.scored == "choice+rest" else ""
+            head, wholes = self._joined(before, [choice + behind for choice in prompt.choices])
+            contexts = [head] * len(wholes)
         if not all(contexts):
             # Nothing stands before the word: its first token is predicted from the token that begins a text.
             first = self._first_token()
             return [first + ids for ids in contexts], [first + ids for ids in wholes]
         return contexts, wholes
 
-    def _joined(self, context: str, scored: str) -> tuple[Ids, Ids]:
-        """The ids of the context and of both: one string tokenized at once, or two where the model learnt so.
+    def _joined(self, context: str, scored: Sequence[str]) -> tuple[Ids, list[Ids]]:
+        """The ids of the context, and of it with each scored text: one string, or two where the model learnt so.
 
         White space at the end of a context belongs to what is scored, as in lm-evaluation-harness: "Topic: "
         and "Sports" are read as "Topic:" and " Sports", which is how such models spell words. A tokenizer
@@ -101,8 +100,10 @@ class CausalScorer(TorchScorer):
         """
         if self.encoder.apart:
             head = self.start + self.encoder.ids(context)
-            return head, head + self.encoder.ids(scored)
-        return self.start + self.encoder.ids(context.rstrip()), self.start + self.encoder.ids(context + scored)
+            return head, [head + self.encoder.ids(text) for text in scored]
+        kept = context.rstrip()
+        head, wholes = self.encoder.extended(kept, [context[len(kept) :] + text for text in scored])
+        return self.start + head, [self.start + whole for whole in wholes]
 
     def _begins(self, contexts: Sequence[Ids], wholes: Sequence[Ids], prompt: Prompt) -> list[int]:
         """Where the scored tokens begin: behind the context, or earlier where a token reaches across.
