@@ -441,7 +441,7 @@ def test_without_enough_memory_smaller_batches_give_the_same_scores(
     assert made.details["batch_budget"] == made.budget  # that of the next window
     assert made.details["reduced_budget"] == made.reduced_budget
     assert sum(told) == len(prompts)
-    assert sum(size > 160 for size in runs) <= 5
+    assert sum(size > 160 for size in runs) <= 8
     for one, other in zip(found, wanted, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-4)
 
@@ -457,6 +457,7 @@ def test_a_prompt_that_does_not_fit_into_the_memory_alone_fails_alone(
     found = made.score(prompts)
     assert [scored.error is None for scored in found] == [True, False, True, False]
     assert "tokens do not fit into the memory" in str(found[1].error)
+    assert made.reduced_budget is None or made.reduced_budget > 1  # that of the others
     for i in (0, 2):
         assert found[i].scores == pytest.approx(wanted[i].scores, abs=1e-4)
 

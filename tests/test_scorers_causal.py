@@ -215,7 +215,7 @@ def test_the_head_runs_on_the_read_positions_only(named: Named) -> None:
     assert scorer(named[1]).head.sparse
 
 
-@pytest.mark.parametrize("budget", [16, 50, 100_000])
+@pytest.mark.parametrize("budget", [1, 16, 50, 100_000])
 def test_scores_do_not_depend_on_the_budget_nor_on_doubles(named: Named, truths: Truths, budget: int) -> None:
     name, tiny = named
     made = scorer(tiny)

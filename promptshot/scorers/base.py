@@ -112,18 +112,22 @@ class TorchScorer(ABC):
 
         What is done is not done again; what does not fit even as the smallest piece is answered by None.
         """
-        start = 0
+        start, size, proven = 0, budget, budget
         while start < work.total:
-            end = work.cut(start, budget)
+            end = work.cut(start, size)
             found = fitting(lambda start=start, end=end: work.run(start, end))  # type: ignore[misc]
             if found is None:
-                smaller = budget // 2
+                smaller = size // 2
                 while smaller and work.cut(start, smaller) == end:
                     smaller //= 2
                 if smaller:
-                    budget = self.reduced_budget = smaller
+                    size = smaller
                     continue
                 end, found = work.beyond(start)
+                size = proven  # one prompt that is too long does not make small pieces of the others
+            elif found:
+                proven = size
+                self.reduced_budget = size if size < budget else None
             yield found
             start = end
 

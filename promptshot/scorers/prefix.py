@@ -24,7 +24,6 @@ from transformers import DynamicCache
 from promptshot.scorers.base import NO_LIMIT, Answers, Head, Query
 from promptshot.scorers.tokens import Ids, common_prefix
 
-SMALLEST = 16  # nodes at once, when memory is short
 LOGITS = {"cpu": 2**24, "mps": 2**24}  # logits at once (float32: 64 MiB), or
 MORE_LOGITS = 2**27  # on a GPU
 PROBE, FAN = 12, 16  # tokens of a probe, targets read at each position
@@ -157,7 +156,7 @@ class Walk:
 
     def cut(self, start: int, budget: int) -> int:
         """The node behind the piece that begins at `start`."""
-        end = min(start + max(budget, SMALLEST), self.total)
+        end = min(start + budget, self.total)
         if self.most is not None:
             seen: set[int] = set()
             for line in range(self.finished, len(self.owners)):
@@ -243,7 +242,7 @@ def token_budget(model: Any, head: Head) -> int:
     """Nodes run at once, by a fixed rule of the device: many of one piece cannot see each other, and still cost."""
     budget = 512 if model.device.type == "cpu" else 4096
     # A head that is no part of its own gives the logits of all read positions at once.
-    return budget if head.sparse else max(SMALLEST, min(budget, 4 * rows_at_once(model)))
+    return budget if head.sparse else min(budget, 4 * rows_at_once(model))
 
 
 # ------------------------------------------------------------------ which models can be run so
