@@ -17,10 +17,12 @@ import torch
 import transformers
 from reference import Segment
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
 
 from promptshot.prompts import Kind, Piece, Prompt, Scored, Template, TemplateSpec
 from promptshot.rows import Row
-from promptshot.scorers.base import Head, Query, TorchScorer
+from promptshot.scorers.base import Query, TorchScorer
+from promptshot.scorers.prefix import Trie, Walk
 
 torch.set_num_threads(1)  # tiny models gain nothing from more
 transformers.logging.set_verbosity_error()
@@ -286,9 +288,22 @@ def next_positions(inputs: dict[str, Any]) -> None:
 
 def shifted_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on predictions are read one position too early."""
-    sound = TorchScorer.read
 
-    def shifted(self: TorchScorer, batch: Sequence[Query], head: Head) -> list[list[float]]:
-        return sound(self, [replace(q, asked=tuple(p - 1 for p in q.asked)) for q in batch], head)
+    def early(queries: Sequence[Query]) -> list[Query]:
+        return [replace(q, asked=tuple(max(0, p - 1) for p in q.asked)) for q in queries]
 
-    monkeypatch.setattr(TorchScorer, "read", shifted)
+    read, trie = TorchScorer.read, Trie.of
+    monkeypatch.setattr(TorchScorer, "read", lambda self, batch, head: read(self, early(batch), head))
+    monkeypatch.setattr(Trie, "of", lambda queries: trie(early(queries)))
+
+
+def later_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on every token stands one place further on, in padded batches and in the trie."""
+    inputs = Walk._inputs
+
+    def harmed(self: Walk, new: Tensor, columns: Tensor) -> dict[str, Tensor]:
+        found = inputs(self, new, columns)
+        return found | {"position_ids": found["position_ids"] + 1}
+
+    broken_tensors(monkeypatch, next_positions)
+    monkeypatch.setattr(Walk, "_inputs", harmed)

@@ -27,7 +27,7 @@ from conftest import (
 from promptshot.errors import ModelError, NotFoundError, OptionError
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import SCORERS, Checkpoint, ModelOptions, Scored, Scorer, load
-from promptshot.scorers.base import Head, TorchScorer, batches, check_head, pick_device, token_budget
+from promptshot.scorers.base import Batches, Head, Query, TorchScorer, check_head, fitting, pick_device, token_budget
 
 
 def scorer(kind: str, model: object, **options: Any) -> Any:
@@ -368,18 +368,29 @@ def test_a_row_in_another_run_of_the_same_prompts_scores_the_same_to_the_last_di
 # ------------------------------------------------------------------ batches
 
 
+def lengths_of(lengths: Sequence[int], budget: int, most: int | None = None) -> list[list[int]]:
+    """The numbers of the queries of these lengths, batch by batch."""
+    work = Batches([Query([1] * n, (0,)) for n in lengths], lambda batch: [[0.0]] * len(batch), most)
+    found, start = [], 0
+    while start < work.total:
+        end = work.cut(start, budget)
+        found.append([i for i, _ in work.run(start, end)])
+        start = end
+    return found
+
+
 def test_batches_hold_every_index_once_longest_first_within_the_budget() -> None:
     lengths = [5, 100, 7, 7, 30, 1, 0, 64]
-    found = list(batches(lengths, budget=64))
+    found = lengths_of(lengths, budget=64)
     assert sorted(i for batch in found for i in batch) == list(range(8))
     assert found[0] == [1]  # alone, although longer than the budget
     assert all(len(batch) * max(lengths[i] for i in batch) <= 64 for batch in found[1:])
     assert [lengths[i] for batch in found for i in batch] == sorted(lengths, reverse=True)
-    assert list(batches([], budget=64)) == []
+    assert lengths_of([], budget=64) == []
 
 
 def test_a_batch_size_is_the_most_rows_of_a_batch() -> None:
-    assert [len(batch) for batch in batches([3] * 10, budget=1000, most=4)] == [4, 4, 2]
+    assert [len(batch) for batch in lengths_of([3] * 10, budget=1000, most=4)] == [4, 4, 2]
 
 
 def test_the_budget_follows_device_and_width() -> None:
@@ -388,3 +399,72 @@ def test_the_budget_follows_device_and_width() -> None:
     assert token_budget(cpu, small) > token_budget(cpu, large)
     assert token_budget(cuda, small) > token_budget(cuda, large) > token_budget(cpu, large)
     assert set(SCORERS) == {"mlm", "nsp", "causal", "fake"}
+
+
+# ------------------------------------------------------------------ memory
+
+ALLOCATOR = "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, made: Any, most: int, problem: Exception) -> list[int]:
+    """From here on the model takes at most so many tokens, with the cached ones; the sizes of all runs."""
+    runs: list[int] = []
+    body = made.model.base_model
+    forward = body.forward
+
+    def bounded(*args: Any, **inputs: Any) -> Any:
+        cached = inputs.get("past_key_values")
+        ids: Any = args[0] if args else inputs["input_ids"]
+        runs.append(ids.numel() + (cached.get_seq_length() if cached is not None else 0))
+        if runs[-1] > most:
+            raise problem
+        return forward(*args, **inputs)
+
+    monkeypatch.setattr(body, "forward", bounded)
+    return runs
+
+
+@pytest.mark.parametrize("problem", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(ALLOCATOR)])
+@pytest.mark.parametrize(("kind", "options"), [("mlm", {}), ("nsp", {}), ("causal", {}), ("causal", {"plain": True})])
+def test_without_enough_memory_smaller_batches_give_the_same_scores(
+    monkeypatch: pytest.MonkeyPatch, bert: Tiny, gpt2: Tiny, kind: str, options: dict[str, Any], problem: Exception
+) -> None:
+    made = scorer(kind, (gpt2 if kind == "causal" else bert).folder, **options)
+    prompts = [prompt_of([f"{i} {row}", ("it was ", "")], ["good", "体育"]) for row in ROWS for i in range(4)]
+    wanted = made.score(prompts)
+    assert made.reduced_budget is None
+    told: list[int] = []
+    made.progress = told.append
+    runs = short_of_memory(monkeypatch, made, 160, problem)
+    found = made.score(prompts)
+    assert made.budget // 16 <= made.reduced_budget < made.budget
+    assert made.details["batch_budget"] == made.budget  # that of the next window
+    assert made.details["reduced_budget"] == made.reduced_budget
+    assert sum(told) == len(prompts)
+    assert sum(size > 160 for size in runs) <= 8
+    for one, other in zip(found, wanted, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("mlm", {}), ("causal", {}), ("causal", {"plain": True})])
+def test_a_prompt_that_does_not_fit_into_the_memory_alone_fails_alone(
+    monkeypatch: pytest.MonkeyPatch, bert: Tiny, gpt2: Tiny, kind: str, options: dict[str, Any]
+) -> None:
+    made = scorer(kind, (gpt2 if kind == "causal" else bert).folder, **options)
+    prompts = [prompt_of([(text, "")], ["good", "体育"]) for text in ("a b", LONG + LONG, "a c", LONG + LONG)]
+    wanted = made.score(prompts)
+    short_of_memory(monkeypatch, made, 25, torch.OutOfMemoryError("CUDA out of memory"))
+    found = made.score(prompts)
+    assert [scored.error is None for scored in found] == [True, False, True, False]
+    assert "tokens do not fit into the memory" in str(found[1].error)
+    assert made.reduced_budget is None or made.reduced_budget > 1  # that of the others
+    for i in (0, 2):
+        assert found[i].scores == pytest.approx(wanted[i].scores, abs=1e-4)
+
+
+def test_other_problems_of_a_run_are_not_taken_for_lack_of_memory() -> None:
+    def fails() -> list[tuple[int, list[float] | None]]:
+        raise RuntimeError("the size of tensor a (3) must match the size of tensor b (4)")
+
+    with pytest.raises(RuntimeError, match="must match"):
+        fitting(fails)

@@ -14,10 +14,9 @@ from conftest import (
     ROWS,
     SIZES,
     Tiny,
-    broken_tensors,
     build,
     byte_bpe,
-    next_positions,
+    later_positions,
     prompt_of,
     rendered,
     shifted_reading,
@@ -77,10 +76,15 @@ def named(request: pytest.FixtureRequest) -> Named:
     return request.param, request.getfixturevalue(request.param)
 
 
+@pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("batch_size", [None, 1, 3, 32])
-def test_scores_equal_the_reference_for_every_batch_size(named: Named, truths: Truths, batch_size: int | None) -> None:
+def test_scores_equal_the_reference_for_every_batch_size(
+    named: Named, truths: Truths, batch_size: int | None, plain: bool
+) -> None:
     name, tiny = named
-    found = scorer(tiny, batch_size=batch_size).score([prompt(case) for case in cases()])
+    made = scorer(tiny, batch_size=batch_size, plain=plain)
+    assert made.details["engine"] == ("plain (as asked for)" if plain else "shared prefix")
+    found = made.score([prompt(case) for case in cases()])
     assert_agrees(found, truths[name])
     assert all(scored.cut == 0 for scored in found)
 
@@ -91,22 +95,26 @@ def test_scores_do_not_depend_on_the_order_of_the_prompts(named: Named, truths: 
     assert_agrees(scorer(tiny).score([prompt(cases()[i]) for i in order]), [truths[name][i] for i in order])
 
 
+@pytest.mark.parametrize("plain", [False, True])
 def test_reading_one_position_off_makes_the_agreement_fail(
-    named: Named, truths: Truths, monkeypatch: pytest.MonkeyPatch
+    named: Named, truths: Truths, monkeypatch: pytest.MonkeyPatch, plain: bool
 ) -> None:
     name, tiny = named
+    made = scorer(tiny, plain=plain)
     shifted_reading(monkeypatch)
-    found = scorer(tiny).score([prompt(case) for case in cases()])
+    found = made.score([prompt(case) for case in cases()])
     with pytest.raises(AssertionError, match="is not"):
         assert_agrees(found, truths[name])
 
 
+@pytest.mark.parametrize("plain", [False, True])
 def test_positions_one_further_on_make_the_agreement_fail(
-    gpt2: Tiny, truths: Truths, monkeypatch: pytest.MonkeyPatch
+    gpt2: Tiny, truths: Truths, monkeypatch: pytest.MonkeyPatch, plain: bool
 ) -> None:
     short = [i for i, case in enumerate(cases()) if len(case[0] + case[1]) < 40]
-    broken_tensors(monkeypatch, next_positions)
-    found = scorer(gpt2).score([prompt(cases()[i]) for i in short])
+    made = scorer(gpt2, plain=plain)
+    later_positions(monkeypatch)
+    found = made.score([prompt(cases()[i]) for i in short])
     with pytest.raises(AssertionError, match="is not"):
         assert_agrees(found, [truths["gpt2"][i] for i in short])
 
@@ -205,6 +213,56 @@ def test_a_template_longer_than_the_model_fails_alone(named: Named, truths: Trut
 
 def test_the_head_runs_on_the_read_positions_only(named: Named) -> None:
     assert scorer(named[1]).head.sparse
+
+
+@pytest.mark.parametrize("budget", [1, 16, 50, 100_000])
+def test_scores_do_not_depend_on_the_budget_nor_on_doubles(named: Named, truths: Truths, budget: int) -> None:
+    name, tiny = named
+    made = scorer(tiny)
+    made.budget = budget
+    found = made.score([prompt(case) for case in cases() + cases()])
+    assert_agrees(found, truths[name] * 2)
+    assert found[: len(cases())] == found[len(cases()) :]  # to the last digit: they are the same nodes
+
+
+def test_a_choice_of_nothing_costs_nothing(gpt2: Tiny) -> None:
+    made = scorer(gpt2)
+    made.start = []
+    made.tokenizer.bos_token_id = made.tokenizer.eos_token_id = None
+    (found,) = made.score([prompt(("", "", "choice"), ["", "a"])])
+    assert found.error is None
+    assert found.scores[0] == 0.0
+
+
+def gpt2_like(folder: Path, kind: str, **keys: Any) -> Tiny:
+    """A tiny model of another kind with GPT-2's sort of tokenizer."""
+    made = byte_bpe(["<|endoftext|>"])
+    names = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    config = getattr(transformers, f"{kind}Config")(vocab_size=made.get_vocab_size(), **names, **keys)
+    model = getattr(transformers, f"{kind}ForCausalLM")
+    return build(folder, model, config, made, bos_token="<|endoftext|>", eos_token="<|endoftext|>")
+
+
+@pytest.mark.parametrize("window", [8, 30, LENGTH])
+def test_prompts_beyond_a_sliding_window_are_run_plainly_and_right(tmp_path: Path, window: int) -> None:
+    grouped = {"num_key_value_heads": 2, "max_position_embeddings": LENGTH, **SIZES}
+    tiny = gpt2_like(tmp_path, "Mistral", sliding_window=window, **grouped)
+    made = scorer(tiny)
+    assert made.details["engine"] == "shared prefix"
+    assert made.reach == window
+    beyond = [len(query.ids) > window for case in cases() for query in made.plan(prompt(case)).queries]
+    assert any(beyond) == (window < LENGTH)
+    told: list[int] = []
+    made.progress = told.append
+    assert_agrees(made.score([prompt(c) for c in cases()]), [expected_of(tiny, c) for c in cases()])
+    assert sum(told) == len(cases())
+
+
+def test_a_kind_that_cannot_share_is_run_plainly_and_says_why(tmp_path: Path) -> None:
+    tiny = gpt2_like(tmp_path, "Bloom", hidden_size=32, n_layer=2, n_head=4)
+    made = scorer(tiny)
+    assert made.details["engine"] == "plain (it takes no position ids)"
+    assert_agrees(made.score([prompt(c) for c in cases()]), [expected_of(tiny, c) for c in cases()])
 
 
 @pytest.mark.parametrize("family", ["gemma2", "cohere"])

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import transformers
-from conftest import LONG, Tiny
+from conftest import LONG, Tiny, byte_bpe, sentencepiece_bpe, wordpiece
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from promptshot.errors import ModelError
 from promptshot.prompts import Cut, Kind, Piece
@@ -233,3 +234,26 @@ def test_fitting_always_ends_within_the_limit(
             left = iter(before.text)
             assert all(character in left for character in after.text)  # a subsequence: nothing new, nothing twice
         assert (fitted.cut > 0) == (fitted.pieces != tuple(pieces))
+
+
+# ------------------------------------------------------------------ texts with ends
+
+WORDS = ["good", " day", " ", "\n", "体育", "，", "a", "'s", " it", "9", "é", "<s>", "e\u0301", "  ", "\ud83d", "🙂"]
+
+
+@pytest.mark.parametrize("made", [byte_bpe(["<s>"]), sentencepiece_bpe(), wordpiece()], ids=["byte", "piece", "word"])
+@given(st.lists(st.sampled_from(WORDS), max_size=60), st.lists(st.sampled_from(WORDS), max_size=4))
+def test_a_text_with_an_end_has_the_tokens_of_the_whole(made: Tokenizer, parts: list[str], end: list[str]) -> None:
+    encoder = TextEncoder(transformers.PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>"))
+    text, ends = "".join(parts), ["".join(end), "", " great"]
+    assert encoder.extended(text, ends) == (encoder.ids(text), [encoder.ids(text + each) for each in ends])
+
+
+def test_only_the_tail_of_a_long_text_is_cut_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = TextEncoder(transformers.PreTrainedTokenizerFast(tokenizer_object=byte_bpe(["<s>"])))
+    text = "it was a very good day , said the old man . " * 20
+    seen: list[str] = []
+    whole = TextEncoder.ids
+    monkeypatch.setattr(TextEncoder, "ids", lambda self, text: seen.append(text) or whole(self, text))
+    encoder.extended(text, [" great", " awful"])
+    assert max(map(len, seen)) < 60

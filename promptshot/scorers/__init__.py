@@ -74,6 +74,7 @@ class ModelOptions:
     max_length: int | None = None  # tokens; default: what the model takes
     offline: bool = False
     trust_remote_code: bool = False
+    plain: bool = False  # one sequence per choice, without the shared parts that causal models can be run with
     allow_pickle: bool = False  # read pytorch_model.bin (weights only) where there is no safetensors
 
     def as_dict(self) -> dict[str, Any]:

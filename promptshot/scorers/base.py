@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 import transformers
@@ -22,6 +23,7 @@ from promptshot.scorers import BUILTIN_MODEL, ModelOptions, Scored, cpm
 from promptshot.scorers.tokens import Encoder, Fitted, Ids, TextEncoder, TooLong, fit
 
 NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
+_SHORT = re.compile("not enough memory|out of memory|can't allocate memory", re.IGNORECASE)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -50,6 +52,9 @@ class Plan:
     fitted: Fitted
 
 
+Answers = list[tuple[int, list[float] | None]]  # (number of a query, its scores; None: no memory)
+
+
 class TorchScorer(ABC):
     """A checkpoint and the way from prompts to scores; subclasses plan queries and answer batches."""
 
@@ -65,6 +70,7 @@ class TorchScorer(ABC):
         self.tokenizer = self.encoder.tokenizer
         self.limit = self._limit()
         self.budget = options.batch_budget or token_budget(self.device, self.model.config)
+        self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
 
     @abstractmethod
     def plan(self, prompt: Prompt) -> Plan:
@@ -76,24 +82,54 @@ class TorchScorer(ABC):
 
     def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
         """One Scored per prompt, in order; a prompt that cannot be scored carries its error."""
-        plans = [self._planned(prompt) for prompt in prompts]
-        queries = [(i, q) for i, plan in enumerate(plans) if isinstance(plan, Plan) for q in plan.queries]
+        plans: list[Plan | str] = [self._planned(prompt) for prompt in prompts]
+        asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
         scores = [[math.nan] * len(prompt.choices) for prompt in prompts]
+        self.reduced_budget = None
         done = told = 0
-        for batch in batches([len(q.ids) for _, q in queries], self.budget, self.options.batch_size):
-            with torch.inference_mode():
-                answers = self.answer([queries[i][1] for i in batch])
-            for i, answer in zip(batch, answers, strict=True):
-                owner, query = queries[i]
-                for choice, value in zip(query.choices, answer, strict=True):
+        for batch in self.answers([query for _, query in asked], [i for i, _ in asked]):
+            for number, values in batch:
+                owner, query = asked[number]
+                if values is None:
+                    plans[owner] = f"{len(query.ids)} tokens do not fit into the memory"
+                    continue
+                for choice, value in zip(query.choices, values, strict=True):
                     scores[owner][choice] = value
             done += len(batch)
-            before, told = told, done * len(prompts) // len(queries)
+            before, told = told, done * len(prompts) // len(asked)
             if self.progress:
                 self.progress(told - before)
         if self.progress and told < len(prompts):  # no query at all
             self.progress(len(prompts) - told)
         return [_scored(plan, values) for plan, values in zip(plans, scores, strict=True)]
+
+    def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
+        """The answers to all queries, as they come; `owners` are the prompts they belong to."""
+        yield from self.pieces(Batches(queries, self.answer, self.options.batch_size), self.budget)
+
+    def pieces(self, work: Work, budget: int) -> Iterator[Answers]:
+        """The answers of a work done piece by piece; where memory runs short, the pieces become smaller.
+
+        What is done is not done again; what does not fit even as the smallest piece is answered by None.
+        """
+        start, size, proven = 0, budget, budget
+        while start < work.total:
+            end = work.cut(start, size)
+            found = fitting(lambda start=start, end=end: work.run(start, end))  # type: ignore[misc]
+            if found is None:
+                smaller = size // 2
+                while smaller and work.cut(start, smaller) == end:
+                    smaller //= 2
+                if smaller:
+                    size = smaller
+                    continue
+                end, found = work.beyond(start)
+                size = proven  # one prompt that is too long does not make small pieces of the others
+            elif found:
+                proven = size
+                self.reduced_budget = size if size < budget else None
+            yield found
+            start = end
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -104,6 +140,7 @@ class TorchScorer(ABC):
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "max_length": self.limit,
             "batch_budget": self.budget,
+            **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
             "batch_size": self.options.batch_size,
             "threads": torch.get_num_threads(),
         }
@@ -203,15 +240,58 @@ def token_budget(device: torch.device, config: Any) -> int:
     return 32_768 if width <= 1024 else 8_192
 
 
-def batches(lengths: Sequence[int], budget: int, most: int | None = None) -> Iterator[list[int]]:
-    """Indices in batches of similar length, longest first: at most `budget` padded tokens, `most` rows."""
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    start = 0
-    while start < len(order):
-        rows = max(1, budget // max(1, lengths[order[start]]))
-        rows = min(rows, most) if most else rows
-        yield order[start : start + rows]
-        start += rows
+class Work(Protocol):
+    """Something long that can be done in pieces of any size."""
+
+    total: int
+
+    def cut(self, start: int, budget: int) -> int:
+        """Where the piece ends that begins at `start` and takes about `budget` tokens; behind `start`."""
+
+    def run(self, start: int, end: int) -> Answers:
+        """Do one piece; without enough memory it raises, and can be done again with a nearer end."""
+
+    def beyond(self, start: int) -> tuple[int, Answers]:
+        """Leave out what begins at `start`, as it does not fit: where to go on, and what fails."""
+
+
+class Batches:
+    """Queries in padded batches of similar length, longest first: at most `most` rows each; see Work."""
+
+    def __init__(
+        self, queries: Sequence[Query], answer: Callable[[Sequence[Query]], list[list[float]]], most: int | None = None
+    ) -> None:
+        self.queries, self.answer, self.most = queries, answer, most
+        self.order = sorted(range(len(queries)), key=lambda i: (-len(queries[i].ids), i))
+        self.total = len(queries)
+
+    def cut(self, start: int, budget: int) -> int:
+        """At most `budget` padded tokens, but always one row."""
+        rows = max(1, budget // max(1, len(self.queries[self.order[start]].ids)))
+        return min(start + (min(rows, self.most) if self.most else rows), self.total)
+
+    def run(self, start: int, end: int) -> Answers:
+        """The answers of one batch."""
+        batch = self.order[start:end]
+        return list(zip(batch, self.answer([self.queries[i] for i in batch]), strict=True))
+
+    def beyond(self, start: int) -> tuple[int, Answers]:
+        """One row fails."""
+        return start + 1, [(self.order[start], None)]
+
+
+def fitting(work: Callable[[], Answers]) -> Answers | None:
+    """What the work gives, without gradients; None where the memory is not enough."""
+    try:
+        with torch.inference_mode():
+            return work()
+    except (RuntimeError, MemoryError) as problem:  # torch.OutOfMemoryError is a RuntimeError
+        if not isinstance(problem, (torch.OutOfMemoryError, MemoryError)) and not _SHORT.search(str(problem)):
+            raise
+    # Only here, behind the handler, is nothing left that holds the tensors of the failed run.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
 
 
 # ------------------------------------------------------------------ heads
@@ -227,6 +307,7 @@ class Head:
     PARTS = ("cls", "lm_head", "predictions", "embed_out")
 
     def __init__(self, model: Any) -> None:
+        self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._head: Any = next((p for p in map(model.__dict__["_modules"].get, self.PARTS) if p is not None), None)
         if self._head is not None and not self._agrees(model):
             self._head = None
@@ -243,6 +324,13 @@ class Head:
             return logits
         hidden: Tensor = model.base_model(**inputs)[0]
         return hidden
+
+    def at(self, model: Any, inputs: dict[str, Any], places: Tensor) -> Tensor:
+        """(places, hidden or vocabulary) of the only sequence in `inputs`, at these places."""
+        if self._head is None and self._keeps:
+            logits: Tensor = model(**inputs, logits_to_keep=places).logits[0]
+            return logits
+        return self.states(model, inputs)[0, places]
 
     def logits(self, states: Tensor) -> Tensor:
         """(positions, vocabulary) from the states of those positions."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import ModelOptions
-from promptshot.scorers.base import Head, Plan, Query, TorchScorer
+from promptshot.scorers import ModelOptions, prefix
+from promptshot.scorers.base import Answers, Head, Plan, Query, TorchScorer
 from promptshot.scorers.tokens import Ids, common_prefix
 
 
@@ -21,11 +22,20 @@ class CausalScorer(TorchScorer):
         self.model.config.use_cache = False  # every sequence is run once
         self.head = Head(self.model)
         self.start = self.encoder.layout(pair=False).before
+        self.doubt = "as asked for" if options.plain else prefix.doubt(self.model, self.head)
+        self.reach = 0 if self.doubt else prefix.reach(self.model.config)  # tokens; longer prompts are run plainly
+        if self.reach:
+            self.budget = options.batch_budget or prefix.token_budget(self.model, self.head)
 
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each choice, all with the same cut of the row's text."""
-        fitted = self.fit(prompt.pieces, lambda pieces: max(map(len, self._sequences(pieces, prompt)[1])))
-        contexts, sequences = self._sequences(fitted.pieces, prompt)
+        contexts, sequences = list[Ids](), list[Ids]()
+
+        def size(pieces: Sequence[Piece]) -> int:
+            contexts[:], sequences[:] = self._sequences(pieces, prompt)  # those that fit are the last it is asked for
+            return max(map(len, sequences))
+
+        fitted = self.fit(prompt.pieces, size)
         queries, counts = [], []
         for i, (ids, begin) in enumerate(zip(sequences, self._begins(contexts, sequences, prompt), strict=True)):
             # Position p predicts token p + 1:   c  c  c | w  w
@@ -34,6 +44,26 @@ class CausalScorer(TorchScorer):
             queries.append(Query(ids, (i,), asked, (tuple(ids[begin:]),)))
             counts.append(len(asked))
         return Plan(tuple(queries), tuple(counts), fitted)
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Also which way the model is run."""
+        engine = f"plain ({self.doubt})" if self.doubt else "shared prefix"
+        return {**super().details, "engine": engine}
+
+    def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
+        """What sequences share is run once; those beyond the reach, and models of some kinds, one by one."""
+        plain, shared, nothing = list[int](), list[int](), list[int]()
+        for i, query in enumerate(queries):
+            (nothing if not query.asked else shared if len(query.ids) <= self.reach else plain).append(i)
+        yield [(i, [0.0]) for i in nothing]
+        if shared:
+            trie = prefix.Trie.of([queries[i] for i in shared])
+            walk = prefix.Walk(self.model, self.head, trie, [owners[i] for i in shared], self.options.batch_size)
+            for batch in self.pieces(walk, self.budget):
+                yield [(shared[i], values) for i, values in batch]
+        for batch in super().answers([queries[i] for i in plain], [owners[i] for i in plain]):
+            yield [(plain[i], values) for i, values in batch]
 
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:
         """Sums of log-probabilities."""
@@ -48,22 +78,21 @@ class CausalScorer(TorchScorer):
         blank = kinds.index(Kind.MASK)
         text = kinds.index(Kind.FIELD, blank) if Kind.FIELD in kinds[blank:] else blank + 1
         before, lead, rest = (_text(part) for part in (pieces[:blank], pieces[blank + 1 : text], pieces[text:]))
-        contexts, wholes = [], []
-        for choice in prompt.choices:
-            if prompt.scored == "rest":
-                head, whole = self._joined(before + choice + lead, rest)
-            else:
-                head, whole = self._joined(before, choice if prompt.scored == "choice" else choice + lead + rest)
-            contexts.append(head)
-            wholes.append(whole)
+        if prompt.scored == "rest":
+            pairs = [self._joined(before + choice + lead, [rest]) for choice in prompt.choices]
+            contexts, wholes = [head for head, _ in pairs], [whole for _, (whole,) in pairs]
+        else:
+            behind = lead + rest if prompt.scored == "choice+rest" else ""
+            head, wholes = self._joined(before, [choice + behind for choice in prompt.choices])
+            contexts = [head] * len(wholes)
         if not all(contexts):
             # Nothing stands before the word: its first token is predicted from the token that begins a text.
             first = self._first_token()
             return [first + ids for ids in contexts], [first + ids for ids in wholes]
         return contexts, wholes
 
-    def _joined(self, context: str, scored: str) -> tuple[Ids, Ids]:
-        """The ids of the context and of both: one string tokenized at once, or two where the model learnt so.
+    def _joined(self, context: str, scored: Sequence[str]) -> tuple[Ids, list[Ids]]:
+        """The ids of the context, and of it with each scored text: one string, or two where the model learnt so.
 
         White space at the end of a context belongs to what is scored, as in lm-evaluation-harness: "Topic: "
         and "Sports" are read as "Topic:" and " Sports", which is how such models spell words. A tokenizer
@@ -71,8 +100,10 @@ class CausalScorer(TorchScorer):
         """
         if self.encoder.apart:
             head = self.start + self.encoder.ids(context)
-            return head, head + self.encoder.ids(scored)
-        return self.start + self.encoder.ids(context.rstrip()), self.start + self.encoder.ids(context + scored)
+            return head, [head + self.encoder.ids(text) for text in scored]
+        kept = context.rstrip()
+        head, wholes = self.encoder.extended(kept, [context[len(kept) :] + text for text in scored])
+        return self.start + head, [self.start + whole for whole in wholes]
 
     def _begins(self, contexts: Sequence[Ids], wholes: Sequence[Ids], prompt: Prompt) -> list[int]:
         """Where the scored tokens begin: behind the context, or earlier where a token reaches across.

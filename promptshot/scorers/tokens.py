@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece
 
 Ids = list[int]
+SEAM = 8  # words
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: legal in JSON, but no Unicode text
 
 
@@ -55,6 +57,10 @@ class Encoder(ABC):
     @abstractmethod
     def continuing(self, text: str) -> Ids:
         """The tokens of a text that goes on behind another."""
+
+    def extended(self, text: str, ends: Sequence[str]) -> tuple[Ids, list[Ids]]:
+        """The tokens of a text, and those of the text with each end, tokenized at once."""
+        return self.ids(text), [self.ids(text + end) for end in ends]
 
     @abstractmethod
     def spans(self, text: str) -> list[tuple[int, int]]:
@@ -103,6 +109,28 @@ class TextEncoder(Encoder):
         """The tokens of a text that goes on behind another."""
         after = self._after(self._anchor, text) if self._anchor else None
         return self.ids(text) if after is None else after
+
+    def extended(self, text: str, ends: Sequence[str]) -> tuple[Ids, list[Ids]]:
+        """The same ids as of the whole strings; where it is safe, only the tail of a long text is cut anew.
+
+        text                  end      Tokenizers cut a text into words before tokens. No rule for words looks as far
+        ..... | w w w w w w   x y      as SEAM words ahead, so that the tokens left of the seam stay what they are;
+        tokens^seam                    and that the right can be cut alone is tried with the text itself.
+        """
+        if self._backend is None:
+            return super().extended(text, ends)
+        text = whole_characters(text)
+        self._backend.encode_special_tokens = True
+        found = self._backend.encode(text, add_special_tokens=False)
+        ids: Ids = found.ids
+        words = found.word_ids
+        last = words[-1] if words else None
+        at = bisect_left(words, last - SEAM + 1) if last is not None and None not in words else 0  # first right token
+        if at:
+            begin = found.token_to_chars(at)[0]
+            if self.ids(text[begin:]) == ids[at:]:
+                return ids, [ids[:at] + self.ids(text[begin:] + end) for end in ends]
+        return ids, [self.ids(text + end) for end in ends]
 
     def _after(self, anchor: str, text: str) -> Ids | None:
         base, whole = self.ids(anchor), self.ids(anchor + text)
@@ -233,5 +261,6 @@ def _shorten(piece: Piece, tokens: int, encoder: Encoder) -> tuple[Piece, int]:
 
 def common_prefix(sequences: Sequence[Ids]) -> int:
     """How many first ids all sequences share."""
-    shortest = min(map(len, sequences))
-    return next((i for i in range(shortest) if len({ids[i] for ids in sequences}) > 1), shortest)
+    first, last = min(sequences), max(sequences)  # what these share lies in all between them
+    pairs = enumerate(zip(first, last, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(last)))
