@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from promptshot import scorers
-from promptshot.errors import ModelError, OptionError
+from promptshot.errors import OptionError
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import Checkpoint, ModelOptions, Scored, Scorer
 
@@ -88,12 +88,8 @@ class Finding:
 
 
 def examine(kind: str, options: ModelOptions) -> Iterator[Finding]:
-    """The findings on one scorer with this checkpoint, as they come; raises what loading raises, but ModelError."""
-    try:
-        scorer = scorers.load(kind, options)
-    except ModelError as problem:
-        yield Finding("head", "note" if not options.model else "failed", problem.what)
-        return
+    """The findings on one scorer with this checkpoint, as they come; raises ModelError where it has no such head."""
+    scorer = scorers.load(kind, options)
     yield Finding("head", "ok", "all its weights are in the checkpoint")
     details = scorer.details if isinstance(scorer, Checkpoint) else {}
     dtype = str(details.get("dtype", "float32"))
@@ -106,7 +102,7 @@ def examine(kind: str, options: ModelOptions) -> Iterator[Finding]:
     alone = [scorer.score([prompt])[0] for prompt in prompts]
     yield _compared("alone = in a batch", together, alone, TOLERANCE[dtype])
     engine = str(details.get("engine", ""))
-    if engine.startswith("plain"):
+    if engine.startswith("plain") and not options.plain:
         yield Finding("fast = plain", "note", f"this kind of model is run the plain way: {engine}")
     else:
         plain = scorers.load(kind, replace(options, plain=True)).score(prompts)
@@ -114,22 +110,6 @@ def examine(kind: str, options: ModelOptions) -> Iterator[Finding]:
     if dtype != "float32":
         exact = scorers.load(kind, replace(options, dtype="float32")).score(prompts)
         yield _compared(f"{dtype} = float32", together, exact, TOLERANCE[dtype])
-
-
-def supported(options: ModelOptions) -> list[str]:
-    """The scorers that this checkpoint has a head for; without a model, all (each has one built in)."""
-    if not options.model:
-        return list(KINDS)
-    found, problems = [], []
-    for kind in KINDS:
-        try:
-            scorers.load(kind, options)
-            found.append(kind)
-        except ModelError as problem:
-            problems.append(problem)
-    if not found:
-        raise problems[0]
-    return found
 
 
 def probes(kind: str) -> list[Prompt]:
@@ -164,9 +144,9 @@ def _questions(kind: str, language: str) -> Iterator[tuple[Prompt, int]]:
         pairs = PAIRS[language]
         for i, (first, second) in enumerate(pairs):
             wrong = pairs[(i + 1) % len(pairs)][1]
-            pieces = (Piece(Kind.FIXED, first), Piece(Kind.BREAK), Piece(Kind.MASK))
+            pieces: tuple[Piece, ...] = (Piece(Kind.FIXED, first), Piece(Kind.BREAK), Piece(Kind.MASK))
             yield Prompt(pieces, (second, wrong)), 0
-            yield Prompt(pieces, (wrong, second)), 1
+            yield Prompt(pieces, (pairs[i - 1][1], second)), 1
         return
     for one, right, other, wrong in CLOZES[language]:
         for number, text in enumerate((one, other)):
@@ -200,8 +180,12 @@ def _compared(check: str, one: Sequence[Scored], other: Sequence[Scored], tolera
         if a.error or b.error:
             return Finding(check, "failed", a.error or b.error or "")
         worst = max([worst, *(abs(x - y) for x, y in zip(a.scores, b.scores, strict=True))])
-        same += max(a.scores) == a.scores[0] and max(b.scores) == b.scores[0] or (
+        same += (max(a.scores) == a.scores[0] and max(b.scores) == b.scores[0]) or (
             max(a.scores) != a.scores[0] and max(b.scores) != b.scores[0]
         )
     said = f"{int(same)} of {len(one)} best words are the same, scores to {worst:.1e} (tolerance {tolerance:g})"
     return Finding(check, "ok" if worst <= tolerance else "failed", said)
+
+
+def _best(scored: Scored) -> int:
+    return scored.scores.index(max(scored.scores))

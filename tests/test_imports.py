@@ -23,7 +23,7 @@ FLOORS = [
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "decide", "calibrate", "demos"],
     ["interrupt", "journal"],
-    ["run", "compare", "tune", "scale"],
+    ["run", "doctor", "compare", "tune", "scale"],
     ["report", "page", "cli"],
     ["__main__"],
 ]

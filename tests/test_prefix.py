@@ -356,13 +356,14 @@ def test_other_kinds_say_why_not(kind: str) -> None:
     assert reason in str(doubt(model, Head(model)))
 
 
-def test_the_head_of_a_model_that_caps_its_logits_is_not_taken_apart_and_still_sees_read_positions_only() -> None:
+def test_the_head_of_a_model_that_caps_its_logits_caps_them_at_read_positions_too() -> None:
     model = made(SHARED["gemma2"]())
     head = Head(model)
-    assert not head.sparse
+    assert head.sparse
     inputs = {"input_ids": torch.tensor([[1, 2, 3, 4]])}
+    rows, places = torch.tensor([0, 0]), torch.tensor([0, 2])
     with torch.inference_mode():
-        found, whole = head.at(model, inputs, torch.tensor([0, 2])), model(**inputs).logits[0]
+        found, whole = head.logits(head.states(inputs, rows, places)), model(**inputs).logits[0]
     assert torch.allclose(found, whole[[0, 2]], atol=1e-6)
 
 

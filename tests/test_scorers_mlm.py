@@ -29,7 +29,7 @@ from reference import Segment, assert_agrees
 
 from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import ModelOptions
+from promptshot.scorers import ModelOptions, base
 from promptshot.scorers.mlm import MlmScorer
 
 WORDS = ["good", "好", "体育新闻", "awful"]  # of different token counts
@@ -233,17 +233,41 @@ def test_the_head_runs_on_the_read_positions_only(named: Named) -> None:
     assert scorer(named[1]).head.sparse
 
 
-def test_a_head_that_cannot_be_taken_apart_gives_the_same_scores(tmp_path: Any) -> None:
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("family", ["DistilBert", "Electra", "ModernBert", "Albert", "DebertaV2", "RoFormer", "Ernie"])
+def test_encoders_of_other_families_give_the_same_scores(
+    family: str, sparse: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the head on the read positions only, and with the whole model's logits where that is not possible."""
     made = wordpiece()
-    config = transformers.DistilBertConfig(
-        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, dim=32, n_layers=2, n_heads=4, hidden_dim=48
+    sizes = {"DistilBert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}}.get(
+        family, {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
     )
-    names = dict(bert_special())
-    tiny = build(tmp_path, transformers.DistilBertForMaskedLM, config, made, **names)
+    kind = getattr(transformers, f"{family}ForMaskedLM")
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, pad_token_id=0, **sizes
+    )
+    tiny = build(tmp_path, kind, config, made, **dict(bert_special()))
+    if not sparse:
+        monkeypatch.setattr(base, "same", lambda whole, parts: False)
+    found = scorer(tiny)
+    assert found.head.sparse is sparse
     plain: list[list[Segment]] = [case for case in cases() if len(case) == 1]
-    assert not scorer(tiny).head.sparse
-    config.type_vocab_size = 0
-    assert_agrees(scorer(tiny).score([prompt_of(c, WORDS) for c in plain]), expected(tiny, plain, WORDS))
+    scores = found.score([prompt_of(c, WORDS) for c in plain])
+    if not getattr(config, "type_vocab_size", 0):
+        tiny.model.config.type_vocab_size = 0
+    assert_agrees(scores, expected(tiny, plain, WORDS))
+
+
+def test_behind_the_last_attention_only_read_positions_go_on(bert_mlm: Tiny) -> None:
+    made = scorer(bert_mlm)
+    seen: list[int] = []
+    layer = made.model.base_model.encoder.layer
+    layer[0].output.register_forward_hook(lambda module, inputs, found: seen.append(found.shape[-2]))
+    layer[-1].output.register_forward_hook(lambda module, inputs, found: seen.append(found.shape[-2]))
+    made.score([prompt_of([("", "天气真好，我们去公园")], ["好", "坏"])])
+    assert seen[0] > 5
+    assert seen[1] == 1
 
 
 def bert_special() -> list[tuple[str, str]]:

@@ -14,12 +14,14 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 import transformers
-from torch import Tensor
+from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from promptshot import library
 from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, shortlist
 from promptshot.prompts import Piece, Prompt
 from promptshot.scorers import BUILTIN_MODEL, ModelOptions, Scored, cpm
+from promptshot.scorers.packed import pack
 from promptshot.scorers.tokens import Encoder, Fitted, Ids, TextEncoder, TooLong, fit
 
 NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
@@ -41,6 +43,12 @@ class Query:
     targets: tuple[tuple[int, ...], ...] = ()
     types: Ids | None = None
     positions: Ids | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The same for queries that have the same answer."""
+        types, positions = (None if ids is None else tuple(ids) for ids in (self.types, self.positions))
+        return tuple(self.ids), self.asked, self.targets, types, positions
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ class TorchScorer(ABC):
         self.options = options
         self.device = pick_device(options.device)
         self.encoder, self.model = load_checkpoint(self.name, self.auto_class, options, self.device)
+        self.packed = 0 if options.plain else pack(self.model)
         self.tokenizer = self.encoder.tokenizer
         self.limit = self._limit()
         self.budget = options.batch_budget or token_budget(self.device, self.model.config)
@@ -104,8 +113,17 @@ class TorchScorer(ABC):
         return [_scored(plan, values) for plan, values in zip(plans, scores, strict=True)]
 
     def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
-        """The answers to all queries, as they come; `owners` are the prompts they belong to."""
-        yield from self.pieces(Batches(queries, self.answer, self.options.batch_size), self.budget)
+        """The answers to all queries, as they come; `owners` are the prompts they belong to.
+
+        Queries that are the same are run once.
+        """
+        twins: dict[tuple[Any, ...], list[int]] = {}
+        for i, query in enumerate(queries):
+            twins.setdefault(query.key, []).append(i)
+        groups = list(twins.values())
+        work = Batches([queries[group[0]] for group in groups], self.answer, self.options.batch_size)
+        for answers in self.pieces(work, self.budget):
+            yield [(i, values) for number, values in answers for i in groups[number]]
 
     def pieces(self, work: Work, budget: int) -> Iterator[Answers]:
         """The answers of a work done piece by piece; where memory runs short, the pieces become smaller.
@@ -207,10 +225,10 @@ class TorchScorer(ABC):
 
         The head runs on the asked positions only; the softmax is over the whole vocabulary.
         """
-        hidden = head.states(self.model, self.tensors(batch))  # (rows, width, size)
         rows = torch.tensor([r for r, q in enumerate(batch) for _ in q.asked], device=self.device)
         places = torch.tensor([p for q in batch for p in q.asked], device=self.device)
-        logits = head.logits(hidden[rows, places]).float()  # (asked in all, vocabulary)
+        states = head.states(self.tensors(batch), rows, places)  # (asked in all, size)
+        logits = head.logits(states).float()  # (asked in all, vocabulary)
         norms = logits.logsumexp(-1)  # (asked in all,)
         answers, start = [], 0
         for query in batch:
@@ -298,61 +316,94 @@ def fitting(work: Callable[[], Answers]) -> Answers | None:
 
 
 class Head:
-    """A language-model head that can be applied to chosen positions only.
+    """A language-model head that is applied to chosen positions only.
 
-    Where the model's parts are known and give the very logits of the whole model, the encoder runs alone
-    and the head sees only the positions that are read. Otherwise `states` are the model's own logits.
+    The model's own forward is the head, once its body is told to give back states that are already there. Where
+    that does not give the very logits of the whole model, `states` are these logits.
     """
 
-    PARTS = ("cls", "lm_head", "predictions", "embed_out")
-
     def __init__(self, model: Any) -> None:
-        self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self._head: Any = next((p for p in map(model.__dict__["_modules"].get, self.PARTS) if p is not None), None)
-        if self._head is not None and not self._agrees(model):
-            self._head = None
+        self.model = model
+        self.last: LastLayer | None = None
+        self.sparse = True  # whether the head runs on the read positions only
+        self.sparse = same(lambda: self._probe(dense=True), lambda: self._probe())
+        last = LastLayer.of(model) if self.sparse else None
+        if last is not None:
+            self.last = last
+            self.last = last if same(lambda: self._probe(dense=True), lambda: self._probe()) else None
 
-    @property
-    def sparse(self) -> bool:
-        """Whether the head runs on the read positions only."""
-        return self._head is not None
-
-    def states(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
-        """(rows, width, hidden), or (rows, width, vocabulary) where the head cannot be taken apart."""
-        if self._head is None:
-            logits: Tensor = model(**inputs).logits
-            return logits
-        hidden: Tensor = model.base_model(**inputs)[0]
-        return hidden
-
-    def at(self, model: Any, inputs: dict[str, Any], places: Tensor) -> Tensor:
-        """(places, hidden or vocabulary) of the only sequence in `inputs`, at these places."""
-        if self._head is None and self._keeps:
-            logits: Tensor = model(**inputs, logits_to_keep=places).logits[0]
-            return logits
-        return self.states(model, inputs)[0, places]
+    def states(self, inputs: dict[str, Any], rows: Tensor, places: Tensor) -> Tensor:
+        """(positions, hidden) at these rows and places, or (positions, vocabulary) where the head stays on."""
+        if not self.sparse:
+            logits: Tensor = self.model(**inputs).logits
+            return logits[rows, places]
+        if self.last is None:
+            hidden: Tensor = self.model.base_model(**inputs)[0]
+            return hidden[rows, places]
+        with self.last.only(lambda states: states[rows, places][None]):
+            found: Tensor = self.model.base_model(**inputs)[0][0]
+        return found
 
     def logits(self, states: Tensor) -> Tensor:
         """(positions, vocabulary) from the states of those positions."""
-        found: Tensor = states if self._head is None else self._head(states)
+        if not self.sparse:
+            return states
+        body = self.model.base_model
+        before = body.__dict__.get("forward")
+        said = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
+        body.forward = lambda *args, **kwargs: said  # the body has been run
+        try:
+            ids = torch.zeros(1, len(states), dtype=torch.long, device=states.device)
+            found: Tensor = self.model(input_ids=ids).logits[0]
+        finally:
+            del body.forward
+            if before is not None:
+                body.forward = before
         return found
 
-    def _agrees(self, model: Any) -> bool:
-        """Whether base model and head give the logits of the whole model (soft caps and scales would not).
+    def _probe(self, dense: bool = False) -> Tensor:
+        """The logits of some positions of a small batch, by the whole model or by parts."""
+        ids = torch.arange(5, 21, device=self.model.device).view(2, 8) % int(self.model.config.vocab_size)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        rows, places = torch.tensor([[0, 0, 1], [1, 7, 4]], device=ids.device)
+        if dense:
+            whole: Tensor = self.model(**inputs).logits
+            return whole[rows, places]
+        return self.logits(self.states(inputs, rows, places))
 
-        A soft cap hardly bends the small logits of some probes, so it is also asked for by name.
-        """
-        if getattr(model.config, "final_logit_softcapping", None):
-            return False
-        ids = torch.arange(5, 9, device=model.device)[None] % int(model.config.vocab_size)  # (1, 4)
+
+class LastLayer:
+    """The last layer of a BERT-like encoder: behind its attention only the positions that are read go on."""
+
+    def __init__(self, output: nn.Module) -> None:
+        """`output` takes what attention gave and what stood before it, both (rows, width, hidden)."""
+        self._output = output
+
+    @classmethod
+    def of(cls, model: Any) -> LastLayer | None:
+        """Found by its name; None for other families."""
+        name = f"layer.{int(getattr(model.config, 'num_hidden_layers', 0) or 0) - 1}.attention.output"
+        found = [module for path, module in model.named_modules() if path.endswith(f"encoder.{name}")]
+        return cls(found[0]) if len(found) == 1 else None
+
+    @contextlib.contextmanager
+    def only(self, pick: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Within this, `pick` chooses from the states that would go on."""
+        hook = self._output.register_forward_pre_hook(lambda module, states: tuple(map(pick, states)))
         try:
-            with torch.inference_mode():
-                inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-                whole = model(**inputs).logits
-                parts = self._head(model.base_model(**inputs)[0])
-        except (TypeError, ValueError, RuntimeError, AttributeError):
-            return False
-        return whole.shape == parts.shape and bool(torch.allclose(whole, parts, atol=1e-4, rtol=1e-4))
+            yield
+        finally:
+            hook.remove()
+
+
+def same(whole: Callable[[], Tensor], parts: Callable[[], Tensor]) -> bool:
+    """Whether two ways to the same numbers agree; False also where one of them cannot be gone."""
+    try:
+        with torch.inference_mode():
+            expected, found = whole().float(), parts().float()
+    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
+        return False
+    return expected.shape == found.shape and bool(torch.allclose(expected, found, atol=1e-4, rtol=1e-4))
 
 
 # ------------------------------------------------------------------ loading

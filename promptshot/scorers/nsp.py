@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers.base import Plan, Query, TorchScorer
+from promptshot.scorers import ModelOptions
+from promptshot.scorers.base import LastLayer, Plan, Query, TorchScorer, same
 from promptshot.scorers.tokens import Ids, segments
 
 
@@ -19,6 +24,11 @@ class NspScorer(TorchScorer):
     name = "nsp"
     auto_class = "AutoModelForNextSentencePrediction"
 
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__(options)
+        last = None if options.plain else LastLayer.of(self.model)
+        self.last = last if last is not None and self._proves(last) else None
+
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each choice, all with the same cut of the row's text."""
         fitted = self.fit(prompt.pieces, lambda pieces: max(len(self._query(pieces, c, 0).ids) for c in prompt.choices))
@@ -27,8 +37,19 @@ class NspScorer(TorchScorer):
 
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:
         """The margin of each pair."""
-        logits = self.model(**self.tensors(batch)).logits.double()  # (rows, 2); 0 is IsNext
+        logits = self._logits(self.tensors(batch), self.last).double()  # (rows, 2); 0 is IsNext
         return [[margin] for margin in (logits[:, 0] - logits[:, 1]).tolist()]
+
+    def _logits(self, inputs: dict[str, Tensor], last: LastLayer | None) -> Tensor:
+        """(rows, 2); behind the last attention only the first position, [CLS], goes on."""
+        with last.only(lambda states: states[:, :1]) if last else contextlib.nullcontext():
+            found: Tensor = self.model(**inputs).logits
+        return found
+
+    def _proves(self, last: LastLayer) -> bool:
+        ids = torch.arange(5, 21, device=self.device).view(2, 8) % int(self.model.config.vocab_size)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        return same(lambda: self._logits(inputs, None), lambda: self._logits(inputs, last))
 
     def _query(self, pieces: Sequence[Piece], choice: str, number: int) -> Query:
         """The pair of segments with the choice in the blank."""

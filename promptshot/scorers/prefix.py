@@ -176,7 +176,8 @@ class Walk:
         first, last = torch.searchsorted(trie.at, torch.tensor([start, end])).tolist()
         nodes, which = torch.unique_consecutive(trie.at[first:last], return_inverse=True)  # (read nodes,), (reads,)
         inputs = self._inputs(new, columns) | {"past_key_values": path, "use_cache": True}
-        states = self.head.at(self.model, inputs, (nodes - start).to(self.model.device))  # (read nodes, ...)
+        places = (nodes - start).to(self.model.device)  # (read nodes,)
+        states = self.head.states(inputs, torch.zeros_like(places), places)  # (read nodes, ...)
         values = log_probabilities(self.head, states, which, trie.targets[first:last], self.rows)  # (reads,)
         self._keep(path.grown, columns, end)
         self.totals.index_add_(0, trie.lines[first:last], values)
