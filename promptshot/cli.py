@@ -1,6 +1,7 @@
 """The command line: parse, call, report. The one place where errors become exit codes.
 
-Exit codes: 0 done; 1 an error; 2 wrong usage; 3 done, but rows were rejected; 130 interrupted (143: by SIGTERM).
+Exit codes: 0 done; 1 an error; 2 wrong usage; 3 done, but there is something to look at (rejected rows, a failed
+check); 130 interrupted (143: by SIGTERM).
 """
 
 from __future__ import annotations
@@ -143,6 +144,38 @@ def cli() -> None:
     """
 
 
+MODEL_FLAGS: tuple[Callable[[Any], Any], ...] = (
+    option("-m", "--model", metavar="NAME|FOLDER", help="A hub name or local folder.  [default: the built-in model]"),
+    option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
+    option(
+        "--dtype",
+        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        default="auto",
+        show_default=True,
+        help="Precision; auto is float32 on a CPU, the checkpoint's own elsewhere.",
+    ),
+    option("-b", "--batch-size", type=click.IntRange(1), metavar="N", help="At most N sequences at once."),
+    option(
+        "--batch-budget", type=click.IntRange(1), metavar="TOKENS", help="Tokens at once.  [default: by a fixed rule]"
+    ),
+    option("--max-length", type=click.IntRange(8), metavar="N", help="Tokens of a sequence.  [default: the model's]"),
+    option(
+        "--plain", is_flag=True, help="Score the plain way: one sequence a choice, no shortcuts; for those who doubt."
+    ),
+    option("--revision", metavar="NAME", help="Branch, tag or commit on the hub."),
+    option("--offline", is_flag=True, help="Use the local cache only."),
+    option("--trust-remote-code", is_flag=True, help="Run code that a checkpoint brings."),
+    option("--allow-pickle", is_flag=True, help="Read .bin weights where there are no safetensors."),
+)
+
+
+def _model_flags(function: F) -> F:
+    """Which checkpoint, and how it is loaded and run."""
+    for flag in reversed(MODEL_FLAGS):
+        function = flag(function)
+    return function
+
+
 # ------------------------------------------------------------------ classify
 
 
@@ -160,7 +193,6 @@ def cli() -> None:
 @option("--labels", metavar="A,B,...", help="The labels to choose from: a,b or a=word1|word2,b=word3.")
 @option("--verbalizer", metavar="NAME|FILE", help="Label words other than the template's own.")
 @option("--save-template", type=click.Path(path_type=Path), metavar="FILE", help="Write down the template in use.")
-@option("-m", "--model", metavar="NAME|FOLDER", help="A hub name or local folder.  [default: the built-in model]")
 @option(
     "-o",
     "--output",
@@ -196,21 +228,7 @@ def cli() -> None:
 @option(
     "--library", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Your own templates and verbalizers."
 )
-@option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    default="auto",
-    show_default=True,
-    help="Precision; auto is float32 on a CPU, the checkpoint's own elsewhere.",
-)
-@option("-b", "--batch-size", type=click.IntRange(1), metavar="N", help="At most N sequences at once.")
-@option("--batch-budget", type=click.IntRange(1), metavar="TOKENS", help="Tokens at once.  [default: by a fixed rule]")
-@option("--max-length", type=click.IntRange(8), metavar="N", help="Tokens of a sequence.  [default: the model's]")
-@option("--revision", metavar="NAME", help="Branch, tag or commit on the hub.")
-@option("--offline", is_flag=True, help="Use the local cache only.")
-@option("--trust-remote-code", is_flag=True, help="Run code that a checkpoint brings.")
-@option("--allow-pickle", is_flag=True, help="Read .bin weights where there are no safetensors.")
+@_model_flags
 @option("--dry-run", is_flag=True, help="Show the first prompts and stop; no model is loaded.")
 @option("-q", "--quiet", is_flag=True, help="No progress and no report.")
 @option("-v", "--verbose", is_flag=True, help="Also the checkpoint, the machine and the label words.")
@@ -280,7 +298,7 @@ def _model_options(given: dict[str, Any]) -> ModelOptions:
     from promptshot.scorers import ModelOptions
 
     names = [field.name for field in dataclass_fields(ModelOptions)]
-    return ModelOptions(**{name: given[name] for name in names if given[name] is not None})
+    return ModelOptions(**{name: given[name] for name in names if given.get(name) is not None})
 
 
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
@@ -343,6 +361,46 @@ def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
         shown.append((item.source, classifier.prompt(item)))
     report.prompts(shown)
     return 0
+
+
+# ------------------------------------------------------------------ doctor
+
+
+@cli.command(cls=_Command)
+@_model_flags
+@option(
+    "--scorer", type=click.Choice(["mlm", "nsp", "causal"]), help="Only this one.  [default: all it has a head for]"
+)
+@option("--tune", is_flag=True, help="Time several batch budgets and say which to set.")
+def doctor(scorer: str | None, tune: bool, **given: Any) -> int:
+    """Is a checkpoint sound on this machine?
+
+    Looks for its heads, asks it questions with known answers (random weights get half of them right), and scores
+    the same prompts alone and in a batch, the fast and the plain way, in lower precision and in float32.
+    """
+    from promptshot import doctor as doctoring
+    from promptshot import report
+    from promptshot.errors import ModelError
+
+    options = _model_options(given)
+    refused: dict[str, ModelError] = {}
+    failed = False
+    kinds = [scorer] if scorer else list(doctoring.KINDS)
+    for kind in kinds:
+        try:
+            for number, finding in enumerate(doctoring.examine(kind, options)):
+                report.finding("" if number else kind, finding)
+                failed |= finding.verdict == "failed"
+            if tune:
+                report.budgets(kind, list(doctoring.tune(kind, options)))
+        except ModelError as problem:
+            refused[kind] = problem
+    if len(refused) == len(kinds):
+        raise next(iter(refused.values()))
+    for kind, refusal in refused.items():
+        report.finding(kind, doctoring.Finding("head", "note", refusal.what))
+    report.verdict(not failed)
+    return 3 if failed else 0
 
 
 # ------------------------------------------------------------------ the shelf

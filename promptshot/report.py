@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from promptshot.classify import Classifier
+from promptshot.doctor import Finding
 from promptshot.errors import printable, shortlist
 from promptshot.journal import Journal
 from promptshot.metrics import Tally
@@ -340,6 +341,34 @@ def notes(result: Result) -> list[str]:
         where = f"see {result.rejects_path}" if result.rejects_path else "keep them with --rejects FILE"
         found.append(f"{tally.rejected:,} rows were rejected, {where}; the first, {first.source}: {first.reason}")
     return found
+
+
+# ------------------------------------------------------------------ doctor
+
+
+def finding(kind: str, found: Finding) -> None:
+    """One line of a doctor's report, on stdout."""
+    style = {"ok": "green", "failed": "bold red", "note": "yellow"}[found.verdict]
+    line = Text.assemble(
+        (f"{kind:<8}", "bold"), (f"{found.verdict:<8}", style), f"{found.check:<22}", printable(found.said)
+    )
+    data().print(line)
+
+
+def verdict(sound: bool) -> None:
+    """The last line of a doctor's report."""
+    data().print(
+        Text("sound" if sound else "not sound: do not trust its scores", style="bold green" if sound else "bold red")
+    )
+
+
+def budgets(kind: str, rates: Sequence[tuple[int, float]]) -> None:
+    """How fast batches of several sizes are, and which to set."""
+    best = max(rate for _, rate in rates)
+    for budget, rate in rates:
+        data().print(f"{'':<8}{budget:>6,} tokens at once: {rate:>7,.1f} prompts/s, {rate / best:.0%} of the best")
+    chosen = next(budget for budget, rate in rates if rate == best)
+    data().print(Text.assemble(f"{'':<8}fastest here: ", (f"--batch-budget {chosen}", "bold"), f" for {kind}"))
 
 
 # ------------------------------------------------------------------ prompts

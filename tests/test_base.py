@@ -425,7 +425,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, made: Any, most: int, probl
 
 
 @pytest.mark.parametrize("problem", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(ALLOCATOR)])
-@pytest.mark.parametrize(("kind", "options"), [("mlm", {}), ("nsp", {}), ("causal", {}), ("causal", {"plain": True})])
+@pytest.mark.parametrize(("kind", "options"), [("mlm", {}), ("nsp", {}), ("causal", {})])
 def test_without_enough_memory_smaller_batches_give_the_same_scores(
     monkeypatch: pytest.MonkeyPatch, bert: Tiny, gpt2: Tiny, kind: str, options: dict[str, Any], problem: Exception
 ) -> None:

@@ -115,8 +115,11 @@ class TorchScorer(ABC):
     def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
         """The answers to all queries, as they come; `owners` are the prompts they belong to.
 
-        Queries that are the same are run once.
+        Queries that are the same are run once; the plain way, each is run on its own.
         """
+        if self.options.plain:
+            yield from self.pieces(Batches(queries, self.answer, most=1), self.budget)
+            return
         twins: dict[tuple[Any, ...], list[int]] = {}
         for i, query in enumerate(queries):
             twins.setdefault(query.key, []).append(i)
@@ -322,11 +325,12 @@ class Head:
     that does not give the very logits of the whole model, `states` are these logits.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, plain: bool = False) -> None:
+        """With `plain`, the whole model is run and nothing is tried."""
         self.model = model
         self.last: LastLayer | None = None
-        self.sparse = True  # whether the head runs on the read positions only
-        self.sparse = same(lambda: self._probe(dense=True), lambda: self._probe())
+        self.sparse = not plain  # whether the head runs on the read positions only
+        self.sparse = not plain and same(lambda: self._probe(dense=True), lambda: self._probe())
         last = LastLayer.of(model) if self.sparse else None
         if last is not None:
             self.last = last

@@ -20,7 +20,7 @@ class CausalScorer(TorchScorer):
     def __init__(self, options: ModelOptions) -> None:
         super().__init__(options)
         self.model.config.use_cache = False  # every sequence is run once
-        self.head = Head(self.model)
+        self.head = Head(self.model, options.plain)
         self.start = self.encoder.layout(pair=False).before
         self.doubt = "as asked for" if options.plain else prefix.doubt(self.model, self.head)
         self.reach = 0 if self.doubt else prefix.reach(self.model.config)  # tokens; longer prompts are run plainly

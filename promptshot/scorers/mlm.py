@@ -19,7 +19,7 @@ class MlmScorer(TorchScorer):
 
     def __init__(self, options: ModelOptions) -> None:
         super().__init__(options)
-        self.head = Head(self.model)
+        self.head = Head(self.model, options.plain)
         if self.tokenizer.mask_token_id is None:
             raise ModelError("the tokenizer has no mask token", where=options.model, hint="use a BERT-like model")
         self.mask = int(self.tokenizer.mask_token_id)
