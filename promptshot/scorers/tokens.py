@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +12,6 @@ from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece
 
 Ids = list[int]
-_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: legal in JSON, but no Unicode text
-
-
-def whole_characters(text: str) -> str:
-    """The text with the replacement sign for every half character."""
-    return _SURROGATE.sub("\ufffd", text)
 
 
 class TooLong(Exception):
@@ -82,7 +76,7 @@ class TextEncoder(Encoder):
     def __init__(self, tokenizer: Any) -> None:
         """`tokenizer` is any transformers tokenizer, fast or slow."""
         self.tokenizer = tokenizer
-        self._backend = tokenizer.backend_tokenizer if tokenizer.is_fast else None
+        self._backend = _without_special_tokens(tokenizer.backend_tokenizer) if tokenizer.is_fast else None
         self._layouts: dict[bool, Layout] = {}
         if self._backend is not None:
             self._backend.no_truncation()
@@ -92,7 +86,6 @@ class TextEncoder(Encoder):
 
     def ids(self, text: str) -> Ids:
         """The tokens of a text that stands at the beginning."""
-        text = whole_characters(text)
         if self._backend is None:
             return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
         self._backend.encode_special_tokens = True
@@ -110,7 +103,6 @@ class TextEncoder(Encoder):
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token stands in the text (characters); a slow tokenizer's token counts as one."""
-        text = whole_characters(text)
         if self._backend is None:
             return [(i, i + 1) for i in range(len(text))]
         self._backend.encode_special_tokens = True
@@ -133,6 +125,40 @@ class TextEncoder(Encoder):
         start_b = _find(ids, b, end_a) if pair else end_a
         type_b = types[start_b] if pair else types[start]
         return Layout(ids[:start], ids[end_a:start_b], ids[start_b + len(b) :], (types[start], type_b))
+
+
+def _without_special_tokens(backend: Any) -> Any:
+    """The tokenizer itself where `<mask>` in a text stays text, else a copy of it in which that is so.
+
+    Most tokenizers need only be told not to look for special tokens. But a Unigram or word-level model has them
+    among its pieces and finds them there by itself, as XLM-RoBERTa and T5 do: in the copy, these pieces (not
+    their ids) begin with a character that no text has.
+    """
+    special = {token.content: i for i, token in backend.get_added_tokens_decoder().items() if token.special}
+    backend.encode_special_tokens = True
+    asked = {name: i for name, i in special.items() if name != getattr(backend.model, "unk_token", None)}
+    probes = [(f"a{between}{name}", i) for name, i in asked.items() for between in ("", " ")]
+    if not any(i in backend.encode(text, add_special_tokens=False).ids for text, i in probes):
+        return backend
+    said = json.loads(backend.to_str())
+    model = said["model"]
+
+    def renamed(piece: str) -> str:
+        return f"\0{piece}" if piece in special else piece
+
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {renamed(piece): i for piece, i in model["vocab"].items()}
+    else:
+        model["vocab"] = [[renamed(piece), score] for piece, score in model["vocab"]]
+    if model.get("unk_token"):
+        model["unk_token"] = renamed(model["unk_token"])
+    if "merges" in model:
+        model["merges"] = [pair for pair in model["merges"] if "".join(pair) not in special]
+    known = backend.get_vocab(with_added_tokens=False)
+    said["added_tokens"] = [t for t in said["added_tokens"] if not (t["special"] and t["content"] in known)]
+    copy = type(backend).from_str(json.dumps(said | {"post_processor": None, "truncation": None, "padding": None}))
+    copy.encode_special_tokens = True
+    return copy
 
 
 def _find(ids: Ids, part: Ids, start: int) -> int:
