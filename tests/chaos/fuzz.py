@@ -107,7 +107,8 @@ def seeds(target: str) -> list[bytes]:
     words = [path.read_bytes() for path in sorted((ROOT / "verbalizers").glob("*.yaml"))[::9]]
     plain = {
         "rows": [bytes([i]) + data for i in range(len(NAMES)) for data in [*ROWS, *map(zipped, ROWS[:3])]],
-        "template": [b"\0" + data for data in [*TEMPLATES, *shelf]] + [bytes([i]) + t for t in INLINE for i in (1, 2, 3)],
+        "template": [b"\0" + data for data in [*TEMPLATES, *shelf]]
+        + [bytes([i]) + t for t in INLINE for i in (1, 2, 3)],
         "verbalizer": VERBALIZERS + words,
         "spec": TEMPLATES + VERBALIZERS,
         "words": [b"\x05a good day\0[MASK] good\0", "\x14\0好的<mask>\0a </s> b".encode()],
@@ -295,7 +296,9 @@ def encoders() -> list[Any]:
     found = []
     for made in (wordpiece, by_byte, unigram):
         made.add_special_tokens(list(SPECIAL))
-        found.append(TextEncoder(PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", mask_token="<mask>")))
+        found.append(
+            TextEncoder(PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", mask_token="<mask>"))
+        )
     return found
 
 
@@ -487,7 +490,9 @@ class Search:
     def report(self, seconds: float) -> str:
         """One line of numbers, and each finding with the input that brings it about."""
         rate = self.tried / max(seconds, 1e-9)
-        lines = [f"{self.target}: {self.tried:,} inputs in {seconds:.1f} s, {rate:,.0f}/s, {len(self.findings)} findings"]
+        lines = [
+            f"{self.target}: {self.tried:,} inputs in {seconds:.1f} s, {rate:,.0f}/s, {len(self.findings)} findings"
+        ]
         lines += [f"  {self.kind_of(data) or kind}\n    {data!r}" for kind, data in self.findings.items()]
         return "\n".join(lines)
 
@@ -588,7 +593,9 @@ def main() -> int:
         inputs, seconds = said.inputs // len(names), said.seconds / len(names)
         if importlib.util.find_spec("atheris") and not said.plain:
             # Each in a process of its own: libFuzzer ends the one it runs in.
-            options = [f"--{key}={value}" for key, value in (("inputs", inputs), ("seconds", seconds), ("seed", said.seed))]
+            options = [
+                f"--{key}={value}" for key, value in (("inputs", inputs), ("seconds", seconds), ("seed", said.seed))
+            ]
             command = [sys.executable, __file__, "--guided", f"--target={name}", *options]
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
             print(done.stdout.strip() or f"{name}: ended with {done.returncode}", flush=True)
