@@ -58,13 +58,13 @@ def test_security_md_names_tests_that_are_there() -> None:
 )
 def test_a_template_is_filled_in_and_never_evaluated(tmp_path: Path, text: str) -> None:
     path = put(tmp_path / "t.yaml", f"scorer: mlm\ntext: '{{mask}}{{text}}{text}'\n")
-    try:
-        prompt = Template.load(path).render(Row({"text": "a", "text.__class__": "column"}), ("x",))
-    except PromptshotError as problem:
-        assert "neither a field nor the blank" in str(problem)
-    else:
-        shown = text.replace("{text.__class__}", "column").replace("{{text}}", "{text}").replace("${text}", "$a")
-        assert prompt.text("") == f"a{shown}"
+    if text in ("{text!r}", "{text:>9}", "{0}", "{text[0]}", "{% if x %}"):
+        with pytest.raises(PromptshotError, match="neither a field nor the blank"):
+            Template.load(path)
+        return
+    prompt = Template.load(path).render(Row({"text": "a", "text.__class__": "column"}), ("x",))
+    shown = text.replace("{text.__class__}", "column").replace("{{text}}", "{text}").replace("${text}", "$a")
+    assert prompt.text("") == f"a{shown}"
 
 
 def test_a_row_is_never_read_as_a_template() -> None:
@@ -299,7 +299,7 @@ def test_a_template_cannot_show_what_another_file_says(tmp_path: Path, how: str)
     if how == "library":
         (tmp_path / "downloaded" / "verbalizers").mkdir()
         (tmp_path / "downloaded" / "verbalizers" / "v.yaml").symlink_to(secret)
-    path.write_text(path.read_text().replace("WHERE", where))
+    path.write_text(path.read_text().replace("WHERE", named.get(how, "d/v.yaml")))
     with pytest.raises(PromptshotError) as caught:
         library.verbalizer_of(Template.load(path), tmp_path / "downloaded")
     assert "secret" not in str(caught.value)
@@ -418,12 +418,11 @@ def test_code_that_a_checkpoint_brings_is_not_run(bert: Tiny, tmp_path: Path, fi
     said |= {"auto_map": {"AutoConfig": "own.Config", "AutoTokenizer": ["own.Tokenizer", None]}}
     said |= {"model_type": "own"} if file == "config.json" else {"tokenizer_class": "Own"}
     put(folder / file, json.dumps(said))
-    try:
-        load("mlm", ModelOptions(str(folder)))  # a tokenizer's code may also be left aside
-    except ModelError as problem:
-        assert "--trust-remote-code" in problem.hint
+    if file == "config.json":
+        with pytest.raises(ModelError, match="--trust-remote-code"):
+            load("mlm", ModelOptions(str(folder)))
     else:
-        assert file == "tokenizer_config.json"
+        load("mlm", ModelOptions(str(folder)))  # its own tokenizer is left aside for the one in tokenizer.json
     assert not (tmp_path / "owned").exists()
 
 

@@ -213,7 +213,7 @@ def test_what_is_no_text_is_refused_with_its_line(tmp_path: Path, text: str, fau
     "data", [{"text": "{mask}\0{text}"}, {"fields": {"a\ud800": {}}}, {"ordered": ["a", "\udcff"]}]
 )
 def test_what_is_no_text_is_refused_wherever_it_comes_from(data: dict[str, Any]) -> None:
-    with pytest.raises(TemplateError, match="w: (a NUL|half a) character"):
+    with pytest.raises(TemplateError, match=r"w: .*(a NUL|half a) character"):
         spec.build({"scorer": "mlm", "text": "t", **data}, TemplateSpec, TemplateError, "w", {})
 
 

@@ -28,7 +28,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -46,7 +46,7 @@ if GUIDED:
         from promptshot import guess, library, rows, spec, verbalizer, writer
         from promptshot.classify import Classifier, Prediction
         from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
-        from promptshot.prompts import Kind, Piece, Template, TemplateSpec
+        from promptshot.prompts import Cut, Kind, Piece, Template, TemplateSpec
         from promptshot.recipe import Recipe
         from promptshot.rows import Item, Reject, Row
         from promptshot.scorers.fake import FakeScorer
@@ -55,7 +55,7 @@ else:
     from promptshot import guess, library, rows, spec, verbalizer, writer
     from promptshot.classify import Classifier, Prediction
     from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
-    from promptshot.prompts import Kind, Piece, Template, TemplateSpec
+    from promptshot.prompts import Cut, Kind, Piece, Template, TemplateSpec
     from promptshot.recipe import Recipe
     from promptshot.rows import Item, Reject, Row
     from promptshot.scorers.fake import FakeScorer
@@ -69,14 +69,15 @@ LARGEST = 4096  # bytes of an input
 
 SPLINTERS = [
     *(b"\0", b"\r", b"\n", b"\r\n", b"\t", b" ", b'"', b'""', b"'", b",", b":", b"{", b"}", b"[", b"]", b"{{", b"}}"),
-    *(b"\xef\xbb\xbf", b"\xff\xfe", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x98\x80", b"\xe2\x80\xae", b"\x1b[31m"),
-    *(b"\xe2\x80\xa8", b"\xc2\x85", b"\x1e", b"\x1f\x8b", b"\\ud800", b"\\ud83d\\ude00", b"\\u0000", b"\\", b"\\\\"),
+    *(b"\xef\xbb\xbf", b"\xff\xfe", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x98\x80", b"\x1b[31m"),
+    *(b"\xe2\x80\xae", b"\xe2\x80\xa8", b"\xc2\x85", b"\x1e", b"\x1f\x8b", b"\\ud800", b"\\ud83d\\ude00", b"\\u0000", b"\\", b"\\\\"),
     *(b"NaN", b"-Infinity", b"1e999", b"-0", b"0.1", b"9" * 4400, b"1" * 30, b"null", b"true", b"[[", b'{"a":' * 60),
     *(b"[" * 60, b"[" * 3000, b"{mask}", b"{text}", b"{a.b}", b"{__class__}", b"{0}", b"{ }", b"{mask", b"{text!r}"),
-    *(b"&a ", b"*a", b"<<: ", b"!!python/object:os.system ", b"!x ", b"- ", b"? ", b"---\n", b"|\n ", b">-\n  ", b"#", b"%"),
+    *(b"&a ", b"*a", b"<<: ", b"!!python/object:os.system ", b"!x ", b"- ", b"? ", b"---\n", b"|\n ", b">-\n  ", b"#"),
     *(b"text", b"label", b"scorer: ", b"nsp", b"causal", b"labels", b"gold: ", b"fields: ", b"ordered: ", b"prior: "),
-    *(b"words_from: ", b"direction: channel", b"hole: ", b"join: ", b"cut: middle", b"1e300", b"1e-300", b"[MASK]", b"<mask>"),
-    *(b"[SEP]", b"</s>", b"<|endoftext|>", b"<unk>", b"\xe5\xa5\xbd", b"\xef\xbc\x9cmask\xef\xbc\x9e", b"\xf0\xa0\xae\xb7"),
+    *(b"words_from: ", b"direction: channel", b"hole: ", b"join: ", b"cut: middle", b"1e300", b"1e-300", b"<mask>"),
+    *(b"%", b"[MASK]", b"[SEP]", b"</s>", b"<|endoftext|>", b"<unk>", b"\xe5\xa5\xbd", b"\xf0\xa0\xae\xb7"),
+    b"\xef\xbc\x9cmask\xef\xbc\x9e",
 ]  # fmt: skip
 
 ROWS = [
@@ -188,10 +189,8 @@ def rows_target(data: bytes) -> None:
             continue
         json.dumps(item.fields, allow_nan=False)
         for field_name in item.fields:
-            try:
+            with suppress(RowError):
                 item.text(field_name, ",").encode()
-            except RowError as error:
-                assert str(error).isprintable()
     if name == "a.jsonl" and problem is None and data[:2] != rows.GZIP and data.lstrip()[:1] == b"{":
         filled = [n for n, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1) if line.rstrip()]
         assert lines == filled
@@ -308,7 +307,7 @@ def words_target(data: bytes) -> None:
 
     limit, order = (data[0] % 64, data[0] // 64) if data else (8, 0)
     texts = data[1:].decode("utf-8", "ignore").split("\0")[:3]
-    cuts: tuple[rows.Any, ...] = ("tail", "head", "middle")
+    cuts: tuple[Cut, ...] = ("tail", "head", "middle")
     pieces = [Piece(Kind.FIXED, "a ")] + [
         Piece(Kind.FIELD, text, cuts[(i + order) % 3], i * (order % 2)) for i, text in enumerate(texts)
     ]

@@ -41,7 +41,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_planted_is_found_made_small_and_shown(planted: None) -> None:
     search = fuzz.run("rows", 2000, seconds=60, seed=0)
-    assert list(search.findings) == ["KeyError in test_fuzz.py:%d" % _line_of("raise KeyError")]
+    assert list(search.findings) == [f"KeyError in test_fuzz.py:{_line_of('raise KeyError')}"]
     assert list(search.findings.values()) == [b"a\0"]
     assert "KeyError in test_fuzz.py" in search.report(1.0)
     assert "b'a\\x00'" in search.report(1.0)
