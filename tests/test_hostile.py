@@ -288,9 +288,7 @@ def test_a_template_cannot_show_what_another_file_says(tmp_path: Path, how: str)
     secret = put(tmp_path / "passwd", SECRET)
     inside = tmp_path / "downloaded" / "templates"
     path = put(inside / "t.yaml", "scorer: mlm\ntext: '{mask}{text}'\nverbalizer: WHERE\n")
-    where = {"absolute": str(secret), "relative": "../../passwd", "link": "./v.yaml", "library": "v"}.get(
-        how, "d/v.yaml"
-    )
+    named = {"absolute": str(secret), "relative": "../../passwd", "link": "./v.yaml", "library": "v"}
     if how == "link":
         (inside / "v.yaml").symlink_to(secret)
     if how == "link in a folder":

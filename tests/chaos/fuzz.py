@@ -70,7 +70,8 @@ LARGEST = 4096  # bytes of an input
 SPLINTERS = [
     *(b"\0", b"\r", b"\n", b"\r\n", b"\t", b" ", b'"', b'""', b"'", b",", b":", b"{", b"}", b"[", b"]", b"{{", b"}}"),
     *(b"\xef\xbb\xbf", b"\xff\xfe", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x98\x80", b"\x1b[31m"),
-    *(b"\xe2\x80\xae", b"\xe2\x80\xa8", b"\xc2\x85", b"\x1e", b"\x1f\x8b", b"\\ud800", b"\\ud83d\\ude00", b"\\u0000", b"\\", b"\\\\"),
+    *(b"\xe2\x80\xae", b"\xe2\x80\xa8", b"\xc2\x85", b"\x1e", b"\x1f\x8b", b"\\ud800", b"\\u0000", b"\\"),
+    *(b"\\ud83d\\ude00", b"\\\\"),
     *(b"NaN", b"-Infinity", b"1e999", b"-0", b"0.1", b"9" * 4400, b"1" * 30, b"null", b"true", b"[[", b'{"a":' * 60),
     *(b"[" * 60, b"[" * 3000, b"{mask}", b"{text}", b"{a.b}", b"{__class__}", b"{0}", b"{ }", b"{mask", b"{text!r}"),
     *(b"&a ", b"*a", b"<<: ", b"!!python/object:os.system ", b"!x ", b"- ", b"? ", b"---\n", b"|\n ", b">-\n  ", b"#"),
