@@ -62,7 +62,7 @@ else:
     from promptshot.verbalizer import Verbalizer
 
 SECONDS = 1.0  # of processor time for one input
-STUCK = 20.0  # of any time, before an input is given up
+STUCK = 20.0  # of processor time, before an input is given up
 LARGEST = 4096  # bytes of an input
 
 # ------------------------------------------------------------------ what inputs are made of
@@ -73,7 +73,7 @@ SPLINTERS = [
     *(b"\xe2\x80\xae", b"\xe2\x80\xa8", b"\xc2\x85", b"\x1e", b"\x1f\x8b", b"\\ud800", b"\\u0000", b"\\"),
     *(b"\\ud83d\\ude00", b"\\\\"),
     *(b"NaN", b"-Infinity", b"1e999", b"-0", b"0.1", b"9" * 4400, b"1" * 30, b"null", b"true", b"[[", b'{"a":' * 60),
-    *(b"[" * 60, b"[" * 3000, b"{mask}", b"{text}", b"{a.b}", b"{__class__}", b"{0}", b"{ }", b"{mask", b"{text!r}"),
+    *(b"[" * 60, b"{mask}", b"{text}", b"{a.b}", b"{__class__}", b"{0}", b"{ }", b"{mask", b"{text!r}"),
     *(b"&a ", b"*a", b"<<: ", b"!!python/object:os.system ", b"!x ", b"- ", b"? ", b"---\n", b"|\n ", b">-\n  ", b"#"),
     *(b"text", b"label", b"scorer: ", b"nsp", b"causal", b"labels", b"gold: ", b"fields: ", b"ordered: ", b"prior: "),
     *(b"words_from: ", b"direction: channel", b"hole: ", b"join: ", b"cut: middle", b"1e300", b"1e-300", b"<mask>"),
@@ -87,6 +87,7 @@ ROWS = [
     b'text,label\ngood,1\n"two\nlines, and ""more""",0\n',
     b"text\tlabel\ngood\t1\nbad\t0\n",
     b'\xef\xbb\xbf{"text": "", "prediction": "x"}\r\n\r\n{"text": null}\r\n[1]\r\nx',
+    b'{"a": ' + b"[" * 1500 + b'\n{"text": "after it"}\n',
     b'{"text_a": "a", "text_b": "b", "keywords": ["k", "l"], "label": true}\n',
 ]
 VERBALIZERS = [
@@ -422,13 +423,15 @@ def classify_target(data: bytes) -> None:
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "rows": rows_target,
+    "writer": writer_target,
+    "classify": classify_target,
     "template": template_target,
     "verbalizer": verbalizer_target,
     "spec": spec_target,
     "words": words_target,
-    "writer": writer_target,
-    "classify": classify_target,
 }
+# Of a hundred inputs, so that each has about the same time.
+SHARES = {"rows": 40, "writer": 15, "classify": 15, "template": 10, "verbalizer": 9, "spec": 9, "words": 2}
 
 # ------------------------------------------------------------------ the search
 
@@ -448,7 +451,7 @@ class Search:
     def kind_of(self, data: bytes) -> str | None:
         """What is wrong with what the target does with the input, if anything."""
         began = time.thread_time()
-        signal.setitimer(signal.ITIMER_REAL, STUCK)
+        signal.setitimer(signal.ITIMER_PROF, STUCK)
         try:
             TARGETS[self.target](data)
         except PromptshotError as problem:
@@ -461,7 +464,7 @@ class Search:
             place = next((f for f in reversed(frames) if "promptshot" in f.filename), frames[-1])
             return f"{type(problem).__name__} in {Path(place.filename).name}:{place.lineno}: {str(problem)[:100]}"
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         seconds = time.thread_time() - began
         return f"more than {SECONDS:.0f} s" if seconds > SECONDS else None
 
@@ -566,7 +569,7 @@ def run(target: str, inputs: int, seconds: float, seed: int) -> Search:
     def stuck(*_: object) -> None:
         raise Stuck
 
-    signal.signal(signal.SIGALRM, stuck)
+    signal.signal(signal.SIGPROF, stuck)
     if target == "words":
         encoders()  # the second that their packages take is no input's
     search = Search(target)
@@ -588,9 +591,10 @@ def main() -> int:
     if said.guided:
         run(said.target, said.inputs, said.seconds, said.seed)
     names = list(TARGETS) if said.target == "all" else [said.target]
-    worst = 0
+    worst, end = 0, time.monotonic() + said.seconds
     for number, name in enumerate(names):
-        inputs, seconds = said.inputs // len(names), said.seconds / len(names)
+        inputs = said.inputs * SHARES[name] // sum(SHARES[name] for name in names)
+        seconds = max(0.0, end - time.monotonic()) / (len(names) - number)
         if importlib.util.find_spec("atheris") and not said.plain:
             # Each in a process of its own: libFuzzer ends the one it runs in.
             options = [
