@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from promptshot import decide, demos, guess, library, rows, scorers
-from promptshot.errors import InputError, OptionError, RowError, VerbalizerError, shortlist
+from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError, shortlist
 from promptshot.prompts import Prompt, Template
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Reject, Row
@@ -394,12 +394,18 @@ def check_gold(items: Sequence[Item], recipe: Recipe) -> None:
 
 
 def _windows(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """The items, a window at a time; what was read before an error is a window too."""
     window: list[Item] = []
-    for item in items:
-        window.append(item)
-        if len(window) == WINDOW:
+    try:
+        for item in items:
+            window.append(item)
+            if len(window) == WINDOW:
+                yield window
+                window = []
+    except PromptshotError:
+        if window:
             yield window
-            window = []
+        raise
     if window:
         yield window
 

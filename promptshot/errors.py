@@ -17,14 +17,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 1000  # characters; whatever a file says, a complaint about it stays a line
+
 
 class PromptshotError(Exception):
     """What went wrong, where (file:line or key), and one thing to try; `str()` is a single line."""
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        self.what = printable(what)
-        self.where = printable(where)
-        self.hint = printable(hint)
+        self.what = printable(shortened(what, LONGEST))
+        self.where = printable(shortened(where, LONGEST))
+        self.hint = printable(shortened(hint, LONGEST))
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -64,19 +66,42 @@ class OptionError(PromptshotError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """'did you mean X?' for the nearest known name, else the list of what there is."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(shortened(name), names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
     return f"there is: {shortlist(names)}" if names else ""
 
 
 def shortlist(names: Iterable[str], most: int = 12) -> str:
-    """Names with commas between them; beyond `most` only their number."""
+    """Names with commas between them, long ones shortened; beyond `most` only their number."""
     listed = list(names)
     rest = len(listed) - most
-    return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(map(shortened, listed[:most])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """The text, or its beginning and a sign that there is more."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def fault_of(text: str) -> str:
+    """What keeps a string from being Unicode text that tokenizers take; empty where nothing does."""
+    if "\0" in text:
+        return "a NUL character"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as problem:  # half of a surrogate pair: legal in JSON, but no character
+            return f"half a character (\\u{ord(text[problem.start]):04x})"
+    return ""
 
 
 def printable(text: str) -> str:
-    """The text on one line, control characters shown rather than sent to a terminal."""
-    return "".join(c if c.isprintable() else " " if c in "\n\r\t" else f"\\x{ord(c):02x}" for c in text)
+    """The text on one line; what a terminal would obey rather than show (ESC, C1, bidi signs) as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else _escape(ord(c)) for c in text)
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -1,7 +1,8 @@
 """Finding templates, verbalizers and built-in models by name or path.
 
 Names are sought in the library folder the user gives, then on the shelf that ships with promptshot;
-never in the working directory. What has a slash or ends in .yaml is a path.
+never in the working directory. What has a slash or ends in .yaml is a path. A library or a template may
+come from a stranger: what is found through them is a .yaml file, also where a link leads to it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ Shelf = Literal["templates", "verbalizers", "models"]
 
 _HERE = Path(__file__).parent
 BUILTIN = "builtin:"
+SUFFIXES = (".yaml", ".yml")
 
 
 def shelf(kind: Shelf) -> Path:
@@ -29,18 +31,18 @@ def shelf(kind: Shelf) -> Path:
 
 def names(kind: Shelf, library: Path | None = None) -> list[str]:
     """Every name that `find` knows, sorted."""
-    return sorted({path.stem for folder in _folders(kind, library) for path in folder.glob("*.yaml")})
+    return sorted({path.stem for folder in _folders(kind, library) for path in folder.glob("*.yaml") if _is_yaml(path)})
 
 
 def find(kind: Shelf, name: str, library: Path | None = None, beside: Path | None = None) -> Path:
     """The file of a template or verbalizer; a relative path is taken from the folder `beside`, if given."""
-    if "/" in name or "\\" in name or name.endswith((".yaml", ".yml")):
+    if "/" in name or "\\" in name or name.endswith(SUFFIXES):
         path = (beside or Path()) / (Path.home() / name[2:] if name.startswith("~/") else name)
-        if _is_file(path):
+        if _is_file(path) if beside is None else _is_yaml(path):
             return path
         raise NotFoundError(f"no file {name!r}", hint=f"check the path, or give a name: {kind} list")
     for folder in _folders(kind, library):
-        if _is_file(folder / f"{name}.yaml"):
+        if _is_yaml(folder / f"{name}.yaml"):
             return folder / f"{name}.yaml"
     hint = did_you_mean(name, names(kind, library)) + f" see: promptshot {kind} list"
     raise NotFoundError(f"no {kind[:-1]} named {name!r}", hint=hint)
@@ -97,6 +99,11 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def _is_yaml(path: Path) -> bool:
+    """Whether there is such a file and it is named as YAML, also where a link leads to it: no /etc/passwd."""
+    return _is_file(path) and path.suffix in SUFFIXES and path.resolve().suffix in SUFFIXES
 
 
 def _folders(kind: Shelf, library: Path | None) -> Iterator[Path]:

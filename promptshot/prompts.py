@@ -72,6 +72,9 @@ class FieldSpec(spec.Spec):
     cut_order: int = 0
 
 
+_NO_RULE = FieldSpec()
+
+
 class TemplateSpec(spec.Spec):
     """The keys of a template file."""
 
@@ -167,7 +170,7 @@ class Template:
         names = [part.text for parts in self.segments for part in parts if part.kind is Kind.FIELD]
         return tuple(dict.fromkeys([*names, *([self.spec.words_from] if self.spec.words_from else [])]))
 
-    @property
+    @cached_property
     def scored(self) -> Scored:
         """What a causal scorer sums over: the choice, what follows it, or both."""
         if self.spec.direction == "channel":
@@ -183,21 +186,29 @@ class Template:
         `demos` are finished demonstrations (see `fill`), oldest first; they stand before the text.
         """
         pieces = [Piece(Kind.DEMO, demo) for demo in demos]
-        for number, parts in enumerate(self.segments):
-            if number:
-                pieces.append(Piece(Kind.BREAK))
-            for part in parts:
+        for part in self._steps:
+            if isinstance(part, Piece):
+                pieces.append(part)
+            else:
                 pieces.extend(self._filled(part, row))
         return Prompt(tuple(pieces), tuple(choices), self.scored)
+
+    @cached_property
+    def _steps(self) -> tuple[Piece | _Part, ...]:
+        """What every prompt is made of, in order: the pieces that no row changes, and the fields to fill."""
+        steps: list[Piece | _Part] = []
+        for number, parts in enumerate(self.segments):
+            steps += [Piece(Kind.BREAK)] if number else []
+            steps += [part if part.kind is Kind.FIELD else Piece(part.kind, part.text) for part in parts]
+        return tuple(steps)
 
     def fill(self, row: Row, word: str) -> str:
         """One demonstration: the row's text with the word in the blank, and the separator."""
         return self.render(row, (word,)).text(word) + self.spec.separator
 
     def _filled(self, part: _Part, row: Row) -> list[Piece]:
-        if part.kind is not Kind.FIELD:
-            return [Piece(part.kind, part.text)]
-        rule = self.spec.fields.get(part.text, FieldSpec())
+        """A field as the row says it: one piece, or the two around its hole."""
+        rule = self.spec.fields.get(part.text, _NO_RULE)
         text = row.text(part.text, rule.join)
         as_piece = Piece(Kind.FIELD, text, rule.cut, rule.cut_order)
         if rule.hole is None:

@@ -416,6 +416,7 @@ def file(path: Path) -> None:
     text = path.read_text(encoding="utf-8-sig")
     console = data()
     if console.is_terminal:
-        console.print(Syntax(text.rstrip(), "yaml", background_color="default", word_wrap=True))
+        shown = "\n".join(map(printable, text.rstrip().split("\n")))
+        console.print(Syntax(shown, "yaml", background_color="default", word_wrap=True))
     else:
         sys.stdout.write(text)

@@ -15,14 +15,17 @@ import math
 import random
 import re
 import sys
+import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import jsonlines
 
-from promptshot.errors import InputError, RowError, shortlist
+from promptshot.errors import InputError, RowError, fault_of, shortened, shortlist
 
 # The names under which data sets keep what templates call text, text_a, text_b and label.
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -39,6 +42,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 
 GZIP = b"\x1f\x8b"  # how a gzip file begins
+PIECE = 64 << 10  # bytes read at once where lines do not matter
+LONGEST = 64 << 20  # bytes of a line or cell; beyond, it is no file of rows, and memory would run out
+DEEPEST = 50  # levels of objects and lists in a row; whatever walks them later cannot run out of stack
+DIGITS = 4300  # of a number; Python itself writes no longer ones
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Row:
 
     def __getitem__(self, name: str) -> Any:
         """The value of a field, by the column given for it, its own name, or a usual other name."""
+        if name in self.fields and name not in self.columns:
+            return self.fields[name]
         column = self.column(name)
         if column is None:
             flag = "--text-field" if name == "text" else "--label-field" if name == "label" else ""
@@ -74,17 +83,26 @@ class Row:
     def text(self, name: str, join: str | None = None) -> str:
         """The field as text; a list needs `join`. Raises RowError if it is empty or no text."""
         value = self[name]
-        if isinstance(value, list) and join is not None:
-            value = join.join(str(v) for v in value)
-        if isinstance(value, bool | int | float):
-            value = json.dumps(value)
         if not isinstance(value, str):
-            kind = {dict: "an object", list: "a list", type(None): "null"}.get(type(value), "no text")
-            hint = f"give the template fields: {{{name}: {{join: ', '}}}}" if isinstance(value, list) else ""
-            raise RowError(f"field {name!r} is {kind}, not text", where=self.source, hint=hint)
+            value = self._as_text(name, value, join)
         if not value.strip():
             raise RowError(f"field {name!r} is empty", where=self.source, hint="remove the row or fill it")
+        if fault := fault_of(value):
+            raise RowError(f"field {name!r} has {fault}", where=self.source, hint="remove the row or mend its text")
         return value
+
+    def _as_text(self, name: str, value: Any, join: str | None) -> str:
+        """A number, a truth value, or a list of them and of texts as text; raises RowError for anything else."""
+        if isinstance(value, bool | int | float):
+            return json.dumps(value)
+        if not isinstance(value, list) or join is None:
+            hint = f"give the template fields: {{{name}: {{join: ', '}}}}" if isinstance(value, list) else ""
+            raise RowError(f"field {name!r} is {_kind_of(value)}, not text", where=self.source, hint=hint)
+        for item in value:
+            if not isinstance(item, str | int | float):
+                what = f"an item of the list {name!r} is {_kind_of(item)}, not text"
+                raise RowError(what, where=self.source, hint="remove the row or mend its list")
+        return join.join(item if isinstance(item, str) else json.dumps(item) for item in value)
 
 
 @dataclass(frozen=True)
@@ -104,11 +122,15 @@ class Reject:
 Item = Row | Reject
 
 
+def _kind_of(value: Any) -> str:
+    return {dict: "an object", list: "a list", type(None): "null"}.get(type(value), "no text")
+
+
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested objects as plain names: {"a": {"b": 1}} has "a.b" as well."""
     found: dict[str, Any] = {}
     for name, value in fields.items():
-        found[prefix + name] = value
+        found[f"{prefix}{name}"] = value
         if isinstance(value, dict):
             found.update(_flat(value, f"{prefix}{name}."))
     return found
@@ -179,32 +201,80 @@ def _first(items: Iterable[Item], limit: int) -> Iterator[Item]:
             return
 
 
+_UNREADABLE = (OSError, EOFError, zlib.error)
+
+
 def _records(path: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
     """(file:line, fields or Reject) of one file, whatever its format."""
     name = "<stdin>" if path == "-" else path
     try:
         with _open(path) as stream:
-            head = stream.peek(4096)[:4096].removeprefix(codecs.BOM_UTF8)
-            kind = _format(path, head)
+            head = _head(stream)
+            kind = _format(path, b"".join(head))
             if kind == "array":
-                yield from _array(stream.read(), name)
-            elif kind == "jsonl":
-                yield from _json_lines(stream, name)
+                yield from _array_of(chain(head, _pieces(stream, PIECE)), name)
+                return
+            head[-1:] = [line + _rest(stream, line) for line in head[-1:]]
+            _refuse_foreign(b"".join(head[-1:]), kind, name)
+            lines = chain(head, _pieces(stream, LONGEST))
+            if kind == "jsonl":
+                yield from _json_lines(lines, name)
             else:
-                yield from _table(stream, name, "\t" if kind == "tsv" else ",")
-    except (OSError, EOFError, gzip.zlib.error) as problem:  # type: ignore[attr-defined]
+                yield from _table(lines, name, "\t" if kind == "tsv" else ",")
+    except _UNREADABLE as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise InputError(f"cannot be read ({reason})", where=name, hint="check the path") from None
 
 
 def _open(path: str) -> io.BufferedReader:
-    raw: Any = sys.stdin.buffer if path == "-" else open(path, "rb")
-    if path != "-" and raw.peek(2)[:2] == GZIP:
-        zipped = gzip.GzipFile(fileobj=raw)
-        zipped.myfileobj = raw  # so that closing the one closes the other
-        raw = io.BufferedReader(zipped)
+    if path == "-" and (sys.stdin is None or sys.stdin.closed):
+        raise InputError("standard input is closed", where="<stdin>", hint="it can be read only once")
+    try:
+        raw: Any = sys.stdin.buffer if path == "-" else open(path, "rb")
+    except ValueError:  # a NUL, or characters that no file system can hold
+        raise InputError("no file can have this name", where=path, hint="check the path") from None
     reader: io.BufferedReader = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
-    return reader
+    if reader.peek(2)[:2] != GZIP:
+        return reader
+    zipped: Any = gzip.GzipFile(fileobj=reader)
+    zipped.myfileobj = reader  # so that closing the one closes the other
+    return io.BufferedReader(zipped)
+
+
+def _pieces(stream: io.BufferedReader, most: int) -> Iterator[bytes]:
+    """The lines of a stream, in pieces where they are longer than `most` bytes."""
+    return iter(functools.partial(stream.readline, most), b"")
+
+
+def _head(stream: io.BufferedReader) -> list[bytes]:
+    """The first lines, up to one that is not blank, or to its first piece; without a byte order mark.
+
+    They are read, not peeked at: a pipe may be slow.
+    """
+    head: list[bytes] = []
+    for line in _pieces(stream, PIECE):
+        head.append(line if head else line.removeprefix(codecs.BOM_UTF8))
+        if head[-1].strip():
+            break
+    return head
+
+
+def _rest(stream: io.BufferedReader, line: bytes) -> bytes:
+    return b"" if line.endswith(b"\n") else stream.readline(LONGEST)
+
+
+def _refuse_foreign(first: bytes, kind: str, name: str) -> None:
+    """Say plainly what another encoding or line end is, in place of a complaint about each row."""
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError("this is UTF-16", where=name, hint="save it as UTF-8")
+    inside = first.strip()
+    if kind != "array" and b"\n" not in first and (b"}\r" if kind == "jsonl" else b"\r") in inside:
+        raise InputError("its lines end with CR alone", where=name, hint="make line ends of them: tr '\\r' '\\n'")
+
+
+def _endless(name: str, number: int) -> InputError:
+    where = f"{name}:{number}"
+    return InputError(f"a line of more than {LONGEST:,} bytes", where=where, hint="is it a file of rows?")
 
 
 def _format(path: str, head: bytes) -> str:
@@ -218,36 +288,81 @@ def _format(path: str, head: bytes) -> str:
         return "array"
     if start == b"{" or suffix in (".jsonl", ".json", ".ndjson") or not start:
         return "jsonl"
-    return "tsv" if b"\t" in head.split(b"\n", 1)[0] else "csv"
+    return "tsv" if b"\t" in head else "csv"
+
+
+class _Refused(ValueError):
+    """JSON as it should be, but nothing that a row can say; `str()` is the reason."""
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
+    raise _Refused(f"not valid JSON: {name} is not JSON")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise ValueError(f"the number {text} is too large")
+        raise _Refused(f"the number {text[:40]} is too large")
     return value
 
 
-_loads = functools.partial(json.loads, parse_constant=_no_constant, parse_float=_finite)
+def _whole(text: str) -> int:
+    if len(text) > DIGITS:
+        raise _Refused(f"a number of more than {DIGITS:,} digits")
+    return int(text)
 
 
-def _json_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        doubled = shortened(repr(_first_doubled(key for key, _ in pairs)))
+        raise _Refused(f"the key {doubled} stands twice in an object")
+    return found
+
+
+def _first_doubled(names: Iterable[str]) -> str | None:
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, parse_int=_whole, object_pairs_hook=_once)
+_LENIENT = json.JSONDecoder(parse_float=str, parse_int=str)  # finds the end of what the other refuses
+
+
+def _loads(text: str | bytes) -> Any:
+    assert isinstance(text, str)  # jsonlines has decoded it
+    value = _DECODER.decode(text)
+    _refuse_depth(value, text)
+    return value
+
+
+def _refuse_depth(value: Any, text: str) -> None:
+    if text.count("{") + text.count("[") <= DEEPEST:  # the usual case, told without a walk
+        return
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        if not level:
+            return
+        nested = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list))
+        level = list(chain.from_iterable(nested))
+    raise _Refused(f"nested too deeply (more than {DEEPEST} levels)")
+
+
+def _json_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
     number, last = 0, b""
 
-    def counted(lines: Iterable[bytes]) -> Iterator[bytes]:
+    def counted() -> Iterator[bytes]:
         nonlocal number, last
         try:
             for last in lines:
                 number += 1
+                if len(last) >= LONGEST:
+                    raise _endless(name, number)
                 yield last
         except EOFError as problem:  # a torn gzip file; jsonlines would take it for the end
             raise OSError(str(problem)) from None
 
-    reader = jsonlines.Reader(counted(_without_bom(stream)), loads=_loads)
+    reader = jsonlines.Reader(counted(), loads=_loads)
     while True:
         try:
             value = reader.read(type=dict, skip_empty=True)
@@ -255,18 +370,17 @@ def _json_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[
         except EOFError:
             return
         except jsonlines.InvalidLineError as problem:
-            yield f"{name}:{number}", Reject("", _json_reason(problem), _shown([last]))
+            yield f"{name}:{number}", Reject("", _json_reason(problem.__cause__), _shown([last]))
         except RecursionError:
             yield f"{name}:{number}", Reject("", "nested too deeply", _shown([last]))
 
 
-def _json_reason(problem: jsonlines.InvalidLineError) -> str:
-    cause = problem.__cause__
+def _json_reason(cause: BaseException | None) -> str:
     if isinstance(cause, UnicodeDecodeError):
         return f"not UTF-8 (byte {cause.start + 1})"
     if isinstance(cause, json.JSONDecodeError):
         return f"not valid JSON: {cause.msg} (column {cause.colno})"
-    return f"not valid JSON: {cause}" if cause else "not a JSON object"
+    return str(cause) if cause else "not a JSON object"
 
 
 def _shown(lines: Sequence[bytes]) -> str:
@@ -274,36 +388,58 @@ def _shown(lines: Sequence[bytes]) -> str:
     return b"".join(lines).decode("utf-8", "backslashreplace").rstrip("\r\n")
 
 
-def _without_bom(stream: Iterable[bytes]) -> Iterator[bytes]:
-    for number, line in enumerate(stream):
-        yield line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
+def _array_of(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
+    """The rows of a JSON array, read as a whole; those before a tear in the file are kept."""
+    taken: list[bytes] = []
+    torn: Exception | None = None
+    try:
+        taken.extend(lines)
+    except _UNREADABLE as problem:
+        torn = problem
+    try:
+        yield from _array(b"".join(taken), name)
+    except InputError:
+        if torn is None:
+            raise
+    if torn is not None:
+        raise torn
 
 
 def _array(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
     """The objects of a JSON array; the place of each is the line on which it begins."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise InputError(f"not UTF-8 (byte {problem.start + 1})", where=name, hint="save it as UTF-8") from None
-    decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+    text = data.decode("utf-8", "surrogateescape")
     line, counted = 1, 0
-    at = _skip_space(text, text.index("[") + 1)
+    at = _skip_space(text, text.find("[") + 1)
     while text[at : at + 1] != "]":
         line, counted = line + text.count("\n", counted, at), at
         try:
-            value, end = decoder.raw_decode(text, at)
+            value, end = _item(text, at)
             after = _skip_space(text, end)
             if text[after : after + 1] not in (",", "]"):
                 raise json.JSONDecodeError("Expecting ',' or ']'", text, after)
         except (ValueError, RecursionError) as problem:
             raise _array_error(problem, text, at, f"{name}:{line}") from None
-        if isinstance(value, dict):
-            yield f"{name}:{line}", value
-        else:
-            yield f"{name}:{line}", Reject("", "not a JSON object", text[at:end])
+        yield f"{name}:{line}", value
         at = after if text[after] == "]" else _skip_space(text, after + 1)
     if rest := text[at + 1 :].strip():
         raise InputError(f"text after the end of the array: {rest[:40]!r}", where=name, hint="mend the array")
+
+
+def _item(text: str, at: int) -> tuple[dict[str, Any] | Reject, int]:
+    """The item that begins at `at`, or why it is no row, and where it ends; raises where the syntax is broken."""
+    try:
+        value, end = _DECODER.raw_decode(text, at)
+        _refuse_depth(value, text[at:end])
+        reason = "" if isinstance(value, dict) else "not a JSON object"
+    except _Refused as problem:
+        value, end = _LENIENT.raw_decode(text, at)
+        reason = str(problem)
+    raw = text[at:end].encode("utf-8", "surrogateescape")
+    try:
+        raw.decode()
+    except UnicodeDecodeError as problem:
+        reason = f"not UTF-8 (byte {problem.start + 1})"
+    return (Reject("", reason, _shown([raw])) if reason else value), end
 
 
 def _array_error(problem: ValueError | RecursionError, text: str, at: int, where: str) -> InputError:
@@ -323,57 +459,93 @@ def _skip_space(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _table(stream: Iterable[bytes], name: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
-    taken: list[bytes] = []  # the lines of the record being read
+class _Lines:
+    """Feeds lines to a csv reader; those of a record that fails can be put back, all but its first."""
 
-    def lines() -> Iterator[str]:
-        for line in _without_bom(stream):
-            taken.append(line)
-            yield line.decode("utf-8", "surrogateescape")
+    def __init__(self, lines: Iterator[bytes], name: str) -> None:
+        self.taken: list[bytes] = []  # the lines of the record being read
+        self.broken = False  # whether one of them is no UTF-8
+        self.first = 1  # the number of the first of them
+        self._lines, self._name = lines, name
+        self._waiting: deque[bytes] = deque()
 
-    reader = csv.reader(lines(), delimiter=delimiter)
+    def next_record(self, lines: int | None = None) -> None:
+        """Go on behind the lines that were taken, or behind the first few of them."""
+        lines = len(self.taken) if lines is None else lines
+        self._waiting.extendleft(reversed(self.taken[lines:]))
+        self.first += lines
+        self.taken, self.broken = [], False
+
+    def __iter__(self) -> Iterator[str]:
+        while (line := self._waiting.popleft() if self._waiting else next(self._lines, None)) is not None:
+            if len(line) >= LONGEST:
+                raise _endless(self._name, self.first + len(self.taken))
+            self.taken.append(line)
+            try:
+                yield line.decode()
+            except UnicodeDecodeError:
+                self.broken = True
+                yield line.decode("utf-8", "surrogateescape")
+
+
+def _table(lines: Iterator[bytes], name: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any] | Reject]]:
+    kind = "TSV" if delimiter == "\t" else "CSV"
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))  # 128 KB otherwise: less than a long text
+    source = _Lines(lines, name)
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
     header: list[str] = []
     while True:
-        first = reader.line_num + 1
-        taken.clear()
+        where = f"{name}:{source.first}"
         try:
             values = next(reader)
         except StopIteration:
             return
         except csv.Error as problem:
+            reason = _table_problem(problem, kind, len(source.taken))
             if not header:
-                raise InputError(f"not {_kind(delimiter)}: {problem}", where=name, hint="save it as UTF-8") from None
-            yield f"{name}:{first}", Reject("", f"not valid {_kind(delimiter)}: {problem}", _shown(taken))
+                raise InputError(reason, where=where, hint="the first line names the columns") from None
+            yield where, Reject("", reason, _shown(source.taken[:1]))
+            source.next_record(1)  # a quote that never closes must not take other rows with it
+            reader = csv.reader(source, delimiter=delimiter, strict=True)
             continue
-        if not header:
-            header = _header(values, name)
-            continue
-        if not values:
-            continue
-        reason = _table_reason(b"".join(taken), len(taken), len(values), len(header))
-        fields = dict(zip(header, values, strict=False))
-        yield f"{name}:{first}", Reject("", reason, _shown(taken)) if reason else fields
+        if header and values:
+            reason = _table_reason(source, len(values), len(header))
+            fields = dict(zip(header, values, strict=False))
+            yield where, Reject("", reason, _shown(source.taken)) if reason else fields
+        elif values:
+            header = _header(values, where)
+        source.next_record()
 
 
-def _table_reason(raw: bytes, lines: int, cells: int, columns: int) -> str:
+def _table_problem(problem: csv.Error, kind: str, lines: int) -> str:
+    said = str(problem)
+    if lines > 1 or said == "unexpected end of data":
+        return "a quote opens here and never closes"
+    return f"not valid {kind}: {said.partition(' - ')[0]}"
+
+
+def _table_reason(source: _Lines, cells: int, columns: int) -> str:
     """Why a record of a table is no row; empty if it is one."""
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError as problem:
-        return f"not UTF-8 (byte {problem.start + 1})"
-    if lines > 1 and raw.count(b'"') % 2:
-        return f"a quote opens here and never closes (it takes {lines} lines)"
+    if source.broken:
+        return _json_reason(_decoding_error(b"".join(source.taken)))
+    if len(source.taken) > 1 and sum(line.count(b'"') for line in source.taken) % 2:
+        return f"quotes that do not pair, over {len(source.taken)} lines"
     return "" if cells == columns else f"{cells} cells under a header of {columns}"
 
 
-def _kind(delimiter: str) -> str:
-    return "TSV" if delimiter == "\t" else "CSV"
+def _decoding_error(raw: bytes) -> UnicodeDecodeError | None:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as problem:
+        return problem
+    return None
 
 
-def _header(values: list[str], name: str) -> list[str]:
-    doubled = sorted({v for v in values if values.count(v) > 1})
-    if doubled:
-        raise InputError(f"column {doubled[0]!r} stands twice in the header", where=f"{name}:1")
-    if any("\udc80" <= c <= "\udcff" for v in values for c in v):
-        raise InputError("the header is not UTF-8", where=f"{name}:1", hint="save the file as UTF-8")
+def _header(values: list[str], where: str) -> list[str]:
+    doubled = _first_doubled(values)
+    if doubled is not None:
+        what = f"column {shortened(repr(doubled))} stands twice in the header"
+        raise InputError(what, where=where, hint="give each column its own name")
+    if any(fault_of(value) for value in values):
+        raise InputError("the header is not UTF-8 text", where=where, hint="save the file as UTF-8")
     return values

@@ -12,11 +12,12 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from promptshot import spec
-from promptshot.errors import RowError, VerbalizerError, shortlist
+from promptshot.errors import RowError, VerbalizerError, fault_of, shortlist
 from promptshot.rows import Row
 
 Pool = Literal["mean", "max", "logsumexp"]
 Words = Mapping[str, float]  # label word -> weight
+HEAVIEST = 1e9  # a weight; sums of larger ones could leave the range of numbers
 
 
 class VerbalizerSpec(spec.Spec):
@@ -36,8 +37,8 @@ class VerbalizerSpec(spec.Spec):
         for label, words in labels.items():
             if not words or not all(word.strip() for word in ([words] if isinstance(words, str) else words)):
                 raise ValueError(f"the label {label!r} has no word; write {label}: [word]")
-            if isinstance(words, dict) and not all(0 < w < math.inf for w in words.values()):
-                raise ValueError(f"a weight of the label {label!r} is not positive")
+            if isinstance(words, dict) and not all(1 / HEAVIEST <= w <= HEAVIEST for w in words.values()):
+                raise ValueError(f"a weight of the label {label!r} is not between {1 / HEAVIEST:g} and {HEAVIEST:g}")
         return labels
 
 
@@ -116,13 +117,16 @@ class RowWords(Verbalizer):
 
     def choices(self, row: Row) -> tuple[str, ...]:
         words = row[self.field_name]
-        unlike = {str(word).strip() for word in words} - {""} if isinstance(words, list) else set()
+        plain = isinstance(words, list) and all(isinstance(word, str | int | float) for word in words)
+        unlike = {str(word).strip() for word in words} - {""} if plain else set()
         if len(unlike) < 2 or len(unlike) < len(words):
             raise RowError(
                 f"field {self.field_name!r} is not a list of at least two different words",
                 where=row.source,
                 hint="words_from takes the label words from it",
             )
+        if fault := next(filter(None, map(fault_of, map(str, words))), ""):
+            raise RowError(f"a word of field {self.field_name!r} has {fault}", where=row.source, hint="mend the row")
         return tuple(map(str, words))
 
     def pooled(self, words: Sequence[str], scores: Sequence[float]) -> dict[str, float]:

@@ -28,6 +28,29 @@ def test_terminal_escapes_of_the_data_are_shown_and_not_sent() -> None:
     assert str(RowError("好。")) == "好。"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\u202eevil\u2066", "\\u202eevil\\u2066"),
+        ("\x9b31m\x07\x7f", "\\x9b31m\\x07\\x7f"),
+        ("\U000e0041", "\\U000e0041"),
+        ("\ud800", "\\ud800"),
+        ("全角\u3000空格\xa0", "全角 空格 "),
+        ("a\x0b\x0c\x85\u2028b", "a    b"),
+    ],
+)
+def test_signs_that_a_terminal_obeys_are_escapes_and_spaces_are_spaces(text: str, shown: str) -> None:
+    assert errors.printable(text) == shown
+
+
+def test_a_complaint_stays_a_line_whatever_a_file_says() -> None:
+    problem = RowError("a" * 10**6, where="b" * 10**6, hint="c" * 10**6)
+    assert len(str(problem)) < 3100
+    assert problem.what.endswith("aaa…")
+    assert shortlist(["x" * 200, "y"]) == "x" * 79 + "…, y"
+    assert len(did_you_mean("z" * 10**6, ["z" * 70])) < 200
+
+
 def test_every_error_is_a_promptshot_error() -> None:
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, Exception)]
     assert len(kinds) == 8

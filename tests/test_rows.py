@@ -7,7 +7,10 @@ import csv
 import gzip
 import io
 import json
+import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,6 +172,76 @@ def test_a_directory_is_an_error(tmp_path: Path) -> None:
         list(read([str(tmp_path)]))
 
 
+def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*names: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refused)
+    with pytest.raises(InputError, match=r"a\.jsonl: cannot be read \(Permission denied\)"):
+        list(read([str(tmp_path / "a.jsonl")]))
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "n" * 5000])
+def test_a_name_that_no_file_can_have_is_an_error(name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        list(read([name]))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1200
+
+
+def test_nothing_is_an_empty_file() -> None:
+    with pytest.raises(InputError, match="/dev/null: no rows in it"):
+        list(read(["/dev/null"]))
+
+
+@pytest.mark.parametrize("data", [JSONL, "text\tlabel\n很好\t1\n不好\t0\n", json.dumps(TWO)])
+def test_a_pipe_is_read_however_slowly_it_is_written(tmp_path: Path, data: str) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    def write() -> None:
+        with open(path, "wb", buffering=0) as stream:
+            for byte in data.encode():
+                stream.write(bytes([byte]))
+                time.sleep(0.0005)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert fields(str(path)) == TWO
+    writer.join()
+
+
+def test_standard_input_may_be_gzip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(JSONL.encode()))))
+    assert fields("-") == TWO
+
+
+def test_standard_input_can_be_read_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(JSONL.encode())))
+    with pytest.raises(InputError, match="<stdin>: standard input is closed; it can be read only once"):
+        list(read(["-", "-"]))
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match="standard input is closed"):
+        list(read(["-"]))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz", "a.csv.gz"])
+def test_the_rows_before_a_tear_are_kept(tmp_path: Path, name: str) -> None:
+    each = [{"text": f"{i:x} {i * i * 7919:x}", "label": "1"} for i in range(20_000)]
+    text = {
+        "a.jsonl.gz": "".join(json.dumps(row) + "\n" for row in each),
+        "a.json.gz": json.dumps(each),
+        "a.csv.gz": "text,label\n" + "".join(f"{row['text']},1\n" for row in each),
+    }[name]
+    whole = gzip.compress(text.encode())
+    kept: list[Item] = []
+    with pytest.raises(InputError, match="cannot be read"):
+        kept.extend(read([put(tmp_path, name, whole[: len(whole) // 2])]))
+    found = [dict(item.fields) for item in kept if isinstance(item, Row)]
+    assert len(found) > 5000
+    assert found == each[: len(kept)]
+
+
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz", "a.csv.gz"])
 @pytest.mark.parametrize("rows", [1, 20_000])
 def test_a_torn_gzip_file_is_an_error_and_never_the_end(tmp_path: Path, name: str, rows: int) -> None:
@@ -202,8 +275,18 @@ def test_a_damaged_gzip_file_is_an_error(tmp_path: Path) -> None:
         ("nonsense", "not valid JSON: Expecting value (column 1)"),
         ('{"a": NaN}', "not valid JSON: NaN is not JSON"),
         ('{"a": -Infinity}', "not valid JSON: -Infinity is not JSON"),
-        ('{"a": 1e999}', "not valid JSON: the number 1e999 is too large"),
-        ('{"a": ' + "1" * 5000 + "}", "not valid JSON: "),
+        ('{"a": 1e999}', "the number 1e999 is too large"),
+        ('{"a": 1' + "0" * 5000 + ".0}", "the number 1000000000000000000000000000000000000000 is too large"),
+        ('{"a": ' + "1" * 5000 + "}", "a number of more than 4,300 digits"),
+        ('{"a": 1, "b": 2, "a": 3}', "the key 'a' stands twice in an object"),
+        ('{"a": {"b": 1, "b": 1}}', "the key 'b' stands twice in an object"),
+        ('{"a": ' + "[" * 60 + "]" * 60 + "}", "nested too deeply (more than 50 levels)"),
+        ('{"a": 1}{"a": 2}', "not valid JSON: Extra data (column 9)"),
+        ('{"a": 1},', "not valid JSON: Extra data (column 9)"),
+        ("{'a': 1}", "not valid JSON: Expecting property name"),
+        ("\0", "not valid JSON: Expecting value (column 1)"),
+        ('{"a": "\0"}', "not valid JSON: Invalid control character at (column 8)"),
+        ('\r{"a": 1}\r{"b": 2}', "not valid JSON: Extra data"),
         ("[1, 2]", "not a JSON object"),
         ('"text"', "not a JSON object"),
         ("null", "not a JSON object"),
@@ -237,8 +320,6 @@ def test_what_the_rejects_file_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "at", "reason"),
     [
-        ('[\n{"a": 1},\n{"a": NaN}\n]', 3, "NaN is not JSON"),
-        ('[\n{"a": 1e400}\n]', 2, "too large"),
         ('[\n{"a": 1},\n{"a" 1}\n]', 3, "Expecting ':' delimiter"),
         ('[\n{"a": 1},\n{"a":\n\n!}\n]', 5, "Expecting value"),
         ('[{"a": 1}\n{"a": 2}]', 2, "Expecting ',' or ']'"),
@@ -261,9 +342,29 @@ def test_text_behind_an_array_is_an_error_and_not_lost(tmp_path: Path) -> None:
         list(read([put(tmp_path, "a.json", '[{"a": 1}]\n[{"a": 2}]\n')]))
 
 
-def test_an_array_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"not UTF-8 \(byte 9\)"):
-        list(read([put(tmp_path, "a.json", b'[{"a": "\xff"}]')]))
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b'{"a": NaN}', "not valid JSON: NaN is not JSON"),
+        (b'{"a": 1e400}', "the number 1e400 is too large"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "a number of more than 4,300 digits"),
+        (b'{"a": 1, "a": [1e400, NaN]}', "the number 1e400 is too large"),
+        (b'{"a": 1, "a": 2}', "the key 'a' stands twice in an object"),
+        (b"[" * 60 + b"]" * 60, "nested too deeply (more than 50 levels)"),
+        (b'{"a": "\xff"}', "not UTF-8 (byte 8)"),
+        (b'"text"', "not a JSON object"),
+        (b"NaN", "not valid JSON: NaN is not JSON"),
+    ],
+)
+def test_an_item_of_an_array_that_is_no_row_is_left_out_alone(tmp_path: Path, bad: bytes, reason: str) -> None:
+    path = put(tmp_path, "a.json", b'[\n{"a": 1},\n' + bad + b',\n{"a": "\xe5\xa5\xbd"}\n]')
+    first, found, last = read([path])
+    assert isinstance(first, Row)
+    assert isinstance(last, Row)
+    assert (first.fields, last.fields, last.source) == ({"a": 1}, {"a": "好"}, f"{path}:4")
+    assert isinstance(found, Reject)
+    assert (found.source, found.reason, found.key) == (f"{path}:3", reason, 1)
+    assert found.raw == bad.decode("utf-8", "backslashreplace")
 
 
 @pytest.mark.parametrize(
@@ -290,29 +391,140 @@ def test_a_bad_record_of_a_table_is_left_out_as_it_stands(tmp_path: Path, bad: b
 def test_a_quote_that_never_closes_is_told_and_does_not_swallow_the_file_in_silence(tmp_path: Path) -> None:
     path = put(tmp_path, "a.csv", 'label,text\n1,good\n0,"bad\n1,good\n1,good\n')
     items = list(read([path]))
-    assert [type(item) for item in items] == [Row, Reject]
+    assert [type(item) for item in items] == [Row, Reject, Row, Row]
+    assert [line(item) for item in items] == [2, 3, 4, 5]
     found = items[1]
     assert isinstance(found, Reject)
-    assert found.source == f"{path}:3"
-    assert "a quote opens here and never closes (it takes 3 lines)" in found.reason
-    assert found.raw == '0,"bad\n1,good\n1,good'
+    assert (found.reason, found.raw) == ("a quote opens here and never closes", '0,"bad')
+
+
+def test_two_stray_quotes_do_not_make_one_cell_of_the_rows_between_them(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.csv", 'label,text\n0,"bad\n1,good\n0,"bad\n1,"two\nlines"\n0,"bad')
+    items = list(read([path]))
+    assert [(line(item), type(item)) for item in items] == [(2, Reject), (3, Row), (4, Reject), (5, Row), (7, Reject)]
+    assert items[3].fields == {"label": "1", "text": "two\nlines"}  # type: ignore[union-attr]
+    assert {item.reason for item in items if isinstance(item, Reject)} == {"a quote opens here and never closes"}
+
+
+@pytest.mark.parametrize("bad", ['1,"good" he said', '1,"a"b"', '"1"1,b'])
+def test_text_behind_a_closing_quote_is_told_and_not_joined(tmp_path: Path, bad: str) -> None:
+    found, after = read([put(tmp_path, "a.csv", f"label,text\n{bad}\n1,good\n")])
+    assert isinstance(found, Reject)
+    assert (found.reason, found.raw) == ("not valid CSV: ',' expected after '\"'", bad)
+    assert isinstance(after, Row)
+
+
+def test_quotes_that_do_not_pair_over_several_lines_are_told(tmp_path: Path) -> None:
+    found, after = read([put(tmp_path, "a.csv", 'text,label\n"a\nb",5"\nc,1\n')])
+    assert isinstance(found, Reject)
+    assert (found.reason, found.raw) == ("quotes that do not pair, over 2 lines", '"a\nb",5"')
+    assert isinstance(after, Row)
+
+
+def test_a_long_cell_is_read_and_so_are_the_rows_behind_it(tmp_path: Path) -> None:
+    long = "many words\n" * 50_000
+    path = put(tmp_path, "a.csv", f'text,label\n"{long}",1\n' + "b,2\n")
+    assert fields(path) == [{"text": long, "label": "1"}, {"text": "b", "label": "2"}]
+
+
+def test_a_cell_that_takes_the_memory_of_a_machine_costs_one_line_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = csv.field_size_limit(100)
+    try:
+        monkeypatch.setattr("promptshot.rows.LONGEST", 100)
+        path = put(tmp_path, "a.csv", 'text,label\n"' + "a,1\n" * 40)
+        items = list(read([path]))
+    finally:
+        csv.field_size_limit(before)
+    assert [type(item) for item in items] == [Reject] + [Row] * 39
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_a_line_without_end_is_an_error_and_the_rows_before_it_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("promptshot.rows.LONGEST", 50)
+    data = '{"a": 1}\n{"a": 2}\n' if name == "a.jsonl" else "a\n1\n2\n"
+    items = read([put(tmp_path, name, data + "x" * 1000)])
+    assert [type(next(items)), type(next(items))] == [Row, Row]
+    with pytest.raises(InputError, match=r":[34]: a line of more than 50 bytes"):
+        next(items)
+
+
+def test_an_array_may_stand_on_one_long_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("promptshot.rows.LONGEST", 10)
+    assert fields(put(tmp_path, "a.json", json.dumps([*TWO, *TWO]))) == [*TWO, *TWO]
+
+
+def test_a_text_of_many_megabytes_is_read(tmp_path: Path) -> None:
+    long = "好" * 4_000_000
+    path = put(tmp_path, "a.jsonl", json.dumps({"text": long}, ensure_ascii=False) + "\n{}\n")
+    first, _ = read([path])
+    assert isinstance(first, Row)
+    assert first.text("text") == long
+
+
+def test_line_ends_may_be_mixed(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.jsonl", '{"a": 1}\r\n{"a": 2}\n\r\n{"a": 3}\r')
+    assert [line(item) for item in read([path])] == [1, 2, 4]
+    assert fields(put(tmp_path, "a.csv", "a,b\r\n1,2\n3,4\r\n")) == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.csv", "a,b\r1,2\r"), ("a.tsv", "a\tb\r1\t2"), ("a.jsonl", JSONL)])
+def test_lines_that_end_with_cr_alone_are_an_error_that_says_so(tmp_path: Path, name: str, data: str) -> None:
+    path = put(tmp_path, name, data.replace("\n", "\r"))
+    with pytest.raises(InputError) as caught:
+        list(read([path]))
+    assert str(caught.value) == f"{path}: its lines end with CR alone; make line ends of them: tr '\\r' '\\n'"
+
+
+def test_files_that_were_joined_with_their_byte_order_marks_are_read(tmp_path: Path) -> None:
+    assert fields(put(tmp_path, "a.jsonl", (BOM + JSONL.encode()) * 2)) == TWO * 2
+
+
+def test_keys_may_be_empty_or_those_of_the_output(tmp_path: Path) -> None:
+    row = {"": "a", "prediction": "b", "word_scores": {"c": 1}, "a.b": 1, "text": "x"}
+    assert fields(put(tmp_path, "a.jsonl", json.dumps(row) + "\n")) == [row]
+    assert fields(put(tmp_path, "a.csv", ",prediction\n0,b\n")) == [{"": "0", "prediction": "b"}]
+
+
+def test_a_key_of_many_megabytes_is_shortened_in_the_complaint() -> None:
+    with pytest.raises(RowError) as caught:
+        Row({"k" * 5_000_000: 1}, "f:1").text("text")
+    assert len(str(caught.value)) < 300
+
+
+def test_a_header_or_an_object_of_very_many_names_is_checked_in_time(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(100_000)]
+    with pytest.raises(InputError, match="column 'c99999' stands twice"):
+        list(read([put(tmp_path, "a.csv", ",".join([*names, names[-1]]) + "\n1\n")]))
+    doubled = ", ".join(f'"{name}": 1' for name in [*names, names[-1]])
+    assert "'c99999'" in rejects(put(tmp_path, "a.jsonl", "{" + doubled + "}\n"))[0].reason
 
 
 def test_a_doubled_column_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.csv:1: column 'text' stands twice in the header"):
         list(read([put(tmp_path, "a.csv", "text,label,text\n1,2,3\n")]))
+    with pytest.raises(InputError, match=r"a\.csv:3: column '' stands twice in the header; give each"):
+        list(read([put(tmp_path, "a.csv", "\n\n,label,\n1,2,3\n")]))
+
+
+def test_a_header_with_a_quote_that_never_closes_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv:1: a quote opens here and never closes"):
+        list(read([put(tmp_path, "a.csv", '"text,label\n1,2\n')]))
 
 
 def test_a_header_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the header is not UTF-8"):
+    with pytest.raises(InputError, match="the header is not UTF-8 text"):
         list(read([put(tmp_path, "a.csv", "标签,正文\n1,2\n".encode("gbk"))]))
 
 
-def test_a_file_in_utf16_is_an_error_or_all_rejects_but_no_traceback(tmp_path: Path) -> None:
-    with pytest.raises(InputError):
-        list(read([put(tmp_path, "a.csv", "text,label\n1,2\n".encode("utf-16"))]))
-    found = list(read([put(tmp_path, "a.jsonl", '{"a": 1}\n'.encode("utf-16"))]))
-    assert all(isinstance(item, Reject) for item in found)
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize(("name", "data"), [("a.csv", "text,label\n1,2\n"), ("a.jsonl", JSONL), ("a", JSONL)])
+def test_a_file_in_another_unicode_encoding_is_told(tmp_path: Path, encoding: str, name: str, data: str) -> None:
+    with pytest.raises(InputError, match="this is UTF-16; save it as UTF-8"):
+        list(read([put(tmp_path, name, data.encode(encoding))]))
 
 
 # ------------------------------------------------------------------ fields of a row
@@ -397,6 +609,11 @@ def test_a_list_is_joined_where_the_template_says_so() -> None:
         ("", None, "f:1: field 'k' is empty; remove the row or fill it"),
         (" \n\u3000", None, "f:1: field 'k' is empty; remove the row or fill it"),
         ([], ",", "f:1: field 'k' is empty; remove the row or fill it"),
+        ("a\0", None, "f:1: field 'k' has a NUL character; remove the row or mend its text"),
+        ("好\ud83d", None, "f:1: field 'k' has half a character (\\ud83d); remove the row or mend its text"),
+        (["a", "\udfff"], ",", "f:1: field 'k' has half a character (\\udfff); remove the row or mend its text"),
+        (["a", None], ",", "f:1: an item of the list 'k' is null, not text; remove the row or mend its list"),
+        (["a", ["b"]], ",", "f:1: an item of the list 'k' is a list, not text; remove the row or mend its list"),
     ],
 )
 def test_what_is_no_text_is_told(value: object, join: str | None, said: str) -> None:

@@ -186,7 +186,35 @@ def test_a_billion_laughs_are_refused_at_once(tmp_path: Path) -> None:
 
 def test_a_file_as_large_as_a_book_is_refused(tmp_path: Path) -> None:
     found = complaint(put(tmp_path, GOOD + "#" * spec.LARGEST))
-    assert found.what == "larger than 1,000,000 bytes"
+    assert found.what == f"larger than {spec.LARGEST:,} bytes"
+
+
+@pytest.mark.parametrize(
+    "text", ["- a\n" * 60_000, "[" + "a," * 120_000 + "]", "".join(f"{i}: \n" for i in range(30_000))]
+)
+def test_a_file_of_very_many_values_is_given_up_in_time(tmp_path: Path, text: str) -> None:
+    assert complaint(put(tmp_path, text)).what == f"invalid YAML: more than {spec.MOST:,} values"
+
+
+def test_a_file_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(TemplateError, match="larger than"):
+        spec.load_yaml(Path("/dev/zero"), TemplateError)
+
+
+@pytest.mark.parametrize(("text", "fault"), [("\\0", "a NUL character"), ("\\ud800", "half a character (\\ud800)")])
+@pytest.mark.parametrize("line", ['about: "X"', '"X": a', 'fields: {text: {join: "X"}}'])
+def test_what_is_no_text_is_refused_with_its_line(tmp_path: Path, text: str, fault: str, line: str) -> None:
+    found = complaint(put(tmp_path, GOOD + line.replace("X", text)))
+    assert (found.what, found.hint) == (f"{fault} in a value", "remove it")
+    assert found.where.endswith(":4")
+
+
+@pytest.mark.parametrize(
+    "data", [{"text": "{mask}\0{text}"}, {"fields": {"a\ud800": {}}}, {"ordered": ["a", "\udcff"]}]
+)
+def test_what_is_no_text_is_refused_wherever_it_comes_from(data: dict[str, Any]) -> None:
+    with pytest.raises(TemplateError, match=r"w: .*(a NUL|half a) character"):
+        spec.build({"scorer": "mlm", "text": "t", **data}, TemplateSpec, TemplateError, "w", {})
 
 
 def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

@@ -78,13 +78,6 @@ def test_a_text_that_goes_on_gets_no_space_mark(llama: Tiny) -> None:
     assert not spelled(encoder.continuing("movie"))[0].startswith("▁")
 
 
-def test_half_a_character_is_read_as_the_replacement_sign(words: TextEncoder, pieces_of_bytes: TextEncoder) -> None:
-    for encoder in (words, pieces_of_bytes):
-        assert encoder.ids("a \ud83d b") == encoder.ids("a \ufffd b")
-        assert encoder.spans("a \ud83d b") == encoder.spans("a \ufffd b")
-        assert fit([field("a \ud83d b c d e")], sized(encoder), 4, encoder).cut > 0
-
-
 def test_unknown_words_are_those_with_an_unknown_token_or_none(
     words: TextEncoder, pieces_of_bytes: TextEncoder
 ) -> None:
@@ -214,7 +207,7 @@ def test_two_long_fields_are_fitted_in_few_steps(words: TextEncoder) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    texts=st.lists(st.text(alphabet="ab 体育" + RARE + "\ud800", max_size=30), min_size=1, max_size=3),
+    texts=st.lists(st.text(alphabet="ab 体育" + RARE, max_size=30), min_size=1, max_size=3),
     cut=st.sampled_from(["tail", "head", "middle"]),
     limit=st.integers(0, 40),
     orders=st.lists(st.integers(0, 1), min_size=3, max_size=3),
@@ -238,7 +231,7 @@ def test_fitting_always_ends_within_the_limit(
 
 # ------------------------------------------------------------------ texts with ends
 
-WORDS = ["good", " day", " ", "\n", "体育", "，", "a", "'s", " it", "9", "é", "<s>", "e\u0301", "  ", "\ud83d", "🙂"]
+WORDS = ["good", " day", " ", "\n", "体育", "，", "a", "'s", " it", "9", "é", "<s>", "e\u0301", "  ", "🙂"]
 
 
 @pytest.mark.parametrize("made", [byte_bpe(["<s>"]), sentencepiece_bpe(), wordpiece()], ids=["byte", "piece", "word"])

@@ -36,6 +36,9 @@ def test_words_are_one_several_or_weighted() -> None:
     assert found.choices(Row({})) == ("x", "y", "z", "u", "v")
 
 
+WEIGHT = "v: labels: a weight of the label 'b' is not between 1e-09 and 1e+09"
+
+
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
@@ -44,10 +47,12 @@ def test_words_are_one_several_or_weighted() -> None:
         ({"a": "x", "b": []}, "v: labels: the label 'b' has no word; write b: [word]"),
         ({"a": "x", "b": ""}, "v: labels: the label 'b' has no word; write b: [word]"),
         ({"a": "x", "b": ["y", " "]}, "v: labels: the label 'b' has no word; write b: [word]"),
-        ({"a": "x", "b": {"y": 0}}, "v: labels: a weight of the label 'b' is not positive"),
-        ({"a": "x", "b": {"y": -1}}, "v: labels: a weight of the label 'b' is not positive"),
-        ({"a": "x", "b": {"y": "nan"}}, "v: labels: a weight of the label 'b' is not positive"),
-        ({"a": "x", "b": {"y": "inf"}}, "v: labels: a weight of the label 'b' is not positive"),
+        ({"a": "x", "b": {"y": 0}}, WEIGHT),
+        ({"a": "x", "b": {"y": -1}}, WEIGHT),
+        ({"a": "x", "b": {"y": "nan"}}, WEIGHT),
+        ({"a": "x", "b": {"y": "inf"}}, WEIGHT),
+        ({"a": "x", "b": {"y": 1e300}}, WEIGHT),
+        ({"a": "x", "b": {"y": 5e-324}}, WEIGHT),
         ({"a": "x", "b": ["x", "y"]}, "v: the label word 'x' belongs to both 'a' and 'b'; give each label its own"),
     ],
 )
@@ -229,11 +234,21 @@ def test_numbers_may_be_words_and_then_the_word_goes_before_the_place() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["abc", [], ["a"], ["a", "a"], [1, "1"], ["a", ""], ["a", " "], ["a", " a"], None, {"a": 1}]
+    "words",
+    [
+        *("abc", [], ["a"], ["a", "a"], [1, "1"], ["a", ""], ["a", " "], ["a", " a"], None, {"a": 1}),
+        *(["a", None], ["a", ["b"]], [{"a": 1}, {"b": 1}]),
+    ],
 )
 def test_words_that_are_no_choice_are_an_error_of_that_row(words: object) -> None:
     with pytest.raises(RowError, match="f:4: field 'candidates' is not a list of at least two different words"):
         WORDS.choices(Row({"candidates": words}, "f:4"))
+
+
+@pytest.mark.parametrize(("word", "fault"), [("b\0", "a NUL character"), ("\ud800", "half a character")])
+def test_a_word_that_is_no_text_is_an_error_of_that_row(word: str, fault: str) -> None:
+    with pytest.raises(RowError, match=f"f:4: a word of field 'candidates' has {fault}"):
+        WORDS.choices(Row({"candidates": ["a", word]}, "f:4"))
 
 
 def test_a_row_without_words_is_an_error_of_that_row() -> None:

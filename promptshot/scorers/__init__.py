@@ -93,4 +93,6 @@ def load(name: str, options: ModelOptions) -> Scorer:
     except (ImportError, AttributeError, ValueError) as problem:
         hint = "write it as package.module:Class"
         raise OptionError(f"the scorer {name!r} cannot be loaded ({problem})", hint=hint) from None
+    if not (isinstance(kind, type) and hasattr(kind, "score")):
+        raise OptionError(f"{name!r} is no scorer", hint="name a class with a method score")
     return kind(options)

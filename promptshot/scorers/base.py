@@ -26,6 +26,7 @@ from promptshot.scorers.tokens import Encoder, Fitted, Ids, TextEncoder, TooLong
 
 NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
 _SHORT = re.compile("not enough memory|out of memory|can't allocate memory", re.IGNORECASE)
+ATTENTIONS = (None, "eager", "sdpa", "flex_attention")  # those that come with torch and transformers
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -436,7 +437,7 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
     if not Path(place).is_dir():
         _refuse_path(place)
         where |= {"revision": options.revision or "main", "local_files_only": options.offline}
-    with quiet():
+    with quiet(), hub_offline(options.offline):
         try:
             config = transformers.AutoConfig.from_pretrained(place, **where)
             encoder = load_encoder(place, config, where)
@@ -445,6 +446,8 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
         except Exception as problem:  # tokenizers and safetensors raise bare exceptions
             raise _not_loaded(name, options, problem) from None
         check_architecture(scorer, name, config)
+        if not options.trust_remote_code and config._attn_implementation not in ATTENTIONS:
+            config._attn_implementation = None  # others are code that is fetched from the hub and run
         loader = getattr(transformers, auto_class)
         try:
             model, report = loader.from_pretrained(
@@ -524,6 +527,19 @@ def quiet() -> Iterator[None]:
         hub_logging.set_verbosity(hub_level)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def hub_offline(wanted: bool) -> Iterator[None]:
+    """No request of huggingface_hub at all: it makes some of its own even where only local files are asked for."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = wanted or before
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype | str:

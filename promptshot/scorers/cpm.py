@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from transformers.utils import cached_file
 
 from promptshot.errors import ModelError
-from promptshot.scorers.tokens import Encoder, Ids, Layout, whole_characters
+from promptshot.scorers.tokens import Encoder, Ids, Layout
 
 CLASSES = ("CpmTokenizer", "CpmTokenizerFast")
 FILES = ("spiece.model", "chinese_vocab.model")
@@ -87,7 +87,7 @@ class CpmTokenizer:
         return self.pieces.encode(joined, return_type="offset_mapping")
 
     def _words(self, text: str) -> list[str]:
-        return list(self.words.cut(whole_characters(text), cut_all=False))
+        return list(self.words.cut(text, cut_all=False))
 
     def _id(self, piece: str) -> int | None:
         found = int(self.pieces.piece_to_id(piece))

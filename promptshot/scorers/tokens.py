@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import json
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from promptshot.errors import ModelError
@@ -14,12 +15,7 @@ from promptshot.prompts import Kind, Piece
 
 Ids = list[int]
 SEAM = 8  # words
-_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: legal in JSON, but no Unicode text
-
-
-def whole_characters(text: str) -> str:
-    """The text with the replacement sign for every half character."""
-    return _SURROGATE.sub("\ufffd", text)
+REMEMBERED = 1024  # texts whose tokens are kept
 
 
 class TooLong(Exception):
@@ -88,8 +84,10 @@ class TextEncoder(Encoder):
     def __init__(self, tokenizer: Any) -> None:
         """`tokenizer` is any transformers tokenizer, fast or slow."""
         self.tokenizer = tokenizer
-        self._backend = tokenizer.backend_tokenizer if tokenizer.is_fast else None
+        self._backend = _without_special_tokens(tokenizer.backend_tokenizer) if tokenizer.is_fast else None
         self._layouts: dict[bool, Layout] = {}
+        # Fitting, planning and every label of a pair ask for the same texts again.
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._tokenized)
         if self._backend is not None:
             self._backend.no_truncation()
             self._backend.no_padding()
@@ -98,12 +96,13 @@ class TextEncoder(Encoder):
 
     def ids(self, text: str) -> Ids:
         """The tokens of a text that stands at the beginning."""
-        text = whole_characters(text)
+        return list(self._remembered(text))
+
+    def _tokenized(self, text: str) -> tuple[int, ...]:
         if self._backend is None:
-            return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+            return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
         self._backend.encode_special_tokens = True
-        found: Ids = self._backend.encode(text, add_special_tokens=False).ids
-        return found
+        return tuple(self._backend.encode(text, add_special_tokens=False).ids)
 
     def continuing(self, text: str) -> Ids:
         """The tokens of a text that goes on behind another."""
@@ -119,7 +118,6 @@ class TextEncoder(Encoder):
         """
         if self._backend is None:
             return super().extended(text, ends)
-        text = whole_characters(text)
         self._backend.encode_special_tokens = True
         found = self._backend.encode(text, add_special_tokens=False)
         ids: Ids = found.ids
@@ -138,7 +136,6 @@ class TextEncoder(Encoder):
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token stands in the text (characters); a slow tokenizer's token counts as one."""
-        text = whole_characters(text)
         if self._backend is None:
             return [(i, i + 1) for i in range(len(text))]
         self._backend.encode_special_tokens = True
@@ -161,6 +158,40 @@ class TextEncoder(Encoder):
         start_b = _find(ids, b, end_a) if pair else end_a
         type_b = types[start_b] if pair else types[start]
         return Layout(ids[:start], ids[end_a:start_b], ids[start_b + len(b) :], (types[start], type_b))
+
+
+def _without_special_tokens(backend: Any) -> Any:
+    """The tokenizer itself where `<mask>` in a text stays text, else a copy of it in which that is so.
+
+    Most tokenizers need only be told not to look for special tokens. But a Unigram or word-level model has them
+    among its pieces and finds them there by itself, as XLM-RoBERTa and T5 do: in the copy, these pieces (not
+    their ids) begin with a character that no text has.
+    """
+    special = {token.content: i for i, token in backend.get_added_tokens_decoder().items() if token.special}
+    backend.encode_special_tokens = True
+    asked = {name: i for name, i in special.items() if name != getattr(backend.model, "unk_token", None)}
+    probes = [(f"a{between}{name}", i) for name, i in asked.items() for between in ("", " ")]
+    if not any(i in backend.encode(text, add_special_tokens=False).ids for text, i in probes):
+        return backend
+    said = json.loads(backend.to_str())
+    model = said["model"]
+
+    def renamed(piece: str) -> str:
+        return f"\0{piece}" if piece in special else piece
+
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {renamed(piece): i for piece, i in model["vocab"].items()}
+    else:
+        model["vocab"] = [[renamed(piece), score] for piece, score in model["vocab"]]
+    if model.get("unk_token"):
+        model["unk_token"] = renamed(model["unk_token"])
+    if "merges" in model:
+        model["merges"] = [pair for pair in model["merges"] if "".join(pair) not in special]
+    known = backend.get_vocab(with_added_tokens=False)
+    said["added_tokens"] = [t for t in said["added_tokens"] if not (t["special"] and t["content"] in known)]
+    copy = type(backend).from_str(json.dumps(said | {"post_processor": None, "truncation": None, "padding": None}))
+    copy.encode_special_tokens = True
+    return copy
 
 
 def _find(ids: Ids, part: Ids, start: int) -> int:

@@ -1,0 +1,498 @@
+"""What SECURITY.md promises, each promise with a test that shows it: rows, templates and models from strangers."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from conftest import SPECIAL, TEXTS, Tiny, bert_config, build, byte_bpe, roberta_bpe, sentencepiece_bpe, wordpiece
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+from promptshot import library, report
+from promptshot.cli import run_command
+from promptshot.errors import ModelError, PromptshotError, VerbalizerError
+from promptshot.prompts import Kind, Piece, Prompt, Template
+from promptshot.rows import Row
+from promptshot.scorers import ModelOptions, load
+from promptshot.scorers.base import TorchScorer
+from promptshot.scorers.tokens import TextEncoder
+
+ROOT = Path(__file__).parent.parent
+TEMPLATE = 'scorer: mlm\ntext: "{mask}。{text}"\nverbalizer: {labels: {a: 很, b: 不}}\nabout: a test\n'
+
+
+def put(path: Path, data: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def test_security_md_names_tests_that_are_there() -> None:
+    said = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", said))
+    assert len(named) >= 20
+    files = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    there = {name for text in files for name in re.findall(r"def (test_\w+)", text)}
+    assert named <= there, named - there
+
+
+# ------------------------------------------------------------------ nothing is executed
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{text.__class__}", "{text!r}", "{text:>9}", "{0}", "{text[0]}", "{{text}}", "${text}", "%(text)s", "{% if x %}"],
+)
+def test_a_template_is_filled_in_and_never_evaluated(tmp_path: Path, text: str) -> None:
+    path = put(tmp_path / "t.yaml", f"scorer: mlm\ntext: '{{mask}}{{text}}{text}'\n")
+    if text in ("{text!r}", "{text:>9}", "{0}", "{text[0]}", "{% if x %}"):
+        with pytest.raises(PromptshotError, match="neither a field nor the blank"):
+            Template.load(path)
+        return
+    prompt = Template.load(path).render(Row({"text": "a", "text.__class__": "column"}), ("x",))
+    shown = text.replace("{text.__class__}", "column").replace("{{text}}", "{text}").replace("${text}", "$a")
+    assert prompt.text("") == f"a{shown}"
+
+
+def test_a_row_is_never_read_as_a_template() -> None:
+    prompt = library.template("zh-sentiment-mlm").render(Row({"text": "{mask}{text}{label}{{"}), ("很",))
+    assert prompt.text("很") == "很满意。{mask}{text}{label}{{"
+    assert [piece.kind for piece in prompt.pieces].count(Kind.MASK) == 1
+
+
+@pytest.mark.parametrize("scorer", ["os:system", "promptshot.scorers.fake:FakeScorer", "fake"])
+def test_a_template_cannot_name_code_to_run(tmp_path: Path, scorer: str) -> None:
+    with pytest.raises(PromptshotError, match="scorer: Input should be 'mlm', 'nsp' or 'causal'"):
+        Template.load(put(tmp_path / "t.yaml", TEMPLATE.replace("mlm", f"'{scorer}'")))
+
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 60))
+YAML = {
+    "billion laughs": LAUGHS,
+    "a loop": "about: &a [*a]\n",
+    "merge keys": "x: &a {scorer: mlm}\n<<: *a\n",
+    "a python object": "about: !!python/object/apply:os.system ['touch owned']\n",
+    "a python name": "about: !!python/name:os.system\n",
+    "a tag of its own": "about: !owned x\n",
+    "a doubled key": TEMPLATE + "about: b\n",
+    "an unknown key": TEMPLATE + "run: rm\n",
+    "deep nesting": "about: " + "[" * 50_000,
+    "deep mappings": "{a: " * 50_000,
+    "very many values": "- a\n" * 65_000,
+    "a file as large as a book": "#" * 3_000_000,
+    "two documents": TEMPLATE + "---\n" + TEMPLATE,
+    "half a character": 'about: "\\ud800"\n',
+    "a NUL": 'about: "\\0"\n',
+    "bytes": "\xff\xfe\x00",
+}
+
+
+@pytest.mark.parametrize("kind", YAML)
+def test_a_hostile_yaml_file_is_refused_in_time_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = put(tmp_path / "t.yaml", YAML[kind])
+    rows = put(tmp_path / "r.jsonl", '{"text": "a"}\n')
+    tracemalloc.start()
+    began = time.process_time()
+    code = run_command(["classify", str(rows), "-t", str(path), "--scorer", "fake"])
+    seconds, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    out, err = capsys.readouterr()
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {path}")
+    assert err.count("\n") == 1
+    assert seconds < 10
+    assert peak < 200 << 20
+    assert not (tmp_path / "owned").exists()
+
+
+# ------------------------------------------------------------------ special tokens in a text stay text
+
+
+def unigram(names: Sequence[str] = ("<s>", "<pad>", "</s>", "<unk>", "<mask>", "<extra_id_0>")) -> Tokenizer:
+    """A Unigram model, which has special tokens among its pieces, as XLM-RoBERTa, ALBERT and T5 have."""
+    made = Tokenizer(models.Unigram())
+    made.normalizer = normalizers.NFKC()
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=200, special_tokens=list(names), unk_token="<unk>", show_progress=False,
+        initial_alphabet=[chr(c) for c in range(33, 127)],
+    )  # fmt: skip
+    made.train_from_iterator(TEXTS * 3, trainer)
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return made
+
+
+def word_level() -> Tokenizer:
+    """Whole words, so that a special token that stands alone would be found."""
+    made = Tokenizer(models.WordLevel({"[UNK]": 0, "[MASK]": 1, "[SEP]": 2, "a": 3, "b": 4}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.add_special_tokens(["[UNK]", "[MASK]", "[SEP]"])
+    return made
+
+
+TOKENIZERS: dict[str, tuple[Callable[[], Tokenizer], dict[str, str]]] = {
+    "wordpiece": (wordpiece, SPECIAL),
+    "byte-level BPE": (lambda: byte_bpe(["<|endoftext|>"]), {"eos_token": "<|endoftext|>"}),
+    "RoBERTa's BPE": (roberta_bpe, {"mask_token": "<mask>", "unk_token": "<unk>", "eos_token": "</s>"}),
+    "sentencepiece BPE": (sentencepiece_bpe, {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}),
+    "unigram": (unigram, {"mask_token": "<mask>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}),
+    "word level": (word_level, {"mask_token": "[MASK]", "unk_token": "[UNK]"}),
+}
+TOKENS = [
+    *(
+        "[MASK]",
+        "[SEP]",
+        "[CLS]",
+        "[PAD]",
+        "<s>",
+        "</s>",
+        "<pad>",
+        "<mask>",
+        "<unk>",
+        "<|endoftext|>",
+        "<eod>",
+        "<sep>",
+    ),
+    *("<extra_id_0>", "＜mask＞", "＜/s＞", "<MASK>", "<m" + "ask>", "\u200b<mask>", "<mask><mask>"),
+]
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_special_token_in_a_text_stays_text(kind: str, token: str) -> None:
+    make, names = TOKENIZERS[kind]
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=make(), **names)
+    encoder = TextEncoder(tokenizer)
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    for text in (token, f"a {token} b", f"a{token}b", f"{token} {token}"):
+        assert not special & {*encoder.ids(text), *encoder.continuing(text)}
+        assert len(encoder.spans(text)) == len(encoder.ids(text))
+    assert encoder.ids("a b")
+
+
+def test_taking_special_tokens_out_changes_no_other_token() -> None:
+    plain = unigram()
+    encoder = TextEncoder(transformers.PreTrainedTokenizerFast(tokenizer_object=unigram(), mask_token="<mask>"))
+    for text in (*TEXTS, "a < b > c", "<x>", "龘"):
+        assert len(encoder.ids(text)) == len(plain.encode(text, add_special_tokens=False).ids)
+    made = Tokenizer.from_str(plain.to_str())
+    made.add_tokens(["体育新闻"])
+    encoder = TextEncoder(transformers.PreTrainedTokenizerFast(tokenizer_object=made, mask_token="<mask>"))
+    assert made.token_to_id("体育新闻") in encoder.ids("这是体育新闻<mask>")
+    assert made.token_to_id("<mask>") not in encoder.ids("这是体育新闻<mask>")
+
+
+@pytest.fixture(scope="module")
+def xlm(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """A masked language model with a Unigram tokenizer."""
+    made = unigram()
+    names = {
+        "mask_token": "<mask>",
+        "unk_token": "<unk>",
+        "pad_token": "<pad>",
+        "cls_token": "<s>",
+        "sep_token": "</s>",
+    }
+    return build(tmp_path_factory.mktemp("xlm"), transformers.BertForMaskedLM, bert_config(made), made, **names)
+
+
+@pytest.mark.parametrize("model", ["bert_mlm", "roberta", "xlm"])
+@pytest.mark.parametrize("token", ["[MASK]", "<mask>", "＜mask＞", "[SEP]", "</s>"])
+def test_a_mask_in_a_row_a_word_or_a_template_is_never_the_blank(
+    request: pytest.FixtureRequest, model: str, token: str
+) -> None:
+    tiny: Tiny = request.getfixturevalue(model)
+    scorer = load("mlm", ModelOptions(tiny.name))
+    assert isinstance(scorer, TorchScorer)
+    pieces = (
+        Piece(Kind.FIXED, f"a {token} b "),
+        Piece(Kind.FIELD, f"{token}{token} good {token}"),
+        Piece(Kind.FIXED, " it was "),
+        Piece(Kind.MASK),
+        Piece(Kind.FIXED, f" {token}"),
+    )
+    prompt = Prompt(pieces, ("a", token))
+    tokenizer = tiny.tokenizer
+    for query in scorer.plan(prompt).queries:
+        masks = [i for i, token_id in enumerate(query.ids) if token_id == tokenizer.mask_token_id]
+        assert masks == list(query.asked)
+        assert query.ids.count(tokenizer.sep_token_id) == 1
+        assert tokenizer.mask_token_id not in {i for target in query.targets for i in target}
+    (found,) = scorer.score([prompt])
+    assert found.error is None
+
+
+@pytest.mark.parametrize("token", ["<|endoftext|>", "<s>", "</s>", "[MASK]"])
+@pytest.mark.parametrize("model", ["gpt2", "llama"])
+def test_the_end_of_a_text_in_a_demonstration_a_word_or_a_row_ends_nothing(
+    request: pytest.FixtureRequest, model: str, token: str
+) -> None:
+    tiny: Tiny = request.getfixturevalue(model)
+    scorer = load("causal", ModelOptions(tiny.name))
+    assert isinstance(scorer, TorchScorer)
+    pieces = (Piece(Kind.DEMO, f"a {token} good\n"), Piece(Kind.FIELD, f"b {token}"), Piece(Kind.MASK))
+    special = set(tiny.tokenizer.all_special_ids) - {tiny.tokenizer.unk_token_id if model == "llama" else None}
+    for query in scorer.plan(Prompt(pieces, ("good", token))).queries:
+        text = query.ids[1:] if query.ids[0] == tiny.tokenizer.bos_token_id else query.ids
+        assert not special & set(text)
+        assert not special & {i for target in query.targets for i in target}
+
+
+# ------------------------------------------------------------------ names and paths
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../x", "/etc/passwd", "~/x", "~root/x", "x\0", "..\\x", "\\\\host\\share\\x", "n" * 100_000, ".", "..", ""),
+        *("file:///etc/passwd", "http://127.0.0.1/x.yaml", "a/../../x.yaml", "\u202ex", "\x1b[31m", "con", "\ud800"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["templates", "verbalizers"])
+def test_a_name_that_plays_tricks_finds_nothing_and_gets_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: library.Shelf
+) -> None:
+    put(tmp_path / "x.yaml", TEMPLATE)
+    (tmp_path / "own" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "own" / "deep")
+    find = library.template if kind == "templates" else library.verbalizer
+    with pytest.raises(PromptshotError) as caught:
+        find(name, tmp_path / "own")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 2000
+
+
+SECRET = "root:x:0:0:secret\npassword: hunter2\n"
+
+
+@pytest.mark.parametrize("how", ["absolute", "relative", "link", "link in a folder", "library"])
+def test_a_template_cannot_show_what_another_file_says(tmp_path: Path, how: str) -> None:
+    secret = put(tmp_path / "passwd", SECRET)
+    inside = tmp_path / "downloaded" / "templates"
+    path = put(inside / "t.yaml", "scorer: mlm\ntext: '{mask}{text}'\nverbalizer: WHERE\n")
+    named = {"absolute": str(secret), "relative": "../../passwd", "link": "./v.yaml", "library": "v"}
+    if how == "link":
+        (inside / "v.yaml").symlink_to(secret)
+    if how == "link in a folder":
+        (inside / "d").symlink_to(tmp_path)
+        (tmp_path / "v.yaml").symlink_to(secret)
+    if how == "library":
+        (tmp_path / "downloaded" / "verbalizers").mkdir()
+        (tmp_path / "downloaded" / "verbalizers" / "v.yaml").symlink_to(secret)
+    path.write_text(path.read_text().replace("WHERE", named.get(how, "d/v.yaml")))
+    with pytest.raises(PromptshotError) as caught:
+        library.verbalizer_of(Template.load(path), tmp_path / "downloaded")
+    assert "secret" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "no " in str(caught.value)
+    assert library.names("verbalizers", tmp_path / "downloaded") == library.names("verbalizers")
+
+
+def test_a_link_to_a_yaml_file_is_followed(tmp_path: Path) -> None:
+    own = put(tmp_path / "mine.yaml", "labels: {a: x, b: y}\n")
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "v.yaml").symlink_to(own)
+    assert library.verbalizer("v", tmp_path / "library").names == ("a", "b")
+
+
+def test_a_link_to_nothing_or_to_itself_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "gone.yaml").symlink_to(tmp_path / "nowhere.yaml")
+    (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    assert library.names("verbalizers", tmp_path) == library.names("verbalizers")
+    for name in ("gone", "loop", "pipe", "folder"):
+        with pytest.raises(PromptshotError, match="no verbalizer named"):
+            library.verbalizer(name, tmp_path)
+
+
+# ------------------------------------------------------------------ terminals
+
+EVIL = "\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07\x1b]8;;http://x\x1b\\\x1b[2J\x9b31m\u202eevil\u2066\u200b\x08\r\x7f[red]x[/red]"
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")
+
+
+def shown(text: str) -> str:
+    """What a terminal got, but for the colours and line ends that are our own."""
+    return re.sub(r"\x1b\[[\d;?]*[mhlKA]|\r", "", text)
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_escape_sequences_never_reach_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_terminal: bool
+) -> None:
+    if is_terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.setattr(report.Console, "is_terminal", True)
+    name = EVIL.replace("/", "")
+    rows = put(tmp_path / f"{name}.jsonl", f"{json.dumps({'text': EVIL, 'label': EVIL})}\n{EVIL}\n" * 3)
+    labels = {"labels": {EVIL: ["很"], "b": [EVIL]}, "about": EVIL}
+    keys = {"scorer": "mlm", "text": "{mask}{text}", "verbalizer": labels, "about": EVIL, "example": {"text": EVIL}}
+    path = put(tmp_path / "lib" / "templates" / f"{name}.yaml", json.dumps(keys))
+    put(tmp_path / "lib" / "verbalizers" / f"{name}.yaml", json.dumps(labels))
+    out = str(tmp_path / "out.jsonl")
+    base = ["classify", str(rows), "--scorer", "fake"]
+    runs = [
+        [*base, "-t", str(path), "-o", out],
+        [*base, "-t", str(path), "--dry-run"],
+        [*base, "-t", "{mask}" + EVIL],
+        [*base, "-t", EVIL],
+        [*base, "--labels", f"{EVIL},b", "-t", "{mask}{text}" + EVIL, "--dry-run"],
+        ["classify", EVIL, "-t", str(path), "--scorer", "fake"],
+        ["templates", "list", "--library", str(tmp_path / "lib")],
+        ["verbalizers", "list", "--library", str(tmp_path / "lib")],
+        ["templates", "show", "x" + EVIL],
+    ]
+    for arguments in runs:
+        run_command(arguments)
+        for said in capsys.readouterr():
+            assert not OBEYED.findall(shown(said)), (arguments, said)
+
+
+def test_zero_width_and_right_to_left_letters_of_a_language_are_still_shown() -> None:
+    assert report.printable("שלום 你好 😀") == "שלום 你好 😀"
+
+
+# ------------------------------------------------------------------ models from strangers
+
+CLOZE = Prompt((Piece(Kind.FIELD, "a "), Piece(Kind.MASK)), ("good",))
+
+
+class Owned:
+    """An object that, when a pickle of it is read, makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def copied(tiny: Tiny, folder: Path) -> Path:
+    shutil.copytree(tiny.folder, folder)
+    return folder
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_pickle_is_refused_and_its_code_never_run(bert: Tiny, tmp_path: Path, allowed: bool) -> None:
+    folder = copied(bert, tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    torch.save({"weights": Owned(tmp_path / "owned")}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError) as caught:
+        load("mlm", ModelOptions(str(folder), allow_pickle=allowed))
+    assert ("--allow-pickle" in caught.value.hint) is not allowed
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Owned(tmp_path / "owned")))
+    with pytest.raises(ModelError):
+        load("mlm", ModelOptions(str(folder), allow_pickle=allowed))
+    assert not (tmp_path / "owned").exists()
+    pickle.loads(pickle.dumps(Owned(tmp_path / "owned")))  # it would have
+    assert (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_code_that_a_checkpoint_brings_is_not_run(bert: Tiny, tmp_path: Path, file: str) -> None:
+    folder = copied(bert, tmp_path / "model")
+    put(folder / "own.py", f"open({str(tmp_path / 'owned')!r}, 'w')\nclass Config: pass\nclass Tokenizer: pass\n")
+    said = json.loads((folder / file).read_text())
+    said |= {"auto_map": {"AutoConfig": "own.Config", "AutoTokenizer": ["own.Tokenizer", None]}}
+    said |= {"model_type": "own"} if file == "config.json" else {"tokenizer_class": "Own"}
+    put(folder / file, json.dumps(said))
+    if file == "config.json":
+        with pytest.raises(ModelError, match="--trust-remote-code"):
+            load("mlm", ModelOptions(str(folder)))
+    else:
+        load("mlm", ModelOptions(str(folder)))  # its own tokenizer is left aside for the one in tokenizer.json
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("name", ["nobody/kernels", "kernels-community/flash-attn2:run", "flash_attention_2"])
+def test_a_checkpoint_cannot_have_kernels_fetched_and_run(
+    bert: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("transformers.integrations.hub_kernels.load_and_register_attn_kernel", asked.append)
+    folder = copied(bert, tmp_path / "model")
+    said = json.loads((folder / "config.json").read_text())
+    put(folder / "config.json", json.dumps(said | {"attn_implementation": name}))
+    scorer = load("mlm", ModelOptions(str(folder)))
+    assert isinstance(scorer, TorchScorer)
+    assert scorer.model.config._attn_implementation in ("sdpa", "eager")
+    assert scorer.score([CLOZE]) == load("mlm", ModelOptions(bert.name)).score([CLOZE])
+    assert not asked
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[1]", b"\xff" * 50, b'{"a": ' * 3000, b"\xff\xff\xff\xff\xff\xff\xff\x7f{}"]
+)
+def test_a_damaged_checkpoint_is_one_line(bert: Tiny, tmp_path: Path, file: str, data: bytes) -> None:
+    folder = copied(bert, tmp_path / "model")
+    put(folder / file, data)
+    with pytest.raises(PromptshotError) as caught:
+        load("mlm", ModelOptions(str(folder)))
+    assert str(caught.value).isprintable()
+
+
+OFFLINE = """
+import socket, sys
+def refuse(*arguments, **options):
+    print("NETWORK", arguments, file=sys.stderr)
+    raise OSError("no network here")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
+from promptshot.cli import main
+main(sys.argv[1:])
+"""
+
+
+def without_network(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a Python in which every attempt to reach the network is told."""
+    kept = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")}
+    command = [sys.executable, "-c", OFFLINE, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=kept, cwd=ROOT)
+
+
+@pytest.mark.parametrize("scorer", ["mlm", "nsp", "causal"])
+def test_a_built_in_model_needs_no_network(scorer: str) -> None:
+    done = without_network("classify", "examples/zh-reviews.jsonl", "-t", f"zh-sentiment-{scorer}", "-n", "2")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
+    assert "NETWORK" not in done.stderr
+
+
+def test_offline_means_that_the_network_is_not_even_tried() -> None:
+    rows = ["classify", "examples/zh-reviews.jsonl", "-t", "zh-sentiment-mlm", "-m", "nobody/nothing"]
+    done = without_network(*rows, "--offline")
+    assert done.returncode == 1
+    assert "no model 'nobody/nothing': tried the local cache (offline)" in done.stderr
+    assert "NETWORK" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "NETWORK" in without_network(*rows).stderr  # the guard sees what it should
+
+
+# ------------------------------------------------------------------ words
+
+
+def test_a_verbalizers_words_and_labels_are_text_of_bounded_weight(tmp_path: Path) -> None:
+    for words in ("{a: {x: 1e308}, b: y}", "{a: {x: nan}, b: y}", '{a: "\\0", b: y}', '{a: "\\ud800", b: y}'):
+        with pytest.raises((VerbalizerError, PromptshotError)) as caught:
+            library.verbalizer(str(put(tmp_path / "v.yaml", f"labels: {words}\n")))
+        assert str(caught.value).isprintable()
