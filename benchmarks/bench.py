@@ -147,7 +147,7 @@ def main() -> None:
     options.load = os.getloadavg()[0]
     options.out = options.out or (WORK / "quick" if options.quick else ROOT / "benchmarks" / "results")
     rounds = options.rounds or (1 if options.quick else 3)
-    settings = Settings(options.threads, options.device, options.dtype, rounds, 2 if options.quick else 16)
+    settings = Settings(options.threads, options.device, options.dtype, rounds, 4 if options.quick else 32)
     envs.make_all()
     WORK.mkdir(exist_ok=True)
     for name in sorted({plan.model for suite in SUITES for plan in wanted(options, suite)}):

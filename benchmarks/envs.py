@@ -29,7 +29,7 @@ def wanted() -> dict[str, Env]:
     """The environments; those of living tools share our own transformers."""
     current = f"transformers=={version('transformers')}"
     return {
-        "harness": Env((current, "lm-eval==0.4.13", "accelerate")),
+        "harness": Env((current, "lm-eval==0.4.13", "accelerate==1.15.0")),
         "minicons": Env((current, "minicons==0.3.39")),
         "openprompt": Env(OLD, ("openprompt==1.0.1",)),
     }
@@ -52,7 +52,7 @@ def make(name: str) -> None:
     print(f"installing {name}: {' '.join((*env.packages, *env.bare))}", file=sys.stderr)
     venv.create(ENVS / name, with_pip=True, clear=True)
     torch = f"torch=={version('torch').partition('+')[0]}"
-    install = [str(python(name)), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    install = [str(python(name)), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
     subprocess.run([*install, "-c", str(ROOT / "constraints.txt"), torch, *env.packages], check=True)
     if env.bare:
         subprocess.run([*install, "--no-deps", *env.bare], check=True)

@@ -42,7 +42,7 @@ class Settings:
     device: str = "cpu"
     dtype: str = "float32"
     rounds: int = 3
-    trial: int = 8  # rows on which batch sizes are tried
+    trial: int = 32  # requests (rows times choices), at least, on which batch sizes are tried
 
 
 class ToolError(Exception):
@@ -104,7 +104,7 @@ def environment(threads: int) -> dict[str, str]:
 
 @dataclass
 class Pool:
-    """The processes at hand, each with the model it has loaded; used again while the model stays the same."""
+    """The processes at hand, each with the model it has loaded."""
 
     settings: Settings
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -113,9 +113,9 @@ class Pool:
     def ready(self, name: str, model: Path) -> Worker:
         """The tool with that model loaded; raises ToolError."""
         loaded, worker = self._live.get(name, ("", None))
-        if worker is None or loaded != str(model):
-            self.drop(name)
+        if worker is None:
             worker = Worker(name, self.settings)
+        if loaded != str(model):
             self._live[name] = ("", worker)
             said = worker.ask(do="load", model=str(model), device=self.settings.device, dtype=self.settings.dtype)
             self.versions[name] = said["versions"]
@@ -138,14 +138,15 @@ def compare(pool: Pool, work: Work, model: Path, peers: Sequence[str]) -> dict[s
     path = WORK / f"{work.name}.json"
     path.parent.mkdir(exist_ok=True)
     work.write(path)
+    trial = max(-(-pool.settings.trial // len(work.cases[0].choices)), len(work.cases) // 8)
     tools: dict[str, dict[str, Any]] = {}
     workers: dict[str, Worker] = {}
     for name in (OURS, *peers):
         try:
             workers[name] = pool.ready(name, model)
             workers[name].ask(do="take", work=str(path))
-            tools[name] = workers[name].ask(do="choose", rows=pool.settings.trial)
-            workers[name].ask(do="warm", rows=pool.settings.trial)
+            tools[name] = workers[name].ask(do="choose", rows=trial)
+            workers[name].ask(do="warm", rows=min(8, trial))
         except ToolError as problem:
             tools[name] = {"error": str(problem)}
             workers.pop(name, None)

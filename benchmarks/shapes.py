@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,8 @@ def _make(shape: Shape, target: Path) -> None:
     import torch
     import transformers
 
+    print(f"making {target.name}", file=sys.stderr)
+    transformers.utils.logging.disable_progress_bar()
     source = ROOT / "models" / shape.tokenizer
     kind = getattr(transformers, shape.model_class)
     if shape.config is None:

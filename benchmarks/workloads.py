@@ -83,7 +83,7 @@ def _nsp() -> Iterator[Plan]:
 
 def read(path: Path, field: str) -> list[str]:
     """The texts of a JSONL file."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold other ends of lines
     return [str(json.loads(line)[field]) for line in lines if line.strip()]
 
 
@@ -164,11 +164,10 @@ def sst2_cloze(data: Path, rows: int) -> Work:
 def _cloze(name: str, template: Template, texts: list[str], words: tuple[str, ...], pattern: str, rows: int) -> Work:
     """Texts are shortened until the whole takes no more than `LONGEST` tokens, so that no tool cuts anything."""
     count = _counter("bert")
-    fixed = count(template.fill(Row({"text": ""}), "")) + 4  # the blank, the two ends, and one to spare
     chosen = []
     for text in spread(texts, rows):
-        while count(text) + fixed > LONGEST:
-            text = text[:-4]
+        while count(template.render(Row({"text": text}), words).text("")) + 3 > LONGEST:  # the blank and both ends
+            text = text[:-2]
         chosen.append(text.strip())
     cases = tuple(rendered(template, chosen, words))
     return Work(name, "", "mlm", cases, LONGEST, pattern)
