@@ -76,8 +76,10 @@ def wanted(options: argparse.Namespace, suite: str) -> list[workloads.Plan]:
     found = []
     for plan in workloads.plans():
         if plan.suite == suite and (not options.only or suite in options.only or plan.name in options.only):
-            other = options.shape and plan.model == "gpt2-small"
-            found.append(replace(plan, model=options.shape) if other else plan)
+            model = plan.quick_model or plan.model if options.quick else plan.model
+            if options.shape and plan.model == "gpt2-small":
+                model = options.shape
+            found.append(replace(plan, model=model))
     return found
 
 
@@ -147,7 +149,7 @@ def main() -> None:
     options.load = os.getloadavg()[0]
     options.out = options.out or (WORK / "quick" if options.quick else ROOT / "benchmarks" / "results")
     rounds = options.rounds or (1 if options.quick else 3)
-    settings = Settings(options.threads, options.device, options.dtype, rounds, 4 if options.quick else 32)
+    settings = Settings(options.threads, options.device, options.dtype, rounds, 0 if options.quick else 32)
     envs.make_all()
     WORK.mkdir(exist_ok=True)
     for name in sorted({plan.model for suite in SUITES for plan in wanted(options, suite)}):

@@ -42,7 +42,7 @@ class Settings:
     device: str = "cpu"
     dtype: str = "float32"
     rounds: int = 3
-    trial: int = 32  # requests (rows times choices), at least, on which batch sizes are tried
+    trial: int = 32  # requests (rows times choices), at least, on which batch sizes are tried; 0: none is
 
 
 class ToolError(Exception):
@@ -138,7 +138,7 @@ def compare(pool: Pool, work: Work, model: Path, peers: Sequence[str]) -> dict[s
     path = WORK / f"{work.name}.json"
     path.parent.mkdir(exist_ok=True)
     work.write(path)
-    trial = max(-(-pool.settings.trial // len(work.cases[0].choices)), len(work.cases) // 8)
+    trial = trial_rows(pool.settings.trial, len(work.cases), len(work.cases[0].choices))
     tools: dict[str, dict[str, Any]] = {}
     workers: dict[str, Worker] = {}
     for name in (OURS, *peers):
@@ -146,15 +146,17 @@ def compare(pool: Pool, work: Work, model: Path, peers: Sequence[str]) -> dict[s
             workers[name] = pool.ready(name, model)
             workers[name].ask(do="take", work=str(path))
             tools[name] = workers[name].ask(do="choose", rows=trial)
-            workers[name].ask(do="warm", rows=min(8, trial))
+            workers[name].ask(do="warm", rows=min(8, max(1, trial)))
         except ToolError as problem:
             tools[name] = {"error": str(problem)}
             workers.pop(name, None)
             pool.drop(name)
     runs = _in_turns(pool, workers, tools)
-    if OURS in runs:
-        for name, found in runs.items():
+    for name, found in runs.items():
+        if OURS in runs:
             tools[name] |= _summary(name, found, runs[OURS], len(work.cases))
+        else:
+            tools[name]["error"] = f"{OURS} has nothing to compare with"
     return {
         "work": work.name,
         "about": work.about,
@@ -165,6 +167,11 @@ def compare(pool: Pool, work: Work, model: Path, peers: Sequence[str]) -> dict[s
         "dtype": pool.settings.dtype,
         "tools": tools,
     }
+
+
+def trial_rows(requests: int, rows: int, choices: int) -> int:
+    """On how many rows batch sizes are tried: an eighth of them, but at least so many requests; none for 0."""
+    return min(rows, max(-(-requests // choices), rows // 8)) if requests else 0
 
 
 def _in_turns(

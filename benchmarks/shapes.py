@@ -56,6 +56,9 @@ SHAPES = {
     "bert-base-zh": _bert(21_128),
     "bert-base-en": _bert(30_522),
     "gpt2-small": Shape("gpt2", "GPT2Config", "GPT2LMHeadModel", {"vocab_size": 50_257}),
+    "gpt2-tiny": Shape(
+        "gpt2", "GPT2Config", "GPT2LMHeadModel", {"vocab_size": 12_000, "n_embd": 256, "n_layer": 4, "n_head": 4}
+    ),
     "gpt2-xl": Shape(
         "gpt2", "GPT2Config", "GPT2LMHeadModel", {"vocab_size": 50_257, "n_embd": 1600, "n_layer": 48, "n_head": 25}
     ),

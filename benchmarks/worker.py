@@ -104,14 +104,16 @@ class Session:
         taken = Work.read(Path(work))
         self.tool.take(taken)
         self.cases = taken.cases
-        self.batch_size = self.tool.batch_sizes[0] if self.tool.batch_sizes else 0
+        self.batch_size = 0
         return {"rows": len(self.cases)}
 
     def do_choose(self, rows: int) -> dict[str, Any]:
-        """Try each batch size on a part of the rows, and keep the fastest."""
+        """Try each batch size on a part of the rows, and keep the fastest; for no rows, the second size."""
         tried = {}
-        part = sample(self.cases, rows)
-        if len(self.tool.batch_sizes) > 1:
+        part = sample(self.cases, rows) if rows else ()
+        if self.tool.batch_sizes and not part:
+            self.batch_size = self.tool.batch_sizes[1]
+        elif self.tool.batch_sizes:
             self.tool.run(part[:2], self.tool.batch_sizes[-1])
             for size in self.tool.batch_sizes:
                 begin = time.perf_counter()
