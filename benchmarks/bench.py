@@ -28,6 +28,9 @@ SUITES = {
 }
 
 
+ENCODER_WORKS = ("eprstmt", "eprstmt-builtin", "tnews-15", "agnews-0", "agnews-8")
+
+
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.bench", description="promptshot beside other tools")
@@ -75,7 +78,9 @@ def wanted(options: argparse.Namespace, suite: str) -> list[workloads.Plan]:
     """The workloads of a suite that were asked for, on the model that was asked for."""
     found = []
     for plan in workloads.plans():
-        if plan.suite == suite and (not options.only or suite in options.only or plan.name in options.only):
+        named = plan.name in (options.only or ())
+        asked = not options.only or suite in options.only
+        if plan.suite == suite and (named or (asked and (plan.rows[1] or not options.quick))):
             model = plan.quick_model or plan.model if options.quick else plan.model
             if options.shape and plan.model == "gpt2-small":
                 model = options.shape
@@ -99,9 +104,9 @@ def compare(options: argparse.Namespace, pool: Pool, suite: str) -> list[dict[st
 def encoder(options: argparse.Namespace, pool: Pool) -> dict[str, Any]:
     """Share of the peak in BERT-base, and where the time of each scorer goes."""
     found: dict[str, Any] = {"time": []}
-    names = ("eprstmt", "eprstmt-builtin", "tnews-15", "agnews-0", "agnews-8")
+    names = ("eprstmt", "eprstmt-builtin") if options.quick else ENCODER_WORKS
     for plan in (plan for plan in workloads.plans() if plan.name in names):
-        rows = max(4, plan.rows[1]) if options.quick else plan.rows[0]
+        rows = max(8, plan.rows[1]) if options.quick else plan.rows[0]
         work = replace(plan.build(options.data, rows), name=plan.name, about=plan.about)
         work.write(WORK / f"{plan.name}.json")
         worker = pool.ready(OURS, shapes.folder(plan.model))
@@ -126,21 +131,20 @@ def write(options: argparse.Namespace, suite: str, body: str, data: Any, version
     print(f"\n{text}")
 
 
-def one(options: argparse.Namespace, settings: Settings, suite: str) -> None:
+def one(options: argparse.Namespace, pool: Pool, suite: str) -> None:
     """Run one suite and write it down."""
-    pool = Pool(settings)
-    try:
-        if suite == "around":
-            found = around.measure(5_000 if options.quick else 100_000, settings.threads, settings.rounds)
-            write(options, suite, tables.around(found), found, {})
-        elif suite == "encoder":
-            found = encoder(options, pool)
-            write(options, suite, tables.encoder(found), found, pool.versions)
-        elif results := compare(options, pool, suite):
-            legend = tables.LEGEND.format(rounds=settings.rounds, tolerance=tables.TOLERANCE[settings.dtype])
-            write(options, suite, f"{tables.comparison(results)}\n{legend}", results, pool.versions)
-    finally:
-        pool.close()
+    settings = pool.settings
+    if suite == "around":
+        found = around.measure(5_000 if options.quick else 100_000, settings.threads, settings.rounds)
+        write(options, suite, tables.around(found), found, {})
+    elif suite == "encoder":
+        found = encoder(options, pool)
+        write(options, suite, tables.encoder(found), found, {OURS: pool.versions[OURS]})
+    elif results := compare(options, pool, suite):
+        legend = tables.LEGEND.format(rounds=settings.rounds, tolerance=tables.TOLERANCE[settings.dtype])
+        used = {name for result in results for name in result["tools"]} & set(pool.versions)
+        versions = {name: pool.versions[name] for name in used}
+        write(options, suite, f"{tables.comparison(results)}\n{legend}", results, versions)
 
 
 def main() -> None:
@@ -160,9 +164,13 @@ def main() -> None:
         sys.exit(
             f"no data at {options.data}: name a folder with fewclue/, agnews.test.jsonl and sst2.test.jsonl: --data"
         )
-    for suite in SUITES:
-        if not options.only or suite in options.only or wanted(options, suite):
-            one(options, settings, suite)
+    pool = Pool(settings)
+    try:
+        for suite in SUITES:
+            if not options.only or suite in options.only or wanted(options, suite):
+                one(options, pool, suite)
+    finally:
+        pool.close()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,7 @@ from benchmarks.cases import Case
 
 PEAK_SIZES = (1024, 2048, 3072)
 INTERVAL = 0.002  # seconds between two looks at the stack
+SWITCH = 0.0001  # seconds after which Python code lets another thread have a look
 
 
 # ------------------------------------------------------------------ floating-point operations
@@ -101,43 +102,52 @@ def part(stack: Sequence[tuple[str, str]]) -> str:
 class Sampler:
     """A look at this thread's stack every few milliseconds: light, and fair to code in C and Rust.
 
-    with Sampler() as sampler: ...
-    sampler.shares()   {"parts": {"model": 0.9, ...}, "functions": {"scorers/base.py read": 0.3, ...}}
+        with Sampler() as sampler: ...
+        sampler.shares()   {"parts": {"model": 0.9, ...}, "functions": {"scorers/base.py read": 0.3, ...}}
+
+    Each look stands for the time since the one before. Python code gives the interpreter away sooner than usual
+    while this runs: otherwise the looks would mostly fall into operations that let it go by themselves.
     """
 
     def __init__(self, interval: float = INTERVAL) -> None:
         self.interval = interval
-        self.parts: Counter[str] = Counter()
-        self.functions: Counter[str] = Counter()
+        self.parts: defaultdict[str, float] = defaultdict(float)
+        self.functions: defaultdict[str, float] = defaultdict(float)
         self._watched = threading.get_ident()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Sampler:
+        self._usual = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        sys.setswitchinterval(self._usual)
 
     def shares(self) -> dict[str, dict[str, float]]:
-        """Shares of the time, by part and by the innermost function of the project."""
-        total = max(1, sum(self.parts.values()))
-        return {
-            "parts": {name: count / total for name, count in self.parts.most_common()},
-            "functions": {name: count / total for name, count in self.functions.most_common(12)},
-        }
+        """Shares of the time, greatest first, by part and by the innermost function of the project."""
+        total = sum(self.parts.values()) or 1.0
+
+        def ranked(seconds: Mapping[str, float]) -> dict[str, float]:
+            return {name: seconds[name] / total for name in sorted(seconds, key=lambda name: -seconds[name])[:12]}
+
+        return {"parts": ranked(self.parts), "functions": ranked(self.functions)}
 
     def _watch(self) -> None:
+        last = time.perf_counter()
         while not self._over.wait(self.interval):
-            frame = sys._current_frames().get(self._watched)
-            stack = _stack(frame)
-            self.parts[part(stack)] += 1
+            stack = _stack(sys._current_frames().get(self._watched))
+            now = time.perf_counter()
+            passed, last = now - last, now
+            self.parts[part(stack)] += passed
             own = [(file, function) for file, function in stack if "/promptshot/" in file]
             if own:
                 file, function = own[-1]
-                self.functions[f"{file.rpartition('/promptshot/')[2]} {function}"] += 1
+                self.functions[f"{file.rpartition('/promptshot/')[2]} {function}"] += passed
 
 
 def _stack(frame: FrameType | None) -> list[tuple[str, str]]:
