@@ -181,6 +181,8 @@ def _in_turns(
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
     for number in range(pool.settings.rounds):
         names = list(workers)
+        if not names:
+            break
         for name in names[number % len(names) :] + names[: number % len(names)]:
             time.sleep(REST)
             try:
@@ -190,8 +192,6 @@ def _in_turns(
                 workers.pop(name)
                 runs.pop(name)
                 pool.drop(name)
-        if not workers:
-            break
     return runs
 
 
