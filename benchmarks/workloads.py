@@ -161,10 +161,14 @@ def eprstmt(data: Path, rows: int) -> Work:
 
 
 def sst2_cloze(data: Path, rows: int) -> Work:
-    """English sentences with the verdict behind them."""
-    texts = read(data / "sst2.test.jsonl", "text")
+    """English sentences with the verdict behind them.
+
+    Rows that hold one of the words themselves are left out: minicons finds its blank by looking for the word.
+    """
+    words = ("great", "terrible")
+    texts = [t for t in read(data / "sst2.test.jsonl", "text") if not any(word in t.lower() for word in words)]
     template = Template.of(TemplateSpec(scorer="mlm", text="{text} It was {mask} ."), "sst2-cloze")
-    return _cloze("sst2", template, texts, ("great", "terrible"), '{"placeholder": "text_a"} It was {"mask"} .', rows)
+    return _cloze("sst2", template, texts, words, '{"placeholder": "text_a"} It was {"mask"} .', rows)
 
 
 def _cloze(name: str, template: Template, texts: list[str], words: tuple[str, ...], pattern: str, rows: int) -> Work:
