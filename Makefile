@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint check chaos clean
+.PHONY: help demo test lint check chaos bench bench-quick clean
 help:
 	@echo "make demo    install into .venv and classify example files with each scorer"
 	@echo "make test    install the test tools as well and run all tests"
 	@echo "make lint    linter, formatter and types"
 	@echo "make check   lint and test"
 	@echo "make chaos   stop runs a hundred times, fill disks, fuzz a million inputs (an hour)"
+	@echo "make bench   beside other tools, on an idle machine (an hour); make bench-quick: does it all run and agree?"
 
 .venv/demo: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "promptshot needs Python 3.10 or newer: make PYTHON=python3.11 ...")'
@@ -42,6 +43,13 @@ chaos: .venv/test
 	$(BIN)/python tests/chaos/stress.py --memory 1000000
 	$(BIN)/python tests/chaos/fuzz.py --inputs 1000000
 	$(BIN)/python tests/chaos/stress.py --stops 100
+
+# BENCH: more options, for example BENCH="--only mlm --data DIR" (see benchmarks/README.md)
+bench: .venv/demo
+	$(BIN)/python -m benchmarks.bench $(BENCH)
+
+bench-quick: .venv/demo
+	$(BIN)/python -m benchmarks.bench --quick $(BENCH)
 
 clean:
 	rm -rf .venv build *.egg-info demo-*.jsonl*

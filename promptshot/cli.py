@@ -91,7 +91,9 @@ def _config(context: click.Context, parameter: click.Parameter, path: str | None
             raise InputError(f"no option {key!r}", where=f"{path}:{lines[(key,)]}", hint=did_you_mean(key, known))
         if option.name == "scorer" and ":" in str(value):
             hint = "name it on the command line"
-            raise InputError("a scorer of yours is code, and a file may not name it", where=f"{path}:{lines[(key,)]}", hint=hint)
+            raise InputError(
+                "a scorer of yours is code, and a file may not name it", where=f"{path}:{lines[(key,)]}", hint=hint
+            )
         several = option.multiple or option.nargs == -1
         found[option.name] = [value] if several and isinstance(value, str) else value
     context.default_map = {**(context.default_map or {}), **found}

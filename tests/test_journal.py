@@ -294,7 +294,7 @@ def test_standard_input_is_never_gone_on_with(rows: str, tmp_path: Path, monkeyp
     out = tmp_path / "o.jsonl"
     for expected in (3, 1):
         with open(rows, "rb") as file:
-            monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": file}))
+            monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": file, "closed": False}))
             code = run_command(["classify", "-", "-t", "zh-sentiment-mlm", "--scorer", "fake", "-o", str(out)])
         assert code == expected
 

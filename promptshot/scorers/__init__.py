@@ -89,10 +89,11 @@ def load(name: str, options: ModelOptions) -> Scorer:
         raise NotFoundError(f"no scorer {name!r}", hint=did_you_mean(name, SCORERS))
     module, _, attribute = target.partition(":")
     try:
-        kind: Callable[[ModelOptions], Scorer] = getattr(importlib.import_module(module), attribute)
+        kind = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as problem:
         hint = "write it as package.module:Class"
         raise OptionError(f"the scorer {name!r} cannot be loaded ({problem})", hint=hint) from None
     if not (isinstance(kind, type) and hasattr(kind, "score")):
         raise OptionError(f"{name!r} is no scorer", hint="name a class with a method score")
-    return kind(options)
+    scorer: Scorer = kind(options)
+    return scorer

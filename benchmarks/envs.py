@@ -1,0 +1,69 @@
+"""Environments for the other tools, one each, below benchmarks/.envs; versions are pinned here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+ENVS = Path(__file__).parent / ".envs"
+OLD = (
+    *("transformers==4.27.1", "safetensors", "numpy<2", "yacs", "dill", "tensorboardX", "nltk", "scikit-learn"),
+    *("datasets<2.15", "pyarrow<18", "rouge==1.0.0", "scipy", "sentencepiece"),
+)
+
+
+@dataclass(frozen=True)
+class Env:
+    """What to install beside torch; `bare` goes in without its own requirements, which are out of date."""
+
+    packages: tuple[str, ...]
+    bare: tuple[str, ...] = ()
+
+
+def wanted() -> dict[str, Env]:
+    """The environments; those of living tools share our own transformers."""
+    current = f"transformers=={version('transformers')}"
+    return {
+        "harness": Env((current, "lm-eval==0.4.13", "accelerate==1.15.0")),
+        "minicons": Env((current, "minicons==0.3.39")),
+        "openprompt": Env(OLD, ("openprompt==1.0.1",)),
+    }
+
+
+def python(name: str) -> Path:
+    """The environment's interpreter, whether it is there or not."""
+    return ENVS / name / "bin" / "python"
+
+
+def ready(name: str) -> bool:
+    """Whether the environment was made to the end, with the versions wanted now."""
+    stamp = ENVS / name / "done"
+    return stamp.exists() and stamp.read_text() == repr(wanted()[name])
+
+
+def make(name: str) -> None:
+    """Install one environment; raises CalledProcessError where that fails."""
+    env = wanted()[name]
+    print(f"installing {name}: {' '.join((*env.packages, *env.bare))}", file=sys.stderr)
+    venv.create(ENVS / name, with_pip=True, clear=True)
+    torch = f"torch=={version('torch').partition('+')[0]}"
+    install = [str(python(name)), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
+    subprocess.run([*install, "-c", str(ROOT / "constraints.txt"), torch, *env.packages], check=True)
+    if env.bare:
+        subprocess.run([*install, "--no-deps", *env.bare], check=True)
+    (ENVS / name / "done").write_text(repr(env))
+
+
+def make_all() -> None:
+    """Install what is missing; one that fails is reported, and its tool left out of the tables."""
+    for name in wanted():
+        if not ready(name):
+            try:
+                make(name)
+            except subprocess.CalledProcessError as problem:
+                print(f"{name} cannot be installed: {problem}", file=sys.stderr)

@@ -1,0 +1,125 @@
+"""Checkpoints for measuring: the shapes of well-known models with random weights, made from config and seed.
+
+Speed does not depend on what weights say. They are drawn wider than a training would begin with, so that
+scores differ from row to row and agreement between tools means something.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+MODELS = Path(__file__).parent / ".models"
+SEED = 20_240
+SPREAD = 0.04  # standard deviation of the random weights; a training begins with 0.02
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A transformers config and head class, or no config: the built-in model itself, in float32."""
+
+    tokenizer: str  # bert | gpt2: a built-in one, padded to the vocabulary of the config
+    config_class: str = ""
+    model_class: str = ""
+    config: Mapping[str, Any] | None = None
+    dtype: str = "float32"  # of the stored weights
+
+
+def _bert(vocabulary: int) -> Shape:
+    return Shape("bert", "BertConfig", "BertForPreTraining", {"vocab_size": vocabulary})
+
+
+def _llama(hidden: int, inner: int, layers: int, heads: int, groups: int, vocabulary: int) -> Shape:
+    config = {
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": groups,
+        "vocab_size": vocabulary,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": True,
+    }
+    large = hidden >= 2048
+    return Shape("gpt2", "LlamaConfig", "LlamaForCausalLM", config, "bfloat16" if large else "float32")
+
+
+SHAPES = {
+    "builtin-bert": Shape("bert", model_class="BertForPreTraining"),
+    "builtin-gpt2": Shape("gpt2", model_class="GPT2LMHeadModel"),
+    "bert-base-zh": _bert(21_128),
+    "bert-base-en": _bert(30_522),
+    "gpt2-small": Shape("gpt2", "GPT2Config", "GPT2LMHeadModel", {"vocab_size": 50_257}),
+    "gpt2-tiny": Shape(
+        "gpt2", "GPT2Config", "GPT2LMHeadModel", {"vocab_size": 12_000, "n_embd": 256, "n_layer": 4, "n_head": 4}
+    ),
+    "gpt2-xl": Shape(
+        "gpt2", "GPT2Config", "GPT2LMHeadModel", {"vocab_size": 50_257, "n_embd": 1600, "n_layer": 48, "n_head": 25}
+    ),
+    "llama-tiny": _llama(256, 704, 4, 8, 4, 12_000),
+    "llama-1b": _llama(2048, 8192, 16, 32, 8, 128_256),
+    "llama-3b": _llama(3072, 8192, 28, 24, 8, 128_256),
+    "llama-8b": _llama(4096, 14_336, 32, 32, 8, 128_256),
+}
+
+
+def folder(name: str) -> Path:
+    """The checkpoint of that shape, made where it is not there yet."""
+    target = MODELS / name
+    if not (target / "done").exists():
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        _make(SHAPES[name], target)
+        (target / "done").touch()
+    return target
+
+
+def _make(shape: Shape, target: Path) -> None:
+    import torch
+    import transformers
+
+    print(f"making {target.name}", file=sys.stderr)
+    transformers.utils.logging.disable_progress_bar()
+    source = ROOT / "models" / shape.tokenizer
+    kind = getattr(transformers, shape.model_class)
+    if shape.config is None:
+        model = kind.from_pretrained(source, dtype=torch.float32)
+    else:
+        config = getattr(transformers, shape.config_class)(**shape.config, initializer_range=SPREAD, **_ends(shape))
+        torch.manual_seed(SEED)
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(getattr(torch, shape.dtype))
+        try:
+            model = kind(config)
+        finally:
+            torch.set_default_dtype(default)
+    model.save_pretrained(target)
+    write_tokenizer(source, target, int(model.config.vocab_size), int(model.config.max_position_embeddings))
+
+
+def _ends(shape: Shape) -> dict[str, int]:
+    """The special tokens of our own tokenizers, which are not where the class of the config expects them."""
+    return {"pad_token_id": 0} if shape.tokenizer == "bert" else {"bos_token_id": 0, "eos_token_id": 0}
+
+
+def write_tokenizer(source: Path, target: Path, size: int, longest: int) -> None:
+    """A built-in tokenizer, padded with unused entries to a vocabulary of `size`; and vocab.txt for old readers."""
+    made = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary: dict[str, int] = made["model"]["vocab"]
+    if len(vocabulary) > size:
+        raise ValueError(f"the tokenizer has {len(vocabulary)} entries, the model {size}")
+    start = len(vocabulary)
+    vocabulary.update({f"[unused{number}]": number for number in range(start, size)})
+    (target / "tokenizer.json").write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
+    said = json.loads((source / "tokenizer_config.json").read_text(encoding="utf-8"))
+    said["model_max_length"] = longest
+    (target / "tokenizer_config.json").write_text(json.dumps(said, ensure_ascii=False, indent=2), encoding="utf-8")
+    if made["model"]["type"] == "WordPiece":
+        entries = sorted(vocabulary, key=lambda entry: vocabulary[entry])
+        (target / "vocab.txt").write_text("\n".join(entries) + "\n", encoding="utf-8")
