@@ -59,8 +59,11 @@ class Prompt:
 
     def text(self, choice: str | None = None) -> str:
         """The prompt as a person would read it; the blank shows the choice, or ____; segments by ' | '."""
-        shown = {Kind.MASK: "____" if choice is None else choice, Kind.BREAK: " | "}
-        return "".join(shown.get(piece.kind, piece.text) for piece in self.pieces)
+        blank = "____" if choice is None else choice
+        return "".join([
+            blank if piece.kind is Kind.MASK else " | " if piece.kind is Kind.BREAK else piece.text
+            for piece in self.pieces
+        ])  # fmt: skip
 
 
 class FieldSpec(spec.Spec):

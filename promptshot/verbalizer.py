@@ -85,6 +85,10 @@ class Verbalizer:
 
     def choices(self, row: Row) -> tuple[str, ...]:
         """The words a scorer is asked about (the same for every row)."""
+        return self._words
+
+    @cached_property
+    def _words(self) -> tuple[str, ...]:
         return tuple(word for words in self.labels.values() for word in words)
 
     def pooled(self, words: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
@@ -167,6 +171,9 @@ def _weighted(words: str | list[str] | dict[str, float]) -> dict[str, float]:
 
 
 def _pool(pool: Pool, weights: Words, scores: Mapping[str, float]) -> float:
+    if len(weights) == 1 and pool != "logsumexp":
+        (word,) = weights
+        return scores[word]
     if pool == "max":
         return max(scores[word] for word in weights)
     if pool == "mean":
