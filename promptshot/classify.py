@@ -49,9 +49,9 @@ class Prediction:
             **self.row.fields,
             "prediction": self.label,
             "probability": self.probability,
-            "probabilities": None if self.probabilities is None else dict(self.probabilities),
-            "scores": dict(self.label_scores),
-            "word_scores": dict(self.word_scores),
+            "probabilities": self.probabilities,
+            "scores": self.label_scores,
+            "word_scores": self.word_scores,
         }
 
 
@@ -193,13 +193,13 @@ class Classifier:
     # ---------------------------------------------------------------- one window
 
     def _window(self, items: Sequence[Item], progress: Progress | None, on_error: str) -> list[Outcome]:
-        prompts: dict[int, Prompt] = {}
+        prompts: list[tuple[int, Row, Prompt]] = []
         outcomes: dict[int, Outcome] = {}
         for i, item in enumerate(items):
             try:
                 if isinstance(item, Row):
                     self._check_gold(item)
-                    prompts[i] = self.prompt(item)
+                    prompts.append((i, item, self.prompt(item)))
                 else:
                     outcomes[i] = item
             except RowError as problem:
@@ -208,13 +208,11 @@ class Classifier:
                 raise _raised(outcomes[i])
         if isinstance(self.scorer, Checkpoint):
             self.scorer.progress = progress
-        scored = self.scorer.score(list(prompts.values()))
-        for (i, prompt), result in zip(prompts.items(), scored, strict=True):
-            row = items[i]
-            assert isinstance(row, Row)
-            outcomes[i] = self._outcome(row, prompt, result)
-            if on_error == "fail" and isinstance(outcomes[i], Reject):
-                raise _raised(outcomes[i])
+        scored = self.scorer.score([prompt for _, _, prompt in prompts])
+        for (i, row, prompt), result in zip(prompts, scored, strict=True):
+            outcomes[i] = found = self._outcome(row, prompt, result)
+            if on_error == "fail" and isinstance(found, Reject):
+                raise _raised(found)
         return [outcomes[i] for i in range(len(items))]
 
     def _outcome(self, row: Row, prompt: Prompt, scored: Scored) -> Outcome:
@@ -235,7 +233,7 @@ class Classifier:
         labels = self.verbalizer.pooled(prompt.choices, words)
         of_word = dict(zip(prompt.choices, words, strict=True))
         counts = prompt.scored == "choice" and self.recipe.scorer != "nsp"
-        split = sum(n > 1 for n in scored.tokens) if counts else 0
+        split = sum(n > 1 for n in scored.tokens) if counts and max(scored.tokens, default=1) > 1 else 0
         chances, label = decide.softmax(labels), decide.best(labels)
         return Prediction(row, label, labels, of_word, chances, gold, value, cut, dropped, averaged, split)
 

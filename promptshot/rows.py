@@ -73,6 +73,8 @@ class Row:
 
     def column(self, name: str) -> str | None:
         """The column that serves as field `name` in this row, if any."""
+        if name in self.fields and name not in self.columns:  # the usual case
+            return name
         if name in self.columns:
             names: tuple[str, ...] = (self.columns[name],)
         else:

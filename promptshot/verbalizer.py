@@ -157,9 +157,11 @@ def of_ordered(labels: Sequence[str], name: str) -> Verbalizer:
 def gold_text(row: Row, column: str | None) -> str | None:
     """What a row says its label is, as text: 1 and 1.0 alike; None where it is empty or an object or list."""
     value = None if column is None else row[column]
+    if isinstance(value, str):
+        return value if value.strip() else None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if value is None or isinstance(value, dict | list) or not str(value).strip():
+    if value is None or isinstance(value, dict | list):
         return None
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -482,5 +482,32 @@ def test_many_labels_give_a_list_of_confusions(tmp_path: Path, rows: str, capsys
     assert "taken for" in capsys.readouterr().err
 
 
+def test_a_scorer_of_yours_is_named_on_the_command_line_only(
+    template: str, rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("limit: 2\nscorer: os:system\n")
+    assert run_command(["classify", rows, "-t", template, "-c", str(config)]) == 1
+    assert "c.yaml:2: a scorer of yours is code, which a file may not name" in capsys.readouterr().err
+    assert run_command(["classify", rows, "-t", template, "--scorer", "os:system"]) == 1
+    assert "'os:system' is no scorer; name a class with a method score" in capsys.readouterr().err
+
+
+def test_no_folder_for_the_output_is_told_before_anything_is_loaded(
+    template: str, rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["classify", rows, "-t", template, "-m", "no/such", "-o", str(tmp_path / "a" / "o.jsonl")]) == 1
+    assert "o.jsonl: cannot be written (no such folder); make the folder first" in capsys.readouterr().err
+
+
+def test_rows_before_a_tear_are_written(template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = b"".join(json.dumps({"text": f"row {i} {os.urandom(30).hex()}"}).encode() + b"\n" for i in range(2000))
+    torn, out = tmp_path / "r.jsonl.gz", tmp_path / "o.jsonl"
+    torn.write_bytes(gzip.compress(lines)[:-20000])
+    assert fake(str(torn), "-t", template, "-o", str(out)) == 1
+    assert "cannot be read" in capsys.readouterr().err
+    assert len(read_rows(out)) > 1024
+
+
 def test_the_environment_of_the_tests_is_clean() -> None:
     assert not [name for name in os.environ if name.startswith("PROMPTSHOT_") and name != "PROMPTSHOT_UPDATE_GOLDEN"]
