@@ -30,7 +30,7 @@ demo: .venv/demo
 	@echo; echo "One row of what it wrote:"; head -n 1 demo-mlm.jsonl
 
 test: .venv/test
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest
 
 lint: .venv/test
 	$(BIN)/ruff check .
