@@ -59,8 +59,6 @@ class Row:
 
     def __getitem__(self, name: str) -> Any:
         """The value of a field, by the column given for it, its own name, or a usual other name."""
-        if name in self.fields and name not in self.columns:
-            return self.fields[name]
         column = self.column(name)
         if column is None:
             flag = "--text-field" if name == "text" else "--label-field" if name == "label" else ""
@@ -437,10 +435,8 @@ def _item(text: str, at: int) -> tuple[dict[str, Any] | Reject, int]:
         value, end = _LENIENT.raw_decode(text, at)
         reason = str(problem)
     raw = text[at:end].encode("utf-8", "surrogateescape")
-    try:
-        raw.decode()
-    except UnicodeDecodeError as problem:
-        reason = f"not UTF-8 (byte {problem.start + 1})"
+    if broken := _decoding_error(raw):
+        reason = _json_reason(broken)
     return (Reject("", reason, _shown([raw])) if reason else value), end
 
 

@@ -225,15 +225,20 @@ def test_standard_input_can_be_read_only_once(monkeypatch: pytest.MonkeyPatch) -
         list(read(["-"]))
 
 
-@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz", "a.csv.gz"])
-def test_the_rows_before_a_tear_are_kept(tmp_path: Path, name: str) -> None:
-    each = [{"text": f"{i:x} {i * i * 7919:x}", "label": "1"} for i in range(20_000)]
+def zipped(name: str, each: list[dict[str, str]]) -> bytes:
+    """Rows with text and label 1, in the format that the name tells."""
     text = {
         "a.jsonl.gz": "".join(json.dumps(row) + "\n" for row in each),
         "a.json.gz": json.dumps(each),
         "a.csv.gz": "text,label\n" + "".join(f"{row['text']},1\n" for row in each),
     }[name]
-    whole = gzip.compress(text.encode())
+    return gzip.compress(text.encode())
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz", "a.csv.gz"])
+def test_the_rows_before_a_tear_are_kept(tmp_path: Path, name: str) -> None:
+    each = [{"text": f"{i:x} {i * i * 7919:x}", "label": "1"} for i in range(20_000)]
+    whole = zipped(name, each)
     kept: list[Item] = []
     with pytest.raises(InputError, match="cannot be read"):
         kept.extend(read([put(tmp_path, name, whole[: len(whole) // 2])]))
@@ -246,12 +251,7 @@ def test_the_rows_before_a_tear_are_kept(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("rows", [1, 20_000])
 def test_a_torn_gzip_file_is_an_error_and_never_the_end(tmp_path: Path, name: str, rows: int) -> None:
     each = [{"text": f"{i:x} {i * i:x}", "label": "1"} for i in range(rows)]
-    text = {
-        "a.jsonl.gz": "".join(json.dumps(row) + "\n" for row in each),
-        "a.json.gz": json.dumps(each),
-        "a.csv.gz": "text,label\n" + "".join(f"{row['text']},1\n" for row in each),
-    }[name]
-    whole = gzip.compress(text.encode())
+    whole = zipped(name, each)
     path = put(tmp_path, name, whole[: len(whole) - 10])
     with pytest.raises(InputError, match="cannot be read") as caught:
         list(read([path]))

@@ -76,7 +76,8 @@ class TorchScorer(ABC):
         self.options = options
         self.device = pick_device(options.device)
         self.encoder, self.model = load_checkpoint(self.name, self.auto_class, options, self.device)
-        self.packed = 0 if options.plain else pack(self.model)
+        if not options.plain:
+            pack(self.model)
         self.tokenizer = self.encoder.tokenizer
         self.limit = self._limit()
         self.budget = options.batch_budget or token_budget(self.device, self.model.config)
@@ -331,11 +332,10 @@ class Head:
         self.model = model
         self.last: LastLayer | None = None
         self.sparse = not plain  # whether the head runs on the read positions only
-        self.sparse = not plain and same(lambda: self._probe(dense=True), lambda: self._probe())
-        last = LastLayer.of(model) if self.sparse else None
-        if last is not None:
-            self.last = last
-            self.last = last if same(lambda: self._probe(dense=True), lambda: self._probe()) else None
+        self.sparse = not plain and same(self._whole, self._parts)
+        self.last = LastLayer.of(model) if self.sparse else None
+        if self.last is not None and not same(self._whole, self._parts):
+            self.last = None
 
     def states(self, inputs: dict[str, Any], rows: Tensor, places: Tensor) -> Tensor:
         """(positions, hidden) at these rows and places, or (positions, vocabulary) where the head stays on."""
@@ -366,15 +366,15 @@ class Head:
                 body.forward = before
         return found
 
-    def _probe(self, dense: bool = False) -> Tensor:
-        """The logits of some positions of a small batch, by the whole model or by parts."""
-        ids = torch.arange(5, 21, device=self.model.device).view(2, 8) % int(self.model.config.vocab_size)
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        rows, places = torch.tensor([[0, 0, 1], [1, 7, 4]], device=ids.device)
-        if dense:
-            whole: Tensor = self.model(**inputs).logits
-            return whole[rows, places]
-        return self.logits(self.states(inputs, rows, places))
+    def _whole(self) -> Tensor:
+        """The logits of some positions of a small batch, by the whole model."""
+        logits: Tensor = self.model(**probe(self.model)).logits
+        return logits[PROBED]
+
+    def _parts(self) -> Tensor:
+        """The same logits, the way they are read."""
+        rows, places = (torch.tensor(chosen, device=self.model.device) for chosen in PROBED)
+        return self.logits(self.states(probe(self.model), rows, places))
 
 
 class LastLayer:
@@ -399,6 +399,15 @@ class LastLayer:
             yield
         finally:
             hook.remove()
+
+
+PROBED = ([0, 0, 1], [1, 7, 4])  # rows and places of a probe that are compared
+
+
+def probe(model: Any) -> dict[str, Tensor]:
+    """A small batch, to try whether two ways through a model give the same numbers."""
+    ids = torch.arange(5, 21, device=model.device).view(2, 8) % int(model.config.vocab_size)  # (2, 8)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
 def same(whole: Callable[[], Tensor], parts: Callable[[], Tensor]) -> bool:

@@ -6,12 +6,11 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import ModelOptions
-from promptshot.scorers.base import LastLayer, Plan, Query, TorchScorer, same
+from promptshot.scorers.base import LastLayer, Plan, Query, TorchScorer, probe, same
 from promptshot.scorers.tokens import Ids, segments
 
 
@@ -47,8 +46,7 @@ class NspScorer(TorchScorer):
         return found
 
     def _proves(self, last: LastLayer) -> bool:
-        ids = torch.arange(5, 21, device=self.device).view(2, 8) % int(self.model.config.vocab_size)
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        inputs = probe(self.model)
         return same(lambda: self._logits(inputs, None), lambda: self._logits(inputs, last))
 
     def _query(self, pieces: Sequence[Piece], choice: str, number: int) -> Query:
