@@ -16,7 +16,8 @@ import click
 import pytest
 
 from promptshot import library, report
-from promptshot.cli import classify, cli, run_command
+from promptshot.cli import cli, run_command
+from promptshot.cli.classify import command as classify
 from promptshot.metrics import Tally
 
 ROOT = Path(__file__).parent.parent

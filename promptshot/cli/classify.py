@@ -1,0 +1,197 @@
+"""`promptshot classify`: label the rows of files."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from promptshot.cli.flags import Command, columns, config, library_flag, model_flags, model_options, option
+from promptshot.errors import InputError, OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    from promptshot.journal import Outputs
+    from promptshot.prompts import Template
+    from promptshot.recipe import DemoPlan, Recipe
+    from promptshot.run import Inputs
+
+PREVIEWED = 3  # prompts shown by --dry-run
+
+
+@click.command("classify", cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@option(
+    "-t",
+    "--template",
+    "templates",
+    multiple=True,
+    metavar="NAME|FILE|TEXT",
+    help="A name on the shelf, a YAML file, or a text with {mask} and {text}; several make an ensemble.  "
+    "[default: chosen by labels and language]",
+)
+@option("--labels", metavar="A,B,...", help="The labels to choose from: a,b or a=word1|word2,b=word3.")
+@option("--verbalizer", metavar="NAME|FILE", help="Label words other than the template's own.")
+@option("--save-template", type=click.Path(path_type=Path), metavar="FILE", help="Write down the template in use.")
+@option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Predictions; .jsonl, .csv, .tsv, also .gz; - is stdout.  [default: stdout, on a terminal ten examples]",
+)
+@option("--overwrite", is_flag=True, help="Replace an existing output.")
+@option("--resume/--no-resume", default=True, show_default=True, help="Go on with an output of the very same run.")
+@option("-n", "--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
+@option("--sample", type=click.IntRange(1), metavar="N", help="N rows at random (see --seed).")
+@option("--seed", type=int, default=0, show_default=True, help="For --sample and the demonstrations.")
+@option("--text-field", metavar="COLUMN", help="The column with the text.  [default: text, sentence, content, ...]")
+@option("--label-field", metavar="COLUMN", help="The column with the gold label.  [default: label, ...]")
+@option(
+    "--map", "columns", multiple=True, callback=columns, metavar="FIELD=COLUMN", help="Where a template's field is."
+)
+@option("--ignore-labels", is_flag=True, help="Predict only, whatever labels the rows carry.")
+@option("--strict-labels", is_flag=True, help="Reject rows whose own label is none of ours.")
+@option(
+    "--on-error",
+    type=click.Choice(["reject", "fail"]),
+    default="reject",
+    show_default=True,
+    help="Leave bad rows out and go on, or stop at the first.",
+)
+@option("-k", "--num-shots", type=click.IntRange(0), metavar="K", help="Demonstrations before each row (causal).")
+@option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
+@option("--dev", metavar="FILE", help="Rows that fix the thresholds of an NSP pair template.")
+@option("--summary", metavar="FILE", help="Metrics as JSON.")
+@option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
+@option("--rejects", metavar="FILE", help="Rows that failed.  [default: OUTPUT.rejects.jsonl]")
+@option("--scorer", metavar="NAME", help="Another scorer: mlm, nsp, causal, fake, package.module:Class.")
+@library_flag
+@model_flags
+@option("--dry-run", is_flag=True, help="Show the first prompts and stop; no model is loaded.")
+@option("-q", "--quiet", is_flag=True, help="No progress and no report.")
+@option("-v", "--verbose", is_flag=True, help="Also the checkpoint, the machine and the label words.")
+@click.option(
+    "-c",
+    "--config",
+    is_eager=True,
+    expose_value=False,
+    callback=config,
+    envvar="PROMPTSHOT_CONFIG",
+    metavar="FILE",
+    help="YAML with any of these options.",
+)
+def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) -> int:
+    """Label the rows of FILE (JSONL, JSON, CSV, TSV, .gz, or - for stdin).
+
+    Predictions go to stdout or --output as rows with the fields they came with; the report goes to
+    stderr. Rows with a label are counted for accuracy, rows without one are only predicted. Every
+    option can also be given as PROMPTSHOT_NAME in the environment.
+    """
+    from promptshot.journal import Outputs
+    from promptshot.run import Inputs
+
+    inputs = Inputs(files, given["limit"], given["sample"], given["seed"])
+    recipe = _recipe(given, inputs, quiet)
+    if dry_run:
+        return _dry_run(recipe, inputs)
+    output = given["output"] or (None if sys.stdout.isatty() else "-")
+    names = ("summary", "record", "rejects", "overwrite", "resume")
+    outputs = Outputs(output, **{name: given[name] for name in names})
+    return _run(recipe, inputs, outputs, given["on_error"], quiet, given["verbose"])
+
+
+def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
+    """The recipe that the options describe; what they leave open is looked up and told."""
+    from promptshot import guess, report
+    from promptshot.recipe import Recipe
+
+    fields = {"text": given["text_field"], "label": given["label_field"], **given["columns"]}
+    columns = {field: column for field, column in fields.items() if column}
+    said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
+    wish = guess.Wish(given["templates"], model=given["model"] or "", **said)
+    found = guess.choose(wish, lambda: inputs.peek_rows(columns), lambda: inputs.all_rows(columns))
+    for reason in () if quiet else found[0].reasons:
+        report.note(reason)
+    if given["save_template"]:
+        guess.save(given["save_template"], found)
+    options, demos = model_options(given), _demo_plan(given)
+    recipes = [
+        Recipe(
+            template=one.template,
+            verbalizer=one.verbalizer,
+            scorer=given["scorer"] or one.template.spec.scorer,
+            options=options,
+            demos=demos,
+            dev=given["dev"],
+            columns=_columns_of(given, one.template),
+            labels_ignored=given["ignore_labels"],
+            labels_strict=given["strict_labels"],
+        )
+        for one in found
+    ]
+    return replace(recipes[0], others=tuple(recipes[1:]))
+
+
+def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
+    from promptshot.recipe import DEMOS, DemoPlan
+
+    if given["num_shots"] and not given["demos"]:
+        raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
+    if not given["demos"]:
+        return None
+    return DemoPlan(given["demos"], DEMOS if given["num_shots"] is None else given["num_shots"], given["seed"])
+
+
+def _columns_of(given: dict[str, Any], template: Template) -> dict[str, str]:
+    """Field -> column, from --map, --text-field and --label-field."""
+    columns: dict[str, str] = dict(given["columns"])
+    label = template.spec.label_field
+    for name in columns:
+        if name not in (*template.needs, label):
+            hint = did_you_mean(name, [*template.needs, label])
+            raise OptionError(f"--map {name}=...: the template has no such field", hint=hint)
+    if given["text_field"]:
+        if len(template.needs) != 1:
+            needs = ", ".join(template.needs)
+            raise OptionError(
+                f"--text-field is for one text, the template needs {needs}", hint="use --map FIELD=COLUMN"
+            )
+        columns[template.needs[0]] = given["text_field"]
+    if given["label_field"]:
+        columns[label] = given["label_field"]
+    return columns
+
+
+def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, on_error: str, quiet: bool, verbose: bool) -> int:
+    from promptshot import report, rows
+    from promptshot.run import run
+
+    total = rows.count(inputs.paths)
+    if total is not None:
+        total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None)
+    with report.Watch(total, quiet, verbose) as watch:
+        result = run(recipe, inputs, outputs, watch, on_error)
+    if not quiet:
+        report.summary(result, examples=outputs.output is None)
+    return 3 if result.tally.rejected else 0
+
+
+def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
+    """The first prompts as they would be scored; bad rows are told as such."""
+    from promptshot import report
+    from promptshot.classify import Classifier
+    from promptshot.rows import Reject
+    from promptshot.scorers.fake import FakeScorer
+
+    # The fake scorer knows no checkpoint, so nothing is loaded.
+    classifier = Classifier(replace(recipe, dev=None), FakeScorer())
+    shown = []
+    for item in islice(inputs.read(recipe.columns), PREVIEWED):
+        if isinstance(item, Reject):
+            raise InputError(item.reason, where=item.source)
+        shown.append((item.source, classifier.prompt(item)))
+    report.prompts(shown)
+    return 0

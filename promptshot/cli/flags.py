@@ -1,0 +1,115 @@
+"""Flags that several commands share, where their values come from, and the plain data they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields as dataclass_fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from promptshot.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from promptshot.scorers import ModelOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """A click option that the variable PROMPTSHOT_NAME also gives."""
+    name = max(names, key=len).lstrip("-").split("/")[0].replace("-", "_").upper()
+    return click.option(*names, envvar=f"PROMPTSHOT_{name}", **settings)
+
+
+def config(context: click.Context, parameter: click.Parameter, path: str | None) -> None:
+    """Options from a YAML file become defaults; what the command line says goes first."""
+    if path is None:
+        return
+    from promptshot import spec
+
+    values, lines = spec.load_yaml(Path(path), InputError)
+    if not isinstance(values, dict):
+        raise InputError("not a mapping of options to values", where=path, hint="write one option a line: limit: 100")
+    known = {_flag(p): p for p in context.command.params if p.name != "config"}
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        option = known.get(key.replace("_", "-").lstrip("-"))
+        if option is None or option.name is None:
+            raise InputError(f"no option {key!r}", where=f"{path}:{lines[(key,)]}", hint=did_you_mean(key, known))
+        if option.name == "scorer" and ":" in str(value):
+            hint = "name it on the command line"
+            raise InputError(
+                "a scorer of yours is code, and a file may not name it", where=f"{path}:{lines[(key,)]}", hint=hint
+            )
+        several = option.multiple or option.nargs == -1
+        found[option.name] = [value] if several and isinstance(value, str) else value
+    context.default_map = {**(context.default_map or {}), **found}
+
+
+def _flag(parameter: click.Parameter) -> str:
+    """How a user calls it: --max-length -> max-length, FILE... -> files."""
+    return max(parameter.opts, key=len).lstrip("-")
+
+
+def columns(context: click.Context, parameter: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
+    columns = {}
+    for pair in pairs:
+        name, equals, column = pair.partition("=")
+        if not (name and equals and column):
+            raise click.BadParameter(f"{pair!r}; write it as field=column", context, parameter)
+        columns[name] = column
+    return columns
+
+
+class Command(click.Command):
+    """Flags may be spelled with - or _."""
+
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        settings.setdefault("token_normalize_func", lambda name: name.replace("_", "-"))
+        return super().make_context(*args, **settings)
+
+
+MODEL_FLAGS: tuple[Callable[[Any], Any], ...] = (
+    option("-m", "--model", metavar="NAME|FOLDER", help="A hub name or local folder.  [default: the built-in model]"),
+    option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
+    option(
+        "--dtype",
+        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        default="auto",
+        show_default=True,
+        help="Precision; auto is float32 on a CPU, the checkpoint's own elsewhere.",
+    ),
+    option("-b", "--batch-size", type=click.IntRange(1), metavar="N", help="At most N sequences at once."),
+    option(
+        "--batch-budget", type=click.IntRange(1), metavar="TOKENS", help="Tokens at once.  [default: by a fixed rule]"
+    ),
+    option("--max-length", type=click.IntRange(8), metavar="N", help="Tokens of a sequence.  [default: the model's]"),
+    option(
+        "--plain", is_flag=True, help="Score the plain way: one sequence a choice, no shortcuts; for those who doubt."
+    ),
+    option("--revision", metavar="NAME", help="Branch, tag or commit on the hub."),
+    option("--offline", is_flag=True, help="Use the local cache only."),
+    option("--trust-remote-code", is_flag=True, help="Run code that a checkpoint brings."),
+    option("--allow-pickle", is_flag=True, help="Read .bin weights where there are no safetensors."),
+)
+
+
+def model_flags(function: F) -> F:
+    """Which checkpoint, and how it is loaded and run."""
+    for flag in reversed(MODEL_FLAGS):
+        function = flag(function)
+    return function
+
+
+def library_flag(function: F) -> F:
+    help_text = "Your own templates and verbalizers."
+    return option("--library", "folder", type=click.Path(path_type=Path), metavar="DIR", help=help_text)(function)
+
+
+def model_options(given: dict[str, Any]) -> ModelOptions:
+    from promptshot.scorers import ModelOptions
+
+    names = [field.name for field in dataclass_fields(ModelOptions)]
+    return ModelOptions(**{name: given[name] for name in names if given.get(name) is not None})
