@@ -226,14 +226,16 @@ class Classifier:
             margin = scored.scores[0]
             label = self.template.spec.ordered[decide.bucket(margin, self.cuts)] if self.cuts is not None else ""
             return Prediction(row, label, {"is_next": margin}, {}, None, gold, value, cut, dropped)
-        averaged = self._averages(scored)
         words: Sequence[float] = scored.scores
+        averaged, split = False, 0
+        if max(scored.tokens, default=1) > 1:
+            averaged = self._averages(scored)
+            counts = prompt.scored == "choice" and self.recipe.scorer != "nsp"
+            split = sum(n > 1 for n in scored.tokens) if counts else 0
         if averaged:
             words = [score / n for score, n in zip(words, scored.tokens, strict=True)]
         labels = self.verbalizer.pooled(prompt.choices, words)
         of_word = dict(zip(prompt.choices, words, strict=True))
-        counts = prompt.scored == "choice" and self.recipe.scorer != "nsp"
-        split = sum(n > 1 for n in scored.tokens) if counts and max(scored.tokens, default=1) > 1 else 0
         chances, label = decide.softmax(labels), decide.best(labels)
         return Prediction(row, label, labels, of_word, chances, gold, value, cut, dropped, averaged, split)
 

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 def best(scores: Mapping[str, float]) -> str:
     """The label with the highest score; ties go to the first."""
-    return max(scores, key=lambda label: scores[label])
+    return max(scores, key=scores.__getitem__)
 
 
 def log_softmax(scores: Mapping[str, float]) -> dict[str, float]:
@@ -23,9 +23,9 @@ def log_softmax(scores: Mapping[str, float]) -> dict[str, float]:
 def softmax(scores: Mapping[str, float]) -> dict[str, float]:
     """Label scores (natural log, or margins) as probabilities that sum to 1."""
     top = max(scores.values())
-    weights = {label: math.exp(score - top) for label, score in scores.items()}
-    total = sum(weights.values())
-    return {label: weight / total for label, weight in weights.items()}
+    weights = [math.exp(score - top) for score in scores.values()]
+    total = sum(weights)
+    return dict(zip(scores, [weight / total for weight in weights], strict=True))
 
 
 def bucket_ends(rows: int, prior: Sequence[float]) -> list[int]:

@@ -66,6 +66,16 @@ class Prompt:
         ])  # fmt: skip
 
 
+    def texts(self) -> list[str]:
+        """The prompt with each of its choices in the blank; what they share is put together once."""
+        shown = [" | " if piece.kind is Kind.BREAK else piece.text for piece in self.pieces]
+        for i, piece in enumerate(self.pieces):
+            if piece.kind is Kind.MASK:
+                before, after = "".join(shown[:i]), "".join(shown[i + 1 :])
+                return [f"{before}{choice}{after}" for choice in self.choices]
+        return ["".join(shown)] * len(self.choices)
+
+
 class FieldSpec(spec.Spec):
     """What happens to a field before it is filled in."""
 

@@ -93,8 +93,15 @@ class Verbalizer:
 
     def pooled(self, words: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
         """Word scores (natural log) as label scores: mean, max or weighted log-sum-exp."""
+        if self._single:
+            return dict(zip(self.labels, scores, strict=True))
         of = dict(zip(words, scores, strict=True))
         return {label: _pool(self.pool, weights, of) for label, weights in self.labels.items()}
+
+    @cached_property
+    def _single(self) -> bool:
+        """Whether each label's score is that of its one word."""
+        return self.pool != "logsumexp" and all(len(words) == 1 for words in self.labels.values())
 
     def gold_label(self, row: Row, column: str | None) -> tuple[str | None, str | None]:
         """(our label, the row's own value as text); None where the row has no label or an unknown one."""
@@ -173,9 +180,6 @@ def _weighted(words: str | list[str] | dict[str, float]) -> dict[str, float]:
 
 
 def _pool(pool: Pool, weights: Words, scores: Mapping[str, float]) -> float:
-    if len(weights) == 1 and pool != "logsumexp":
-        (word,) = weights
-        return scores[word]
     if pool == "max":
         return max(scores[word] for word in weights)
     if pool == "mean":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from hashlib import blake2b
 
 from promptshot.prompts import Prompt
 from promptshot.scorers import ModelOptions, Scored
@@ -18,14 +18,11 @@ class FakeScorer:
     def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
         """A pseudo-random score in (-10, 0) for each choice; a token is a character."""
         return [
-            Scored(
-                tuple(_score(prompt.text(choice), choice) for choice in prompt.choices),
-                tuple(max(1, len(choice)) for choice in prompt.choices),
-            )
+            Scored(tuple(map(_score, prompt.texts(), prompt.choices)), tuple([len(c) or 1 for c in prompt.choices]))
             for prompt in prompts
         ]
 
 
 def _score(text: str, choice: str) -> float:
-    digest = hashlib.blake2b(f"{choice}\0{text}".encode("utf-8", "backslashreplace"), digest_size=8)
-    return -10 * int.from_bytes(digest.digest(), "big") / 2**64
+    digest = blake2b(f"{choice}\0{text}".encode("utf-8", "backslashreplace"), digest_size=8).digest()
+    return -10 * int.from_bytes(digest, "big") / 2**64
