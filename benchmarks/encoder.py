@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.cases import Case
 
-PEAK_SIZES = (1024, 2048, 3072)
+PRODUCT = 2048  # rows and columns of a large matrix product
 INTERVAL = 0.002  # seconds between two looks at the stack
 SWITCH = 0.0001  # seconds after which Python code lets another thread have a look
 
@@ -22,62 +22,78 @@ SWITCH = 0.0001  # seconds after which Python code lets another thread have a lo
 # ------------------------------------------------------------------ floating-point operations
 
 
-def flops(config: Mapping[str, Any], lengths: Sequence[int]) -> float:
+def flops(config: Mapping[str, Any], lengths: Sequence[int], read: int | None = None) -> float:
     """Operations of a BERT encoder over sequences of these lengths, without any padding.
 
     A matrix product (a, b) x (b, c) counts 2abc. In each layer, for n tokens, width h and inner width i:
-    query, key, value and output 8nh², scores and their use 4n²h, the two linear maps between 4nhi.
+    query, key and value 6nh², scores and their use 4n²h, the output 2nh², the two linear maps behind it 4nhi.
+    With `read`, only so many positions of a sequence go through what follows the last attention.
     Norms, activations, softmax, embeddings and the head are not counted.
     """
     hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
     layers = int(config["num_hidden_layers"])
-    each = (8 * n * hidden**2 + 4 * n * n * hidden + 4 * n * hidden * inner for n in lengths)
-    return float(layers * sum(each))
+    behind = 2 * hidden**2 + 4 * hidden * inner  # of a position behind the attention
+    whole = sum(6 * n * hidden**2 + 4 * n * n * hidden + n * behind for n in lengths)
+    spared = 0 if read is None else sum((n - read) * behind for n in lengths)
+    return float(layers * whole - spared)
 
 
-def peak_gflops(seconds: float = 1.0) -> float:
-    """The best rate of large float32 matrix products in this process, over about so many seconds."""
-    import torch
+class Alternating:
+    """A function timed call by call, a large float32 matrix product behind each call, in the same seconds.
 
-    best = 0.0
-    for size in PEAK_SIZES:
-        a, b = torch.rand(size, size), torch.rand(size, size)
-        end = time.perf_counter() + seconds / len(PEAK_SIZES)
-        while (begin := time.perf_counter()) < end:
-            torch.mm(a, b)
-            best = max(best, 2 * size**3 / (time.perf_counter() - begin) / 1e9)
-    return best
+    On a shared machine the peak of one second is not that of the next: only rates taken side by side compare.
+    """
+
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        import torch
+
+        self.work, self.multiply = work, torch.mm
+        self.a, self.b = torch.rand(PRODUCT, PRODUCT), torch.rand(PRODUCT, PRODUCT)
+        self.calls, self.inside, self.beside = 0, 0.0, 0.0  # calls; seconds in the work, in the products
+
+    def __call__(self, given: Any) -> Any:
+        begin = time.perf_counter()
+        found = self.work(given)
+        middle = time.perf_counter()
+        self.multiply(self.a, self.b)
+        self.calls += 1
+        self.inside += middle - begin
+        self.beside += time.perf_counter() - middle
+        return found
+
+    @property
+    def peak(self) -> float:
+        """Operations a second of the products alone."""
+        return self.calls * 2 * PRODUCT**3 / self.beside
 
 
-def share_of_peak(model: str, cases: Sequence[Case], run: Callable[[], object]) -> dict[str, Any]:
-    """The rate of a cloze run in operations that real tokens need, beside the peak just before and after.
+def share_of_peak(model: str, cases: Sequence[Case], scorer: Any, run: Callable[[], object]) -> dict[str, Any]:
+    """The rate of a cloze run in the operations that its real tokens take, beside large matrix products.
 
-    `encoder_share` takes only the time in which the model itself was running (by `Sampler`).
+    `run` scores the cases with the scorer; `inside` is the time in its batches: tensors, model, reading.
     """
     import transformers
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     lengths = [len(tokenizer(case.filled(tokenizer.mask_token)[0])["input_ids"]) for case in cases]
-    needed = flops(json.loads((Path(model) / "config.json").read_text()), lengths)
+    needed = flops(json.loads((Path(model) / "config.json").read_text()), lengths, read=1)
     run()
-    before = peak_gflops()
-    with Sampler() as sampler:
+    scorer.answer = alternating = Alternating(scorer.answer)
+    try:
         begin = time.perf_counter()
         run()
-        seconds = time.perf_counter() - begin
-    peak = max(before, peak_gflops())
-    rate = needed / seconds / 1e9
-    inside = sampler.shares()["parts"].get("model", 0.0)
+        seconds = time.perf_counter() - begin - alternating.beside
+    finally:
+        del scorer.answer
     return {
         "rows": len(cases),
         "tokens": sum(lengths),
-        "seconds": seconds,
         "gflop": needed / 1e9,
-        "peak_gflops": peak,
-        "gflops": rate,
-        "share": rate / peak,
-        "model_time": inside,
-        "encoder_share": rate / peak / inside if inside else None,
+        "peak_gflops": alternating.peak / 1e9,
+        "gflops": needed / seconds / 1e9,
+        "share": needed / seconds / alternating.peak,
+        "gflops_inside": needed / alternating.inside / 1e9,
+        "share_inside": needed / alternating.inside / alternating.peak,
     }
 
 

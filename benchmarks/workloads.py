@@ -49,7 +49,7 @@ def plans() -> list[Plan]:
 def _causal() -> Iterator[Plan]:
     small = "gpt2-tiny"
     four = "AG News, 4 labels of 2 to 4 tokens"
-    for shots, rows in ((0, (32, 4)), (4, (12, 0)), (8, (12, 4)), (16, (8, 0))):
+    for shots, rows in ((0, (32, 4)), (4, (12, 0)), (8, (20, 4)), (16, (16, 0))):
         about = f"{four}, {shots} shots" + (", the same for all rows" if shots else "")
         build = _agnews(shots)
         peers = CAUSAL_PEERS if shots <= 4 else ("lm-eval",)  # an hour is not enough for all
@@ -58,7 +58,7 @@ def _causal() -> Iterator[Plan]:
     yield Plan("agnews-8-varied", "causal", about, "gpt2-small", ("lm-eval",), (8, 0), _agnews(8, True), small)
     yield Plan("sst2-0", "causal", "SST-2, 2 labels, 0 shots", "gpt2-small", CAUSAL_PEERS, (80, 4), sst2_completion)
     about = "77 intents of 1 to 4 tokens, 4 shots"
-    yield Plan("intents-4", "causal", about, "gpt2-small", ("lm-eval",), (3, 1), intents, small)
+    yield Plan("intents-4", "causal", about, "gpt2-small", ("lm-eval",), (8, 1), intents, small)
     about = f"{four}, 4 shots, the built-in model"
     yield Plan("agnews-4-builtin", "causal", about, "builtin-gpt2", CAUSAL_PEERS, (64, 4), _agnews(4))
 
@@ -75,7 +75,7 @@ def _mlm() -> Iterator[Plan]:
 
 def _nsp() -> Iterator[Plan]:
     both = ("nsp-by-label", "nsp-by-row")
-    for labels, rows in ((2, (120, 6)), (15, (24, 6)), (119, (6, 2))):
+    for labels, rows in ((2, (120, 6)), (15, (48, 6)), (119, (6, 2))):
         about = f"TNEWS headlines, {labels} labels"
         small = "builtin-bert" if labels > 2 else ""
         yield Plan(f"tnews-{labels}", "nsp", about, "bert-base-zh", both, rows, _tnews(labels), small)

@@ -109,6 +109,12 @@ def test_operations_are_those_of_the_matrix_products_counted_one_by_one() -> Non
 
     assert encoder.flops(config, [5, 7]) == 3 * (layer(5) + layer(7))
 
+    def last(n: int, read: int) -> int:
+        attention = 3 * product(n, 4, 4) + product(n, 4, n) + product(n, n, 4)
+        return attention + product(read, 4, 4) + product(read, 4, 16) + product(read, 16, 4)
+
+    assert encoder.flops(config, [5, 7], read=1) == 2 * (layer(5) + layer(7)) + last(5, 1) + last(7, 1)
+
 
 def test_bert_base_needs_about_its_weights_twice_for_each_token() -> None:
     config = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12}

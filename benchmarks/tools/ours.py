@@ -53,7 +53,7 @@ class Ours(Tool):
                 self.run(cases, 0)
                 seconds = time.perf_counter() - begin
             return {"seconds": seconds, "rows": len(cases), **sampler.shares()}
-        return encoder.share_of_peak(self.options.model, cases, lambda: self.run(cases, 0))
+        return encoder.share_of_peak(self.options.model, cases, self.scorer, lambda: self.run(cases, 0))
 
 
 def _prompt(case: Case) -> Prompt:

@@ -241,7 +241,7 @@ def rows_at_once(model: Any) -> int:
 
 def token_budget(model: Any, head: Head) -> int:
     """Nodes run at once, by a fixed rule of the device: many of one piece cannot see each other, and still cost."""
-    budget = 512 if model.device.type == "cpu" else 4096
+    budget = 384 if model.device.type == "cpu" else 4096
     # A head that is no part of its own gives the logits of all read positions at once.
     return budget if head.sparse else min(budget, 4 * rows_at_once(model))
 
