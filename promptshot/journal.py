@@ -100,6 +100,7 @@ class Journal:
         self._next = 0.0  # when the next mark may be saved
         self._output: Writer | None = None
         self._rejects: Writer | None = None
+        self._open = contextlib.ExitStack()
 
     # ---------------------------------------------------------------- what there is
 
@@ -150,15 +151,16 @@ class Journal:
     # ---------------------------------------------------------------- writing
 
     def __enter__(self) -> Journal:
-        path = self.outputs.output
-        if path and self.outputs.on_disk and self.mark.rows == 0:
-            Path(path).touch()
-            self.save(self.mark)  # before anything is emptied: a run killed here begins anew
+        path, rejects = self.outputs.output, self.outputs.rejects_path
         if path:
             self._output = Writer(path, place=self.mark.output)
-        rejects = self.outputs.rejects_path
+        if self.outputs.on_disk and self.mark.rows == 0:
+            # Behind the lock, and before anything is emptied: a run killed here begins anew.
+            self.save(self.mark)
+        if self._output:
+            self._open.enter_context(self._output)
         if rejects and self.mark.rejects.bytes:
-            self._rejects = Writer(rejects, place=self.mark.rejects)
+            self._rejects = self._open.enter_context(Writer(rejects, place=self.mark.rejects))
         elif rejects and Path(rejects).is_file():
             Path(rejects).unlink()
         return self
@@ -169,7 +171,7 @@ class Journal:
         if self._output:
             self._output.write([outcome.record() for outcome in window if isinstance(outcome, Prediction)])
         if rejected and self.outputs.rejects_path:
-            self._rejects = self._rejects or Writer(self.outputs.rejects_path)
+            self._rejects = self._rejects or self._open.enter_context(Writer(self.outputs.rejects_path))
             self._rejects.write(rejected)
 
     def advance(self, rows: int, counts: Mapping[str, Any]) -> None:
@@ -224,9 +226,7 @@ class Journal:
         return max(self.mark.rows, self.spooled) if self.outputs.on_disk and self.outputs.resume else 0
 
     def __exit__(self, *_: object) -> None:
-        for writer in (self._output, self._rejects):
-            if writer:
-                writer.close()
+        self._open.close()
 
 
 def differences(one: Any, other: Any, place: str = "") -> list[str]:

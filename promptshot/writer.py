@@ -40,16 +40,16 @@ class Place:
 class Writer:
     """Appends records to a file or stream: JSONL, or CSV/TSV by the suffix; `.gz` is compressed.
 
-    Use it as a context manager. What one call of `write` is given is written whole or not at all, so the
-    file can be read while it grows. A table's columns are those of the first records; a cell that a
+    Use it as a context manager: what stands behind its place is given up when it is entered. What one call
+    of `write` is given is written whole or not at all, so the file can be read while it grows. A table's columns are those of the first records; a cell that a
     spreadsheet would run as a formula gets an apostrophe before it.
     """
 
     def __init__(self, path: str, stream: IO[str] | None = None, place: Place | None = None) -> None:
         """`path` decides the format; `-` writes to `stream` (default: standard output).
 
-        A file is locked against other writers and cut back to `place` (default: emptied). Raises InputError
-        if it cannot be written, is in use, or is shorter than `place` says.
+        A file is locked against other writers, and taken up at `place` (default: its beginning). Raises
+        InputError if it cannot be written, is in use, or is shorter than `place` says.
         """
         self.path = path
         name = path.lower()
@@ -92,7 +92,7 @@ class Writer:
         self._bytes += len(data)
 
     def _cut(self) -> None:
-        """Take back the half of a write."""
+        """Take back whatever stands behind what has been written whole."""
         if self._file is not None and _regular(self._file):
             self._file.truncate(self._bytes)
             self._file.seek(self._bytes)
@@ -123,6 +123,7 @@ class Writer:
         return _encodable("".join(lines))
 
     def __enter__(self) -> Writer:
+        self._cut()
         return self
 
     def __exit__(
@@ -139,7 +140,7 @@ class _Lines(list[str]):
 
 
 def _opened(path: str, at: int) -> io.FileIO:
-    """The file, locked and cut back to its first `at` bytes."""
+    """The file, locked, of `at` bytes or more."""
     try:
         file = io.FileIO(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "w")
     except OSError as problem:
@@ -151,8 +152,6 @@ def _opened(path: str, at: int) -> io.FileIO:
             if file.seek(0, os.SEEK_END) < at:
                 hint = "start afresh with --overwrite"
                 raise InputError("is shorter than its run record says", where=path, hint=hint)
-            file.truncate(at)
-            file.seek(at)
     except BlockingIOError:
         file.close()
         hint = "wait for it, or write to another file"

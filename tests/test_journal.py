@@ -308,6 +308,19 @@ def test_two_runs_cannot_write_one_file(rows: str, tmp_path: Path) -> None:
     assert out.read_text() == '{"a": 1}\n'
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_that_finds_its_output_in_use_leaves_the_record_of_the_other_alone(
+    overwrite: bool, rows: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "o.jsonl"
+    record = tmp_path / "o.jsonl.run.json"
+    with Writer(str(out)):
+        record.write_text('{"another": "run"}')
+        with pytest.raises(InputError, match="another run is writing this file"):
+            score(rows, out, overwrite=overwrite)
+        assert record.read_text() == '{"another": "run"}'
+
+
 # ------------------------------------------------------------------ what goes wrong
 
 
