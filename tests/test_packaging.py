@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from promptshot import library
-from promptshot.cli import run_command
+from promptshot.cli import cli, run_command
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,12 +64,22 @@ def test_no_built_in_model_is_larger_than_25_mb() -> None:
 
 def commands(text: str) -> list[str]:
     """The promptshot commands in the fenced and indented blocks of a document."""
-    return re.findall(r"^(?:    |\$ )?(promptshot (?:classify|templates|verbalizers) .*)$", text, re.MULTILINE)
+    return re.findall(rf"^(?:    |\$ )(promptshot (?:{'|'.join(cli.commands)})\b.*)$", text, re.MULTILINE)
 
 
-def test_the_commands_of_the_readme_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = commands((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert len(found) >= 6
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+def test_there_are_five_pages_at_most_and_the_readme_leads_to_each() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert 1 < len(PAGES) <= 6
+    assert all(f"({page})" in readme for page in PAGES[1:])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_run(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = commands((ROOT / page).read_text(encoding="utf-8"))
+    assert len(found) >= 3
     for folder in ("examples", "templates"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
