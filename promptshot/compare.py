@@ -208,7 +208,9 @@ class Bench:
         began = time.perf_counter()
         mapped = (with_columns(item, candidate.recipe.columns) for item in items)
         outcomes = list(classifier.outcomes(mapped, self.watcher.advance))
-        return Entry.of(candidate, outcomes, time.perf_counter() - began, classifier.details), outcomes
+        entry = Entry.of(candidate, outcomes, time.perf_counter() - began, classifier.details)
+        self.watcher.finished(entry)
+        return entry, outcomes
 
     def _classifier(self, candidate: Candidate) -> Classifier:
         if candidate.engine not in self._scorers:
@@ -243,7 +245,6 @@ def compare(
         if keep:
             keep(entry, outcomes)
         found.entries.append(entry)
-        bench.watcher.finished(entry)
 
     for members in _families(candidates):
         scored: list[tuple[Entry, list[Outcome]]] = []

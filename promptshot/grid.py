@@ -104,12 +104,13 @@ def _named(recipes: Sequence[Recipe]) -> list[Candidate]:
 
 
 def _template_name(recipe: Recipe, recipes: Sequence[Recipe]) -> str:
-    """A template's name; of two with the same name, where they come from or what they say."""
+    """A template's name; of two files with the same name their paths, and of an inline text what it says."""
     template = recipe.template
-    if all(other.template == template or other.template.name != template.name for other in recipes):
-        return template.name
-    text = template.spec.text
-    return str(template.path) if template.path else text if isinstance(text, str) else " | ".join(text)
+    if template.path is None:
+        text = template.spec.text
+        return text if isinstance(text, str) else " | ".join(text)
+    alone = all(other.template == template or other.template.name != template.name for other in recipes)
+    return template.name if alone else str(template.path)
 
 
 def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> None:

@@ -241,10 +241,12 @@ def every(rows: Sequence[Row], found: Sequence[str], folder: Path | None = None)
     """
     if not rows:
         raise InputError("no good row to look at", hint="name templates: -t NAME -t NAME")
+    if not found:
+        raise InputError("no row has a label", where=rows[0].source, hint="name the column: --label-field NAME")
     language = language_of(_texts(rows[:200]))
     guesses = [one for kind in KINDS for one in of_the_shelf(rows[0], found, f"{language}-", f"-{kind}", folder)]
     if not guesses:
-        what = f"no template of the shelf fits the rows' labels ({shortlist(found, 6) or 'none'})"
+        what = f"no template of the shelf fits the rows' labels ({shortlist(found, 6)})"
         raise OptionError(what, hint="name templates: -t NAME -t NAME (see: promptshot templates list)")
     return guesses
 

@@ -13,13 +13,14 @@ from rich.text import Text
 from promptshot import compare
 from promptshot.compare import Comparison, Entry, Standing
 from promptshot.diff import Difference
-from promptshot.errors import printable, shortlist
+from promptshot.errors import printable, shortened, shortlist
 from promptshot.grid import Candidate
 from promptshot.metrics import Tally
 from promptshot.report import NARROW, notes, people, plain_table
 from promptshot.search import Search
 
 WIDE = 100  # columns; from here on the table has all it can have
+SHOWN = 60  # characters of a row that flipped
 SURE = 0.05  # a p-value below it counts as a difference
 
 
@@ -61,9 +62,9 @@ class Watch(compare.Watcher):
 
     def finished(self, entry: Entry) -> None:
         """This is what it came to."""
-        if not self.quiet and not self._bar and not entry.candidate.members:
-            name, seconds = printable(entry.candidate.name), entry.result.seconds
-            self.console.print(f"{self.number} of {self.total} {name}: {entry.accuracy:.1%}, {seconds:.1f} s")
+        if not self.quiet and not self._bar:
+            said = f"{entry.accuracy:.1%} of {entry.result.tally.labelled:,} rows, {entry.result.seconds:.1f} s"
+            self.console.print(f"{self.number} of {self.total} {printable(entry.candidate.name)}: {said}")
 
     def __enter__(self) -> Watch:
         if self._bar:
@@ -156,14 +157,12 @@ def _verdict(found: Comparison, standings: Sequence[Standing]) -> Text:
     """Whether the first is better than the others, in words."""
     best, *others = standings
     name = printable(best.entry.candidate.name)
-    how = "chosen on other rows" if found.chosen else "best here"
+    how = ", chosen on other rows" if found.chosen else ", the best here" if others else ""
+    said = f"{how}: {best.entry.accuracy:.1%}"
     beaten = sum(s.p is not None and s.p < SURE and s.paired is not None and s.paired.difference < 0 for s in others)
-    said: list[str | tuple[str, str]] = [(name, "bold green"), f", {how}: {best.entry.accuracy:.1%}"]
-    if others and beaten == len(others):
-        said.append(", better than all others (p < 0.05)" if beaten > 1 else ", better than the other (p < 0.05)")
-    elif others:
-        said.append(f", clearly better (p < 0.05) than {beaten} of {len(others)} others")
-    return Text.assemble(*said)
+    if others:
+        said += f", clearly better than {beaten} of {len(others)}" if beaten else ", not clearly better than any other"
+    return Text.assemble((name, "bold green"), said)
 
 
 def _spreads(found: Comparison) -> RenderableType:
@@ -289,7 +288,6 @@ def _flips(found: Difference, most: int, console: Console) -> RenderableType:
     title = f"{len(found.flips):,} rows flipped" + (f", the first {most:,}" if most < len(found.flips) else "")
     table = plain_table("row", *(["gold"] if labelled else []), "A", "B", "text", texts=5)
     table.columns[0].min_width, table.columns[-1].ratio = None, 1
-    table.title, table.title_justify, table.title_style = title, "left", "bold"
     table.expand = console.is_terminal
     for flip in shown:
         gold = [printable(flip.gold or "")] if labelled else []
@@ -297,5 +295,5 @@ def _flips(found: Difference, most: int, console: Console) -> RenderableType:
             Text(printable(said), style="green" if said == flip.gold else "red" if flip.gold else "")
             for said in (flip.a, flip.b)
         ]
-        table.add_row(str(flip.number), *gold, *sides, printable(flip.text))
-    return table
+        table.add_row(str(flip.number), *gold, *sides, printable(shortened(flip.text, SHOWN)))
+    return Group(Text(title, style="bold"), table)
