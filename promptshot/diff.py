@@ -34,7 +34,8 @@ class Flip:
 
     def record(self) -> dict[str, Any]:
         """The row's own fields, then what was predicted."""
-        return {"row": self.number, **self.row, "gold": self.gold, "prediction_a": self.a, "prediction_b": self.b}
+        found = {"row": self.number, "gold": self.gold, "prediction_a": self.a, "prediction_b": self.b}
+        return {**self.row, **found}
 
 
 @dataclass
