@@ -20,7 +20,7 @@ from promptshot.report import NARROW, notes, people, plain_table
 from promptshot.search import Search
 
 WIDE = 100  # columns; from here on the table has all it can have
-SHOWN = 60  # characters of a row that flipped
+SHOWN = 100  # characters of a row that flipped
 SURE = 0.05  # a p-value below it counts as a difference
 
 
@@ -41,7 +41,7 @@ class Watch(compare.Watcher):
                 console=self.console,
                 transient=True,
             )
-            self._task = self._bar.add_task("reading", total=None, said="")
+            self._task = self._bar.add_task("starting", total=None, said="")
 
     def started(self, candidate: Candidate, rows: int) -> None:
         """So many rows are about to be scored for it."""

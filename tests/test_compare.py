@@ -359,7 +359,9 @@ class Spy(FakeScorer):
 
 
 def test_what_is_chosen_does_not_depend_on_the_rows_that_judge(rows: str, tmp_path: Path) -> None:
-    dev = write_rows(tmp_path / "d.jsonl", [{"text": f"样{i}", "label": ("Positive", "Negative")[i % 2]} for i in range(40)])
+    dev = write_rows(
+        tmp_path / "d.jsonl", [{"text": f"样{i}", "label": ("Positive", "Negative")[i % 2]} for i in range(40)]
+    )
     flipped = [{**row, "label": "Negative" if row["label"] == "Positive" else "Positive"} for row in read_rows(rows)]
     other = write_rows(tmp_path / "flipped.jsonl", flipped)
     one, two = (board(tmp_path, data, "--search", "--dev", dev) for data in (rows, other))
@@ -368,7 +370,9 @@ def test_what_is_chosen_does_not_depend_on_the_rows_that_judge(rows: str, tmp_pa
     assert one["candidates"][0]["accuracy"] == pytest.approx(1 - two["candidates"][0]["accuracy"])
     assert one["rows"] == 60
     Spy.seen.clear()
-    assert run_command(["compare", rows, *TEMPLATES, "--search", "--dev", dev, "--scorer", "test_compare:Spy", "-q"]) == 0
+    assert (
+        run_command(["compare", rows, *TEMPLATES, "--search", "--dev", dev, "--scorer", "test_compare:Spy", "-q"]) == 0
+    )
     assert sum("条评论" in text for text in Spy.seen) == 2 * 60  # the finalists only
 
 
@@ -427,7 +431,9 @@ def test_the_bar_tells_which_candidate_of_how_many(monkeypatch: pytest.MonkeyPat
     with leaderboard.Watch(7) as watch:
         assert watch._bar is not None
         update = watch._bar.update
-        monkeypatch.setattr(watch._bar, "update", lambda *a, **k: (told.append(k.get("description", "")), update(*a, **k)))
+        monkeypatch.setattr(
+            watch._bar, "update", lambda *a, **k: (told.append(k.get("description", "")), update(*a, **k))
+        )
         from test_grid import made
 
         watch.started(made("zh-sentiment-mlm")[0], 10)

@@ -101,7 +101,9 @@ def test_two_runs_may_call_their_labels_differently(tmp_path: Path) -> None:
 def test_the_gold_column_can_be_named(tmp_path: Path) -> None:
     files = []
     for name, predictions in (("a", ONE), ("b", OTHER)):
-        lines = [{"text": "t", "label": "b", "mine": g, "prediction": p} for g, p in zip(GOLD, predictions, strict=True)]
+        lines = [
+            {"text": "t", "label": "b", "mine": g, "prediction": p} for g, p in zip(GOLD, predictions, strict=True)
+        ]
         files.append(write_rows(tmp_path / f"{name}.jsonl", lines))
     assert diff(files[0], files[1], "mine").tallies[1].accuracy == pytest.approx(5 / 6)
     assert diff(files[0], files[1]).tallies[1].accuracy == pytest.approx(4 / 6)
@@ -151,7 +153,9 @@ def test_the_row_that_differs_is_named(files: tuple[str, str], tmp_path: Path) -
         diff(shorter, files[0])
 
 
-@pytest.mark.parametrize("line", ['{"text": "t"}', '{"text": "t", "prediction": 3}', '{"text": "t", "prediction": null}'])
+@pytest.mark.parametrize(
+    "line", ['{"text": "t"}', '{"text": "t", "prediction": 3}', '{"text": "t", "prediction": null}']
+)
 def test_a_row_without_a_prediction_is_named(line: str, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "t", "prediction": "a"}\n' + line + "\n")

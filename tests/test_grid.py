@@ -14,7 +14,10 @@ from promptshot.grid import Axes, Candidate, Suite, check, fits, grid
 from promptshot.rows import Item, Reject, Row
 from promptshot.scorers import ModelOptions
 
-ROWS: list[Item] = [Row({"text": "房间干净", "label": "positive"}, "r:1", 0), Row({"text": "又吵", "label": "negative"})]
+ROWS: list[Item] = [
+    Row({"text": "房间干净", "label": "positive"}, "r:1", 0),
+    Row({"text": "又吵", "label": "negative"}),
+]
 
 
 def made(
@@ -120,7 +123,9 @@ def suite(folder: Path, text: str) -> Suite:
 
 def test_paths_in_a_suite_are_seen_from_its_folder(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text("scorer: mlm\ntext: '{mask}{text}'\n")
-    text = "data: [rows.jsonl]\ntemplates: [t.yaml, zh-sentiment-mlm, '{mask}: {text}']\ndemos: d.jsonl\nshots: [0, 2]\n"
+    text = (
+        "data: [rows.jsonl]\ntemplates: [t.yaml, zh-sentiment-mlm, '{mask}: {text}']\ndemos: d.jsonl\nshots: [0, 2]\n"
+    )
     said = suite(tmp_path, text)
     assert said.data == [str(tmp_path / "rows.jsonl")]
     assert said.templates == [str(tmp_path / "t.yaml"), "zh-sentiment-mlm", "{mask}: {text}"]

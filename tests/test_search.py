@@ -62,7 +62,15 @@ def test_the_schedule_doubles_the_rows_as_candidates_drop_out() -> None:
     assert schedule(10, 400) == [(10, 50), (5, 100), (3, 200), (2, 400)]
     assert schedule(1, 400) == [(1, 400)]
     assert schedule(2, 5) == [(2, 5)]
-    assert schedule(100, 40) == [(100, FEWEST), (50, FEWEST), (25, FEWEST), (13, FEWEST), (7, FEWEST), (4, FEWEST), (2, 40)]
+    assert schedule(100, 40) == [
+        (100, FEWEST),
+        (50, FEWEST),
+        (25, FEWEST),
+        (13, FEWEST),
+        (7, FEWEST),
+        (4, FEWEST),
+        (2, 40),
+    ]
 
 
 def test_the_best_wins_and_the_last_round_has_seen_all_rows() -> None:
@@ -112,7 +120,9 @@ def test_half_of_the_rows_choose_and_the_others_judge() -> None:
 
 
 def test_a_row_that_says_what_a_choosing_row_says_does_not_judge() -> None:
-    found = Search.of([*rows(20), Row({"text": "a 100", "id": 7, "label": "a"}, "", 20)], rows(2, 100), able(5)[0].recipe, 0)
+    found = Search.of(
+        [*rows(20), Row({"text": "a 100", "id": 7, "label": "a"}, "", 20)], rows(2, 100), able(5)[0].recipe, 0
+    )
     assert [item.key for item in found.judging] == list(range(20))
     assert found.same == 1
 
