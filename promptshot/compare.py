@@ -137,9 +137,8 @@ class Comparison:
     chosen: str | None = None  # the candidate that other rows chose; it stands first, whatever comes of it here
     complete: bool = False
 
-    @property
     def standings(self) -> list[Standing]:
-        """The leaderboard, best first, with the paired tests."""
+        """The leaderboard, best first, with the paired tests; these take a moment where there are many rows."""
         if not self.entries:
             return []
         ranked = sorted(self.entries, key=lambda e: (e.candidate.name != self.chosen, -e.accuracy, -_f1(e)))
@@ -162,15 +161,15 @@ class Comparison:
                 found.append(Spread(ranked[0], ranked[-1], len(ranked), mean))
         return found
 
-    def record(self) -> dict[str, Any]:
-        """Everything as plain data."""
+    def record(self, standings: Sequence[Standing]) -> dict[str, Any]:
+        """Everything as plain data, with the `standings()`."""
         return {
             "complete": self.complete,
             "rows": self.rows,
             "data": self.data,
             "seed": self.seed,
             "chosen": self.chosen,
-            "candidates": [standing.record() for standing in self.standings],
+            "candidates": [standing.record() for standing in standings],
             "failed": [{"name": one.candidate.name, "reason": str(one.problem)} for one in self.failures],
             "spreads": [spread.record() for spread in self.spreads],
             "versions": versions(),

@@ -12,13 +12,14 @@ from pydantic import Field
 
 from promptshot import guess, library, spec
 from promptshot.classify import Classifier, check_gold
-from promptshot.errors import InputError, OptionError, PromptshotError, RowError
+from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
 from promptshot.recipe import DemoPlan, Recipe
 from promptshot.rows import Item, Row
 from promptshot.run import with_columns
 from promptshot.scorers import ModelOptions
 from promptshot.scorers.fake import FakeScorer
 
+UNFIT = "leave it out, give it other label words, or add the rows' labels under 'gold:'"
 LOOKED_AT = 100  # rows that are tried before a candidate is refused, for one row may be a bad one
 
 
@@ -123,7 +124,7 @@ def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> None:
             check_gold(mapped, recipe)
             _check_prompts(recipe, good[:LOOKED_AT])
         except PromptshotError as problem:
-            hint = problem.hint.replace(", or predict only: --ignore-labels", "")
+            hint = UNFIT if isinstance(problem, VerbalizerError) else problem.hint
             raise type(problem)(f"{candidate.name}: {problem.what}", where=problem.where, hint=hint) from None
         if not any(_has_gold(row, recipe) for row in good):
             where = items[0].source if items else ""

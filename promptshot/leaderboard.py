@@ -81,12 +81,11 @@ class Watch(compare.Watcher):
 # ------------------------------------------------------------------ the leaderboard
 
 
-def comparison(found: Comparison, search: Search | None = None) -> None:
+def comparison(found: Comparison, standings: Sequence[Standing], search: Search | None = None) -> None:
     """What is known: how a search went, the leaderboard, the spread of every family, what a reader must know."""
     console = people()
     for failure in found.failures:
         _note(console, f"left out: {failure.candidate.name}: {failure.problem}")
-    standings = found.standings
     parts: list[RenderableType] = _searched(search, found) if search and search.rounds else []
     if standings:
         parts += [_head(found, standings), _table(standings, console.width), _verdict(found, standings)]

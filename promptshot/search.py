@@ -19,6 +19,7 @@ from promptshot.recipe import Recipe
 from promptshot.rows import Item, Row
 from promptshot.run import with_columns
 
+FINALISTS = 2  # who is judged: the one chosen, and the next best
 FEWEST = 32  # rows that a candidate is seen on before it can be dropped, where there are as many
 
 
@@ -66,7 +67,7 @@ class Search:
     @property
     def finalists(self) -> tuple[Candidate, ...]:
         """The winner, and whoever came second."""
-        return self.rounds[-1].ranked[:2]
+        return self.rounds[-1].ranked[:FINALISTS]
 
     def record(self) -> dict[str, Any]:
         """As plain data; rows are counted from 1, each side in its own files."""

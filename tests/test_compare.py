@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 from scipy.stats import binomtest
 
 from promptshot import compare, leaderboard, scorers
+from promptshot.classify import Prediction
 from promptshot.cli import run_command
+from promptshot.rows import Row
 from promptshot.scorers import ModelOptions, Scored, Scorer
 from promptshot.scorers.fake import FakeScorer
 
@@ -442,5 +445,26 @@ def test_the_bar_tells_which_candidate_of_how_many(monkeypatch: pytest.MonkeyPat
     assert watch._bar.tasks[0].completed == 4
 
 
-def test_the_order_of_rows_of_equal_accuracy_is_by_f1_then_as_named() -> None:
-    assert compare.Comparison(0, "").standings == []
+def entry(name: str, predictions: str) -> compare.Entry:
+    """A candidate that predicts these letters on rows whose gold is "aabb"."""
+    from test_search import WORDS, able
+
+    candidate = replace(able(1)[0], name=name)
+    found = [
+        Prediction(Row({}, "", i), said, {"a": 0.0, "b": 0.0}, {}, None, gold)
+        for i, (said, gold) in enumerate(zip(predictions, "aabb", strict=True))
+        if said in WORDS.names
+    ]
+    return compare.Entry.of(candidate, found, 0.0, {})
+
+
+def test_lines_are_ranked_by_accuracy_then_f1_then_as_named_but_the_chosen_one_is_first() -> None:
+    found = compare.Comparison(4, "")
+    found.entries = [entry("1", "aaaa"), entry("2", "abab"), entry("3", "baba"), entry("4", "bbaa"), entry("5", "aabb")]
+    assert [line.entry.candidate.name for line in found.standings()] == ["5", "2", "3", "1", "4"]
+    found.chosen = "4"
+    assert [line.entry.candidate.name for line in found.standings()] == ["4", "5", "2", "3", "1"]
+
+
+def test_nothing_known_is_an_empty_leaderboard() -> None:
+    assert compare.Comparison(0, "").standings() == []

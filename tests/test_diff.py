@@ -159,14 +159,16 @@ def test_the_row_that_differs_is_named(files: tuple[str, str], tmp_path: Path) -
 def test_a_row_without_a_prediction_is_named(line: str, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "t", "prediction": "a"}\n' + line + "\n")
-    with pytest.raises(InputError, match="a.jsonl:2: no field 'prediction' with a label in it; give files as written"):
+    with pytest.raises(
+        InputError, match=r"a\.jsonl:2: no field 'prediction' with a label in it; give files as written"
+    ):
         diff(str(path), str(path))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"recipe": {"verbalizer": 3}}', '{"recipe": {"columns": {"a": {}}}}'])
 def test_a_broken_run_record_is_one_line(text: str, files: tuple[str, str]) -> None:
     Path(f"{files[0]}.run.json").write_text(text)
-    with pytest.raises(InputError, match="a.jsonl.run.json: not a run record of ours"):
+    with pytest.raises(InputError, match=r"a\.jsonl\.run.json: not a run record of ours"):
         diff(*files)
 
 

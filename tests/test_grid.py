@@ -94,7 +94,7 @@ def test_labels_that_do_not_fit_are_told_with_the_candidate() -> None:
 
 def test_rows_without_labels_cannot_be_compared_on() -> None:
     rows: list[Item] = [Row({"text": "好"}, "r.jsonl:1"), Row({"text": "坏", "label": ""}, "r.jsonl:2")]
-    with pytest.raises(InputError, match="r.jsonl:1: a comparison needs labelled rows, and no row has a label"):
+    with pytest.raises(InputError, match=r"r\.jsonl:1: a comparison needs labelled rows, and no row has a label"):
         check(made("zh-sentiment-mlm"), rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,13 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
     help="A hub name or local folder; again for each.  [default: the built-in models]",
 )
 @option(
-    "-k", "--num-shots", "shots", type=click.IntRange(0), multiple=True, metavar="K", help="Demonstrations (causal)."
+    "-k",
+    "--num-shots",
+    "shots",
+    type=click.IntRange(0),
+    multiple=True,
+    metavar="K",
+    help="Demonstrations before each row, for causal templates; again for each.",
 )
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @click.option(
@@ -119,32 +126,39 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     judging = search.judging if search else items
     found = compare.Comparison(len(judging), compare.fingerprint(judging), given["seed"], len(candidates))
     try:
-        _run(candidates, judging, search, found, folder, quiet)
+        _run(_Job(candidates, judging, search, folder, quiet), found)
     finally:  # whatever stops it, what is known so far is told
-        if given["output"] and found.entries:
+        standings = found.standings()
+        if given["output"] and standings:
             more = {"inputs": list(files), "search": search.record() if search else None}
-            compare.write(given["output"], {**found.record(), **more})
+            compare.write(given["output"], {**found.record(standings), **more})
         if not quiet:
-            leaderboard.comparison(found, search)
+            leaderboard.comparison(found, standings, search)
     return 3 if found.failures or any(entry.result.rejects for entry in found.entries) else 0
 
 
-def _run(
-    candidates: Sequence[Candidate],
-    judging: Sequence[Item],
-    search: Search | None,
-    found: Comparison,
-    folder: Folder | None,
-    quiet: bool,
-) -> None:
+@dataclass(frozen=True)
+class _Job:
+    """Who is scored on what, and where it goes."""
+
+    candidates: Sequence[Candidate]
+    judging: Sequence[Item]
+    search: Search | None
+    folder: Folder | None
+    quiet: bool
+
+
+def _run(job: _Job, found: Comparison) -> None:
     """Choose, if that is asked for, and score."""
     from promptshot.compare import Bench, compare
     from promptshot.interrupt import Interrupts
     from promptshot.leaderboard import Watch
-    from promptshot.search import halve, schedule
+    from promptshot.search import FINALISTS, halve, schedule
 
-    turns = sum(count for count, _ in schedule(len(candidates), len(search.choosing))) + 2 if search else 0
-    with Interrupts() as interrupts, Watch(turns or len(candidates), quiet) as watch:
+    candidates, search = job.candidates, job.search
+    rounds = schedule(len(candidates), len(search.choosing)) if search else []
+    turns = sum(count for count, _ in rounds) + min(FINALISTS, len(candidates)) if search else len(candidates)
+    with Interrupts() as interrupts, Watch(turns, job.quiet) as watch:
         bench = Bench(watch, keep=search is not None)
         if search:
             for one in halve(candidates, search.choosing, bench, found.seed):
@@ -154,11 +168,11 @@ def _run(
             found.chosen, found.wanted = candidates[0].name, len(candidates)
 
         def keep(entry: Entry, outcomes: Sequence[Outcome]) -> None:
-            if folder:
+            if job.folder:
                 with interrupts.held():
-                    folder.write(entry, outcomes)
+                    job.folder.write(entry, outcomes)
 
-        compare(candidates, judging, bench, found, keep)
+        compare(candidates, job.judging, bench, found, keep)
 
 
 def _check_options(files: Sequence[str], given: dict[str, Any]) -> None:
