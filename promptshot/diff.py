@@ -63,24 +63,33 @@ class Difference:
         """Rows of which both say the same."""
         return self.rows - len(self.flips)
 
+    def per_label(self) -> dict[str, dict[str, int]]:
+        """Of every gold label: its rows, those that each file has right, those that B gained and lost."""
+        found = {}
+        for label, pairs in sorted(self.by_label.items()):
+            both, lost, gained = pairs[True, True], pairs[True, False], pairs[False, True]
+            right = {"right_a": both + lost, "right_b": both + gained}
+            found[label] = {"rows": pairs.total(), **right, "gained": gained, "lost": lost}
+        return found
+
     def record(self) -> dict[str, Any]:
         """Everything as plain data."""
         a, b = (_side_record(path, tally) for path, tally in zip(self.paths, self.tallies, strict=True))
-        labels = {label: vars(Paired.of(pairs.elements())) for label, pairs in self.by_label.items()}
         return {
             "a": a,
             "b": b,
             "rows": self.rows,
             "agreed": self.agreed,
             "paired": self.paired.summary(self.seed) if self.pairs else None,
-            "per_label": labels,
+            "per_label": self.per_label(),
             "flips": [flip.record() for flip in self.flips],
         }
 
 
 def _side_record(path: str, tally: Tally) -> dict[str, Any]:
+    said = tally.summary()
     kept = ("accuracy", "accuracy_interval", "macro_f1", "labelled", "predictions", "unknown_gold")
-    return {"path": path, **{name: tally.summary()[name] for name in kept}}
+    return {"path": path, **{name: said[name] for name in kept}}
 
 
 def diff(one: str, other: str, label_field: str | None = None, seed: int = 0) -> Difference:

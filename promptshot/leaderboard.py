@@ -273,10 +273,8 @@ def _accuracy(tally: Tally) -> str:
 
 def _labels(found: Difference) -> RenderableType:
     table = plain_table("gold", "rows", "A right", "B right", "gained", "lost")
-    for label, pairs in sorted(found.by_label.items()):
-        rows, a = pairs.total(), pairs[True, True] + pairs[True, False]
-        gained, lost = pairs[False, True], pairs[True, False]
-        table.add_row(printable(label), f"{rows:,}", f"{a:,}", f"{a + gained - lost:,}", f"{gained:,}", f"{lost:,}")
+    for label, counts in found.per_label().items():
+        table.add_row(printable(label), *(f"{count:,}" for count in counts.values()))
     return table
 
 

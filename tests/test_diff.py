@@ -53,9 +53,9 @@ def test_right_and_wrong_are_counted_row_by_row(files: tuple[str, str]) -> None:
     paired = found.paired
     assert (paired.both, paired.first, paired.second, paired.neither) == (2, 1, 3, 0)
     assert paired.p == pytest.approx(binomtest(1, 4).pvalue)
-    assert {label: dict(pairs) for label, pairs in found.by_label.items()} == {
-        "a": {(True, True): 1, (True, False): 1, (False, True): 1},
-        "b": {(True, True): 1, (False, True): 2},
+    assert found.per_label() == {
+        "a": {"rows": 3, "right_a": 2, "right_b": 2, "gained": 1, "lost": 1},
+        "b": {"rows": 3, "right_a": 1, "right_b": 3, "gained": 2, "lost": 0},
     }
 
 

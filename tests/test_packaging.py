@@ -64,7 +64,9 @@ def test_no_built_in_model_is_larger_than_25_mb() -> None:
 
 def commands(text: str) -> list[str]:
     """The promptshot commands in the fenced and indented blocks of a document."""
-    return re.findall(r"^(?:    |\$ )?(promptshot (?:classify|templates|verbalizers) .*)$", text, re.MULTILINE)
+    return re.findall(
+        r"^(?:    |\$ )?(promptshot (?:classify|compare|diff|templates|verbalizers) .*)$", text, re.MULTILINE
+    )
 
 
 def test_the_commands_of_the_readme_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
