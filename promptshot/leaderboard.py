@@ -106,11 +106,12 @@ def _note(console: Console, line: str) -> None:
 def _head(found: Comparison, standings: Sequence[Standing]) -> Text:
     tally = max((standing.entry.result.tally for standing in standings), key=lambda t: t.labelled)
     single = sum(not standing.entry.candidate.members for standing in standings)
-    many = f"{single} candidates" if found.complete else f"{single} of {found.wanted} candidates, then it was stopped"
+    many = f"{single} candidates" if found.complete else f"{single} of {found.wanted} candidates"
     ensembles = len(standings) - single
     more = f" and {ensembles} ensemble{'s' if ensembles > 1 else ''}" if ensembles else ""
     rows = f"{found.rows:,} rows" + (f" ({tally.labelled:,} with a label)" if tally.labelled != found.rows else "")
-    return Text.assemble((many + more, "bold"), f" · {rows} · majority class {tally.majority:.1%}")
+    stopped = "" if found.complete else ", then it was stopped"
+    return Text.assemble((many + more, "bold"), (stopped, "yellow"), f" · {rows} · majority class {tally.majority:.1%}")
 
 
 def _table(standings: Sequence[Standing], width: int) -> RenderableType:

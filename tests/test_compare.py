@@ -250,7 +250,7 @@ def test_a_stop_in_the_middle_tells_and_writes_what_is_known(
     more = ["--scorer", "test_compare:Stopped", "-o", str(out), "--predictions", str(folder)]
     assert run_command(["compare", rows, *TEMPLATES, *more]) == 130
     err = capsys.readouterr().err
-    assert "3 of 4 candidates, then it was stopped" in err
+    assert "3 of 4 candidates and 1 ensemble, then it was stopped" in err
     assert err.splitlines()[-1] == "interrupted"
     said = json.loads(out.read_text(encoding="utf-8"))
     assert not said["complete"]

@@ -177,7 +177,7 @@ def test_pairs_are_counted_by_who_was_right() -> None:
 
 def test_the_paired_bootstrap_agrees_with_scipy() -> None:
     found = Paired(120, 40, 20, 60)
-    differences = [0] * 180 + [-1] * 40 + [1] * 20
+    differences = [0.0] * 180 + [-1.0] * 40 + [1.0] * 20
     theirs = bootstrap((differences,), mean, method="percentile", n_resamples=5000, rng=1, vectorized=False)
     interval = theirs.confidence_interval
     assert found.interval(7) == pytest.approx((interval.low, interval.high), abs=0.01)
