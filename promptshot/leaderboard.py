@@ -84,7 +84,7 @@ class Watch(compare.Watcher):
 def comparison(found: Comparison, standings: Sequence[Standing], search: Search | None = None) -> None:
     """What is known: how a search went, the leaderboard, the spread of every family, what a reader must know."""
     console = people()
-    for failure in found.failures:
+    for failure in found.failures if standings else ():  # else the first of them is the error
         _note(console, f"left out: {failure.candidate.name}: {failure.problem}")
     parts: list[RenderableType] = _searched(search, found) if search and search.rounds else []
     if standings:

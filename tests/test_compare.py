@@ -211,7 +211,7 @@ def test_a_model_that_cannot_be_loaded_costs_its_candidates_and_no_others(
     out = tmp_path / "b.json"
     arguments = ["-t", "zh-sentiment-mlm", "-m", str(tmp_path / "nothing"), "-o", str(out)]
     assert run_command(["compare", rows, *arguments]) == 1
-    assert capsys.readouterr().err.count("error: ") == 1
+    assert capsys.readouterr().err.count("\n") == 1
     assert not out.exists()
 
 
@@ -377,6 +377,29 @@ def test_what_is_chosen_does_not_depend_on_the_rows_that_judge(rows: str, tmp_pa
         run_command(["compare", rows, *TEMPLATES, "--search", "--dev", dev, "--scorer", "test_compare:Spy", "-q"]) == 0
     )
     assert sum("条评论" in text for text in Spy.seen) == 2 * 60  # the finalists only
+
+
+class StoppedLate(FakeScorer):
+    """Somebody presses Ctrl-C when the judging begins."""
+
+    def score(self, prompts: Sequence[Any]) -> list[Scored]:
+        if "条评论" in prompts[0].text(""):
+            raise KeyboardInterrupt
+        return super().score(prompts)
+
+
+def test_a_search_that_is_stopped_before_the_judging_tells_who_was_chosen(
+    rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev = write_rows(
+        tmp_path / "d.jsonl", [{"text": f"样{i}", "label": ("Positive", "Negative")[i % 2]} for i in range(40)]
+    )
+    more = ["--search", "--dev", dev, "--scorer", "test_compare:StoppedLate"]
+    assert run_command(["compare", rows, *TEMPLATES, *more]) == 130
+    err = capsys.readouterr().err
+    assert re.search(r"^2 +40 +2 ", err, re.MULTILINE)
+    assert "chosen: zh-sentiment-" in err
+    assert "majority class" not in err
 
 
 def test_rows_of_the_dev_file_do_not_judge(rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
