@@ -88,7 +88,11 @@ def comparison(found: Comparison, standings: Sequence[Standing], search: Search 
         _note(console, f"left out: {failure.candidate.name}: {failure.problem}")
     parts: list[RenderableType] = _searched(search, found) if search and search.rounds else []
     if standings:
-        parts += [_head(found, standings), _table(standings, console.width), _verdict(found, standings)]
+        parts += [
+            _head(found, standings),
+            _table(standings, console.width, bool(found.chosen)),
+            _verdict(found, standings),
+        ]
         parts += [_spreads(found)] if found.spreads and not search else []
     for part in parts:
         console.print()
@@ -114,11 +118,11 @@ def _head(found: Comparison, standings: Sequence[Standing]) -> Text:
     return Text.assemble((many + more, "bold"), (stopped, "yellow"), f" · {rows} · majority class {tally.majority:.1%}")
 
 
-def _table(standings: Sequence[Standing], width: int) -> RenderableType:
+def _table(standings: Sequence[Standing], width: int, chosen: bool) -> RenderableType:
     """One line a candidate; what does not fit is left out, the names and the accuracy never."""
     narrow, wide = width < NARROW, width >= WIDE
     middle = [] if narrow else ["95% interval", "F1"]
-    behind = ["behind the best"] if wide else []
+    behind = ["against the chosen" if chosen else "behind the best"] if wide else []
     table = plain_table("candidate", "accuracy", *middle, *behind, "p", *([] if narrow else ["s"]))
     table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
     for standing in standings:
