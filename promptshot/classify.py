@@ -159,7 +159,7 @@ class Classifier:
                 member._window(window, progress if member is self else None, on_error)
                 for member in (self, *self.others)
             ]
-            yield list(map(_mean, zip(*members, strict=True)))
+            yield list(map(mean, zip(*members, strict=True)))
 
     def ranked(self, spool: Spool) -> Iterator[Outcome]:
         """The spooled outcomes again, with the labels that their ranks in the whole run give them."""
@@ -300,7 +300,7 @@ class Classifier:
                 raise VerbalizerError(f"{said} spells {one!r} and {other!r} the same", where=where, hint=hint)
 
 
-def _mean(outcomes: Sequence[Outcome]) -> Outcome:
+def mean(outcomes: Sequence[Outcome]) -> Outcome:
     """One prediction from the mean of the members' log-probabilities; a Reject if any member has one."""
     found = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
     if len(found) < len(outcomes):

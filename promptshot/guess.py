@@ -171,8 +171,7 @@ def guess(
     language = language_of(_texts(rows[:200]))
     spoken = {"zh": "Chinese", "en": "English"}[language]
     if given is None:
-        fitting = _from_the_shelf(rows[0], found, f"{language}-", f"-{scorer}", folder)
-        if fitting:
+        for fitting in of_the_shelf(rows[0], found, f"{language}-", f"-{scorer}", folder)[:1]:
             why = f"the rows' labels ({shortlist(found, 6)}) fit {fitting.verbalizer.name}, their texts are {spoken}"
             return Guess(fitting.template, fitting.verbalizer, (*reasons, f"template {fitting.template.name}: {why}"))
         given = verbalizer_of_rows(found)
@@ -214,8 +213,8 @@ def _texts(rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def _from_the_shelf(row: Row, found: Sequence[str], start: str, end: str, folder: Path | None) -> Guess | None:
-    """The template of that language and scorer whose verbalizer knows all labels of the rows, if any."""
+def of_the_shelf(row: Row, found: Sequence[str], start: str, end: str, folder: Path | None) -> list[Guess]:
+    """The templates of that language and scorer whose verbalizers know all labels of the rows, the likeliest first."""
     fitting: list[tuple[int, int, str, Guess]] = []
     for name in library.names("templates", folder):
         if found and name.startswith(start) and name.endswith(end):
@@ -232,7 +231,24 @@ def _from_the_shelf(row: Row, found: Sequence[str], start: str, end: str, folder
             order = TASKS.index(task) if task in TASKS else len(TASKS)
             fitting.append((len(verbalizer.names), order, name, Guess(template, verbalizer)))
     words = [label for label in found if not _NUMBER.fullmatch(label)]
-    return min(fitting, key=lambda f: f[:3])[3] if fitting and words else None
+    return [guess for *_, guess in sorted(fitting, key=lambda f: f[:3])] if words else []
+
+
+def every(rows: Sequence[Row], found: Sequence[str], folder: Path | None = None) -> list[Guess]:
+    """All templates of the shelf, for any scorer, that fit the rows' language and the labels they carry.
+
+    Raises OptionError where there is none.
+    """
+    if not rows:
+        raise InputError("no good row to look at", hint="name templates: -t NAME -t NAME")
+    if not found:
+        raise InputError("no row has a label", where=rows[0].source, hint="name the column: --label-field NAME")
+    language = language_of(_texts(rows[:200]))
+    guesses = [one for kind in KINDS for one in of_the_shelf(rows[0], found, f"{language}-", f"-{kind}", folder)]
+    if not guesses:
+        what = f"no template of the shelf fits the rows' labels ({shortlist(found, 6)})"
+        raise OptionError(what, hint="name templates: -t NAME -t NAME (see: promptshot templates list)")
+    return guesses
 
 
 def verbalizer_of_rows(found: Sequence[str]) -> Verbalizer:

@@ -65,7 +65,6 @@ class Prompt:
             for piece in self.pieces
         ])  # fmt: skip
 
-
     def texts(self) -> list[str]:
         """The prompt with each of its choices in the blank; what they share is put together once."""
         shown = [" | " if piece.kind is Kind.BREAK else piece.text for piece in self.pieces]

@@ -53,6 +53,11 @@ class Recipe:
         return self.options.model or scorers.BUILTIN_MODEL.get(self.scorer, "")
 
     @property
+    def labels(self) -> Sequence[str]:
+        """The labels to choose from; none where every row brings its own."""
+        return self.template.spec.ordered or self.verbalizer.names
+
+    @property
     def prior(self) -> tuple[float, ...]:
         """The share of each label of an ordered pair template; uniform where the template says nothing."""
         ordered = self.template.spec.ordered or []

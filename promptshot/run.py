@@ -46,7 +46,7 @@ class Inputs:
     def read(self, columns: Mapping[str, str], start: int = 0) -> Iterator[Item]:
         """The selected rows from number `start` on, in order and once, with these columns for fields."""
         first, self._first = self.peek(), []
-        return (_with_columns(item, columns) for item in islice(chain(first, self._rest), start, None))
+        return (with_columns(item, columns) for item in islice(chain(first, self._rest), start, None))
 
     def peek_rows(self, columns: Mapping[str, str]) -> list[Row]:
         """The good rows of the first window."""
@@ -89,7 +89,7 @@ class Result:
     @classmethod
     def restored(cls, recipe: Recipe, journal: Journal, counts: Mapping[str, Any]) -> Result:
         """A result with the counts of an earlier run, if there was one."""
-        labels = recipe.template.spec.ordered or recipe.verbalizer.names
+        labels = recipe.labels
         result = cls(recipe, Tally(labels), journal.fingerprint, rejects_path=journal.outputs.rejects_path)
         result.details = (journal.earlier or {}).get("machine", {})
         if counts:
@@ -98,6 +98,23 @@ class Result:
             for name in KEPT:
                 setattr(result, name, counts[name])
         return result
+
+    def count(self, outcomes: Iterable[Outcome]) -> None:
+        """Add what came of some more rows."""
+        for outcome in outcomes:
+            if isinstance(outcome, Reject):
+                self.tally.rejected += 1
+                if len(self.rejects) < 3:
+                    self.rejects.append(outcome)
+                continue
+            if len(self.examples) < EXAMPLES:
+                self.examples.append(outcome)
+            choices = None if self.tally.labels else len(outcome.label_scores)
+            self.tally.add(outcome.label, outcome.gold, outcome.gold_value, choices)
+            self.cut += outcome.cut > 0
+            self.dropped += outcome.dropped
+            self.split = max(self.split, outcome.split)
+            self.averaged |= outcome.averaged
 
     def state(self) -> dict[str, Any]:
         """The counts as plain data, from which `restored` goes on."""
@@ -151,7 +168,7 @@ def run(
     run cannot start or go on, or when no row at all could be used; what was written stays.
     """
     outputs.check(inputs.paths)
-    check_gold([_with_columns(item, recipe.columns) for item in inputs.peek()], recipe)
+    check_gold([with_columns(item, recipe.columns) for item in inputs.peek()], recipe)
     selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
     stdin = "-" in inputs.paths  # cannot be read again
     outputs = replace(outputs, resume=outputs.resume and not stdin)
@@ -196,7 +213,7 @@ def _scored(the: _Run) -> Result:
             for window in _windows(the, classifier):
                 with the.interrupts.held():
                     journal.write(window)
-                    _count(window, result)
+                    result.count(window)
                     rows += len(window)
                     result.seconds = time.perf_counter() - began
                     if len(window) == WINDOW and not the.recipe.transductive:
@@ -263,23 +280,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _count(outcomes: Iterable[Outcome], result: Result) -> None:
-    for outcome in outcomes:
-        if isinstance(outcome, Reject):
-            result.tally.rejected += 1
-            if len(result.rejects) < 3:
-                result.rejects.append(outcome)
-            continue
-        if len(result.examples) < EXAMPLES:
-            result.examples.append(outcome)
-        choices = None if result.tally.labels else len(outcome.label_scores)
-        result.tally.add(outcome.label, outcome.gold, outcome.gold_value, choices)
-        result.cut += outcome.cut > 0
-        result.dropped += outcome.dropped
-        result.split = max(result.split, outcome.split)
-        result.averaged |= outcome.averaged
-
-
 def _head(result: Result, inputs: Inputs) -> dict[str, Any]:
     """What the run record says from the start: what is run, on what, how."""
     sizes = [{"path": p, "bytes": None if p == "-" else Path(p).stat().st_size} for p in inputs.paths]
@@ -299,5 +299,6 @@ def _overwritten(first: Sequence[Item]) -> tuple[str, ...]:
     return tuple(n for n in OUTPUT_FIELDS if any(isinstance(item, Row) and n in item.fields for item in first))
 
 
-def _with_columns(item: Item, columns: Mapping[str, str]) -> Item:
+def with_columns(item: Item, columns: Mapping[str, str]) -> Item:
+    """The same row, with these columns for fields."""
     return replace(item, columns=columns) if columns and isinstance(item, Row) else item

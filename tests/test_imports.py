@@ -23,8 +23,8 @@ FLOORS = [
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "decide", "calibrate", "demos"],
     ["interrupt", "journal"],
-    ["run", "doctor", "compare", "tune", "scale"],
-    ["report", "page", "cli"],
+    ["run", "doctor", "grid", "compare", "search", "diff", "tune", "scale"],
+    ["report", "leaderboard", "page", "cli"],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

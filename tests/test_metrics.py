@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import random
+from statistics import mean, pstdev
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
-from promptshot.metrics import Tally, wilson
+from promptshot.metrics import Paired, Tally, _binomial, holm, sign_test, wilson
 
 LABELS = ("体育", "b", "c", "never")
 
@@ -127,3 +129,77 @@ def test_only_the_most_frequent_unknown_labels_are_listed() -> None:
         for _ in range(i + 1):
             found.add("b", None, str(i))
     assert list(found.summary()["unknown_gold"]) == [str(i) for i in range(29, 9, -1)]
+
+
+# ------------------------------------------------------------------ paired tests
+
+
+@settings(deadline=None, max_examples=100)
+@given(one=st.integers(0, 400), other=st.integers(0, 400))
+def test_the_mcnemar_test_agrees_with_scipy(one: int, other: int) -> None:
+    ours = Paired(10, one, other, 5).p
+    assert ours == pytest.approx(binomtest(one, one + other).pvalue if one + other else 1.0, rel=1e-9)
+
+
+@pytest.mark.parametrize(("one", "other"), [(5000, 5300), (60_000, 60_500), (0, 1000), (7, 900)])
+def test_the_mcnemar_test_agrees_with_scipy_for_many_rows(one: int, other: int) -> None:
+    assert sign_test(one, other) == pytest.approx(binomtest(one, one + other).pvalue, rel=1e-7, abs=1e-300)
+
+
+def test_the_mcnemar_test_agrees_with_statsmodels() -> None:
+    contingency_tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    theirs = contingency_tables.mcnemar([[40, 17], [6, 12]], exact=True)
+    assert Paired(40, 17, 6, 12).p == pytest.approx(theirs.pvalue)
+
+
+def test_holm_by_hand() -> None:
+    # sorted 0.005 0.01 0.03 0.04, times 4 3 2 1, and never less than the one before
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.6]) == pytest.approx([1.0, 1.0])
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+
+
+def test_holm_agrees_with_statsmodels() -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    ps = [random.Random(4).random() ** 3 for _ in range(20)]
+    assert holm(ps) == pytest.approx(list(multitest.multipletests(ps, method="holm")[1]))
+
+
+def test_pairs_are_counted_by_who_was_right() -> None:
+    pairs = [(True, True), (True, False), (True, False), (False, True), (False, False)]
+    found = Paired.of(pairs)
+    assert (found.both, found.first, found.second, found.neither, found.rows) == (1, 2, 1, 1, 5)
+    assert found.difference == pytest.approx(-0.2)
+    assert found.summary()["only_first"] == 2
+    assert json.loads(json.dumps(found.summary()))["difference_interval"] == list(found.interval())
+
+
+def test_the_paired_bootstrap_agrees_with_scipy() -> None:
+    found = Paired(120, 40, 20, 60)
+    differences = [0.0] * 180 + [-1.0] * 40 + [1.0] * 20
+    theirs = bootstrap((differences,), mean, method="percentile", n_resamples=5000, rng=1, vectorized=False)
+    interval = theirs.confidence_interval
+    assert found.interval(7) == pytest.approx((interval.low, interval.high), abs=0.01)
+
+
+def test_the_bootstrap_is_the_same_for_the_same_seed_only() -> None:
+    found = Paired(3000, 431, 390, 2000)
+    assert found.interval(1) == found.interval(1)
+    assert found.interval(1) != found.interval(2)
+
+
+def test_where_nothing_differs_the_bootstrap_is_sure() -> None:
+    assert Paired(5, 0, 0, 5).interval() == (0.0, 0.0)
+    assert Paired(0, 0, 9, 0).interval() == (1.0, 1.0)
+    assert Paired(0, 0, 0, 0).interval() == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("trials", "chance"), [(1, 0.5), (30, 0.3), (1000, 0.001), (257, 0.75), (64, 1.0), (9, 0.0)])
+def test_binomial_draws_have_the_right_mean_and_spread(trials: int, chance: float) -> None:
+    rng = random.Random(3)
+    drawn = [_binomial(rng, trials, chance) for _ in range(4000)]
+    spread = math.sqrt(trials * chance * (1 - chance))
+    assert all(0 <= n <= trials for n in drawn)
+    assert mean(drawn) == pytest.approx(trials * chance, abs=4 * spread / math.sqrt(4000) + 1e-12)
+    assert pstdev(drawn) == pytest.approx(spread, rel=0.1, abs=1e-12)

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from promptshot import __version__
-from promptshot.cli import classify, doctor, shelf
+from promptshot.cli import classify, compare, diff, doctor, shelf
 from promptshot.errors import PromptshotError
 from promptshot.interrupt import Terminated
 
@@ -79,5 +79,5 @@ def cli() -> None:
     """
 
 
-for command in (classify.command, doctor.command, shelf.templates, shelf.verbalizers):
+for command in (classify.command, compare.command, diff.command, doctor.command, shelf.templates, shelf.verbalizers):
     cli.add_command(command)

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptshot.cli.flags import Command, columns, config, library_flag, model_flags, model_options, option
-from promptshot.errors import InputError, OptionError, did_you_mean
+from promptshot.cli.flags import (
+    Command,
+    columns_of,
+    config,
+    library_flag,
+    model_flags,
+    model_options,
+    option,
+    row_flags,
+)
+from promptshot.errors import InputError, OptionError
 
 if TYPE_CHECKING:
     from promptshot.journal import Outputs
-    from promptshot.prompts import Template
     from promptshot.recipe import DemoPlan, Recipe
     from promptshot.run import Inputs
 
@@ -44,14 +52,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
 )
 @option("--overwrite", is_flag=True, help="Replace an existing output.")
 @option("--resume/--no-resume", default=True, show_default=True, help="Go on with an output of the very same run.")
-@option("-n", "--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
-@option("--sample", type=click.IntRange(1), metavar="N", help="N rows at random (see --seed).")
-@option("--seed", type=int, default=0, show_default=True, help="For --sample and the demonstrations.")
-@option("--text-field", metavar="COLUMN", help="The column with the text.  [default: text, sentence, content, ...]")
-@option("--label-field", metavar="COLUMN", help="The column with the gold label.  [default: label, ...]")
-@option(
-    "--map", "columns", multiple=True, callback=columns, metavar="FIELD=COLUMN", help="Where a template's field is."
-)
+@row_flags
 @option("--ignore-labels", is_flag=True, help="Predict only, whatever labels the rows carry.")
 @option("--strict-labels", is_flag=True, help="Reject rows whose own label is none of ours.")
 @option(
@@ -126,7 +127,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
             options=options,
             demos=demos,
             dev=given["dev"],
-            columns=_columns_of(given, one.template),
+            columns=columns_of(given, one.template),
             labels_ignored=given["ignore_labels"],
             labels_strict=given["strict_labels"],
         )
@@ -143,26 +144,6 @@ def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
     if not given["demos"]:
         return None
     return DemoPlan(given["demos"], DEMOS if given["num_shots"] is None else given["num_shots"], given["seed"])
-
-
-def _columns_of(given: dict[str, Any], template: Template) -> dict[str, str]:
-    """Field -> column, from --map, --text-field and --label-field."""
-    columns: dict[str, str] = dict(given["columns"])
-    label = template.spec.label_field
-    for name in columns:
-        if name not in (*template.needs, label):
-            hint = did_you_mean(name, [*template.needs, label])
-            raise OptionError(f"--map {name}=...: the template has no such field", hint=hint)
-    if given["text_field"]:
-        if len(template.needs) != 1:
-            needs = ", ".join(template.needs)
-            raise OptionError(
-                f"--text-field is for one text, the template needs {needs}", hint="use --map FIELD=COLUMN"
-            )
-        columns[template.needs[0]] = given["text_field"]
-    if given["label_field"]:
-        columns[label] = given["label_field"]
-    return columns
 
 
 def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, on_error: str, quiet: bool, verbose: bool) -> int:

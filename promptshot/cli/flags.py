@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from promptshot.errors import InputError, did_you_mean
+from promptshot.errors import InputError, OptionError, did_you_mean
 
 if TYPE_CHECKING:
+    from promptshot.prompts import Template
     from promptshot.scorers import ModelOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,7 +99,33 @@ MODEL_FLAGS: tuple[Callable[[Any], Any], ...] = (
 
 def model_flags(function: F) -> F:
     """Which checkpoint, and how it is loaded and run."""
-    for flag in reversed(MODEL_FLAGS):
+    return _all(MODEL_FLAGS, function)
+
+
+def machine_flags(function: F) -> F:
+    """How checkpoints are loaded and run."""
+    return _all(MODEL_FLAGS[1:], function)
+
+
+ROW_FLAGS: tuple[Callable[[Any], Any], ...] = (
+    option("-n", "--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows."),
+    option("--sample", type=click.IntRange(1), metavar="N", help="N rows at random (see --seed)."),
+    option("--seed", type=int, default=0, show_default=True, help="For all that is drawn at random."),
+    option("--text-field", metavar="COLUMN", help="The column with the text.  [default: text, sentence, content, ...]"),
+    option("--label-field", metavar="COLUMN", help="The column with the gold label.  [default: label, ...]"),
+    option(
+        "--map", "columns", multiple=True, callback=columns, metavar="FIELD=COLUMN", help="Where a template's field is."
+    ),
+)
+
+
+def row_flags(function: F) -> F:
+    """Which rows, and which of their columns."""
+    return _all(ROW_FLAGS, function)
+
+
+def _all(flags: Sequence[Callable[[Any], Any]], function: F) -> F:
+    for flag in reversed(flags):
         function = flag(function)
     return function
 
@@ -113,3 +140,23 @@ def model_options(given: dict[str, Any]) -> ModelOptions:
 
     names = [field.name for field in dataclass_fields(ModelOptions)]
     return ModelOptions(**{name: given[name] for name in names if given.get(name) is not None})
+
+
+def columns_of(given: dict[str, Any], template: Template) -> dict[str, str]:
+    """Field -> column, from --map, --text-field and --label-field."""
+    columns: dict[str, str] = dict(given["columns"])
+    label = template.spec.label_field
+    for name in columns:
+        if name not in (*template.needs, label):
+            hint = did_you_mean(name, [*template.needs, label])
+            raise OptionError(f"--map {name}=...: the template has no such field", hint=hint)
+    if given["text_field"]:
+        if len(template.needs) != 1:
+            needs = ", ".join(template.needs)
+            raise OptionError(
+                f"--text-field is for one text, the template needs {needs}", hint="use --map FIELD=COLUMN"
+            )
+        columns[template.needs[0]] = given["text_field"]
+    if given["label_field"]:
+        columns[label] = given["label_field"]
+    return columns

@@ -1,0 +1,233 @@
+"""`promptshot compare`: many templates, label words, models and shots on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from promptshot.cli.flags import (
+    Command,
+    columns_of,
+    config,
+    library_flag,
+    machine_flags,
+    model_options,
+    option,
+    row_flags,
+)
+from promptshot.errors import InputError, OptionError, shortlist
+
+if TYPE_CHECKING:
+    from promptshot.classify import Outcome
+    from promptshot.compare import Comparison, Entry, Folder
+    from promptshot.grid import Candidate
+    from promptshot.rows import Item
+    from promptshot.search import Search
+
+
+def suite(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    """What a suite says becomes defaults; what the command line says goes first."""
+    if path is None:
+        return
+    from promptshot.grid import Suite
+
+    said = Suite.load(path).model_dump(exclude_defaults=True, exclude={"about"})
+    names = {"data": "files", "library": "folder"}
+    found = {names.get(name, name): value for name, value in said.items()}
+    context.default_map = {**(context.default_map or {}), **found}
+
+
+@click.command("compare", cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@option(
+    "-t",
+    "--template",
+    "templates",
+    multiple=True,
+    metavar="NAME|FILE|TEXT",
+    help="As for classify; again for each.  [default: all of the shelf that fit labels and language]",
+)
+@option(
+    "--verbalizer",
+    "verbalizers",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Label words in place of the templates' own; again for each.",
+)
+@option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME|FOLDER",
+    help="A hub name or local folder; again for each.  [default: the built-in models]",
+)
+@option(
+    "-k",
+    "--num-shots",
+    "shots",
+    type=click.IntRange(0),
+    multiple=True,
+    metavar="K",
+    help="Demonstrations before each row, for causal templates; again for each.",
+)
+@option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
+@click.option(
+    "--suite",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=suite,
+    envvar="PROMPTSHOT_SUITE",
+    metavar="FILE",
+    help="YAML that says which data, templates, verbalizers, models, shots ...",
+)
+@option("--search", is_flag=True, help="Choose by successive halving on some rows, judge on the rest.")
+@option("--dev", metavar="FILE", help="The rows to choose on, with --search.  [default: half of the rows]")
+@row_flags
+@option("-o", "--output", metavar="FILE", help="The leaderboard; .json, .jsonl, .csv, .tsv; - is stdout.")
+@option("--predictions", type=click.Path(path_type=Path), metavar="DIR", help="Every candidate's predictions.")
+@option("--overwrite", is_flag=True, help="Replace existing files.")
+@option("--scorer", metavar="NAME", help="Another scorer: mlm, nsp, causal, fake, package.module:Class.")
+@library_flag
+@machine_flags
+@option("-q", "--quiet", is_flag=True, help="No progress and no report.")
+@click.option(
+    "-c",
+    "--config",
+    is_eager=True,
+    expose_value=False,
+    callback=config,
+    envvar="PROMPTSHOT_CONFIG",
+    metavar="FILE",
+    help="YAML with any of these options.",
+)
+def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
+    """Which template, label words and model sort the rows of FILE best, and how sure is that?
+
+    All combinations are scored on the same labelled rows, every model loaded once. The leaderboard shows accuracy,
+    the paired test of each against the best, how far the templates of one model lie apart, and what their ensemble
+    comes to. With --search, the best is chosen on some rows and judged on others.
+    """
+    from promptshot import compare, grid, leaderboard
+    from promptshot.run import Inputs
+
+    _check_options(files, given)
+    folder = compare.Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
+    inputs = Inputs(files, given["limit"], given["sample"], given["seed"])
+    items = list(inputs.read({}))
+    candidates = _candidates(given, items, quiet)
+    grid.check(candidates, items)
+    search = _search(given, items, candidates) if given["search"] else None
+    judging = search.judging if search else items
+    found = compare.Comparison(len(judging), compare.fingerprint(judging), given["seed"], len(candidates))
+    try:
+        _run(_Job(candidates, judging, search, folder, quiet), found)
+    finally:  # whatever stops it, what is known so far is told
+        standings = found.standings()
+        if given["output"] and standings:
+            more = {"inputs": list(files), "search": search.record() if search else None}
+            compare.write(given["output"], {**found.record(standings), **more})
+        if not quiet:
+            leaderboard.comparison(found, standings, search)
+    return 3 if found.failures or any(entry.result.rejects for entry in found.entries) else 0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Who is scored on what, and where it goes."""
+
+    candidates: Sequence[Candidate]
+    judging: Sequence[Item]
+    search: Search | None
+    folder: Folder | None
+    quiet: bool
+
+
+def _run(job: _Job, found: Comparison) -> None:
+    """Choose, if that is asked for, and score."""
+    from promptshot.compare import Bench, compare
+    from promptshot.interrupt import Interrupts
+    from promptshot.leaderboard import Watch
+    from promptshot.search import FINALISTS, halve, schedule
+
+    candidates, search = job.candidates, job.search
+    rounds = schedule(len(candidates), len(search.choosing)) if search else []
+    turns = sum(count for count, _ in rounds) + min(FINALISTS, len(candidates)) if search else len(candidates)
+    with Interrupts() as interrupts, Watch(turns, job.quiet) as watch:
+        bench = Bench(watch, keep=search is not None)
+        if search:
+            for one in halve(candidates, search.choosing, bench, found.seed):
+                search.rounds.append(one)
+                found.failures += one.failures
+            candidates = search.finalists
+            found.chosen, found.wanted = candidates[0].name, len(candidates)
+
+        def keep(entry: Entry, outcomes: Sequence[Outcome]) -> None:
+            if job.folder:
+                with interrupts.held():
+                    job.folder.write(entry, outcomes)
+
+        compare(candidates, job.judging, bench, found, keep)
+
+
+def _check_options(files: Sequence[str], given: dict[str, Any]) -> None:
+    """Refuse what does not go together, before anything is read."""
+    from promptshot.journal import Outputs
+
+    if given["dev"] and not given["search"]:
+        raise OptionError("--dev names the rows to choose on", hint="add --search")
+    if any(given["shots"]) and not given["demos"]:
+        raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
+    if given["verbalizers"] and not given["templates"]:
+        raise OptionError("--verbalizer gives label words to templates", hint="name templates: -t NAME")
+    output = given["output"]
+    Outputs(output).check([*files, *filter(None, (given["dev"], given["demos"]))])
+    if output and output != "-" and Path(output).exists() and not given["overwrite"]:
+        raise InputError("exists already", where=output, hint="use --overwrite, or write to another file")
+
+
+def _candidates(given: dict[str, Any], items: Sequence[Item], quiet: bool) -> list[Candidate]:
+    """The grid that the options describe; without templates, those of the shelf that fit the rows."""
+    from promptshot import guess, report
+    from promptshot.grid import Axes, grid
+    from promptshot.recipe import DEMOS
+    from promptshot.rows import Row
+    from promptshot.run import with_columns
+
+    fields = {"text": given["text_field"], "label": given["label_field"], **given["columns"]}
+    columns = {field: column for field, column in fields.items() if column}
+    rows = [row for item in items if isinstance(row := with_columns(item, columns), Row)]
+    found: list[guess.Guess] = []
+    models = given["models"] or ("",)
+    if given["templates"]:
+        for words in given["verbalizers"] or (None,):
+            model = models[0] if len(models) == 1 else ""
+            wish = guess.Wish(given["templates"], None, words, given["scorer"], model, given["folder"])
+            found += guess.choose(wish, lambda: rows, lambda: rows)
+    else:
+        labels = guess.labels_of(rows)
+        found = guess.every(rows, labels, given["folder"])
+        if not quiet:
+            report.note(f"{len(found)} templates of the shelf fit the rows' labels: {shortlist(labels, 6)}")
+    shots = tuple(dict.fromkeys(given["shots"])) or ((DEMOS,) if given["demos"] else (0,))
+    if any(shots) and all(one.template.spec.scorer != "causal" for one in found):
+        raise OptionError("demonstrations are for scorer causal, and no template is", hint="leave out -k and --demos")
+    axes = Axes(model_options(given), models, given["scorer"], shots, given["demos"], given["seed"])
+    return grid(found, [columns_of(given, one.template) for one in found], axes)
+
+
+def _search(given: dict[str, Any], items: Sequence[Item], candidates: Sequence[Candidate]) -> Search:
+    """Which rows choose, and which judge."""
+    from promptshot import rows
+    from promptshot.grid import check
+    from promptshot.search import Search
+
+    dev = list(rows.read([given["dev"]])) if given["dev"] else None
+    if dev is not None:
+        check(candidates, dev)
+    return Search.of(items, dev, candidates[0].recipe, given["seed"])

@@ -1,0 +1,356 @@
+"""Many candidates on the same labelled rows: ranked, and tested against the best.
+
+Every scorer is loaded once, and the rows are read once. Candidates that differ in their template or label words only
+are a family: their spread says what the choice of words is worth, their ensemble costs no further scoring.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from promptshot import classify, scorers
+from promptshot.classify import Classifier, Outcome, Prediction
+from promptshot.errors import InputError, PromptshotError
+from promptshot.grid import Candidate
+from promptshot.journal import write_json
+from promptshot.metrics import Paired, Tally, holm
+from promptshot.rows import Item, Reject
+from promptshot.run import Result, versions, with_columns
+from promptshot.scorers import ModelOptions, Scorer
+from promptshot.writer import Writer
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a candidate came to; `right` says of every labelled row, by its number, whether it was right."""
+
+    candidate: Candidate
+    result: Result
+    right: Mapping[int, bool]
+
+    @classmethod
+    def of(cls, candidate: Candidate, outcomes: Sequence[Outcome], seconds: float, details: Mapping[str, Any]) -> Entry:
+        """Count the outcomes of a candidate."""
+        result = Result(candidate.recipe, Tally(candidate.recipe.labels), "", dict(details), seconds)
+        result.count(outcomes)
+        judged = [one for one in outcomes if isinstance(one, Prediction) and one.gold is not None]
+        return cls(candidate, result, {one.row.key: one.label == one.gold for one in judged})
+
+    @property
+    def accuracy(self) -> float:
+        return self.result.tally.accuracy or 0.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A candidate that gave nothing, and why."""
+
+    candidate: Candidate
+    problem: PromptshotError
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A line of the leaderboard; all but the first are tested against the first, on the rows both scored."""
+
+    entry: Entry
+    paired: Paired | None = None
+    interval: tuple[float, float] | None = None
+    p: float | None = None  # exact McNemar, Holm-corrected
+
+    def record(self) -> dict[str, Any]:
+        """The line as plain data."""
+        candidate, result = self.entry.candidate, self.entry.result
+        tested = self.paired and {
+            "rows": self.paired.rows,
+            "both": self.paired.both,
+            "only_best": self.paired.first,
+            "only_this": self.paired.second,
+            "neither": self.paired.neither,
+            "difference": self.paired.difference,
+            "difference_interval": list(self.interval or ()),
+            "p": self.paired.p,
+            "p_holm": self.p,
+        }
+        return {
+            "name": candidate.name,
+            "template": candidate.recipe.name,
+            "verbalizer": candidate.recipe.verbalizer.name,
+            "scorer": candidate.recipe.scorer,
+            "model": candidate.recipe.model,
+            "shots": candidate.shots,
+            "ensemble": candidate.members,
+            **{key: value for key, value in _summary(result).items() if key not in ("rows", "versions")},
+            "against_best": tested,
+        }
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far the members of a family lie apart."""
+
+    best: Entry
+    worst: Entry
+    count: int
+    mean: float
+
+    @property
+    def width(self) -> float:
+        """The accuracy of the best less that of the worst."""
+        return self.best.accuracy - self.worst.accuracy
+
+    def record(self) -> dict[str, Any]:
+        """As plain data."""
+        candidate = self.best.candidate
+        return {
+            "scorer": candidate.recipe.scorer,
+            "model": candidate.recipe.model,
+            "shots": candidate.shots,
+            "candidates": self.count,
+            "best": self.best.candidate.name,
+            "worst": self.worst.candidate.name,
+            "best_accuracy": self.best.accuracy,
+            "worst_accuracy": self.worst.accuracy,
+            "mean_accuracy": self.mean,
+            "spread": self.width,
+        }
+
+
+@dataclass
+class Comparison:
+    """What is known so far; a run that is stopped leaves it as it stands."""
+
+    rows: int
+    data: str  # a hash of the rows
+    seed: int = 0
+    wanted: int = 0  # candidates in all
+    entries: list[Entry] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    chosen: str | None = None  # the candidate that other rows chose; it stands first, whatever comes of it here
+    complete: bool = False
+
+    def standings(self) -> list[Standing]:
+        """The leaderboard, best first, with the paired tests; these take a moment where there are many rows."""
+        if not self.entries:
+            return []
+        ranked = sorted(self.entries, key=lambda e: (e.candidate.name != self.chosen, -e.accuracy, -_f1(e)))
+        best, *others = ranked
+        pairs = [Paired.of((best.right[key], entry.right[key]) for key in best.right.keys() & entry.right.keys())
+                 for entry in others]  # fmt: skip
+        corrected = holm([pair.p for pair in pairs])
+        tested = zip(others, pairs, corrected, strict=True)
+        return [Standing(best), *(Standing(entry, pair, pair.interval(self.seed), p) for entry, pair, p in tested)]
+
+    @property
+    def spreads(self) -> list[Spread]:
+        """The families of at least two candidates; ensembles do not count."""
+        single = [entry for entry in self.entries if not entry.candidate.members]
+        found = []
+        for family in dict.fromkeys(entry.candidate.family for entry in single):
+            ranked = sorted((e for e in single if e.candidate.family == family), key=lambda e: -e.accuracy)
+            if len(ranked) > 1:
+                mean = sum(entry.accuracy for entry in ranked) / len(ranked)
+                found.append(Spread(ranked[0], ranked[-1], len(ranked), mean))
+        return found
+
+    def record(self, standings: Sequence[Standing]) -> dict[str, Any]:
+        """Everything as plain data, with the `standings()`."""
+        return {
+            "complete": self.complete,
+            "rows": self.rows,
+            "data": self.data,
+            "seed": self.seed,
+            "chosen": self.chosen,
+            "candidates": [standing.record() for standing in standings],
+            "failed": [{"name": one.candidate.name, "reason": str(one.problem)} for one in self.failures],
+            "spreads": [spread.record() for spread in self.spreads],
+            "versions": versions(),
+        }
+
+
+class Watcher:
+    """Whoever wants to know how a comparison goes on; here it is told and says nothing."""
+
+    def started(self, candidate: Candidate, rows: int) -> None:
+        """So many rows are about to be scored for it."""
+
+    def advance(self, rows: int) -> None:
+        """About so many more rows have been scored."""
+
+    def finished(self, entry: Entry) -> None:
+        """This is what it came to."""
+
+
+# ------------------------------------------------------------------ scoring
+
+
+class Bench:
+    """Where candidates are scored: every scorer is loaded once, and with `keep` stays for a later turn."""
+
+    def __init__(self, watcher: Watcher | None = None, keep: bool = False) -> None:
+        self.watcher, self.keep = watcher or Watcher(), keep
+        self._scorers: dict[tuple[str, ModelOptions], Scorer | PromptshotError] = {}
+        self._classifiers: dict[str, Classifier] = {}
+
+    def score(self, candidate: Candidate, items: Sequence[Item]) -> tuple[Entry, list[Outcome]]:
+        """What a candidate makes of the rows; raises a PromptshotError where it cannot be used at all."""
+        self.watcher.started(candidate, len(items))
+        classifier = self._classifier(candidate)
+        began = time.perf_counter()
+        mapped = (with_columns(item, candidate.recipe.columns) for item in items)
+        outcomes = list(classifier.outcomes(mapped, self.watcher.advance))
+        entry = Entry.of(candidate, outcomes, time.perf_counter() - began, classifier.details)
+        self.watcher.finished(entry)
+        return entry, outcomes
+
+    def _classifier(self, candidate: Candidate) -> Classifier:
+        if candidate.engine not in self._scorers:
+            if not self.keep:  # let go before the next is loaded: there may be no room for two
+                self._classifiers.clear()
+                self._scorers.clear()
+            try:
+                self._scorers[candidate.engine] = scorers.load(*candidate.engine)
+            except PromptshotError as problem:
+                self._scorers[candidate.engine] = problem
+        scorer = self._scorers[candidate.engine]
+        if isinstance(scorer, PromptshotError):
+            raise scorer
+        if candidate.name not in self._classifiers:
+            self._classifiers[candidate.name] = Classifier(candidate.recipe, scorer)
+        return self._classifiers[candidate.name]
+
+
+Keep = Callable[[Entry, Sequence[Outcome]], None]
+
+
+def compare(
+    candidates: Sequence[Candidate], items: Sequence[Item], bench: Bench, found: Comparison, keep: Keep | None = None
+) -> None:
+    """Score all candidates on all rows and put what they come to into `found`, one by one, with the ensembles.
+
+    `keep` is given every entry with its outcomes, which are then let go. Raises the first PromptshotError where not
+    one candidate could be used.
+    """
+
+    def add(entry: Entry, outcomes: Sequence[Outcome]) -> None:
+        if keep:
+            keep(entry, outcomes)
+        found.entries.append(entry)
+
+    for members in _families(candidates):
+        scored: list[tuple[Entry, list[Outcome]]] = []
+        for candidate in members:
+            try:
+                entry, outcomes = bench.score(candidate, items)
+                if not entry.right:
+                    raise _unusable(entry)
+            except PromptshotError as problem:
+                found.failures.append(Failure(candidate, problem))
+                continue
+            scored.append((entry, outcomes))
+            add(entry, outcomes)
+        if together := _ensemble(scored):
+            add(*together)
+    if not found.entries:
+        raise found.failures[0].problem
+    found.complete = True
+
+
+def _families(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    """The candidates, those of an engine one after another and of these those of a family."""
+    engines = list(dict.fromkeys(candidate.engine for candidate in candidates))
+    families = list(dict.fromkeys(candidate.family for candidate in candidates))
+    ordered = sorted(candidates, key=lambda c: (engines.index(c.engine), families.index(c.family)))
+    for _, members in groupby(ordered, key=lambda candidate: candidate.family):
+        yield list(members)
+
+
+def _ensemble(scored: Sequence[tuple[Entry, list[Outcome]]]) -> tuple[Entry, list[Outcome]] | None:
+    """The mean of log-probabilities of those that give any; its seconds are all of theirs."""
+    parts = [(entry, found) for entry, found in scored if not entry.candidate.recipe.template.spec.ordered]
+    if len(parts) < 2:
+        return None
+    first, *others = [entry.candidate.recipe for entry, _ in parts]
+    name = f"ensemble of {len(parts)} {first.template.spec.scorer}"
+    told = parts[0][0].candidate
+    outcomes = [classify.mean(of_row) for of_row in zip(*(found for _, found in parts), strict=True)]
+    candidate = Candidate(name + (f" k={told.shots}" if told.shots else ""), replace(first, others=tuple(others)))
+    seconds = sum(entry.result.seconds for entry, _ in parts)
+    return Entry.of(candidate, outcomes, seconds, parts[0][0].result.details), outcomes
+
+
+def _unusable(entry: Entry) -> InputError:
+    rejects = entry.result.rejects
+    if not rejects:
+        return InputError("none of the rows it scored has a label it knows")
+    return InputError(f"none of the rows could be used; the first: {rejects[0].reason}", where=rejects[0].source)
+
+
+def _f1(entry: Entry) -> float:
+    return entry.result.tally.macro_f1 or 0.0
+
+
+def fingerprint(items: Iterable[Item]) -> str:
+    """A hash of what the rows say."""
+    digest = hashlib.sha256()
+    for item in items:
+        said: Any = item.raw if isinstance(item, Reject) else dict(item.fields)
+        digest.update(json.dumps(said, ensure_ascii=True, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()[:16]
+
+
+# ------------------------------------------------------------------ files
+
+
+class Folder:
+    """Where every candidate's predictions go: NUMBER-NAME.jsonl, with a run record and rejected rows beside it."""
+
+    def __init__(self, path: Path, overwrite: bool = False) -> None:
+        """Raises InputError where there is no making it, or something is in it already."""
+        self.path, self.written = path, 0
+        try:
+            path.mkdir(exist_ok=True)
+            occupied = any(path.iterdir())
+        except OSError as problem:
+            raise InputError(f"no folder can be made here ({problem.strerror})", where=str(path)) from None
+        if occupied and not overwrite:
+            hint = "use --overwrite to write into it, or name another folder"
+            raise InputError("the folder is not empty", where=str(path), hint=hint)
+
+    def write(self, entry: Entry, outcomes: Sequence[Outcome]) -> None:
+        """Write the predictions of a candidate, as `classify` would."""
+        self.written += 1
+        name = re.sub(r"[^\w.=+-]+", "-", entry.candidate.name)[:80].strip("-.")
+        path = str(self.path / f"{self.written:02}-{name}.jsonl")
+        with Writer(path) as writer:
+            writer.write([one.record() for one in outcomes if isinstance(one, Prediction)])
+        rejected = [one.record() for one in outcomes if isinstance(one, Reject)]
+        if rejected:
+            with Writer(f"{path}.rejects.jsonl") as writer:
+                writer.write(rejected)
+        recipe = entry.candidate.recipe
+        head = {"gold_field": recipe.template.spec.label_field, "label_order": list(recipe.labels), "complete": True}
+        write_json(f"{path}.run.json", {**head, **_summary(entry.result)})
+
+
+def write(path: str, record: Mapping[str, Any]) -> None:
+    """Write a comparison's record: all of it as .json, else one line a candidate."""
+    if path.lower().endswith(".json"):
+        write_json(path, record)
+        return
+    shared = {"data": record["data"], "rows": record["rows"], "versions": record["versions"]}
+    with Writer(path) as writer:
+        writer.write([{**candidate, **shared} for candidate in record["candidates"]])
+
+
+def _summary(result: Result) -> dict[str, Any]:
+    """Metrics and circumstances; a fingerprint is of a run of one recipe on files, and this was none."""
+    return {key: value for key, value in result.summary().items() if key != "fingerprint"}

@@ -1,0 +1,208 @@
+"""Which candidates a comparison is of: templates x label words x models x demonstrations, or what a suite says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from promptshot import guess, library, spec
+from promptshot.classify import Classifier, check_gold
+from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
+from promptshot.recipe import DemoPlan, Recipe
+from promptshot.rows import Item, Row
+from promptshot.run import with_columns
+from promptshot.scorers import ModelOptions
+from promptshot.scorers.fake import FakeScorer
+
+UNFIT = "leave it out, give it other label words, or add the rows' labels under 'gold:'"
+LOOKED_AT = 100  # rows that are tried before a candidate is refused, for one row may be a bad one
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe under a name of its own."""
+
+    name: str
+    recipe: Recipe
+
+    @property
+    def shots(self) -> int:
+        """Demonstrations before each row."""
+        return self.recipe.demos.k if self.recipe.demos else 0
+
+    @property
+    def engine(self) -> tuple[str, ModelOptions]:
+        """What is loaded for it."""
+        return self.recipe.scorer, self.recipe.options
+
+    @property
+    def family(self) -> tuple[str, ModelOptions, str, int, frozenset[str]]:
+        """What it shares with candidates that differ from it in template and label words only."""
+        kind = self.recipe.template.spec.scorer
+        return *self.engine, kind, self.shots, frozenset(self.recipe.labels)
+
+    @property
+    def members(self) -> list[str]:
+        """The templates of an ensemble."""
+        parts = (self.recipe, *self.recipe.others) if self.recipe.others else ()
+        return [part.template.name for part in parts]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What the templates are crossed with."""
+
+    options: ModelOptions
+    models: tuple[str, ...] = ("",)
+    scorer: str | None = None  # in place of the templates' own
+    shots: tuple[int, ...] = (0,)
+    demos: str | None = None  # the file that demonstrations are drawn from
+    seed: int = 0
+
+
+def grid(found: Sequence[guess.Guess], columns: Sequence[Mapping[str, str]], axes: Axes) -> list[Candidate]:
+    """Every template with every model that has a head for it and, if causal, every number of demonstrations.
+
+    `columns` are those of each template. Raises OptionError where no model is for any of the templates.
+    """
+    recipes: list[Recipe] = []
+    for one, mapped in zip(found, columns, strict=True):
+        kind = one.template.spec.scorer
+        scorer = axes.scorer or kind
+        models = [model for model in axes.models if scorer != kind or fits(kind, model)]
+        for model, k in product(models, axes.shots if kind == "causal" else (0,)):
+            plan = DemoPlan(axes.demos, k, axes.seed) if axes.demos and k else None
+            options = replace(axes.options, model=model)
+            recipe = Recipe(one.template, one.verbalizer, scorer, options, plan, columns=mapped)
+            recipes += [recipe] if recipe not in recipes else []
+    if not recipes:
+        kinds = " or ".join(sorted({one.template.spec.scorer for one in found}))
+        raise OptionError(f"none of the models is for scorer {kinds}", hint="name other models, or leave -m out")
+    return _named(recipes)
+
+
+def fits(scorer: str, model: str) -> bool:
+    """Whether a model can have the head that the scorer needs, as far as its config tells."""
+    kind = guess.scorer_of(model)
+    return not model or kind is None or (kind == "causal") == (scorer == "causal")
+
+
+def _named(recipes: Sequence[Recipe]) -> list[Candidate]:
+    """Names that tell the recipes apart: the template's, and what else differs among those of that template."""
+    parts = [(_template_name(recipe, recipes), recipe.verbalizer.name, recipe.model,
+              f"k={recipe.demos.k if recipe.demos else 0}") for recipe in recipes]  # fmt: skip
+    named = []
+    for own, recipe in zip(parts, recipes, strict=True):
+        alike = [other for other in parts if other[0] == own[0]]
+        differing = [part for i, part in enumerate(own) if i == 0 or len({other[i] for other in alike}) > 1]
+        named.append(Candidate(" ".join(differing), recipe))
+    return named
+
+
+def _template_name(recipe: Recipe, recipes: Sequence[Recipe]) -> str:
+    """A template's name; of two files with the same name their paths, and of an inline text what it says."""
+    template = recipe.template
+    if template.path is None:
+        text = template.spec.text
+        return text if isinstance(text, str) else " | ".join(text)
+    alone = all(other.template == template or other.template.name != template.name for other in recipes)
+    return template.name if alone else str(template.path)
+
+
+def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> None:
+    """Refuse, before any model is loaded, rows without labels and candidates that do not fit the rows."""
+    for candidate in candidates:
+        recipe = candidate.recipe
+        mapped = [with_columns(item, recipe.columns) for item in items]
+        good = [item for item in mapped if isinstance(item, Row)]
+        try:
+            check_gold(mapped, recipe)
+            _check_prompts(recipe, good[:LOOKED_AT])
+        except PromptshotError as problem:
+            hint = UNFIT if isinstance(problem, VerbalizerError) else problem.hint
+            raise type(problem)(f"{candidate.name}: {problem.what}", where=problem.where, hint=hint) from None
+        if not any(_has_gold(row, recipe) for row in good):
+            where = items[0].source if items else ""
+            hint = "name the column: --label-field NAME; or label the rows: promptshot classify"
+            raise InputError("a comparison needs labelled rows, and no row has a label", where=where, hint=hint)
+
+
+def _has_gold(row: Row, recipe: Recipe) -> bool:
+    try:
+        return recipe.verbalizer.gold_label(row, row.column(recipe.template.spec.label_field))[0] is not None
+    except RowError:
+        return False
+
+
+def _check_prompts(recipe: Recipe, some: Sequence[Row]) -> None:
+    """Raises where the demonstrations cannot be drawn, or not one of the rows has what the template needs."""
+    classifier = Classifier(recipe, FakeScorer())  # it knows no checkpoint, so nothing is loaded
+    problems = []
+    for row in some:
+        try:
+            classifier.prompt(row)
+        except RowError as problem:
+            problems.append(problem)
+        else:
+            return
+    if problems:
+        raise problems[0]
+
+
+# ------------------------------------------------------------------ suites
+
+
+class Suite(spec.Spec):
+    """The keys of a suite file: a comparison to be run again. Paths are relative to the file."""
+
+    data: list[str] = Field(min_length=1)
+    templates: list[str] = Field(default_factory=list)
+    verbalizers: list[str] = Field(default_factory=list)
+    library: str | None = None
+    models: list[str] = Field(default_factory=list)
+    shots: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    demos: str | None = None
+    search: bool = False
+    dev: str | None = None
+    label_field: str | None = None
+    text_field: str | None = None
+    limit: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    about: str = ""
+
+    @classmethod
+    def load(cls, path: Path) -> Suite:
+        """The suite in a YAML file, its paths as seen from here.
+
+        Raises an InputError with file:line, also for a template or verbalizer that cannot be found.
+        """
+        data, lines = spec.load_yaml(path, InputError)
+        made = spec.build(data, cls, InputError, str(path), lines)
+        beside = {
+            name: str(path.parent / said) for name in ("library", "demos", "dev") if (said := getattr(made, name))
+        }
+        found: dict[str, Any] = {"data": [str(path.parent / name) for name in made.data], **beside}
+        folder = Path(beside["library"]) if made.library else None
+        kinds: tuple[Literal["templates", "verbalizers"], ...] = ("templates", "verbalizers")
+        for kind in kinds:
+            found[kind] = []
+            for i, said in enumerate(getattr(made, kind)):
+                try:
+                    found[kind].append(_found(kind, said, folder, path.parent))
+                except PromptshotError as problem:
+                    where = f"{path}:{lines[(kind, i)]}"
+                    raise InputError(problem.what, where=where, hint=problem.hint) from None
+        return made.model_copy(update=found)
+
+
+def _found(kind: Literal["templates", "verbalizers"], said: str, folder: Path | None, beside: Path) -> str:
+    """An inline text or a name on the shelf as it is; a path from the folder of the suite."""
+    if kind == "templates" and "{" in said:
+        return said
+    path = library.find(kind, said, folder, beside)
+    return str(path) if "/" in said or said.endswith(library.SUFFIXES) else said
