@@ -41,8 +41,8 @@ class Writer:
     """Appends records to a file or stream: JSONL, or CSV/TSV by the suffix; `.gz` is compressed.
 
     Use it as a context manager: what stands behind its place is given up when it is entered. What one call
-    of `write` is given is written whole or not at all, so the file can be read while it grows. A table's columns are those of the first records; a cell that a
-    spreadsheet would run as a formula gets an apostrophe before it.
+    of `write` is given is written whole or not at all, so the file can be read while it grows. A table's columns
+    are those of the first records; a cell that a spreadsheet would run as a formula gets an apostrophe before it.
     """
 
     def __init__(self, path: str, stream: IO[str] | None = None, place: Place | None = None) -> None:
