@@ -18,6 +18,7 @@ PACKAGE = Path(promptshot.__file__).parent
 # The floors of the house, from the ground up. A new module needs a place here.
 FLOORS = [
     ["errors"],
+    ["flaws"],
     ["spec"],
     ["rows", "writer", "prompts", "verbalizer", "library", "lint", "metrics"],
     ["scorers"],  # the wall, and the tensors behind it

@@ -33,13 +33,13 @@ def complaint(path: Path) -> PromptshotError:
 
 
 def test_a_good_file_becomes_a_model(tmp_path: Path) -> None:
-    made = spec.read(put(tmp_path, GOOD), TemplateSpec, TemplateError)
+    made = Template.load(put(tmp_path, GOOD)).spec
     assert (made.scorer, made.text, made.separator) == ("mlm", "{mask}。{text}", "\n")
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(tmp_path: Path) -> None:
     raw = b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode()
-    assert spec.read(put(tmp_path, raw), TemplateSpec, TemplateError).verbalizer == "v"
+    assert Template.load(put(tmp_path, raw)).spec.verbalizer == "v"
 
 
 # ------------------------------------------------------------------ keys

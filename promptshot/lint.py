@@ -1,0 +1,537 @@
+"""Lint: everything that is wrong with a template or verbalizer file, and what its author hardly meant.
+
+What makes a file unusable is found where it is read (`spec`, `prompts`, `verbalizer`, `library`); the rules here find
+the rest, one function each. All speak in `flaws`, whose codes and explanations stand in flaws.py.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from promptshot import flaws as codes
+from promptshot import library, spec
+from promptshot.errors import InputError, NotFoundError, PromptshotError, RowError, did_you_mean, printable, shortlist
+from promptshot.flaws import Code, Flaw, Place, Severity
+from promptshot.prompts import Kind, Piece, Prompt, Template, TemplateSpec, example_row
+from promptshot.rows import Row
+from promptshot.spec import KEY, Source
+from promptshot.verbalizer import RowWords, Verbalizer, VerbalizerSpec, of_ordered
+
+MOST = 100  # findings in one file; a file with more is no template
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One flaw of one file: its stable code, how bad it is, where it stands, what is wrong, one thing to try."""
+
+    code: str
+    severity: Severity
+    path: str
+    line: int | None
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, flaw: Flaw, source: Source) -> Finding:
+        """A flaw with its file and line; the texts are safe to print."""
+        said = PromptshotError(flaw.what, hint=flaw.hint)
+        return cls(
+            flaw.code.name,
+            flaw.code.severity,
+            printable(source.where),
+            flaw.line_in(source.lines),
+            said.what,
+            said.hint,
+        )
+
+    @property
+    def where(self) -> str:
+        """file:line, or the file alone."""
+        return f"{self.path}:{self.line}" if self.line else self.path
+
+
+class Spelling(Protocol):
+    """What lint asks of a model's tokenizer."""
+
+    kinds: Collection[str]  # the scorers that the model is made for
+
+    def unknown(self, words: Sequence[str]) -> list[str]:
+        """The words that the tokenizer cannot spell."""
+
+    def alike(self, words: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs of words that the tokenizer spells the same."""
+
+    def spelled(self, scorer: str, prompt: Prompt) -> list[tuple[str, ...]]:
+        """The tokens of each choice where the blank is."""
+
+    def misfit(self, scorer: str, prompt: Prompt) -> str | None:
+        """Why the prompt does not fit into the model, if so."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a rule looks at: a file, and the template and the verbalizer that it holds or names.
+
+    `base` is the place of a verbalizer that stands in this file, None where it stands in another.
+    """
+
+    source: Source
+    template: Template | None = None
+    verbalizer: Verbalizer | None = None
+    base: Place | None = None
+    spelling: Spelling | None = None
+
+    def literals(self) -> Iterator[tuple[Place, str]]:
+        """The template's texts as they were written."""
+        said = self.template.spec.text if self.template else []
+        yield from [(("text",), said)] if isinstance(said, str) else [(("text", i), s) for i, s in enumerate(said)]
+
+    def words(self) -> Iterator[tuple[Place, str]]:
+        """The label words of a verbalizer in this file."""
+        if self.base is not None and self.verbalizer is not None:
+            for label, words in self.verbalizer.labels.items():
+                yield from (((*self.base, "labels", label), word) for word in words)
+
+    def before_blank(self) -> str | None:
+        """The template's own text right before the blank; None where a field or nothing stands there."""
+        for parts in self.template.segments if self.template else ():
+            for before, part in zip(parts, parts[1:], strict=False):
+                if part.kind is Kind.MASK:
+                    return before.text if before.kind is Kind.FIXED else None
+        return None
+
+
+class Linter:
+    """Lints files one after another; a verbalizer that several templates name is looked at once."""
+
+    def __init__(self, folder: Path | None = None, spelling: Spelling | None = None) -> None:
+        """`folder` is a library in which names are sought first; `spelling` is the tokenizer of a model."""
+        self.folder, self.spelling = folder, spelling
+        self._known: dict[Path, Verbalizer | None] = {}
+
+    def template(self, path: Path) -> list[Finding]:
+        """The findings in a template file, and in the verbalizer file that it names if that is new."""
+        source = _read(path)
+        flaws = list(source.flaws)
+        others: list[Finding] = []
+        made, found = _made(source, TemplateSpec, VerbalizerSpec)
+        flaws += found
+        if made is not None:
+            template, found = Template.examined(made, path.stem, source.where, source.lines)
+            template = replace(template, path=path)
+            flaws += found
+            verbalizer, base, said = self._verbalizer_of(template, others)
+            flaws += said
+            sheet = Sheet(source, template, verbalizer, base, self.spelling)
+            usable = not (found or said)
+            rules = [*WORDS, *TEXT, *(FILLED if usable else ()), *(SPELLING if usable and self.spelling else ())]
+            flaws += [flaw for rule in rules for flaw in rule(sheet)]
+        return [*_findings(flaws, source), *others]
+
+    def verbalizer(self, path: Path) -> list[Finding]:
+        """The findings in a verbalizer file."""
+        source = _read(path)
+        made, found = _made(source, VerbalizerSpec, TemplateSpec)
+        flaws = [*source.flaws, *found]
+        self._known[path.resolve()] = None
+        if made is not None:
+            verbalizer, found = Verbalizer.examined(made, path.stem)
+            flaws += [*found, *(flaw for rule in WORDS for flaw in rule(Sheet(source, None, verbalizer, ())))]
+            if not found:
+                self._known[path.resolve()] = verbalizer
+                flaws += _spelled_words(verbalizer, self.spelling) if self.spelling else ()
+        return _findings(flaws, source)
+
+    def _verbalizer_of(
+        self, template: Template, others: list[Finding]
+    ) -> tuple[Verbalizer | None, Place | None, list[Flaw]]:
+        """The verbalizer a template holds or names, its place in the template's file, and what is wrong with it.
+
+        The findings in a file of its own become some of the `others`.
+        """
+        keys, place = template.spec, ("verbalizer",)
+        if keys.words_from:
+            return RowWords(template.name, {}, field_name=keys.words_from), None, []
+        if isinstance(keys.verbalizer, dict):
+            made, flaws = spec.examine(keys.verbalizer, VerbalizerSpec)
+            found, more = Verbalizer.examined(made, template.name) if made else (None, [])
+            flaws = [replace(flaw, place=(*place, *flaw.place)) for flaw in [*flaws, *more]]
+            return found, place, [*flaws, *_order(template, found)]
+        if keys.verbalizer is None:
+            if keys.ordered:
+                return of_ordered(keys.ordered, template.name), None, []
+            what, hint = "the template names no verbalizer", "add a line 'verbalizer: NAME'"
+            return None, None, [Flaw(codes.NO_VERBALIZER, what, hint)]
+        try:
+            path = library.find("verbalizers", keys.verbalizer, self.folder, template.path and template.path.parent)
+        except NotFoundError as problem:
+            return None, None, [Flaw(codes.LOST_VERBALIZER, problem.what, problem.hint, place)]
+        if path.resolve() not in self._known:
+            others += self.verbalizer(path)
+        found = self._known[path.resolve()]
+        return found, None, list(_order(template, found))
+
+
+def _read(path: Path) -> Source:
+    """The file; where it cannot be read, that is its one flaw."""
+    try:
+        return spec.load_source(path)
+    except InputError as problem:
+        return Source(str(path), flaws=(Flaw(codes.UNREADABLE, problem.what, problem.hint),))
+
+
+def _made(source: Source, kind: type[spec.S], other: type[spec.Spec]) -> tuple[spec.S | None, list[Flaw]]:
+    """The file as a `kind` as far as it is sound; keys of the `other` kind alone say that it is one of these."""
+    if source.data is None and source.flaws:
+        return None, []
+    keys = set(source.data) if isinstance(source.data, dict) else set()
+    if keys & _needed(other) and not keys & _needed(kind):
+        noun = {TemplateSpec: "template", VerbalizerSpec: "verbalizer"}
+        hint = f"promptshot {noun[other]}s lint {source.where}"
+        return None, [Flaw(codes.WRONG_KIND, f"this is a {noun[other]}, not a {noun[kind]}", hint)]
+    return spec.examine(source.data, kind)
+
+
+def _needed(kind: type[spec.Spec]) -> set[str]:
+    return {name for name, info in kind.model_fields.items() if info.is_required()}
+
+
+def _findings(flaws: Sequence[Flaw], source: Source) -> list[Finding]:
+    """The flaws of a file from top to bottom; those of the file as a whole first."""
+    found = [Finding.of(flaw, source) for flaw in flaws[:MOST]]
+    return sorted(found, key=lambda finding: finding.line or 0)
+
+
+def _order(template: Template, found: Verbalizer | None) -> Iterator[Flaw]:
+    """`ordered` lists the labels of the verbalizer, neither more nor fewer."""
+    ordered = template.spec.ordered
+    if ordered and found and set(ordered) != set(found.names):
+        what = f"ordered lists {shortlist(ordered)}, the verbalizer has {shortlist(found.names)}"
+        yield Flaw(codes.UNKNOWN_LABEL, what, "list the same labels", ("ordered",))
+
+
+# ------------------------------------------------------------------ rules: the text
+
+_FALSE_MASK = re.compile(r"\[MASK\]|<mask>|\[SEP\]|\[CLS\]|</?s>|<\|endoftext\|>|<eod>|<extra_id_\d+>|_{3,}")
+_CHINESE = re.compile(r"[\u3400-\u9fff]")
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
+
+
+def false_mask(sheet: Sheet) -> Iterator[Flaw]:
+    """Special tokens of some model, written as text."""
+    for place, text in sheet.literals():
+        for token in dict.fromkeys(_FALSE_MASK.findall(text)):
+            yield Flaw(codes.FALSE_MASK, f"{token!r} is plain text", "write {mask} for the blank", place)
+
+
+def wide_brace(sheet: Sheet) -> Iterator[Flaw]:
+    """Braces of a Chinese keyboard around a name."""
+    for place, text in sheet.literals():
+        for said in re.findall(r"[{｛]\w+[}｝]", text):
+            if "｛" in said or "｝" in said:
+                yield Flaw(codes.WIDE_BRACE, f"{said!r} is plain text", f"write {{{said[1:-1]}}}", place)
+
+
+def backslash(sheet: Sheet) -> Iterator[Flaw]:
+    r"""A \n that YAML did not read as a line break."""
+    separator = sheet.template.spec.separator if sheet.template else ""
+    for place, text in [*sheet.literals(), (("separator",), separator), *sheet.words()]:
+        if found := re.search(r"\\[nt]", text):
+            what = f"{found[0]!r} is a backslash and a letter here".replace("\\\\", "\\")
+            yield Flaw(codes.BACKSLASH, what, "put the value in double quotes", place)
+
+
+def hidden_character(sheet: Sheet) -> Iterator[Flaw]:
+    """Characters that nobody sees."""
+    for place, text in [*sheet.literals(), *sheet.words()]:
+        for sign in dict.fromkeys(c for c in text if c == "\u00a0" or unicodedata.category(c) in ("Cf", "Cc", "Co")):
+            if sign not in "\n\t":
+                what = f"a character that nobody sees, U+{ord(sign):04X} ({unicodedata.name(sign, 'no name').lower()})"
+                yield Flaw(codes.HIDDEN_CHARACTER, what, "remove it, or type a plain space", place)
+
+
+def edge_of_text(sheet: Sheet) -> Iterator[Flaw]:
+    """White space at the beginning or end."""
+    for place, text in sheet.literals():
+        if text.strip() and text != text.strip():
+            end = text != text.rstrip()
+            what = f"the text {'ends' if end else 'begins'} with {_space(text[-1] if end else text[0])}"
+            yield Flaw(codes.EDGE_OF_TEXT, what, "write |- for |" if text.endswith("\n") else "remove it", place)
+
+
+def spaces_before_mask(sheet: Sheet) -> Iterator[Flaw]:
+    """White space that a causal model would have to read as part of the word."""
+    before = sheet.before_blank()
+    if sheet.template is None or sheet.template.spec.scorer != "causal" or before is None:
+        return
+    space = before[len(before.rstrip(" \t\u3000")) :]
+    words = list(sheet.verbalizer.labels and _all_words(sheet.verbalizer)) if sheet.verbalizer else []
+    chinese = [word for word in words if _CHINESE.match(word)]
+    if len(space) > 1 or (space and space != " "):
+        what = f"{len(space)} spaces" if set(space) == {" "} else _space(space[-1])
+        yield Flaw(codes.SPACES_BEFORE_MASK, f"{what} before the blank", "leave one space, or none", ("text",))
+    elif space and words and len(chinese) == len(words):
+        yield Flaw(codes.SPACES_BEFORE_MASK, "a space before Chinese words", "remove it", ("text",))
+
+
+def glued_mask(sheet: Sheet) -> Iterator[Flaw]:
+    """No space between what is read from left to right and an English word."""
+    before = sheet.before_blank()
+    if sheet.template is None or sheet.template.spec.scorer != "causal" or not before or not sheet.verbalizer:
+        return
+    words = [word for word in _all_words(sheet.verbalizer) if _LATIN.match(word)]
+    if words and re.search(r"[A-Za-z0-9.,:;!?)]$", before):
+        what = f"no space between {before[-8:].strip()!r} and the word, as in {(before[-8:] + words[0]).strip()!r}"
+        yield Flaw(codes.GLUED_MASK, what, "put a space before {mask}", ("text",))
+
+
+def run_together(sheet: Sheet) -> Iterator[Flaw]:
+    """Demonstrations of several lines, parted by one line break."""
+    if sheet.template is not None and sheet.template.spec.scorer == "causal":
+        text, separator = sheet.template.spec.text, sheet.template.spec.separator
+        if "\n" in str(text).strip() and separator == "\n":
+            hint = r'add a line: separator: "\n\n"'
+            yield Flaw(codes.RUN_TOGETHER, "several lines, and one line break between demonstrations", hint, ("text",))
+
+
+def _space(sign: str) -> str:
+    return {"\n": "a line break", " ": "a space", "\t": "a tab", "\u3000": "a full-width space"}.get(
+        sign, "white space"
+    )
+
+
+# ------------------------------------------------------------------ rules: labels and their words
+
+
+def gold_gap(sheet: Sheet) -> Iterator[Flaw]:
+    """Spellings for some labels only."""
+    if sheet.base is not None and sheet.verbalizer and sheet.verbalizer.gold:
+        if lacking := [label for label in sheet.verbalizer.names if label not in sheet.verbalizer.gold]:
+            what = f"gold has no spelling for {shortlist(lacking)}"
+            yield Flaw(codes.GOLD_GAP, what, "add one, or remove gold", (*sheet.base, "gold"))
+
+
+def number_label(sheet: Sheet) -> Iterator[Flaw]:
+    """Labels that are numbers."""
+    if sheet.base is not None and sheet.verbalizer:
+        for label in sheet.verbalizer.names:
+            if re.fullmatch(r"[-+]?\d+(\.\d+)?", label.strip()):
+                hint = f"name it, and write gold: {{NAME: [{label}]}}"
+                yield Flaw(codes.NUMBER_LABEL, f"the label {label!r} is a number", hint, (*sheet.base, "labels", label))
+
+
+def yaml_word(sheet: Sheet) -> Iterator[Flaw]:
+    """Labels and words that other YAML readers take for something else."""
+    roots = [("ordered",)] + ([(*sheet.base, "labels"), (*sheet.base, "gold")] if sheet.base is not None else [])
+    meant = {"bool": "a truth value", "null": "nothing", "timestamp": "a date"}
+    for place, kind in sheet.source.typed.items():
+        if kind in meant and any(place[: len(root)] == root for root in roots):
+            value = place[-2] if place[-1] == KEY else _at(sheet.source.data, place)
+            if value:
+                what = f"other YAML readers take {value} for {meant[kind]}"
+                yield Flaw(codes.YAML_WORD, what, f"write '{value}'", tuple(step for step in place if step != KEY))
+
+
+def edge_of_word(sheet: Sheet) -> Iterator[Flaw]:
+    """White space around a label word."""
+    for place, word in sheet.words():
+        if word.strip() and word != word.strip():
+            yield Flaw(codes.EDGE_OF_WORD, f"white space around the word {word!r}", "remove it", place)
+
+
+def repeated_word(sheet: Sheet) -> Iterator[Flaw]:
+    """The same word twice under one label."""
+    for label in sheet.verbalizer.names if sheet.base is not None and sheet.verbalizer else ():
+        place = (*(sheet.base or ()), "labels", label)
+        said = _at(sheet.source.data, place)
+        for word in dict.fromkeys(w for w in said if said.count(w) > 1) if isinstance(said, list) else ():
+            yield Flaw(codes.REPEATED_WORD, f"the word {word!r} stands twice", "keep one of them", place)
+
+
+def _at(data: Any, place: Place) -> Any:
+    """The value at a place of plain data; None where there is none."""
+    for step in place:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def _all_words(verbalizer: Verbalizer) -> list[str]:
+    return [word for words in verbalizer.labels.values() for word in words]
+
+
+# ------------------------------------------------------------------ rules: the example
+
+
+def example_fields(sheet: Sheet) -> Iterator[Flaw]:
+    """The fields of the example are those that the text reads."""
+    template = sheet.template
+    if template is None or not template.spec.example:
+        if template is not None:
+            hint = "add a row of your own: example: {text: ..., label: ...}"
+            yield Flaw(codes.NO_EXAMPLE, "no example", hint)
+        return
+    row = example_row(template)
+    lacking = [name for name in template.needs if row.column(name) is None]
+    extra = [name for name in template.spec.example if name not in (*template.needs, template.spec.label_field)]
+    for name in lacking:
+        hint = did_you_mean(name, extra) if extra else "add it, or mend its name in the text"
+        yield Flaw(codes.EXAMPLE_LACKS, f"the example has no field {name!r}", hint, ("example",))
+    for name in extra if not lacking else ():
+        hint = did_you_mean(name, template.needs)
+        yield Flaw(codes.EXAMPLE_EXTRA, f"the text does not read {name!r}", hint, ("example", name))
+
+
+def example_label(sheet: Sheet) -> Iterator[Flaw]:
+    """The example's label is one of the verbalizer's."""
+    template, verbalizer = sheet.template, sheet.verbalizer
+    if template is None or verbalizer is None or not template.spec.example:
+        return
+    field = template.spec.label_field
+    try:
+        label, said = verbalizer.gold_label(example_row(template), field)
+        names = verbalizer.names or verbalizer.choices(example_row(template))
+    except RowError:
+        label, said, names = None, None, verbalizer.names
+    if said is None:
+        yield Flaw(codes.EXAMPLE_LABEL, f"the example has no {field!r}", "say its label", ("example",))
+    elif label is None or label not in names:
+        what = f"the example's label {said!r} is none of the verbalizer's"
+        yield Flaw(codes.EXAMPLE_LABEL, what, did_you_mean(said, names), ("example", field))
+
+
+def example_unusable(sheet: Sheet) -> Iterator[Flaw]:
+    """The template can be filled in with its own example."""
+    template = sheet.template
+    if template is None or not template.spec.example:
+        return
+    row = example_row(template)
+    if all(row.column(name) is not None for name in template.needs):
+        try:
+            if sheet.verbalizer is not None:
+                sheet.verbalizer.choices(row)
+            template.render(row, ())
+        except RowError as problem:
+            yield Flaw(codes.EXAMPLE_UNUSABLE, problem.what, problem.hint, ("example",))
+
+
+# ------------------------------------------------------------------ rules: with a tokenizer
+
+
+def other_scorer(sheet: Sheet) -> Iterator[Flaw]:
+    """The model is made for this scorer."""
+    template, spelling = sheet.template, sheet.spelling
+    if template and spelling and template.spec.scorer not in spelling.kinds:
+        what = f"the model is made for {shortlist(sorted(spelling.kinds))}, the template for {template.spec.scorer}"
+        yield Flaw(codes.OTHER_SCORER, what, "lint it with a model of its own", ("scorer",))
+
+
+def too_long(sheet: Sheet) -> Iterator[Flaw]:
+    """The template leaves room for a row."""
+    template = sheet.template
+    if template and sheet.spelling and template.spec.scorer in sheet.spelling.kinds:
+        prompt = template.render(_shortest_row(template), _choices(sheet))
+        if reason := sheet.spelling.misfit(template.spec.scorer, prompt):
+            yield Flaw(codes.TOO_LONG, reason, "shorten the text, or take another model", ("text",))
+
+
+def spelled_words(sheet: Sheet) -> Iterator[Flaw]:
+    """How the tokenizer spells the label words where the template has them."""
+    template, verbalizer, spelling = sheet.template, sheet.verbalizer, sheet.spelling
+    if not (template and verbalizer and spelling and template.spec.scorer in spelling.kinds):
+        return
+    if template.spec.ordered or isinstance(verbalizer, RowWords):
+        return
+    place = ("verbalizer",)
+    words, scorer = _all_words(verbalizer), template.spec.scorer
+    if sheet.base is not None:  # else they are told of in their own file
+        yield from (replace(flaw, place=place) for flaw in _spelled_words(verbalizer, spelling))
+    if scorer == "nsp":
+        return
+    spelled = dict(zip(words, spelling.spelled(scorer, template.render(_shortest_row(template), words)), strict=True))
+    if split := {word: tokens for word, tokens in spelled.items() if len(tokens) > 1}:
+        what = f"{len(split)} of {len(words)} words have several tokens: {_spellings(split)}"
+        yield Flaw(codes.SPLIT_WORD, what, "", place)
+    lengths = sorted({len(tokens) for tokens in spelled.values()})
+    if len(lengths) > 1:
+        what = f"words have from {lengths[0]} to {lengths[-1]} tokens"
+        yield Flaw(codes.UNEQUAL_WORDS, what, f"the score is their {_normalized(template)}", place)
+    if not (sheet.before_blank() or "").endswith((" ", "\n")):
+        yield from _after_a_space(scorer, words, spelling, place)
+
+
+def _spelled_words(verbalizer: Verbalizer, spelling: Spelling) -> Iterator[Flaw]:
+    """Words that classify will refuse."""
+    label_of = {word: label for label, words in verbalizer.labels.items() for word in words}
+    for word in spelling.unknown(list(label_of)):
+        what = f"the tokenizer does not know the word {word!r}"
+        yield Flaw(codes.UNKNOWN_WORD, what, "choose another word, or another model", ("labels", label_of[word]))
+    for one, other in spelling.alike(list(label_of)):
+        if label_of[one] != label_of[other]:
+            what = f"the tokenizer spells {one!r} and {other!r} the same"
+            hint = "choose another word, or another model"
+            yield Flaw(codes.ALIKE_WORDS, what, hint, ("labels", label_of[other]))
+
+
+def _after_a_space(scorer: str, words: Sequence[str], spelling: Spelling, place: Place) -> Iterator[Flaw]:
+    """Words whose tokens differ behind a space; in Chinese no space is expected."""
+    latin = [word for word in words if _LATIN.match(word)]
+    without, behind = (
+        spelling.spelled(scorer, Prompt((Piece(Kind.FIXED, before), Piece(Kind.MASK)), tuple(latin)))
+        for before in (("a", "a ") if latin else ())
+    ) or ([], [])
+    apart = {word: (*one, "→", *two) for word, one, two in zip(latin, without, behind, strict=True) if one != two}
+    if apart:
+        what = f"{len(apart)} words have other tokens behind a space: {_spellings(apart)}"
+        yield Flaw(codes.SPACE_MATTERS, what, "a space before {mask} where the language has one", place)
+
+
+def _normalized(template: Template) -> str:
+    return template.spec.normalize or ("mean" if template.spec.scorer == "mlm" else "sum")
+
+
+def _spellings(spelled: Mapping[str, Sequence[str]], most: int = 4) -> str:
+    shown = [f"{word} = {' '.join(tokens)}" for word, tokens in list(spelled.items())[:most]]
+    return ", ".join(shown) + (f" and {len(spelled) - most} more" if len(spelled) > most else "")
+
+
+def _shortest_row(template: Template) -> Row:
+    """A row whose fields are as short as they may be."""
+    rules = template.spec.fields
+    return Row({name: "a" + ((rules[name].hole or "") if name in rules else "") for name in template.needs})
+
+
+def _choices(sheet: Sheet) -> Sequence[str]:
+    if sheet.template and sheet.verbalizer and not sheet.template.spec.ordered and sheet.verbalizer.labels:
+        return _all_words(sheet.verbalizer)
+    return ("",)
+
+
+# ------------------------------------------------------------------ the rules
+
+Rule = Callable[[Sheet], Iterator[Flaw]]
+TEXT: list[Rule] = [
+    false_mask,
+    wide_brace,
+    edge_of_text,
+    spaces_before_mask,
+    glued_mask,
+    run_together,
+]
+WORDS: list[Rule] = [backslash, hidden_character, gold_gap, number_label, yaml_word, edge_of_word, repeated_word]
+FILLED: list[Rule] = [example_fields, example_label, example_unusable]  # of templates that can be filled in
+SPELLING: list[Rule] = [other_scorer, too_long, spelled_words]
+
+
+def explain(name: str) -> Code:
+    """The code of that name; raises NotFoundError."""
+    if name not in codes.CODES:
+        raise NotFoundError(f"no code {name!r}", hint=did_you_mean(name, codes.CODES))
+    return codes.CODES[name]
