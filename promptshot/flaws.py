@@ -84,9 +84,7 @@ DOUBLED_KEY = Code(
 UNKNOWN_KEY = Code("unknown-key", "error", "No such key exists at this place. It would be ignored, so it is refused.")
 MISSING_KEY = Code("missing-key", "error", "A template needs `scorer` and `text`; a verbalizer needs `labels`.")
 WRONG_VALUE = Code("wrong-value", "error", "The value is not what this key takes.")
-WRONG_KIND = Code(
-    "wrong-kind", "error", "The file is a verbalizer where a template is meant, or the other way round."
-)
+WRONG_KIND = Code("wrong-kind", "error", "The file is a verbalizer where a template is meant, or the other way round.")
 
 # ------------------------------------------------------------------ the keys of a template
 
@@ -192,7 +190,7 @@ LOST_VERBALIZER = Code(
 GOLD_GAP = Code(
     "gold-gap",
     "warning",
-    "`gold` gives spellings for some labels only. Rows of the others count only where they spell the label's own name.",
+    "`gold` gives numbers for some labels only. Data sets number all of their labels, so one was forgotten.",
 )
 NUMBER_LABEL = Code(
     "number-label",

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,7 +101,7 @@ class Sheet:
     def before_blank(self) -> str | None:
         """The template's own text right before the blank; None where a field or nothing stands there."""
         for parts in self.template.segments if self.template else ():
-            for before, part in zip(parts, parts[1:], strict=False):
+            for before, part in pairwise(parts):
                 if part.kind is Kind.MASK:
                     return before.text if before.kind is Kind.FIXED else None
         return None
@@ -219,6 +220,7 @@ def _order(template: Template, found: Verbalizer | None) -> Iterator[Flaw]:
 
 _FALSE_MASK = re.compile(r"\[MASK\]|<mask>|\[SEP\]|\[CLS\]|</?s>|<\|endoftext\|>|<eod>|<extra_id_\d+>|_{3,}")
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 
 
@@ -309,18 +311,20 @@ def _space(sign: str) -> str:
 
 
 def gold_gap(sheet: Sheet) -> Iterator[Flaw]:
-    """Spellings for some labels only."""
-    if sheet.base is not None and sheet.verbalizer and sheet.verbalizer.gold:
-        if lacking := [label for label in sheet.verbalizer.names if label not in sheet.verbalizer.gold]:
-            what = f"gold has no spelling for {shortlist(lacking)}"
-            yield Flaw(codes.GOLD_GAP, what, "add one, or remove gold", (*sheet.base, "gold"))
+    """Numbers for some labels only: data sets number all of their labels or none."""
+    if sheet.base is not None and sheet.verbalizer:
+        gold = sheet.verbalizer.gold
+        numbered = {label for label, said in gold.items() if any(_NUMBER.fullmatch(value.strip()) for value in said)}
+        if numbered and (lacking := [label for label in sheet.verbalizer.names if label not in numbered]):
+            what = f"gold has no number for {shortlist(lacking)}"
+            yield Flaw(codes.GOLD_GAP, what, "add it, or remove the others", (*sheet.base, "gold"))
 
 
 def number_label(sheet: Sheet) -> Iterator[Flaw]:
     """Labels that are numbers."""
     if sheet.base is not None and sheet.verbalizer:
         for label in sheet.verbalizer.names:
-            if re.fullmatch(r"[-+]?\d+(\.\d+)?", label.strip()):
+            if _NUMBER.fullmatch(label.strip()):
                 hint = f"name it, and write gold: {{NAME: [{label}]}}"
                 yield Flaw(codes.NUMBER_LABEL, f"the label {label!r} is a number", hint, (*sheet.base, "labels", label))
 
@@ -483,11 +487,13 @@ def _spelled_words(verbalizer: Verbalizer, spelling: Spelling) -> Iterator[Flaw]
 def _after_a_space(scorer: str, words: Sequence[str], spelling: Spelling, place: Place) -> Iterator[Flaw]:
     """Words whose tokens differ behind a space; in Chinese no space is expected."""
     latin = [word for word in words if _LATIN.match(word)]
-    without, behind = (
-        spelling.spelled(scorer, Prompt((Piece(Kind.FIXED, before), Piece(Kind.MASK)), tuple(latin)))
-        for before in (("a", "a ") if latin else ())
-    ) or ([], [])
-    apart = {word: (*one, "→", *two) for word, one, two in zip(latin, without, behind, strict=True) if one != two}
+
+    def behind(text: str) -> list[tuple[str, ...]]:
+        prompt = Prompt((Piece(Kind.FIXED, text), Piece(Kind.MASK)), tuple(latin))
+        return spelling.spelled(scorer, prompt) if latin else []
+
+    pairs = zip(latin, behind("a"), behind("a "), strict=True)
+    apart = {word: (*one, "→", *two) for word, one, two in pairs if one != two}
     if apart:
         what = f"{len(apart)} words have other tokens behind a space: {_spellings(apart)}"
         yield Flaw(codes.SPACE_MATTERS, what, "a space before {mask} where the language has one", place)

@@ -189,7 +189,7 @@ def summary(result: Result, examples: bool = False) -> None:
 def _examples(result: Result) -> RenderableType:
     """The first predictions as lines: label, probability, gold where there is one, and the text."""
     labelled = any(found.gold_value is not None for found in result.examples)
-    table = _table("prediction", "p", *(["gold"] if labelled else []), "text", texts=4)
+    table = plain_table("prediction", "p", *(["gold"] if labelled else []), "text", texts=4)
     table.columns[1].min_width, table.columns[-1].ratio = None, 1
     table.expand = people().is_terminal
     for found in result.examples:
@@ -244,7 +244,7 @@ def _accuracy(tally: Tally) -> RenderableType:
 
 def _per_label(tally: Tally) -> RenderableType:
     narrow = people().width < NARROW
-    table = _table("label", *([] if narrow else ["precision", "recall"]), "F1", "rows", "predicted")
+    table = plain_table("label", *([] if narrow else ["precision", "recall"]), "F1", "rows", "predicted")
     for label, scores in tally.per_label().items():
         table.add_row(
             printable(label),
@@ -263,7 +263,7 @@ def _confusion(tally: Tally) -> RenderableType:
 
 def _matrix(tally: Tally, labels: Sequence[str]) -> RenderableType:
     support = tally.support()
-    table = _table("gold \\ predicted", *map(printable, labels))
+    table = plain_table("gold \\ predicted", *map(printable, labels))
     for gold in labels:
         cells = []
         for predicted in labels:
@@ -282,21 +282,21 @@ def _top_confusions(tally: Tally) -> RenderableType:
     if not wrong:
         return Text("no confusions", style="dim")
     support = tally.support()
-    table = _table("gold", "taken for", "rows", "of its rows", texts=2)
+    table = plain_table("gold", "taken for", "rows", "of its rows", texts=2)
     for count, gold, predicted in sorted(wrong, key=lambda w: (-w[0], w[1], w[2]))[:10]:
         table.add_row(printable(gold), printable(predicted), f"{count:,}", f"{count / support[gold]:.0%}")
     return table
 
 
 def _predictions(tally: Tally) -> RenderableType:
-    table = _table("label", "predicted", "share")
+    table = plain_table("label", "predicted", "share")
     for label in dict.fromkeys([*tally.labels, *(name for name, _ in tally.predictions.most_common(30))]):
         count = tally.predictions[label]
         table.add_row(printable(label), f"{count:,}", f"{count / tally.predicted:.1%}")
     return table
 
 
-def _table(*headers: str, texts: int = 1) -> Table:
+def plain_table(*headers: str, texts: int = 1) -> Table:
     """A table without box lines: the first `texts` columns left and shortened to fit, numbers right."""
     gap = 3 if people().width >= NARROW else 2
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
@@ -404,7 +404,7 @@ def listing(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
         for line in lines:
             sys.stdout.write("\t".join(map(printable, line)) + "\n")
         return
-    table = _table(*headers, texts=len(headers))
+    table = plain_table(*headers, texts=len(headers))
     table.columns[-1].no_wrap, table.columns[-1].overflow = False, "fold"
     for line in lines:
         table.add_row(*map(printable, line))

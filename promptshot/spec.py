@@ -276,3 +276,23 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
         if found:
             return found
     return None
+
+
+# ------------------------------------------------------------------ for editors
+
+_SCALARS = ("string", "number", "boolean")  # what editors take for a number or a truth value is text here
+
+
+def schema(kind: type[Spec], title: str) -> dict[str, Any]:
+    """The JSON Schema (Draft 2020-12) of a file, as editors read YAML: any scalar may stand where text is meant."""
+    made = kind.model_json_schema()
+    waiting: list[Any] = [made]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if value.get("type") == "string" and "enum" not in value and "const" not in value:
+                value["type"] = list(_SCALARS)
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": title}

@@ -20,12 +20,12 @@ FLOORS = [
     ["errors"],
     ["flaws"],
     ["spec"],
-    ["rows", "writer", "prompts", "verbalizer", "library", "lint", "metrics"],
+    ["rows", "writer", "prompts", "verbalizer", "library", "lint", "draft", "metrics"],
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "decide", "calibrate", "demos"],
     ["interrupt", "journal"],
-    ["run", "doctor", "compare", "tune", "scale"],
-    ["report", "page", "cli"],
+    ["run", "doctor", "preview", "compare", "tune", "scale"],
+    ["report", "proof", "page", "cli"],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from promptshot import __version__
-from promptshot.cli import classify, doctor, shelf
+from promptshot.cli import classify, completion, doctor, lint, new, preview, shelf
 from promptshot.errors import PromptshotError
 from promptshot.interrupt import Terminated
 
@@ -79,5 +79,9 @@ def cli() -> None:
     """
 
 
-for command in (classify.command, doctor.command, shelf.templates, shelf.verbalizers):
+for command in (lint.templates, new.template, preview.command):
+    shelf.templates.add_command(command)
+for command in (lint.verbalizers, new.verbalizer):
+    shelf.verbalizers.add_command(command)
+for command in (classify.command, doctor.command, shelf.templates, shelf.verbalizers, completion.command):
     cli.add_command(command)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from promptshot.cli import completion
 from promptshot.cli.flags import Command, columns, config, library_flag, model_flags, model_options, option
 from promptshot.errors import InputError, OptionError, did_you_mean
 
@@ -23,18 +24,24 @@ PREVIEWED = 3  # prompts shown by --dry-run
 
 
 @click.command("classify", cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=completion.file)
 @option(
     "-t",
     "--template",
     "templates",
     multiple=True,
     metavar="NAME|FILE|TEXT",
+    shell_complete=completion.of_shelf("templates"),
     help="A name on the shelf, a YAML file, or a text with {mask} and {text}; several make an ensemble.  "
     "[default: chosen by labels and language]",
 )
 @option("--labels", metavar="A,B,...", help="The labels to choose from: a,b or a=word1|word2,b=word3.")
-@option("--verbalizer", metavar="NAME|FILE", help="Label words other than the template's own.")
+@option(
+    "--verbalizer",
+    metavar="NAME|FILE",
+    shell_complete=completion.of_shelf("verbalizers"),
+    help="Label words other than the template's own.",
+)
 @option("--save-template", type=click.Path(path_type=Path), metavar="FILE", help="Write down the template in use.")
 @option(
     "-o",
@@ -47,10 +54,26 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @option("-n", "--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows.")
 @option("--sample", type=click.IntRange(1), metavar="N", help="N rows at random (see --seed).")
 @option("--seed", type=int, default=0, show_default=True, help="For --sample and the demonstrations.")
-@option("--text-field", metavar="COLUMN", help="The column with the text.  [default: text, sentence, content, ...]")
-@option("--label-field", metavar="COLUMN", help="The column with the gold label.  [default: label, ...]")
 @option(
-    "--map", "columns", multiple=True, callback=columns, metavar="FIELD=COLUMN", help="Where a template's field is."
+    "--text-field",
+    metavar="COLUMN",
+    shell_complete=completion.column,
+    help="The column with the text.  [default: text, sentence, content, ...]",
+)
+@option(
+    "--label-field",
+    metavar="COLUMN",
+    shell_complete=completion.column,
+    help="The column with the gold label.  [default: label, ...]",
+)
+@option(
+    "--map",
+    "columns",
+    multiple=True,
+    callback=columns,
+    shell_complete=completion.mapping,
+    metavar="FIELD=COLUMN",
+    help="Where a template's field is.",
 )
 @option("--ignore-labels", is_flag=True, help="Predict only, whatever labels the rows carry.")
 @option("--strict-labels", is_flag=True, help="Reject rows whose own label is none of ours.")
