@@ -315,7 +315,8 @@ def gold_gap(sheet: Sheet) -> Iterator[Flaw]:
     if sheet.base is not None and sheet.verbalizer:
         gold = sheet.verbalizer.gold
         numbered = {label for label, said in gold.items() if any(_NUMBER.fullmatch(value.strip()) for value in said)}
-        if numbered and (lacking := [label for label in sheet.verbalizer.names if label not in numbered]):
+        known = set(gold) <= set(sheet.verbalizer.names)  # else it is a misspelt name that lacks
+        if known and numbered and (lacking := [label for label in sheet.verbalizer.names if label not in numbered]):
             what = f"gold has no number for {shortlist(lacking)}"
             yield Flaw(codes.GOLD_GAP, what, "add it, or remove the others", (*sheet.base, "gold"))
 
@@ -386,7 +387,7 @@ def example_fields(sheet: Sheet) -> Iterator[Flaw]:
     lacking = [name for name in template.needs if row.column(name) is None]
     extra = [name for name in template.spec.example if name not in (*template.needs, template.spec.label_field)]
     for name in lacking:
-        hint = did_you_mean(name, extra) if extra else "add it, or mend its name in the text"
+        hint = f"it has {shortlist(extra)}" if extra else "add it, or mend its name in the text"
         yield Flaw(codes.EXAMPLE_LACKS, f"the example has no field {name!r}", hint, ("example",))
     for name in extra if not lacking else ():
         hint = did_you_mean(name, template.needs)

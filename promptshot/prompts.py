@@ -293,9 +293,10 @@ def parse(text: str, flaws: list[Flaw], place: Place = ()) -> list[_Part]:
             parts.append(_Part(Kind.MASK) if name == MASK else _Part(Kind.FIELD, name))
             literal, i = "", end + 1
         else:
+            behind = max(end, i) + 1
             if char in "{}":
                 flaws.append(_stray_brace(text, i, end, place))
-            literal, i = literal + char, i + 1
+            literal, i = literal + text[i:behind], behind
     return parts + ([_Part(Kind.FIXED, literal)] if literal else [])
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from yaml.composer import Composer
 
 from promptshot import flaws as codes
 from promptshot.errors import InputError, PromptshotError, did_you_mean, fault_of, shortened
@@ -120,11 +121,15 @@ def parse_source(text: str, where: str) -> Source:
     return Source(where, data, reader.lines, tuple(reader.flaws), reader.typed)
 
 
-class _Loader(yaml.SafeLoader):
+_Events: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: much faster
+
+
+class _Loader(Composer, _Events):  # type: ignore[misc]
     """PyYAML's own, which gives up in time on a file of nothing but brackets or commas."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(text)
+        _Events.__init__(self, text)
+        Composer.__init__(self)
         self.nodes = self.depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -158,9 +163,8 @@ class _Reader:
         self.lines[place] = node.start_mark.line + 1
         if not node.tag.startswith(TAG) or "python" in node.tag:
             self.refuse(codes.NOT_PLAIN, node, f"YAML tag {node.tag} is not allowed", "remove the tag")
-            return ""
         if isinstance(node, yaml.ScalarNode):
-            if node.style is None and node.tag != f"{TAG}str":
+            if not node.style and node.tag != f"{TAG}str":
                 self.typed[place] = node.tag.removeprefix(TAG)
             return self.text(node)
         if isinstance(node, yaml.SequenceNode):
@@ -170,7 +174,7 @@ class _Reader:
     def text(self, node: yaml.ScalarNode) -> str:
         if fault := fault_of(str(node.value)):
             self.refuse(codes.NOT_UNICODE, node, f"{fault} in a value", "remove it")
-            return ""
+            return str(node.value).encode(errors="ignore").decode().replace("\0", "")
         return str(node.value)
 
     def mapping(self, node: yaml.Node, place: Place) -> dict[str, Any]:
@@ -186,7 +190,7 @@ class _Reader:
                 continue
             found[name] = self.value(child, (*place, name))
             self.lines[(*place, name)] = key.start_mark.line + 1
-            if key.style is None and key.tag != f"{TAG}str":
+            if not key.style and key.tag != f"{TAG}str":
                 self.typed[(*place, name, KEY)] = key.tag.removeprefix(TAG)
         return found
 
@@ -213,6 +217,11 @@ def examine(data: Any, kind: type[S]) -> tuple[S | None, list[Flaw]]:
         loc = tuple(error["loc"])
         first.setdefault(loc if error["type"] == "missing" else _within(data, loc), error)
     flaws = [_flaw(kind, place, error) for place, error in first.items()]
+    hints = {(flaw.place[:-1], flaw.hint) for flaw in flaws}
+    # A misspelt key that is needed is one flaw, not two.
+    flaws = [f for f in flaws if not (f.place and (f.place[:-1], f"did you mean {f.place[-1]!r}?") in hints)]
+    if any(len(flaw.place) > 1 and flaw.code is not codes.UNKNOWN_KEY for flaw in flaws):
+        return None, flaws  # without such a value, the rest might say something else
     try:
         return kind.model_validate(_without(data, first)), flaws
     except ValidationError:
