@@ -33,8 +33,7 @@ GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 def findings(found: Sequence[Finding], form: str) -> None:
     """The findings as text for people, as a JSON array, or as annotations of GitHub."""
     if form == "json":
-        listed = [{**asdict(finding), "where": finding.where} for finding in found]
-        sys.stdout.write(json.dumps(listed, ensure_ascii=False, indent=2) + "\n")
+        sys.stdout.write(json.dumps(list(map(asdict, found)), ensure_ascii=False, indent=2) + "\n")
         return
     console = data()
     for finding in found:

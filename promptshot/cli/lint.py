@@ -13,7 +13,6 @@ from promptshot.cli import completion
 from promptshot.cli.flags import Command, flags, library_flag, model_flag, model_options, option, source_flags
 
 if TYPE_CHECKING:
-    from promptshot.lint import Finding, Linter
     from promptshot.scorers import Tokenizing
 
 lint_flags = flags(
@@ -70,12 +69,14 @@ def _lint(
     if explain:
         proof.explanation(lint.explain(explain))
         return 0
-    ignored = {lint.explain(code).name for code in ignore} | ({"wrong-kind"} if not names else set())
+    ignored = {lint.explain(code).name for code in ignore}
     linter = lint.Linter(folder, _tokenizer(given))
     files, found = 0, []
-    for path in _files(kind, names, folder):
-        files += 1
-        found += [f for f in _findings(linter, kind, path) if f.code not in ignored]
+    for path, walked in _files(kind, names, folder):
+        said = linter.template(path) if kind == "templates" else linter.verbalizer(path)
+        if not (walked and any(finding.code == "wrong-kind" for finding in said)):
+            files += 1
+            found += [finding for finding in said if finding.code not in ignored]
     shown = [finding for finding in found if not (quiet and finding.severity == "note")]
     proof.findings(shown, form)
     if not quiet and form == "text":
@@ -92,15 +93,14 @@ def _tokenizer(given: dict[str, Any]) -> Tokenizing | None:
     return scorers.load_tokenizer(model_options(given)) if given["model"] else None
 
 
-def _findings(linter: Linter, kind: library.Shelf, path: Path) -> list[Finding]:
-    return linter.template(path) if kind == "templates" else linter.verbalizer(path)
+def _files(kind: library.Shelf, names: Sequence[str], folder: Path | None) -> Iterator[tuple[Path, bool]]:
+    """The files to lint, and whether each was only met in a folder, where templates and verbalizers may both be.
 
-
-def _files(kind: library.Shelf, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
-    """The files that were named; those of a folder; all of the library or shelf where nothing was."""
+    Where nothing is named, the folder is that of the library or the shelf.
+    """
     for said in names or [str(library.home(kind, folder))]:
         path = Path(said)
         if path.is_dir():
-            yield from sorted(found for end in library.SUFFIXES for found in path.glob(f"*{end}"))
+            yield from ((found, True) for found in sorted(path.glob("*.y*ml")) if found.suffix in library.SUFFIXES)
         else:
-            yield path if library.is_path(said) else library.find(kind, said, folder)
+            yield (path if library.is_path(said) else library.find(kind, said, folder)), False
