@@ -71,10 +71,10 @@ class Prompt:
 class FieldSpec(spec.Spec):
     """What happens to a field before it is filled in."""
 
-    join: str | None = None
-    hole: str | None = Field(default=None, min_length=1)
-    cut: Cut = "tail"
-    cut_order: int = 0
+    join: str | None = Field(None, description="What stands between the items of a list.")
+    hole: str | None = Field(None, min_length=1, description="The marker in the field that becomes the blank.")
+    cut: Cut = Field("tail", description="Which end of a text that is too long goes.")
+    cut_order: int = Field(0, description="Fields of the lowest number give way first.")
 
 
 _NO_RULE = FieldSpec()
@@ -83,20 +83,20 @@ _NO_RULE = FieldSpec()
 class TemplateSpec(spec.Spec):
     """The keys of a template file."""
 
-    scorer: ScorerName
-    text: str | list[str]
-    verbalizer: str | dict[str, Any] | None = None
-    example: dict[str, Any] = Field(default_factory=dict)
-    about: str = ""
-    source: str = ""
-    separator: str = "\n"
-    fields: dict[str, FieldSpec] = Field(default_factory=dict)
-    direction: Literal["direct", "channel"] = "direct"
-    normalize: Literal["sum", "mean"] | None = None
-    label_field: str = "label"
-    words_from: str | None = None
-    ordered: list[str] | None = None
-    prior: list[float] | None = None
+    scorer: ScorerName = Field(description="mlm: a cloze; nsp: a pair of segments; causal: a text that goes on.")
+    text: str | list[str] = Field(description="{mask} is the blank, {name} a field; two segments as a list [A, B].")
+    verbalizer: str | dict[str, Any] | None = Field(None, description="A name, a path, or labels with their words.")
+    example: dict[str, Any] = Field(default_factory=dict, description="A row of your own, with its label.")
+    about: str = Field("", description="One line for lists.")
+    source: str = Field("", description="Where the pattern comes from.")
+    separator: str = Field("\n", description="What stands between demonstrations (causal).")
+    fields: dict[str, FieldSpec] = Field(default_factory=dict, description="What happens to a field on its way in.")
+    direction: Literal["direct", "channel"] = Field("direct", description="channel: score the text given the label.")
+    normalize: Literal["sum", "mean"] | None = Field(None, description="How a word's tokens become one score.")
+    label_field: str = Field("label", description="The field with the gold label.")
+    words_from: str | None = Field(None, description="The field in which each row brings its own label words.")
+    ordered: list[str] | None = Field(None, description="Labels of a pair (nsp), from the lowest score to the highest.")
+    prior: list[float] | None = Field(None, description="The expected share of each label of ordered.")
 
 
 @dataclass(frozen=True)

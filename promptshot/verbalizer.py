@@ -25,11 +25,13 @@ HEAVIEST = 1e9  # a weight; sums of larger ones could leave the range of numbers
 class VerbalizerSpec(spec.Spec):
     """The keys of a verbalizer file."""
 
-    labels: dict[str, str | list[str] | dict[str, float]]
-    gold: dict[str, str | list[str]] = Field(default_factory=dict)
-    pool: Pool = "mean"
-    about: str = ""
-    source: str = ""
+    labels: dict[str, str | list[str] | dict[str, float]] = Field(
+        description="Every label with its words, or its words with their weights; the order decides ties."
+    )
+    gold: dict[str, str | list[str]] = Field(default_factory=dict, description="How data sets spell each label.")
+    pool: Pool = Field("mean", description="How the scores of a label's words become one.")
+    about: str = Field("", description="One line for lists.")
+    source: str = Field("", description="Where the words come from.")
 
 
 @dataclass(frozen=True)

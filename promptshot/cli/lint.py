@@ -43,7 +43,7 @@ def templates(**given: Any) -> int:
     that they name. With -m, a model's tokenizer is asked about the label words too; no weights are loaded. Exits
     with 3 where there is an error or a warning (notes do not count), with 1 where a file cannot be read.
     """
-    return _lint("templates", **given)
+    return _lint("templates", given)
 
 
 @click.command("lint", cls=Command)
@@ -51,35 +51,28 @@ def templates(**given: Any) -> int:
 @lint_flags
 def verbalizers(**given: Any) -> int:
     """Find what is wrong with verbalizers (see: promptshot templates lint --help)."""
-    return _lint("verbalizers", **given)
+    return _lint("verbalizers", given)
 
 
-def _lint(
-    kind: library.Shelf,
-    names: tuple[str, ...],
-    folder: Path | None,
-    form: str,
-    ignore: tuple[str, ...],
-    explain: str | None,
-    quiet: bool,
-    **given: Any,
-) -> int:
+def _lint(kind: library.Shelf, given: dict[str, Any]) -> int:
+    """Lint what was named, show the findings, and give the exit code."""
     from promptshot import lint, proof
 
-    if explain:
-        proof.explanation(lint.explain(explain))
+    if given["explain"]:
+        proof.explanation(lint.explain(given["explain"]))
         return 0
-    ignored = {lint.explain(code).name for code in ignore}
-    linter = lint.Linter(folder, _tokenizer(given))
+    ignored = {lint.explain(code).name for code in given["ignore"]}
+    linter = lint.Linter(given["folder"], _tokenizer(given))
     files, found = 0, []
-    for path, walked in _files(kind, names, folder):
+    for path, walked in _files(kind, given["names"], given["folder"]):
         said = linter.template(path) if kind == "templates" else linter.verbalizer(path)
         if not (walked and any(finding.code == "wrong-kind" for finding in said)):
             files += 1
             found += [finding for finding in said if finding.code not in ignored]
-    shown = [finding for finding in found if not (quiet and finding.severity == "note")]
-    proof.findings(shown, form)
-    if not quiet and form == "text":
+    if given["quiet"]:
+        found = [finding for finding in found if finding.severity != "note"]
+    proof.findings(found, given["form"])
+    if given["form"] == "text" and not given["quiet"]:
         proof.verdict(files, found)
     if any(finding.code == "unreadable" for finding in found):
         return 1
@@ -100,7 +93,7 @@ def _files(kind: library.Shelf, names: Sequence[str], folder: Path | None) -> It
     """
     for said in names or [str(library.home(kind, folder))]:
         path = Path(said)
-        if path.is_dir():
+        if library.is_path(said) and path.is_dir():
             yield from ((found, True) for found in sorted(path.glob("*.y*ml")) if found.suffix in library.SUFFIXES)
         else:
             yield (path if library.is_path(said) else library.find(kind, said, folder)), False
