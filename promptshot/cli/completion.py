@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
 
 from promptshot import library
 from promptshot.errors import PromptshotError
@@ -63,7 +63,9 @@ def _columns(context: click.Context) -> list[str]:
     """The columns of the first row that can be read."""
     from promptshot import rows
 
-    files = [str(path) for path in context.params.get("files") or () if path != "-"]
+    # While an option still lacks its value, click leaves the arguments unread.
+    said = [*(context.params.get("files") or ()), *context.args]
+    files = [str(path) for path in said if Path(path).is_file()]
     try:
         return next((list(item.fields) for item in rows.read(files[:1]) if isinstance(item, rows.Row)), [])
     except PromptshotError:
@@ -82,6 +84,29 @@ def _fields(context: click.Context) -> list[str]:
             continue
         found += [*template.needs, template.spec.label_field]
     return list(dict.fromkeys(found or ["text", "label"]))
+
+
+@add_completion_class
+class Bash(BashComplete):
+    """bash takes text=body for three words, and completes the last: they are joined for us, and parted for it."""
+
+    name = "bash"
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the one to complete, and what there is of it."""
+        words, begun = super().get_completion_args()
+        joined: list[str] = []
+        for word in [*words, begun]:
+            if joined and (word.startswith("=") or joined[-1].endswith("=")):
+                joined[-1] += word
+            else:
+                joined.append(word)
+        return joined[:-1], joined[-1]
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Only what stands behind the last =, unless nothing does yet."""
+        before, equals, behind = str(item.value).rpartition("=")
+        return f"{item.type},{behind if equals and behind else item.value}"
 
 
 @click.command("completion")
