@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from promptshot.errors import PromptshotError, printable
+from promptshot.errors import printable, shortlist
 from promptshot.flaws import Code
 from promptshot.lint import Finding
 from promptshot.preview import Preview
@@ -24,6 +25,7 @@ STYLE = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 KINDS = {Kind.FIXED: "template", Kind.FIELD: "field", Kind.MASK: "blank", Kind.HOLE: "hole", Kind.DEMO: "example"}
 COLOURS = {Kind.FIXED: "cyan", Kind.FIELD: "", Kind.MASK: "bold reverse", Kind.HOLE: "reverse", None: "dim"}
 LONGEST = 600  # characters of what was cut
+WORDS = 30  # label words and labels that are listed
 GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 
 
@@ -97,24 +99,25 @@ def explanation(code: Code) -> None:
 def preview(found: Preview, ids: bool = False) -> None:
     """The exact text; the label words; with a tokenizer, what each token belongs to; with weights, the scores."""
     console = data()
-    spec = found.template.spec
-    console.print(Text.assemble((printable(found.row.source), "bold"), f"  {found.template.name} · {spec.scorer}"))
+    kind = f"{printable(found.template.name)} · {found.template.spec.scorer}"
+    console.print(Text.assemble((printable(found.row.source), "bold"), f"  {kind}", style="dim"))
     _text(console, found)
     if found.fit is not None:
         _fit(console, found, found.fit, ids)
-    if found.labels:
+    if found.labels and (found.fit or found.prediction):
         _words(console, found, ids)
+    elif found.labels:
+        pairs = zip(found.prompt.choices, found.labels, strict=True)
+        words = [word if word == label else f"{word} ({label})" for word, label in pairs]
+        _indented(console, Text(printable(shortlist(words, WORDS)), style="dim"), "blank: ")
     if found.prediction is not None:
         _scores(console, found)
     console.print()
 
 
-def broken(problem: PromptshotError | Sequence[Finding]) -> None:
-    """What stands in the place of a preview while the file is broken."""
-    if isinstance(problem, PromptshotError):
-        data().print(Text.assemble(("error: ", "bold red"), printable(str(problem))))
-    else:
-        findings(problem, "text")
+def watching(path: Path) -> None:
+    """The last line while a file is watched."""
+    people().print(Text(f"watching {printable(str(path))}; Ctrl-C ends it", style="dim"))
 
 
 def clear() -> None:
@@ -178,35 +181,33 @@ def _lost(before: str, after: str) -> str:
 def _words(console: Console, found: Preview, ids: bool) -> None:
     """Label words with their labels, their tokens and their scores, as far as these are known."""
     fit, prediction = found.fit, found.prediction
-    spelled = fit.words if fit is not None and fit.error is None else None
-    headers = ["word", "label"] + (["tokens"] if spelled else []) + (["score"] if prediction else [])
-    shown = plain_table(*headers, texts=len(headers) - bool(prediction))
-    for i, (word, label) in enumerate(zip(found.prompt.choices, found.labels, strict=True)):
-        cells: list[str | Text] = [printable(word), printable(label)]
-        if spelled:
-            cells.append(_tokens(spelled[i], ids, ""))
-        if prediction:
-            cells.append(f"{prediction.word_scores[word]:.3f}")
-        shown.add_row(*cells)
+    spelled = fit.words if fit is not None and fit.error is None else ()
+    scored = prediction.word_scores if prediction is not None else {}
+    headers = ["  word", "label", *(["tokens"] if spelled else []), *(["score"] if scored else [])]
+    shown = plain_table(*headers, texts=2 + bool(spelled))
+    for i, (word, label) in enumerate(zip(found.prompt.choices[:WORDS], found.labels, strict=False)):
+        tokens = [_tokens(spelled[i], ids, "")] if spelled else []
+        score = [f"{scored[word]:.3f}"] if word in scored else []
+        shown.add_row(f"  {printable(word)}", printable(label), *tokens, *score)
     console.print(shown)
+    if len(found.prompt.choices) > WORDS:
+        _indented(console, Text(f"and {len(found.prompt.choices) - WORDS} more", style="dim"))
 
 
 def _scores(console: Console, found: Preview) -> None:
     """The label scores, best first, and the likeliest words."""
     prediction = found.prediction
     assert prediction is not None
-    headers = ["label", "score"] + (["probability"] if prediction.probabilities else [])
-    shown = plain_table(*headers)
-    for label, score in sorted(prediction.label_scores.items(), key=lambda pair: -pair[1]):
-        chance = prediction.probabilities[label] if prediction.probabilities else None
-        best = "bold green" if label == prediction.label else ""
-        mark = "→ " if label == prediction.label and chance is not None else ""
-        cells = [Text(mark + printable(label), best), f"{score:.3f}", *([] if chance is None else [f"{chance:.3f}"])]
-        shown.add_row(*cells)
+    chances = prediction.probabilities
+    shown = plain_table("  label", "score", *(["probability"] if chances else []))
+    for label, score in sorted(prediction.label_scores.items(), key=lambda pair: -pair[1])[:WORDS]:
+        best = bool(chances) and label == prediction.label
+        name = Text(f"{'→ ' if best else '  '}{printable(label)}", style="bold green" if best else "")
+        shown.add_row(name, f"{score:.3f}", *([f"{chances[label]:.3f}"] if chances else []))
     console.print(shown)
     if found.top:
         likeliest = "  ".join(f"{printable(word)} {math.exp(score):.3f}" for word, score in found.top)
-        _indented(console, Text(likeliest), "likeliest ")
+        _indented(console, Text(likeliest), "likeliest: ")
 
 
 def _indented(console: Console, text: Text, prefix: str = "") -> None:

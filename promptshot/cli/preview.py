@@ -60,7 +60,7 @@ def command(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given: A
     if "{" in name:
         raise OptionError("--watch needs a file", hint="write the text into one: promptshot templates new FILE")
     path = library.find("templates", name, given["folder"])
-    for _ in _saved(path):
+    for _ in _saved(path, given["folder"]):
         _redraw(previewer, path, rows, ids, given)
 
 
@@ -86,28 +86,43 @@ def _label_words(template: Template, given: dict[str, Any]) -> Verbalizer | None
 
 
 def _redraw(previewer: Previewer, path: Path, rows: Sequence[str], ids: bool, given: dict[str, Any]) -> None:
-    """The preview; in its place what is wrong with the file, while it is broken."""
-    from promptshot import lint, proof
+    """The preview and what lint finds; while the file is broken, the findings stand in the preview's place."""
+    from promptshot import lint, proof, report
 
     proof.clear()
+    found = [finding for finding in lint.Linter(given["folder"]).template(path) if finding.severity != "note"]
     try:
         _preview(previewer, str(path), rows, ids, given)
     except PromptshotError as problem:
-        proof.broken(problem)
-    found = lint.Linter(given["folder"]).template(path)
-    proof.findings([finding for finding in found if finding.severity != "note"], "text")
+        if not any(finding.severity == "error" for finding in found):
+            report.error(str(problem))
+    proof.findings(found, "text")
+    proof.watching(path)
 
 
-def _saved(path: Path) -> Iterator[None]:
-    """Now, and whenever the file has changed."""
-    before: object = None
+def _saved(path: Path, folder: Path | None) -> Iterator[None]:
+    """Now, and whenever the template or its verbalizer has been saved."""
     while True:
-        try:
-            stat = path.stat()
-            now: object = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        except OSError:
-            now = "gone"
-        if now != before:
-            before = now
-            yield
-        time.sleep(POLL)
+        watched = [path, *_named_verbalizer(path, folder)]
+        before = list(map(_stamp, watched))
+        yield
+        while list(map(_stamp, watched)) == before:
+            time.sleep(POLL)
+
+
+def _named_verbalizer(path: Path, folder: Path | None) -> list[Path]:
+    """The file of the verbalizer that a template names, if both can be found."""
+    try:
+        named = library.template(str(path)).spec.verbalizer
+        return [library.find("verbalizers", named, folder, path.parent)] if isinstance(named, str) else []
+    except PromptshotError:
+        return []
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes whenever a file is saved; editors may put another file in its place."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return ()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
