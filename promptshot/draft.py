@@ -14,6 +14,8 @@ from promptshot.errors import InputError
 from promptshot.prompts import MASK
 from promptshot.verbalizer import Verbalizer
 
+LANGUAGES = ("zh", "en")
+
 _HINTS = {
     "mlm": "a masked-LM cloze: a BERT-like model says how well each word fits the blank",
     "nsp": "two segments, A and B: a model with a next-sentence head says how well B follows A",

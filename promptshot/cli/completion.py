@@ -105,8 +105,8 @@ class Bash(BashComplete):
 
     def format_completion(self, item: CompletionItem) -> str:
         """Only what stands behind the last =, unless nothing does yet."""
-        before, equals, behind = str(item.value).rpartition("=")
-        return f"{item.type},{behind if equals and behind else item.value}"
+        behind = str(item.value).rpartition("=")[2]
+        return f"{item.type},{behind or item.value}"
 
 
 @click.command("completion")
