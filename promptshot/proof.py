@@ -42,21 +42,19 @@ def findings(found: Sequence[Finding], form: str) -> None:
         if form == "github":
             sys.stdout.write(_annotation(finding) + "\n")
         elif console.is_terminal:
-            console.print(_finding(finding))
+            _finding(console, finding)
         else:
             advice = f"; {finding.hint}" if finding.hint else ""
             sys.stdout.write(f"{finding.where}: {finding.severity} {finding.code}: {finding.message}{advice}\n")
 
 
-def _finding(finding: Finding) -> Text:
+def _finding(console: Console, finding: Finding) -> None:
     """Where and which, then what and what to try, indented."""
-    text = Text.assemble(
-        (finding.where, "bold"), "  ", (finding.severity, STYLE[finding.severity]), " ", (finding.code, "bold")
-    )
-    for said, style in ((finding.message, ""), (finding.hint, "dim")):
-        if said:
-            text.append("\n    ").append(said, style)
-    return text
+    severity = (finding.severity, STYLE[finding.severity])
+    console.print(Text.assemble((finding.where, "bold"), "  ", severity, " ", (finding.code, "bold")), soft_wrap=True)
+    _indented(console, Text(finding.message), "  ")
+    if finding.hint:
+        _indented(console, Text(finding.hint, style="dim"), "  ")
 
 
 def _annotation(finding: Finding) -> str:

@@ -21,7 +21,7 @@ from promptshot.prompts import Kind, Prompt, example_row
 from promptshot.scorers import ModelOptions, Tokenizing, load, load_tokenizer
 from promptshot.scorers.base import TorchScorer
 
-KEYS = {
+KEYS: dict[str, dict[str, Any]] = {
     "mlm": {"scorer": "mlm", "text": "it was {mask} . {text}"},
     "nsp": {"scorer": "nsp", "text": ["it was {mask}", "{text}"]},
     "causal": {"scorer": "causal", "text": "{text} it was {mask}"},
