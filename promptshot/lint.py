@@ -75,36 +75,50 @@ class Spelling(Protocol):
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """What a rule looks at: a file, and the template and the verbalizer that it holds or names.
-
-    `base` is the place of a verbalizer that stands in this file, None where it stands in another.
-    """
+class Words:
+    """A verbalizer that stands in a file, at `base`: () in a file of its own."""
 
     source: Source
-    template: Template | None = None
+    verbalizer: Verbalizer
+    base: Place = ()
+
+    def __iter__(self) -> Iterator[tuple[Place, str]]:
+        """Every label word, with the place of its label."""
+        for label, words in self.verbalizer.labels.items():
+            yield from (((*self.base, "labels", label), word) for word in words)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A template in a file, with the verbalizer that it holds (at `base`) or names, and a tokenizer to ask."""
+
+    source: Source
+    template: Template
     verbalizer: Verbalizer | None = None
     base: Place | None = None
     spelling: Spelling | None = None
 
+    @property
+    def scorer(self) -> str:
+        return self.template.spec.scorer
+
+    @property
+    def words(self) -> list[str]:
+        """The label words that are the same for every row."""
+        return [word for words in self.verbalizer.labels.values() for word in words] if self.verbalizer else []
+
     def literals(self) -> Iterator[tuple[Place, str]]:
-        """The template's texts as they were written."""
-        said = self.template.spec.text if self.template else []
+        """The texts as they were written."""
+        said = self.template.spec.text
         yield from [(("text",), said)] if isinstance(said, str) else [(("text", i), s) for i, s in enumerate(said)]
 
-    def words(self) -> Iterator[tuple[Place, str]]:
-        """The label words of a verbalizer in this file."""
-        if self.base is not None and self.verbalizer is not None:
-            for label, words in self.verbalizer.labels.items():
-                yield from (((*self.base, "labels", label), word) for word in words)
-
-    def before_blank(self) -> str | None:
-        """The template's own text right before the blank; None where a field or nothing stands there."""
-        for parts in self.template.segments if self.template else ():
+    def before_blank(self) -> str:
+        """The template's own text right before the blank; empty where a field or nothing stands there."""
+        for parts in self.template.segments:
             for before, part in pairwise(parts):
                 if part.kind is Kind.MASK:
-                    return before.text if before.kind is Kind.FIXED else None
-        return None
+                    return before.text if before.kind is Kind.FIXED else ""
+        return ""
 
 
 class Linter:
@@ -118,34 +132,22 @@ class Linter:
     def template(self, path: Path) -> list[Finding]:
         """The findings in a template file, and in the verbalizer file that it names if that is new."""
         source = _read(path)
-        flaws = list(source.flaws)
         others: list[Finding] = []
-        made, found = _made(source, TemplateSpec, VerbalizerSpec)
-        flaws += found
+        made, flaws = _made(source, TemplateSpec, VerbalizerSpec)
         if made is not None:
             template, found = Template.examined(made, path.stem, source.where, source.lines)
             template = replace(template, path=path)
-            flaws += found
             verbalizer, base, said = self._verbalizer_of(template, others)
-            flaws += said
             sheet = Sheet(source, template, verbalizer, base, self.spelling)
-            usable = not (found or said)
-            rules = [*WORDS, *TEXT, *(FILLED if usable else ()), *(SPELLING if usable and self.spelling else ())]
-            flaws += [flaw for rule in rules for flaw in rule(sheet)]
+            flaws += [*found, *said, *_told(sheet, usable=not (found or said))]
         return [*_findings(flaws, source), *others]
 
     def verbalizer(self, path: Path) -> list[Finding]:
         """The findings in a verbalizer file."""
         source = _read(path)
-        made, found = _made(source, VerbalizerSpec, TemplateSpec)
-        flaws = [*source.flaws, *found]
-        self._known[path.resolve()] = None
-        if made is not None:
-            verbalizer, found = Verbalizer.examined(made, path.stem)
-            flaws += [*found, *(flaw for rule in WORDS for flaw in rule(Sheet(source, None, verbalizer, ())))]
-            if not found:
-                self._known[path.resolve()] = verbalizer
-                flaws += _spelled_words(verbalizer, self.spelling) if self.spelling else ()
+        verbalizer, flaws = _words(source)
+        if verbalizer is not None and self.spelling:
+            flaws += _refused_words(verbalizer, self.spelling)
         return _findings(flaws, source)
 
     def _verbalizer_of(
@@ -155,14 +157,14 @@ class Linter:
 
         The findings in a file of its own become some of the `others`.
         """
-        keys, place = template.spec, ("verbalizer",)
+        keys, base = template.spec, ("verbalizer",)
         if keys.words_from:
             return RowWords(template.name, {}, field_name=keys.words_from), None, []
         if isinstance(keys.verbalizer, dict):
             made, flaws = spec.examine(keys.verbalizer, VerbalizerSpec)
             found, more = Verbalizer.examined(made, template.name) if made else (None, [])
-            flaws = [replace(flaw, place=(*place, *flaw.place)) for flaw in [*flaws, *more]]
-            return found, place, [*flaws, *_order(template, found)]
+            flaws = [replace(flaw, place=(*base, *flaw.place)) for flaw in [*flaws, *more]]
+            return found, base, [*flaws, *_order(template, found)]
         if keys.verbalizer is None:
             if keys.ordered:
                 return of_ordered(keys.ordered, template.name), None, []
@@ -171,11 +173,18 @@ class Linter:
         try:
             path = library.find("verbalizers", keys.verbalizer, self.folder, template.path and template.path.parent)
         except NotFoundError as problem:
-            return None, None, [Flaw(codes.LOST_VERBALIZER, problem.what, problem.hint, place)]
-        if path.resolve() not in self._known:
-            others += self.verbalizer(path)
-        found = self._known[path.resolve()]
+            return None, None, [Flaw(codes.LOST_VERBALIZER, problem.what, problem.hint, base)]
+        found = self._found(path, others)
         return found, None, list(_order(template, found))
+
+    def _found(self, path: Path, others: list[Finding]) -> Verbalizer | None:
+        """The verbalizer of a file, None where it is broken; its findings are told the first time."""
+        key = path.resolve()
+        if key not in self._known:
+            source = _read(path)
+            self._known[key], flaws = _words(source)
+            others += _findings(flaws, source)
+        return self._known[key]
 
 
 def _read(path: Path) -> Source:
@@ -188,14 +197,35 @@ def _read(path: Path) -> Source:
 
 def _made(source: Source, kind: type[spec.S], other: type[spec.Spec]) -> tuple[spec.S | None, list[Flaw]]:
     """The file as a `kind` as far as it is sound; keys of the `other` kind alone say that it is one of these."""
-    if source.data is None and source.flaws:
-        return None, []
+    flaws = list(source.flaws)
+    if source.data is None and flaws:
+        return None, flaws
     keys = set(source.data) if isinstance(source.data, dict) else set()
     if keys & _needed(other) and not keys & _needed(kind):
         noun = {TemplateSpec: "template", VerbalizerSpec: "verbalizer"}
         hint = f"promptshot {noun[other]}s lint {source.where}"
         return None, [Flaw(codes.WRONG_KIND, f"this is a {noun[other]}, not a {noun[kind]}", hint)]
-    return spec.examine(source.data, kind)
+    made, found = spec.examine(source.data, kind)
+    return made, [*flaws, *found]
+
+
+def _words(source: Source) -> tuple[Verbalizer | None, list[Flaw]]:
+    """The verbalizer in a file, None where it is broken, and its flaws."""
+    made, flaws = _made(source, VerbalizerSpec, TemplateSpec)
+    if made is None:
+        return None, flaws
+    verbalizer, found = Verbalizer.examined(made, Path(source.where).stem)
+    told = [flaw for rule in LABELS for flaw in rule(Words(source, verbalizer))]
+    return None if flaws or found else verbalizer, [*flaws, *found, *told]
+
+
+def _told(sheet: Sheet, usable: bool) -> Iterator[Flaw]:
+    """What the rules say of a template; those that fill it in, only where it is usable."""
+    for rule in [*TEMPLATE, *(FILLED if usable else ()), *(SPELLING if usable and sheet.spelling else ())]:
+        yield from rule(sheet)
+    if sheet.base is not None and sheet.verbalizer is not None:
+        for label_rule in LABELS:
+            yield from label_rule(Words(sheet.source, sheet.verbalizer, sheet.base))
 
 
 def _needed(kind: type[spec.Spec]) -> set[str]:
@@ -239,22 +269,11 @@ def wide_brace(sheet: Sheet) -> Iterator[Flaw]:
                 yield Flaw(codes.WIDE_BRACE, f"{said!r} is plain text", f"write {{{said[1:-1]}}}", place)
 
 
-def backslash(sheet: Sheet) -> Iterator[Flaw]:
-    r"""A \n that YAML did not read as a line break."""
-    separator = sheet.template.spec.separator if sheet.template else ""
-    for place, text in [*sheet.literals(), (("separator",), separator), *sheet.words()]:
-        if found := re.search(r"\\[nt]", text):
-            what = f"{found[0]!r} is a backslash and a letter here".replace("\\\\", "\\")
-            yield Flaw(codes.BACKSLASH, what, "put the value in double quotes", place)
-
-
-def hidden_character(sheet: Sheet) -> Iterator[Flaw]:
-    """Characters that nobody sees."""
-    for place, text in [*sheet.literals(), *sheet.words()]:
-        for sign in dict.fromkeys(c for c in text if c == "\u00a0" or unicodedata.category(c) in ("Cf", "Cc", "Co")):
-            if sign not in "\n\t":
-                what = f"a character that nobody sees, U+{ord(sign):04X} ({unicodedata.name(sign, 'no name').lower()})"
-                yield Flaw(codes.HIDDEN_CHARACTER, what, "remove it, or type a plain space", place)
+def typed_text(sheet: Sheet) -> Iterator[Flaw]:
+    """What went wrong when a text was typed or copied."""
+    for place, text in [*sheet.literals(), (("separator",), sheet.template.spec.separator)]:
+        yield from _backslash(place, text)
+        yield from _hidden(place, text)
 
 
 def edge_of_text(sheet: Sheet) -> Iterator[Flaw]:
@@ -269,36 +288,49 @@ def edge_of_text(sheet: Sheet) -> Iterator[Flaw]:
 def spaces_before_mask(sheet: Sheet) -> Iterator[Flaw]:
     """White space that a causal model would have to read as part of the word."""
     before = sheet.before_blank()
-    if sheet.template is None or sheet.template.spec.scorer != "causal" or before is None:
-        return
     space = before[len(before.rstrip(" \t\u3000")) :]
-    words = list(sheet.verbalizer.labels and _all_words(sheet.verbalizer)) if sheet.verbalizer else []
-    chinese = [word for word in words if _CHINESE.match(word)]
-    if len(space) > 1 or (space and space != " "):
+    if sheet.scorer != "causal" or not space:
+        return
+    if space != " ":
         what = f"{len(space)} spaces" if set(space) == {" "} else _space(space[-1])
         yield Flaw(codes.SPACES_BEFORE_MASK, f"{what} before the blank", "leave one space, or none", ("text",))
-    elif space and words and len(chinese) == len(words):
+    elif sheet.words and all(map(_CHINESE.match, sheet.words)):
         yield Flaw(codes.SPACES_BEFORE_MASK, "a space before Chinese words", "remove it", ("text",))
 
 
 def glued_mask(sheet: Sheet) -> Iterator[Flaw]:
     """No space between what is read from left to right and an English word."""
-    before = sheet.before_blank()
-    if sheet.template is None or sheet.template.spec.scorer != "causal" or not before or not sheet.verbalizer:
-        return
-    words = [word for word in _all_words(sheet.verbalizer) if _LATIN.match(word)]
-    if words and re.search(r"[A-Za-z0-9.,:;!?)]$", before):
+    before, words = sheet.before_blank(), list(filter(_LATIN.match, sheet.words))
+    if sheet.scorer == "causal" and words and re.search(r"[A-Za-z0-9.,:;!?)]$", before):
         what = f"no space between {before[-8:].strip()!r} and the word, as in {(before[-8:] + words[0]).strip()!r}"
         yield Flaw(codes.GLUED_MASK, what, "put a space before {mask}", ("text",))
 
 
 def run_together(sheet: Sheet) -> Iterator[Flaw]:
     """Demonstrations of several lines, parted by one line break."""
-    if sheet.template is not None and sheet.template.spec.scorer == "causal":
-        text, separator = sheet.template.spec.text, sheet.template.spec.separator
-        if "\n" in str(text).strip() and separator == "\n":
-            hint = r'add a line: separator: "\n\n"'
-            yield Flaw(codes.RUN_TOGETHER, "several lines, and one line break between demonstrations", hint, ("text",))
+    keys = sheet.template.spec
+    if keys.scorer == "causal" and "\n" in str(keys.text).strip() and keys.separator == "\n":
+        hint = r'add a line: separator: "\n\n"'
+        yield Flaw(codes.RUN_TOGETHER, "several lines, and one line break between demonstrations", hint, ("text",))
+
+
+def ordered_labels(sheet: Sheet) -> Iterator[Flaw]:
+    """Labels of a pair that other YAML readers take for something else."""
+    yield from _yaml_words(sheet.source, ("ordered",))
+
+
+def _backslash(place: Place, text: str) -> Iterator[Flaw]:
+    r"""A \n that YAML did not read as a line break."""
+    if found := re.search(r"\\[nt]", text):
+        yield Flaw(codes.BACKSLASH, f"'{found[0]}' is a backslash and a letter here", "use double quotes", place)
+
+
+def _hidden(place: Place, text: str) -> Iterator[Flaw]:
+    """Characters that nobody sees."""
+    for sign in dict.fromkeys(c for c in text if c == "\u00a0" or unicodedata.category(c) in ("Cf", "Cc", "Co")):
+        if sign not in "\n\t":
+            what = f"a character that nobody sees, U+{ord(sign):04X} ({unicodedata.name(sign, 'no name').lower()})"
+            yield Flaw(codes.HIDDEN_CHARACTER, what, "remove it, or type a plain space", place)
 
 
 def _space(sign: str) -> str:
@@ -310,52 +342,56 @@ def _space(sign: str) -> str:
 # ------------------------------------------------------------------ rules: labels and their words
 
 
-def gold_gap(sheet: Sheet) -> Iterator[Flaw]:
+def gold_gap(words: Words) -> Iterator[Flaw]:
     """Numbers for some labels only: data sets number all of their labels or none."""
-    if sheet.base is not None and sheet.verbalizer:
-        gold = sheet.verbalizer.gold
-        numbered = {label for label, said in gold.items() if any(_NUMBER.fullmatch(value.strip()) for value in said)}
-        known = set(gold) <= set(sheet.verbalizer.names)  # else it is a misspelt name that lacks
-        if known and numbered and (lacking := [label for label in sheet.verbalizer.names if label not in numbered]):
-            what = f"gold has no number for {shortlist(lacking)}"
-            yield Flaw(codes.GOLD_GAP, what, "add it, or remove the others", (*sheet.base, "gold"))
+    gold, names = words.verbalizer.gold, words.verbalizer.names
+    numbered = {label for label, said in gold.items() if any(_NUMBER.fullmatch(value.strip()) for value in said)}
+    lacking = [label for label in names if label not in numbered]
+    if numbered and lacking and set(gold) <= set(names):  # else it is a misspelt name that lacks
+        what = f"gold has no number for {shortlist(lacking)}"
+        yield Flaw(codes.GOLD_GAP, what, "add it, or remove the others", (*words.base, "gold"))
 
 
-def number_label(sheet: Sheet) -> Iterator[Flaw]:
+def number_label(words: Words) -> Iterator[Flaw]:
     """Labels that are numbers."""
-    if sheet.base is not None and sheet.verbalizer:
-        for label in sheet.verbalizer.names:
-            if _NUMBER.fullmatch(label.strip()):
-                hint = f"name it, and write gold: {{NAME: [{label}]}}"
-                yield Flaw(codes.NUMBER_LABEL, f"the label {label!r} is a number", hint, (*sheet.base, "labels", label))
+    for label in words.verbalizer.names:
+        if _NUMBER.fullmatch(label.strip()):
+            hint = f"name it, and write gold: {{NAME: [{label}]}}"
+            yield Flaw(codes.NUMBER_LABEL, f"the label {label!r} is a number", hint, (*words.base, "labels", label))
 
 
-def yaml_word(sheet: Sheet) -> Iterator[Flaw]:
-    """Labels and words that other YAML readers take for something else."""
-    roots = [("ordered",)] + ([(*sheet.base, "labels"), (*sheet.base, "gold")] if sheet.base is not None else [])
-    meant = {"bool": "a truth value", "null": "nothing", "timestamp": "a date"}
-    for place, kind in sheet.source.typed.items():
-        if kind in meant and any(place[: len(root)] == root for root in roots):
-            value = place[-2] if place[-1] == KEY else _at(sheet.source.data, place)
-            if value:
-                what = f"other YAML readers take {value} for {meant[kind]}"
-                yield Flaw(codes.YAML_WORD, what, f"write '{value}'", tuple(step for step in place if step != KEY))
+def yaml_word(words: Words) -> Iterator[Flaw]:
+    """Labels, words and spellings that other YAML readers take for something else."""
+    for key in ("labels", "gold"):
+        yield from _yaml_words(words.source, (*words.base, key))
 
 
-def edge_of_word(sheet: Sheet) -> Iterator[Flaw]:
-    """White space around a label word."""
-    for place, word in sheet.words():
+def typed_word(words: Words) -> Iterator[Flaw]:
+    """What went wrong when a word was typed or copied."""
+    for place, word in words:
+        yield from _backslash(place, word)
+        yield from _hidden(place, word)
         if word.strip() and word != word.strip():
             yield Flaw(codes.EDGE_OF_WORD, f"white space around the word {word!r}", "remove it", place)
 
 
-def repeated_word(sheet: Sheet) -> Iterator[Flaw]:
+def repeated_word(words: Words) -> Iterator[Flaw]:
     """The same word twice under one label."""
-    for label in sheet.verbalizer.names if sheet.base is not None and sheet.verbalizer else ():
-        place = (*(sheet.base or ()), "labels", label)
-        said = _at(sheet.source.data, place)
+    for label in words.verbalizer.names:
+        place = (*words.base, "labels", label)
+        said = _at(words.source.data, place)
         for word in dict.fromkeys(w for w in said if said.count(w) > 1) if isinstance(said, list) else ():
             yield Flaw(codes.REPEATED_WORD, f"the word {word!r} stands twice", "keep one of them", place)
+
+
+def _yaml_words(source: Source, root: Place) -> Iterator[Flaw]:
+    """Unquoted scalars at or under a place that are no text to others."""
+    meant = {"bool": "a truth value", "null": "nothing", "timestamp": "a date"}
+    for place, kind in source.typed.items():
+        value = place[-2] if place[-1:] == (KEY,) else _at(source.data, place)
+        if kind in meant and place[: len(root)] == root and value:
+            what = f"other YAML readers take {value} for {meant[kind]}"
+            yield Flaw(codes.YAML_WORD, what, f"write '{value}'", tuple(step for step in place if step != KEY))
 
 
 def _at(data: Any, place: Place) -> Any:
@@ -368,20 +404,14 @@ def _at(data: Any, place: Place) -> Any:
     return data
 
 
-def _all_words(verbalizer: Verbalizer) -> list[str]:
-    return [word for words in verbalizer.labels.values() for word in words]
-
-
 # ------------------------------------------------------------------ rules: the example
 
 
 def example_fields(sheet: Sheet) -> Iterator[Flaw]:
     """The fields of the example are those that the text reads."""
     template = sheet.template
-    if template is None or not template.spec.example:
-        if template is not None:
-            hint = "add a row of your own: example: {text: ..., label: ...}"
-            yield Flaw(codes.NO_EXAMPLE, "no example", hint)
+    if not template.spec.example:
+        yield Flaw(codes.NO_EXAMPLE, "no example", "add a row of your own: example: {text: ..., label: ...}")
         return
     row = example_row(template)
     lacking = [name for name in template.needs if row.column(name) is None]
@@ -396,33 +426,29 @@ def example_fields(sheet: Sheet) -> Iterator[Flaw]:
 
 def example_label(sheet: Sheet) -> Iterator[Flaw]:
     """The example's label is one of the verbalizer's."""
-    template, verbalizer = sheet.template, sheet.verbalizer
-    if template is None or verbalizer is None or not template.spec.example:
+    verbalizer, field, row = sheet.verbalizer, sheet.template.spec.label_field, example_row(sheet.template)
+    if verbalizer is None or not row.fields:
         return
-    field = template.spec.label_field
     try:
-        label, said = verbalizer.gold_label(example_row(template), field)
-        names = verbalizer.names or verbalizer.choices(example_row(template))
+        names = verbalizer.names or verbalizer.choices(row)
+        label, said = verbalizer.gold_label(row, field)
     except RowError:
-        label, said, names = None, None, verbalizer.names
+        names, label, said = verbalizer.names, None, None
+    if said is None and row.column(field) is not None:
+        return  # it has a label, but not the words of its own: an unusable example
     if said is None:
         yield Flaw(codes.EXAMPLE_LABEL, f"the example has no {field!r}", "say its label", ("example",))
-    elif label is None or label not in names:
+    elif label not in names:
         what = f"the example's label {said!r} is none of the verbalizer's"
         yield Flaw(codes.EXAMPLE_LABEL, what, did_you_mean(said, names), ("example", field))
 
 
 def example_unusable(sheet: Sheet) -> Iterator[Flaw]:
     """The template can be filled in with its own example."""
-    template = sheet.template
-    if template is None or not template.spec.example:
-        return
-    row = example_row(template)
-    if all(row.column(name) is not None for name in template.needs):
+    row = example_row(sheet.template)
+    if row.fields and all(row.column(name) is not None for name in sheet.template.needs):
         try:
-            if sheet.verbalizer is not None:
-                sheet.verbalizer.choices(row)
-            template.render(row, ())
+            sheet.template.render(row, sheet.verbalizer.choices(row) if sheet.verbalizer else ())
         except RowError as problem:
             yield Flaw(codes.EXAMPLE_UNUSABLE, problem.what, problem.hint, ("example",))
 
@@ -431,57 +457,54 @@ def example_unusable(sheet: Sheet) -> Iterator[Flaw]:
 
 
 def other_scorer(sheet: Sheet) -> Iterator[Flaw]:
-    """The model is made for this scorer."""
-    template, spelling = sheet.template, sheet.spelling
-    if template and spelling and template.spec.scorer not in spelling.kinds:
-        what = f"the model is made for {shortlist(sorted(spelling.kinds))}, the template for {template.spec.scorer}"
+    """The model is made for another scorer."""
+    if sheet.spelling and sheet.scorer not in sheet.spelling.kinds:
+        what = f"the model is made for {shortlist(sorted(sheet.spelling.kinds))}, the template for {sheet.scorer}"
         yield Flaw(codes.OTHER_SCORER, what, "lint it with a model of its own", ("scorer",))
 
 
 def too_long(sheet: Sheet) -> Iterator[Flaw]:
-    """The template leaves room for a row."""
-    template = sheet.template
-    if template and sheet.spelling and template.spec.scorer in sheet.spelling.kinds:
-        prompt = template.render(_shortest_row(template), _choices(sheet))
-        if reason := sheet.spelling.misfit(template.spec.scorer, prompt):
+    """The template leaves no room for a row."""
+    if sheet.spelling and sheet.scorer in sheet.spelling.kinds:
+        words = sheet.words if sheet.words and not sheet.template.spec.ordered else [""]
+        prompt = sheet.template.render(_shortest_row(sheet.template), words)
+        if reason := sheet.spelling.misfit(sheet.scorer, prompt):
             yield Flaw(codes.TOO_LONG, reason, "shorten the text, or take another model", ("text",))
 
 
 def spelled_words(sheet: Sheet) -> Iterator[Flaw]:
     """How the tokenizer spells the label words where the template has them."""
-    template, verbalizer, spelling = sheet.template, sheet.verbalizer, sheet.spelling
-    if not (template and verbalizer and spelling and template.spec.scorer in spelling.kinds):
-        return
-    if template.spec.ordered or isinstance(verbalizer, RowWords):
+    template, verbalizer, spelling, words = sheet.template, sheet.verbalizer, sheet.spelling, sheet.words
+    if not (spelling and verbalizer and words) or template.spec.ordered or sheet.scorer not in spelling.kinds:
         return
     place = ("verbalizer",)
-    words, scorer = _all_words(verbalizer), template.spec.scorer
-    if sheet.base is not None:  # else they are told of in their own file
-        yield from (replace(flaw, place=place) for flaw in _spelled_words(verbalizer, spelling))
-    if scorer == "nsp":
+    for flaw in _refused_words(verbalizer, spelling):
+        yield replace(flaw, place=place if sheet.base is None else (*sheet.base, *flaw.place))
+    if sheet.scorer == "nsp":
         return
-    spelled = dict(zip(words, spelling.spelled(scorer, template.render(_shortest_row(template), words)), strict=True))
-    if split := {word: tokens for word, tokens in spelled.items() if len(tokens) > 1}:
+    tokens_of = spelling.spelled(sheet.scorer, template.render(_shortest_row(template), words))
+    if split := {word: tokens for word, tokens in zip(words, tokens_of, strict=True) if len(tokens) > 1}:
         what = f"{len(split)} of {len(words)} words have several tokens: {_spellings(split)}"
         yield Flaw(codes.SPLIT_WORD, what, "", place)
-    lengths = sorted({len(tokens) for tokens in spelled.values()})
+    lengths = sorted(set(map(len, tokens_of)))
     if len(lengths) > 1:
         what = f"words have from {lengths[0]} to {lengths[-1]} tokens"
-        yield Flaw(codes.UNEQUAL_WORDS, what, f"the score is their {_normalized(template)}", place)
-    if not (sheet.before_blank() or "").endswith((" ", "\n")):
-        yield from _after_a_space(scorer, words, spelling, place)
+        how = template.spec.normalize or ("mean" if sheet.scorer == "mlm" else "sum")
+        yield Flaw(codes.UNEQUAL_WORDS, what, f"a word's score is the {how} over them", place)
+    if not sheet.before_blank().endswith((" ", "\n")):
+        yield from _after_a_space(sheet.scorer, words, spelling, place)
 
 
-def _spelled_words(verbalizer: Verbalizer, spelling: Spelling) -> Iterator[Flaw]:
+def _refused_words(verbalizer: Verbalizer, spelling: Spelling) -> Iterator[Flaw]:
     """Words that classify will refuse."""
     label_of = {word: label for label, words in verbalizer.labels.items() for word in words}
+    hint = "choose another word, or another model"
     for word in spelling.unknown(list(label_of)):
         what = f"the tokenizer does not know the word {word!r}"
-        yield Flaw(codes.UNKNOWN_WORD, what, "choose another word, or another model", ("labels", label_of[word]))
+        yield Flaw(codes.UNKNOWN_WORD, what, hint, ("labels", label_of[word]))
     for one, other in spelling.alike(list(label_of)):
         if label_of[one] != label_of[other]:
             what = f"the tokenizer spells {one!r} and {other!r} the same"
-            hint = "choose another word, or another model"
             yield Flaw(codes.ALIKE_WORDS, what, hint, ("labels", label_of[other]))
 
 
@@ -500,10 +523,6 @@ def _after_a_space(scorer: str, words: Sequence[str], spelling: Spelling, place:
         yield Flaw(codes.SPACE_MATTERS, what, "a space before {mask} where the language has one", place)
 
 
-def _normalized(template: Template) -> str:
-    return template.spec.normalize or ("mean" if template.spec.scorer == "mlm" else "sum")
-
-
 def _spellings(spelled: Mapping[str, Sequence[str]], most: int = 4) -> str:
     shown = [f"{word} = {' '.join(tokens)}" for word, tokens in list(spelled.items())[:most]]
     return ", ".join(shown) + (f" and {len(spelled) - most} more" if len(spelled) > most else "")
@@ -515,26 +534,21 @@ def _shortest_row(template: Template) -> Row:
     return Row({name: "a" + ((rules[name].hole or "") if name in rules else "") for name in template.needs})
 
 
-def _choices(sheet: Sheet) -> Sequence[str]:
-    if sheet.template and sheet.verbalizer and not sheet.template.spec.ordered and sheet.verbalizer.labels:
-        return _all_words(sheet.verbalizer)
-    return ("",)
-
-
 # ------------------------------------------------------------------ the rules
 
-Rule = Callable[[Sheet], Iterator[Flaw]]
-TEXT: list[Rule] = [
+TEMPLATE: list[Callable[[Sheet], Iterator[Flaw]]] = [
     false_mask,
     wide_brace,
+    typed_text,
     edge_of_text,
     spaces_before_mask,
     glued_mask,
     run_together,
+    ordered_labels,
 ]
-WORDS: list[Rule] = [backslash, hidden_character, gold_gap, number_label, yaml_word, edge_of_word, repeated_word]
-FILLED: list[Rule] = [example_fields, example_label, example_unusable]  # of templates that can be filled in
-SPELLING: list[Rule] = [other_scorer, too_long, spelled_words]
+FILLED: list[Callable[[Sheet], Iterator[Flaw]]] = [example_fields, example_label, example_unusable]
+SPELLING: list[Callable[[Sheet], Iterator[Flaw]]] = [other_scorer, too_long, spelled_words]
+LABELS: list[Callable[[Words], Iterator[Flaw]]] = [gold_gap, number_label, yaml_word, typed_word, repeated_word]
 
 
 def explain(name: str) -> Code:
