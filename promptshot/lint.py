@@ -59,7 +59,9 @@ class Finding:
 class Spelling(Protocol):
     """What lint asks of a model's tokenizer."""
 
-    kinds: Collection[str]  # the scorers that the model is made for
+    @property
+    def kinds(self) -> Collection[str]:
+        """The scorers that the model is made for."""
 
     def unknown(self, words: Sequence[str]) -> list[str]:
         """The words that the tokenizer cannot spell."""

@@ -71,10 +71,10 @@ class Prompt:
 class FieldSpec(spec.Spec):
     """What happens to a field before it is filled in."""
 
-    join: str | None = Field(None, description="What stands between the items of a list.")
-    hole: str | None = Field(None, min_length=1, description="The marker in the field that becomes the blank.")
-    cut: Cut = Field("tail", description="Which end of a text that is too long goes.")
-    cut_order: int = Field(0, description="Fields of the lowest number give way first.")
+    join: str | None = Field(default=None, description="What stands between the items of a list.")
+    hole: str | None = Field(default=None, min_length=1, description="The marker in the field that becomes the blank.")
+    cut: Cut = Field(default="tail", description="Which end of a text that is too long goes.")
+    cut_order: int = Field(default=0, description="Fields of the lowest number give way first.")
 
 
 _NO_RULE = FieldSpec()
@@ -85,18 +85,24 @@ class TemplateSpec(spec.Spec):
 
     scorer: ScorerName = Field(description="mlm: a cloze; nsp: a pair of segments; causal: a text that goes on.")
     text: str | list[str] = Field(description="{mask} is the blank, {name} a field; two segments as a list [A, B].")
-    verbalizer: str | dict[str, Any] | None = Field(None, description="A name, a path, or labels with their words.")
+    verbalizer: str | dict[str, Any] | None = Field(
+        default=None, description="A name, a path, or labels with their words."
+    )
     example: dict[str, Any] = Field(default_factory=dict, description="A row of your own, with its label.")
-    about: str = Field("", description="One line for lists.")
-    source: str = Field("", description="Where the pattern comes from.")
-    separator: str = Field("\n", description="What stands between demonstrations (causal).")
+    about: str = Field(default="", description="One line for lists.")
+    source: str = Field(default="", description="Where the pattern comes from.")
+    separator: str = Field(default="\n", description="What stands between demonstrations (causal).")
     fields: dict[str, FieldSpec] = Field(default_factory=dict, description="What happens to a field on its way in.")
-    direction: Literal["direct", "channel"] = Field("direct", description="channel: score the text given the label.")
-    normalize: Literal["sum", "mean"] | None = Field(None, description="How a word's tokens become one score.")
-    label_field: str = Field("label", description="The field with the gold label.")
-    words_from: str | None = Field(None, description="The field in which each row brings its own label words.")
-    ordered: list[str] | None = Field(None, description="Labels of a pair (nsp), from the lowest score to the highest.")
-    prior: list[float] | None = Field(None, description="The expected share of each label of ordered.")
+    direction: Literal["direct", "channel"] = Field(
+        default="direct", description="channel: score the text given the label."
+    )
+    normalize: Literal["sum", "mean"] | None = Field(default=None, description="How a word's tokens become one score.")
+    label_field: str = Field(default="label", description="The field with the gold label.")
+    words_from: str | None = Field(default=None, description="The field in which each row brings its own label words.")
+    ordered: list[str] | None = Field(
+        default=None, description="Labels of a pair (nsp), from the lowest score to the highest."
+    )
+    prior: list[float] | None = Field(default=None, description="The expected share of each label of ordered.")
 
 
 @dataclass(frozen=True)

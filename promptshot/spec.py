@@ -238,19 +238,16 @@ def _within(data: Any, loc: Place) -> Place:
     return loc
 
 
-def _without(data: dict[str, Any], places: Iterable[Place]) -> dict[str, Any]:
+def _without(data: dict[Any, Any], places: Iterable[Place]) -> dict[Any, Any]:
     """The data without the values at these places; those within lists stay."""
-    copy = {**data}
-    for place in places:
-        inside = copy
-        for step in place[:-1]:
-            if not isinstance(inside, dict):
-                break
-            inside[step] = {**inside[step]} if isinstance(inside[step], dict) else inside[step]
-            inside = inside[step]
-        if place and isinstance(inside, dict):
-            inside.pop(place[-1], None)
-    return copy
+    left = {**data}
+    for head in {place[0] for place in places if place}:
+        inner = [place[1:] for place in places if place[:1] == (head,)]
+        if () in inner:
+            left.pop(head, None)
+        elif isinstance(left[head], dict):
+            left[head] = _without(left[head], inner)
+    return left
 
 
 def _flaw(kind: type[BaseModel], place: Place, error: Mapping[str, Any]) -> Flaw:

@@ -29,9 +29,9 @@ class VerbalizerSpec(spec.Spec):
         description="Every label with its words, or its words with their weights; the order decides ties."
     )
     gold: dict[str, str | list[str]] = Field(default_factory=dict, description="How data sets spell each label.")
-    pool: Pool = Field("mean", description="How the scores of a label's words become one.")
-    about: str = Field("", description="One line for lists.")
-    source: str = Field("", description="Where the words come from.")
+    pool: Pool = Field(default="mean", description="How the scores of a label's words become one.")
+    about: str = Field(default="", description="One line for lists.")
+    source: str = Field(default="", description="Where the words come from.")
 
 
 @dataclass(frozen=True)

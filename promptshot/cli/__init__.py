@@ -79,9 +79,10 @@ def cli() -> None:
     """
 
 
-for command in (lint.templates, new.template, preview.command):
-    shelf.templates.add_command(command)
-for command in (lint.verbalizers, new.verbalizer):
-    shelf.verbalizers.add_command(command)
-for command in (classify.command, doctor.command, shelf.templates, shelf.verbalizers, completion.command):
-    cli.add_command(command)
+for group, own in (
+    (shelf.templates, (lint.templates, new.template, preview.command)),
+    (shelf.verbalizers, (lint.verbalizers, new.verbalizer)),
+    (cli, (classify.command, doctor.command, shelf.templates, shelf.verbalizers, completion.command)),
+):
+    for command in own:
+        group.add_command(command)

@@ -90,8 +90,13 @@ class Fit:
 class Tokenizing(Protocol):
     """A checkpoint's tokenizer as its scorers use it, without weights."""
 
-    kinds: Sequence[str]  # the scorers that the model is made for
-    limit: int  # tokens
+    @property
+    def kinds(self) -> Sequence[str]:
+        """The scorers that the model is made for."""
+
+    @property
+    def limit(self) -> int:
+        """How many tokens the model takes."""
 
     def fit(self, scorer: str, prompts: Sequence[Prompt]) -> list[Fit]:
         """What the scorer of that name would make of each prompt."""
