@@ -482,8 +482,8 @@ def spelled_words(sheet: Sheet) -> Iterator[Flaw]:
     place = ("verbalizer",)
     for flaw in _refused_words(verbalizer, spelling):
         yield replace(flaw, place=place if sheet.base is None else (*sheet.base, *flaw.place))
-    if sheet.scorer == "nsp":
-        return
+    if sheet.scorer == "nsp" or template.scored == "rest":
+        return  # the words are not what is scored
     tokens_of = spelling.spelled(sheet.scorer, template.render(_shortest_row(template), words))
     if split := {word: tokens for word, tokens in zip(words, tokens_of, strict=True) if len(tokens) > 1}:
         what = f"{len(split)} of {len(words)} words have several tokens: {_spellings(split)}"

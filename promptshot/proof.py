@@ -73,14 +73,16 @@ def _property(text: str) -> str:
     return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def verdict(files: int, found: Sequence[Finding]) -> None:
-    """The last line, on stderr: how many files, and how many findings of each kind."""
+def verdict(files: int, found: Sequence[Finding], apart: int = 0) -> None:
+    """The last line, on stderr: how many files and findings; `apart` files were left out of the tokenizer's checks."""
     counts = {severity: sum(finding.severity == severity for finding in found) for severity in STYLE}
     said = [f"{n} {severity}{'s' if n > 1 else ''}" for severity, n in counts.items() if n]
-    line = Text(f"{files} file{'s' if files != 1 else ''}: {', '.join(said) or 'nothing found'}")
-    line.stylize("bold red" if counts["error"] else "bold yellow" if counts["warning"] else "bold green")
+    style = "bold red" if counts["error"] else "bold yellow" if counts["warning"] else "bold green"
+    line = Text(f"{files} file{'s' if files != 1 else ''}: {', '.join(said) or 'nothing found'}", style=style)
+    if apart:
+        line.append(f"; {apart} for another scorer, checked without the tokenizer", "not bold default")
     if said:
-        line.append("  (what a code means: --explain CODE)", style="not bold dim")
+        line.append("  (what a code means: --explain CODE)", "not bold dim default")
     people().print(line)
 
 

@@ -129,7 +129,7 @@ def prompt(kind: str, text: str = "the food was cold") -> Prompt:
 def test_the_tokens_are_those_that_the_scorer_reads(kind: str, tiny: Tiny, tokenizer: Tokenizing) -> None:
     scorer = load(kind, ModelOptions(tiny.name))
     assert isinstance(scorer, TorchScorer)
-    for text in ("the food was cold", "房间干净，早餐也不错", "", "a " * 200):
+    for text in ("the food was cold", "房间干净，早餐也不错", "a " * 200):
         plan = scorer.plan(prompt(kind, text))
         (fit,) = tokenizer.fit(kind, [prompt(kind, text)])
         assert [token.id for token in fit.tokens] == list(plan.queries[0].ids)

@@ -63,17 +63,19 @@ def _lint(kind: library.Shelf, given: dict[str, Any]) -> int:
         return 0
     ignored = {lint.explain(code).name for code in given["ignore"]}
     linter = lint.Linter(given["folder"], _tokenizer(given))
-    files, found = 0, []
+    files, apart, found = 0, 0, []
     for path, walked in _files(kind, given["names"], given["folder"]):
         said = linter.template(path) if kind == "templates" else linter.verbalizer(path)
-        if not (walked and any(finding.code == "wrong-kind" for finding in said)):
+        met = {finding.code for finding in said} if walked else set()
+        apart += "other-scorer" in met
+        if "wrong-kind" not in met:
             files += 1
-            found += [finding for finding in said if finding.code not in ignored]
+            found += [f for f in said if f.code not in ignored and not (walked and f.code == "other-scorer")]
     if given["quiet"]:
         found = [finding for finding in found if finding.severity != "note"]
     proof.findings(found, given["form"])
     if given["form"] == "text" and not given["quiet"]:
-        proof.verdict(files, found)
+        proof.verdict(files, found, apart)
     if any(finding.code == "unreadable" for finding in found):
         return 1
     return 3 if any(finding.severity != "note" for finding in found) else 0

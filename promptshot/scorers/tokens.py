@@ -146,12 +146,10 @@ class TextEncoder(Encoder):
         return [(start, end) for start, end in self._backend.encode(text, add_special_tokens=False).offsets]
 
     def shown(self, token: int) -> str:
-        """Its text, with ▁ for a space; its own name where it is only part of a character."""
+        """Its text, with ▁ for a space, and � where it is only part of a character."""
         piece = str(self.tokenizer.convert_ids_to_tokens(token))
-        text = str(self.tokenizer.decode([token]))
-        if not text.strip("\ufffd"):
-            return piece
-        return "▁" + text.lstrip(" ") if piece.startswith(("▁", "Ġ")) else text
+        text = str(self.tokenizer.decode([token])) or piece
+        return "▁" + text.lstrip(" ▁") if piece.startswith(("▁", "Ġ")) else text
 
     def layout(self, pair: bool) -> Layout:
         """Found by encoding a probe: works for every tokenizer and every version of transformers."""
