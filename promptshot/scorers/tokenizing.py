@@ -88,20 +88,22 @@ class CheckpointTokenizer:
         """
         ids = next(query.ids for query in plan.queries if 0 in query.choices)
         mask = getattr(self.encoder.tokenizer, "mask_token_id", None)
-        found: list[Token] = []
+        marks: dict[int, tuple[Kind, int]] = {}  # place -> what stands there, and in which segment
+        end = 0
         for segment, pieces in enumerate(_segments(plan.fitted.pieces, prompt.choices[0])):
             for run in (pieces, *_runs(pieces)):
-                at, kinds = self._found(run, ids, len(found))
-                if kinds:
-                    found += [self._between(i, mask, segment) for i in ids[len(found) : at]]
-                    found += [self._token(i, k, segment) for i, k in zip(ids[at:], kinds, strict=False)]
-                    if run is pieces:
-                        break
-        segment = found[-1].segment if found else 0
-        return (*found, *(self._between(i, mask, segment) for i in ids[len(found) :]))
-
-    def _between(self, token: int, mask: int | None, segment: int) -> Token:
-        return self._token(token, Kind.MASK if token == mask else None, segment)
+                at, kinds = self._found(run, ids, end)
+                marks |= {at + i: (kind, segment) for i, kind in enumerate(kinds)}
+                end = at + len(kinds)
+                if kinds and run is pieces:
+                    break
+            if any(piece.kind is Kind.MASK for piece in pieces):
+                marks |= {place: (Kind.MASK, segment) for place, token in enumerate(ids) if token == mask}
+        found, segment = [], 0
+        for place, token in enumerate(ids):
+            kind, segment = marks.get(place, (None, segment))
+            found.append(self._token(token, kind, segment))
+        return tuple(found)
 
     def _found(self, run: Sequence[Piece], ids: Ids, start: int) -> tuple[int, list[Kind]]:
         """Where the tokens of a run of text stand in the sequence, from `start` on, and of what kind each is."""
