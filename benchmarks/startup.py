@@ -9,7 +9,17 @@ import resource
 import subprocess
 import sys
 
-COMMANDS = (["--help"], ["classify", "--help"], ["templates", "list"], ["verbalizers", "list"])
+COMMANDS = (
+    ["--help"],
+    ["classify", "--help"],
+    ["templates", "list"],
+    ["verbalizers", "list"],
+    ["templates", "lint", "templates/zh-news-mlm.yaml"],
+    ["templates", "lint"],
+    ["verbalizers", "lint"],
+    ["templates", "preview", "zh-news-mlm"],
+    ["templates", "preview", "zh-app-nsp", "一款打车软件"],
+)
 
 
 def seconds(command: list[str]) -> float:

@@ -34,9 +34,19 @@ def names(kind: Shelf, library: Path | None = None) -> list[str]:
     return sorted({path.stem for folder in _folders(kind, library) for path in folder.glob("*.yaml") if _is_yaml(path)})
 
 
+def home(kind: Shelf, library: Path | None = None) -> Path:
+    """The folder in which names are sought first: the user's, if there is one."""
+    return next(_folders(kind, library))
+
+
+def is_path(name: str) -> bool:
+    """Whether a file is meant, rather than a name to be sought."""
+    return "/" in name or "\\" in name or name.endswith(SUFFIXES)
+
+
 def find(kind: Shelf, name: str, library: Path | None = None, beside: Path | None = None) -> Path:
     """The file of a template or verbalizer; a relative path is taken from the folder `beside`, if given."""
-    if "/" in name or "\\" in name or name.endswith(SUFFIXES):
+    if is_path(name):
         path = (beside or Path()) / (Path.home() / name[2:] if name.startswith("~/") else name)
         if _is_file(path) if beside is None else _is_yaml(path):
             return path
@@ -89,8 +99,12 @@ def builtin_model(name: str) -> Path:
     folder = shelf("models") / short
     if re.fullmatch(r"\w+", short) and _is_file(folder / "config.json"):
         return folder
-    known = [BUILTIN + path.parent.name for path in shelf("models").glob("*/config.json")]
-    raise NotFoundError(f"no built-in model {name!r}", hint=did_you_mean(name, known))
+    raise NotFoundError(f"no built-in model {name!r}", hint=did_you_mean(name, builtin_models()))
+
+
+def builtin_models() -> list[str]:
+    """The names of the built-in models, sorted."""
+    return sorted(BUILTIN + path.parent.name for path in shelf("models").glob("*/config.json"))
 
 
 def _is_file(path: Path) -> bool:

@@ -7,17 +7,19 @@ pass: what a row says is never parsed again, so a literal "[MASK]" or "{text}" i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
+from promptshot import flaws as codes
 from promptshot import spec
-from promptshot.errors import PromptshotError, RowError, TemplateError
+from promptshot.errors import RowError, TemplateError
+from promptshot.flaws import NO_LINES, Flaw, Lines, Place
 from promptshot.rows import Row
 
 Cut = Literal["tail", "head", "middle"]
@@ -78,10 +80,10 @@ class Prompt:
 class FieldSpec(spec.Spec):
     """What happens to a field before it is filled in."""
 
-    join: str | None = None
-    hole: str | None = Field(default=None, min_length=1)
-    cut: Cut = "tail"
-    cut_order: int = 0
+    join: str | None = Field(default=None, description="What stands between the items of a list.")
+    hole: str | None = Field(default=None, min_length=1, description="The marker in the field that becomes the blank.")
+    cut: Cut = Field(default="tail", description="Which end of a text that is too long goes.")
+    cut_order: int = Field(default=0, description="Fields of the lowest number give way first.")
 
 
 _NO_RULE = FieldSpec()
@@ -90,56 +92,26 @@ _NO_RULE = FieldSpec()
 class TemplateSpec(spec.Spec):
     """The keys of a template file."""
 
-    scorer: ScorerName
-    text: str | list[str]
-    verbalizer: str | dict[str, Any] | None = None
-    example: dict[str, Any] = Field(default_factory=dict)
-    about: str = ""
-    source: str = ""
-    separator: str = "\n"
-    fields: dict[str, FieldSpec] = Field(default_factory=dict)
-    direction: Literal["direct", "channel"] = "direct"
-    normalize: Literal["sum", "mean"] | None = None
-    label_field: str = "label"
-    words_from: str | None = None
-    ordered: list[str] | None = None
-    prior: list[float] | None = None
-
-    @field_validator("text")
-    @classmethod
-    def _one_or_two_segments(cls, text: str | list[str]) -> str | list[str]:
-        if isinstance(text, list) and len(text) != 2:
-            raise ValueError(f"{len(text)} segments; a list means two: [A, B]")
-        return text
-
-    @field_validator("prior")
-    @classmethod
-    def _a_distribution(cls, prior: list[float] | None) -> list[float] | None:
-        if prior is not None and not (min(prior, default=0) > 0 and abs(sum(prior) - 1) <= 1e-6):
-            raise ValueError("not a distribution; give one positive number a label, with sum 1")
-        return prior
-
-    @model_validator(mode="after")
-    def _keys_that_go_together(self) -> TemplateSpec:
-        two = isinstance(self.text, list)
-        if self.scorer == "nsp" and not two:
-            raise ValueError("scorer nsp compares two segments; write text as a list of two: [A, B]")
-        if self.scorer == "causal" and two:
-            raise ValueError("scorer causal reads one text; write text as one string")
-        if self.direction == "channel" and self.scorer != "causal":
-            raise ValueError("direction: channel is for scorer causal; remove it")
-        if self.normalize and self.scorer == "nsp":
-            raise ValueError("normalize has no meaning for scorer nsp; remove it")
-        if self.ordered and self.scorer != "nsp":
-            raise ValueError("ordered is for pairs under scorer nsp; remove it")
-        if self.ordered is not None and len(set(self.ordered)) < max(2, len(self.ordered)):
-            raise ValueError("ordered needs at least two labels, each once")
-        if self.prior and len(self.prior) != len(self.ordered or ()):
-            raise ValueError("prior needs one number for each label of ordered")
-        sources = [self.verbalizer is not None, self.words_from is not None, self.ordered is not None]
-        if sum(sources[1:]) > 1 or (self.words_from and self.verbalizer):
-            raise ValueError("words_from stands alone; remove verbalizer and ordered")
-        return self
+    scorer: ScorerName = Field(description="mlm: a cloze; nsp: a pair of segments; causal: a text that goes on.")
+    text: str | list[str] = Field(description="{mask} is the blank, {name} a field; two segments as a list [A, B].")
+    verbalizer: str | dict[str, Any] | None = Field(
+        default=None, description="A name, a path, or labels with their words."
+    )
+    example: dict[str, Any] = Field(default_factory=dict, description="A row of your own, with its label.")
+    about: str = Field(default="", description="One line for lists.")
+    source: str = Field(default="", description="Where the pattern comes from.")
+    separator: str = Field(default="\n", description="What stands between demonstrations (causal).")
+    fields: dict[str, FieldSpec] = Field(default_factory=dict, description="What happens to a field on its way in.")
+    direction: Literal["direct", "channel"] = Field(
+        default="direct", description="channel: score the text given the label."
+    )
+    normalize: Literal["sum", "mean"] | None = Field(default=None, description="How a word's tokens become one score.")
+    label_field: str = Field(default="label", description="The field with the gold label.")
+    words_from: str | None = Field(default=None, description="The field in which each row brings its own label words.")
+    ordered: list[str] | None = Field(
+        default=None, description="Labels of a pair (nsp), from the lowest score to the highest."
+    )
+    prior: list[float] | None = Field(default=None, description="The expected share of each label of ordered.")
 
 
 @dataclass(frozen=True)
@@ -165,16 +137,28 @@ class Template:
         """The template in a YAML file; raises TemplateError with file:line."""
         data, lines = spec.load_yaml(path, TemplateError)
         made = spec.build(data, TemplateSpec, TemplateError, str(path), lines)
-        return replace(cls.of(made, path.stem, f"{path}:{lines.get(('text',), 1)}"), path=path)
+        return replace(cls.of(made, path.stem, str(path), lines), path=path)
 
     @classmethod
-    def of(cls, made: TemplateSpec, name: str, where: str = "") -> Template:
-        """A template from its keys; `where` is put before complaints about the text."""
-        texts = made.text if isinstance(made.text, list) else [made.text]
-        segments = tuple(tuple(parse(text, where or name)) for text in texts)
-        template = cls(name, made, where or name, segments)
-        template._check_blank()
+    def of(cls, made: TemplateSpec, name: str, where: str = "", lines: Lines = NO_LINES) -> Template:
+        """A template from its keys; `where` and the line of the key are put before a complaint."""
+        template, flaws = cls.examined(made, name, where, lines)
+        for flaw in flaws:
+            raise flaw.error(TemplateError, where or name, lines)
         return template
+
+    @classmethod
+    def examined(
+        cls, made: TemplateSpec, name: str, where: str = "", lines: Lines = NO_LINES
+    ) -> tuple[Template, list[Flaw]]:
+        """The same with all its flaws; with any, nothing should be rendered."""
+        flaws = list(_clashes(made))
+        texts = made.text if isinstance(made.text, list) else [made.text]
+        places: list[Place] = [("text", i) for i in range(len(texts))] if isinstance(made.text, list) else [("text",)]
+        segments = tuple(tuple(parse(text, flaws, at)) for text, at in zip(texts, places, strict=True))
+        line = lines.get(("text",))
+        template = cls(name, made, f"{where}:{line}" if line else where or name, segments)
+        return template, flaws or list(template._blanks())
 
     @cached_property
     def needs(self) -> tuple[str, ...]:
@@ -247,74 +231,95 @@ class Template:
         rule = self.spec.fields.get(part.text) if part.kind is Kind.FIELD else None
         return rule is not None and rule.hole is not None
 
-    def _check_blank(self) -> None:
+    def _blanks(self) -> Iterator[Flaw]:
+        """What is wrong with the blank and the fields."""
         masks = sum(part.kind is Kind.MASK for parts in self.segments for part in parts)
         fields = {part.text for parts in self.segments for part in parts if part.kind is Kind.FIELD}
-        for name in self.spec.fields:
-            if name not in fields:
-                raise TemplateError(
-                    f"fields: {name!r} does not occur in the text", where=self.where, hint=f"use {{{name}}}"
-                )
         holes = sum(self._is_hole(part) for parts in self.segments for part in parts)
         blanks = [self._blank(parts) is not None for parts in self.segments]
+        text = ("text",)
+        for name in self.spec.fields:
+            if name not in fields:
+                what = f"fields: {name!r} does not occur in the text"
+                yield Flaw(codes.UNUSED_FIELD, what, f"use {{{name}}}", ("fields", name))
         if masks > 1:
-            raise TemplateError(f"{masks} blanks", where=self.where, hint="keep one {mask}")
+            yield Flaw(codes.TWO_MASKS, f"{masks} blanks", "keep one {mask}", text)
         if holes > 1:
-            raise TemplateError(f"{holes} holes", where=self.where, hint="keep one field with a hole, used once")
+            yield Flaw(codes.BAD_HOLE, f"{holes} holes", "keep one field with a hole, used once", text)
         if holes and masks and self.spec.scorer != "nsp":
-            raise TemplateError(
-                f"a hole beside {{mask}} means nothing to scorer {self.spec.scorer}",
-                where=self.where,
-                hint="remove {mask}: the hole is the blank",
-            )
+            what = f"a hole beside {{mask}} means nothing to scorer {self.spec.scorer}"
+            yield Flaw(codes.BAD_HOLE, what, "remove {mask}: the hole is the blank", text)
         if self.spec.ordered and any(blanks):
-            raise TemplateError(
-                "a pair with 'ordered' has no blank", where=self.where, hint="remove {mask} or 'ordered'"
-            )
+            yield Flaw(codes.MASK_IN_PAIR, "a pair with 'ordered' has no blank", "remove {mask} or 'ordered'", text)
         if not self.spec.ordered and not any(blanks):
-            raise TemplateError("no blank", where=self.where, hint="put {mask} where the label word goes")
+            yield Flaw(codes.NO_MASK, "no blank", "put {mask} where the label word goes", text)
         if not fields:
-            raise TemplateError("no field", where=self.where, hint="put {text} where the row's text goes")
-        if self.spec.direction == "channel":
+            yield Flaw(codes.NO_FIELD, "no field", "put {text} where the row's text goes", text)
+        elif self.spec.direction == "channel" and any(blanks):
             after = self.segments[0][(self._blank(self.segments[0]) or 0) + 1 :]
             if not any(part.kind is Kind.FIELD for part in after):
-                raise TemplateError(
-                    "direction: channel scores the text after the blank, and no field stands there",
-                    where=self.where,
-                    hint="put {mask} before {text}",
-                )
+                what = "direction: channel scores the text after the blank, and no field stands there"
+                yield Flaw(codes.NOTHING_TO_SCORE, what, "put {mask} before {text}", text)
 
 
-def parse(text: str, where: str) -> list[_Part]:
-    """Template text as parts; raises TemplateError with the column of a stray brace."""
+def _clashes(made: TemplateSpec) -> Iterator[Flaw]:
+    """Keys that do not go together."""
+    two = isinstance(made.text, list)
+    if isinstance(made.text, list) and len(made.text) != 2:
+        what = f"text: {len(made.text)} segments"
+        yield Flaw(codes.SEGMENTS, what, "a list means two: [A, B]", ("text",))
+    elif made.scorer == "nsp" and not two:
+        what = "scorer nsp compares two segments"
+        yield Flaw(codes.SEGMENTS, what, "write text as a list of two: [A, B]", ("text",))
+    elif made.scorer == "causal" and two:
+        yield Flaw(codes.SEGMENTS, "scorer causal reads one text", "write text as one string", ("text",))
+    clash = codes.CLASHING_KEYS
+    if made.direction == "channel" and made.scorer != "causal":
+        yield Flaw(clash, "direction: channel is for scorer causal", "remove it", ("direction",))
+    if made.normalize and made.scorer == "nsp":
+        yield Flaw(clash, "normalize has no meaning for scorer nsp", "remove it", ("normalize",))
+    if made.ordered and made.scorer != "nsp":
+        yield Flaw(clash, "ordered is for pairs under scorer nsp", "remove it", ("ordered",))
+    if made.ordered is not None and len(set(made.ordered)) < max(2, len(made.ordered)):
+        yield Flaw(codes.FEW_LABELS, "ordered needs at least two labels, each once", "", ("ordered",))
+    sources = [made.verbalizer is not None, made.words_from is not None, made.ordered is not None]
+    if sum(sources[1:]) > 1 or (made.words_from and made.verbalizer):
+        yield Flaw(clash, "words_from stands alone", "remove verbalizer and ordered", ("words_from",))
+    if made.prior is None:
+        return
+    if not (min(made.prior, default=0) > 0 and abs(sum(made.prior) - 1) <= 1e-6):
+        what = "prior: not a distribution"
+        yield Flaw(codes.BAD_PRIOR, what, "give one positive number a label, with sum 1", ("prior",))
+    elif len(made.prior) != len(made.ordered or ()):
+        yield Flaw(codes.BAD_PRIOR, "prior needs one number for each label of ordered", "", ("prior",))
+
+
+def parse(text: str, flaws: list[Flaw], place: Place = ()) -> list[_Part]:
+    """Template text as parts; a stray brace stays text, and is one more of the flaws, with its column."""
     parts: list[_Part] = []
     literal, i = "", 0
     while i < len(text):
         char = text[i]
+        end = text.find("}", i) if char == "{" else i
         if text[i : i + 2] in ("{{", "}}"):
             literal, i = literal + char, i + 2
-        elif char == "{":
-            end = text.find("}", i)
-            name = text[i + 1 : end] if end > 0 else ""
-            if not _NAME.fullmatch(name):
-                raise _brace_error(text, i, end, where)
+        elif char == "{" and _NAME.fullmatch(name := text[i + 1 : max(end, i)]):
             parts.extend([_Part(Kind.FIXED, literal)] if literal else [])
             parts.append(_Part(Kind.MASK) if name == MASK else _Part(Kind.FIELD, name))
             literal, i = "", end + 1
-        elif char == "}":
-            raise _brace_error(text, i, i, where)
         else:
-            literal, i = literal + char, i + 1
+            behind = max(end, i) + 1
+            if char in "{}":
+                flaws.append(_stray_brace(text, i, end, place))
+            literal, i = literal + text[i:behind], behind
     return parts + ([_Part(Kind.FIXED, literal)] if literal else [])
 
 
-def _brace_error(text: str, start: int, end: int, where: str) -> PromptshotError:
+def _stray_brace(text: str, start: int, end: int, place: Place) -> Flaw:
     shown = text[start : end + 1] if end >= start else text[start : start + 20]
-    return TemplateError(
-        f"{shown!r} at column {start + 1} is neither a field nor the blank",
-        where=where,
-        hint="write {name} for a field, {mask} for the blank, {{ and }} for braces",
-    )
+    what = f"{shown!r} at column {start + 1} is neither a field nor the blank"
+    hint = "write {name} for a field, {mask} for the blank, {{ and }} for braces"
+    return Flaw(codes.STRAY_BRACE, what, hint, place)
 
 
 def example_row(template: Template) -> Row:

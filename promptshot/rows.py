@@ -158,6 +158,13 @@ def read(paths: Sequence[str], columns: Mapping[str, str] | None = None) -> Iter
             raise InputError("no rows in it", where=path, hint="one JSON object a line, or CSV with a header")
 
 
+def parse(text: str, source: str) -> Item:
+    """One row written as a JSON object, as on a line of a file."""
+    for _, found in _json_lines([text.encode(errors="surrogatepass")], source):
+        return found if isinstance(found, Reject) else Row(found, source)
+    return Reject(source, "empty", text)
+
+
 def select(items: Iterable[Item], limit: int | None, sample: int | None, seed: int) -> Iterator[Item]:
     """The first `limit` items; of these `sample` at random (seeded, in their order, memory for `sample`)."""
     taken = items if limit is None else _first(items, limit)

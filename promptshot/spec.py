@@ -9,19 +9,25 @@ sensible size, which are never read to their end.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from yaml.composer import Composer
 
+from promptshot import flaws as codes
 from promptshot.errors import InputError, PromptshotError, did_you_mean, fault_of, shortened
+from promptshot.flaws import Flaw, Lines, Place
 
 LARGEST = 256 * 1024  # bytes; a template or verbalizer is a page, not a book
 MOST = 20_000  # values; many more label words than any verbalizer has, and a second's work
 DEEPEST = 20
 
-Path_ = tuple[str | int, ...]
+TAG = "tag:yaml.org,2002:"
+KEY = -1  # ends the place of a key itself, beside that of its value
 
 
 class Spec(BaseModel):
@@ -48,50 +54,82 @@ class Spec(BaseModel):
 S = TypeVar("S", bound=Spec)
 
 
-def read(path: Path, kind: type[S], error: type[PromptshotError]) -> S:
-    """The file as a `kind`; every complaint is an `error` with file:line (an InputError if unreadable)."""
-    data, lines = load_yaml(path, error)
-    return build(data, kind, error, str(path), lines)
+@dataclass(frozen=True)
+class Source:
+    """YAML as plain dicts, lists and strings (None where it is broken), and what is wrong with it.
+
+    `lines` has the line of every key; `typed` the places of unquoted scalars that other readers take for no text,
+    with what they take them for ("bool", "null", "timestamp", "int", ...).
+    """
+
+    where: str
+    data: Any = None
+    lines: Lines = field(default_factory=dict)
+    flaws: tuple[Flaw, ...] = ()
+    typed: Mapping[Place, str] = field(default_factory=dict)
+
+    def sound(self, error: type[PromptshotError]) -> tuple[Any, Lines]:
+        """Data and lines, if there is no flaw; else the first is raised."""
+        for flaw in self.flaws:
+            raise flaw.error(error, self.where, self.lines)
+        return self.data, self.lines
 
 
-def load_yaml(path: Path, error: type[PromptshotError]) -> tuple[Any, dict[Path_, int]]:
+def load_yaml(path: Path, error: type[PromptshotError]) -> tuple[Any, Lines]:
     """The file as plain dicts, lists and strings, and the line of every key."""
+    return load_source(path).sound(error)
+
+
+def parse_yaml(text: str, where: str, error: type[PromptshotError]) -> tuple[Any, Lines]:
+    """YAML text as plain dicts, lists and strings, and the line of every key."""
+    return parse_source(text, where).sound(error)
+
+
+def load_source(path: Path) -> Source:
+    """The file with its flaws; raises InputError where it cannot be read."""
     try:
         with path.open("rb") as stream:
             data = stream.read(LARGEST + 1)
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise error(f"not UTF-8 text ({problem.reason})", where=str(path), hint="save it as UTF-8") from None
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise InputError(f"cannot be read ({reason})", where=str(path), hint="check the path") from None
     if len(data) > LARGEST:
-        raise error(f"larger than {LARGEST:,} bytes", where=str(path), hint="is it the right file?")
-    return parse_yaml(text, str(path), error)
+        flaw = Flaw(codes.NOT_TEXT, f"larger than {LARGEST:,} bytes", "is it the right file?")
+        return Source(str(path), flaws=(flaw,))
+    try:
+        return parse_source(data.decode("utf-8-sig"), str(path))
+    except UnicodeDecodeError as problem:
+        flaw = Flaw(codes.NOT_TEXT, f"not UTF-8 text ({problem.reason})", "save it as UTF-8")
+        return Source(str(path), flaws=(flaw,))
 
 
-def parse_yaml(text: str, where: str, error: type[PromptshotError]) -> tuple[Any, dict[Path_, int]]:
-    """YAML text as plain dicts, lists and strings, and the line of every key."""
+def parse_source(text: str, where: str) -> Source:
+    """YAML text with its flaws."""
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
-        line = f":{mark.line + 1}" if mark else ""
         message = str(problem.problem or problem.context or "invalid YAML")
         hint = "quote values that begin with { or [" if "{" in text else "check the indentation and quotes"
-        raise error(f"invalid YAML: {message}", where=f"{where}{line}", hint=hint) from None
+        flaw = Flaw(codes.NOT_YAML, f"invalid YAML: {message}", hint, line=mark.line + 1 if mark else None)
+        return Source(where, flaws=(flaw,))
     except (yaml.YAMLError, RecursionError, ValueError) as problem:
         reason = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)
-        raise error(f"invalid YAML: {reason}", where=where, hint="is it a text file?") from None
-    reader = _Reader(where, error)
-    return (None if node is None else reader.value(node, ())), reader.lines
+        return Source(where, flaws=(Flaw(codes.NOT_YAML, f"invalid YAML: {reason}", "is it a text file?"),))
+    reader = _Reader()
+    data = None if node is None else reader.value(node, ())
+    return Source(where, data, reader.lines, tuple(reader.flaws), reader.typed)
 
 
-class _Loader(yaml.SafeLoader):
+_Events: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: much faster
+
+
+class _Loader(Composer, _Events):  # type: ignore[misc]
     """PyYAML's own, which gives up in time on a file of nothing but brackets or commas."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(text)
+        _Events.__init__(self, text)
+        Composer.__init__(self)
         self.nodes = self.depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -106,75 +144,131 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Reader:
-    """Walks a YAML node tree once, keeping the line of every key."""
+    """Walks a YAML node tree once, keeping the line of every key and every flaw."""
 
-    def __init__(self, where: str, error: type[PromptshotError]) -> None:
-        self.where, self.error = where, error
-        self.lines: dict[Path_, int] = {}
+    def __init__(self) -> None:
+        self.lines: dict[Place, int] = {}
+        self.typed: dict[Place, str] = {}
+        self.flaws: list[Flaw] = []
         self.seen: set[int] = set()
 
-    def refuse(self, node: yaml.Node, what: str, hint: str) -> PromptshotError:
-        return self.error(what, where=f"{self.where}:{node.start_mark.line + 1}", hint=hint)
+    def refuse(self, code: codes.Code, node: yaml.Node, what: str, hint: str) -> None:
+        self.flaws.append(Flaw(code, what, hint, line=node.start_mark.line + 1))
 
-    def value(self, node: yaml.Node, path: Path_) -> Any:
+    def value(self, node: yaml.Node, place: Place) -> Any:
         if id(node) in self.seen:
-            raise self.refuse(node, "YAML aliases (*name) are not allowed", "write the value out")
+            self.refuse(codes.NOT_PLAIN, node, "YAML aliases (*name) are not allowed", "write the value out")
+            return ""
         self.seen.add(id(node))
-        self.lines[path] = node.start_mark.line + 1
-        if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
-            raise self.refuse(node, f"YAML tag {node.tag} is not allowed", "remove the tag")
+        self.lines[place] = node.start_mark.line + 1
+        if not node.tag.startswith(TAG) or "python" in node.tag:
+            self.refuse(codes.NOT_PLAIN, node, f"YAML tag {node.tag} is not allowed", "remove the tag")
         if isinstance(node, yaml.ScalarNode):
+            if not node.style and node.tag != f"{TAG}str":
+                self.typed[place] = node.tag.removeprefix(TAG)
             return self.text(node)
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(child, (*path, i)) for i, child in enumerate(node.value)]
-        return self.mapping(node, path)
+            return [self.value(child, (*place, i)) for i, child in enumerate(node.value)]
+        return self.mapping(node, place)
 
     def text(self, node: yaml.ScalarNode) -> str:
         if fault := fault_of(str(node.value)):
-            raise self.refuse(node, f"{fault} in a value", "remove it")
+            self.refuse(codes.NOT_UNICODE, node, f"{fault} in a value", "remove it")
+            return str(node.value).encode(errors="ignore").decode().replace("\0", "")
         return str(node.value)
 
-    def mapping(self, node: yaml.Node, path: Path_) -> dict[str, Any]:
+    def mapping(self, node: yaml.Node, place: Place) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, child in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise self.refuse(key, "a key must be plain text", "quote it if it begins with { or [")
+                self.refuse(codes.NOT_PLAIN, key, "a key must be plain text", "quote it if it begins with { or [")
+                continue
             name = self.text(key)
             if name in found:
-                raise self.refuse(key, f"the key {shortened(repr(name))} stands here twice", "keep one of them")
-            found[name] = self.value(child, (*path, name))
-            self.lines[(*path, name)] = key.start_mark.line + 1
+                what = f"the key {shortened(repr(name))} stands here twice"
+                self.refuse(codes.DOUBLED_KEY, key, what, "keep one of them")
+                continue
+            found[name] = self.value(child, (*place, name))
+            self.lines[(*place, name)] = key.start_mark.line + 1
+            if not key.style and key.tag != f"{TAG}str":
+                self.typed[(*place, name, KEY)] = key.tag.removeprefix(TAG)
         return found
 
 
-def build(data: Any, kind: type[S], error: type[PromptshotError], where: str, lines: dict[Path_, int]) -> S:
+def build(data: Any, kind: type[S], error: type[PromptshotError], where: str, lines: Lines) -> S:
     """Validate plain data; the first complaint of pydantic becomes one readable line."""
+    made, flaws = examine(data, kind)
+    if made is None or flaws:
+        raise flaws[0].error(error, where, lines)
+    return made
+
+
+def examine(data: Any, kind: type[S]) -> tuple[S | None, list[Flaw]]:
+    """The data as a `kind`, and all that is wrong with it; what can be left out is left out to make it so."""
     if not isinstance(data, dict):
-        keys = ", ".join(name for name, field in kind.model_fields.items() if field.is_required())
-        raise error("empty, or not a mapping of keys to values", where=where, hint=f"it needs: {keys}")
+        keys = ", ".join(name for name, info in kind.model_fields.items() if info.is_required())
+        return None, [Flaw(codes.NOT_A_MAPPING, "empty, or not a mapping of keys to values", f"it needs: {keys}")]
     try:
-        return kind.model_validate(data)
+        return kind.model_validate(data), []
     except ValidationError as problem:
-        first = problem.errors()[0]
-    path = tuple(first["loc"])
-    line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
-    place = f"{where}:{line}" if line else where
-    key = str(path[0]) if path else ""
-    if first["type"] == "extra_forbidden":
-        name = str(path[-1])
-        raise error(f"unknown key {shortened(repr(name))}", where=place, hint=did_you_mean(name, _siblings(kind, path)))
-    if first["type"] == "missing":
-        raise error(f"the key {path[-1]!r} is missing", where=where, hint=f"add a line '{path[-1]}: ...'")
-    what = re.sub(r"^(Value|Assertion) error, ", "", str(first["msg"]))
+        found = problem.errors()
+    first: dict[Place, Any] = {}  # a value that fits no member of a union is one flaw, however often told
+    for error in found:
+        loc = tuple(error["loc"])
+        first.setdefault(loc if error["type"] == "missing" else _within(data, loc), error)
+    flaws = [_flaw(kind, place, error) for place, error in first.items()]
+    hints = {(flaw.place[:-1], flaw.hint) for flaw in flaws}
+    # A misspelt key that is needed is one flaw, not two.
+    flaws = [f for f in flaws if not (f.place and (f.place[:-1], f"did you mean {f.place[-1]!r}?") in hints)]
+    if any(len(flaw.place) > 1 and flaw.code is not codes.UNKNOWN_KEY for flaw in flaws):
+        return None, flaws  # without such a value, the rest might say something else
+    try:
+        return kind.model_validate(_without(data, first)), flaws
+    except ValidationError:
+        return None, flaws
+
+
+def _within(data: Any, loc: Place) -> Place:
+    """The part of a place that the data has: pydantic also names the members of a union on its way."""
+    for n, step in enumerate(loc):
+        inside = step in data if isinstance(data, dict) else isinstance(data, list) and step in range(len(data))
+        if not inside:
+            return loc[:n]
+        data = data[step]
+    return loc
+
+
+def _without(data: dict[Any, Any], places: Iterable[Place]) -> dict[Any, Any]:
+    """The data without the values at these places; those within lists stay."""
+    left = {**data}
+    for head in {place[0] for place in places if place}:
+        inner = [place[1:] for place in places if place[:1] == (head,)]
+        if () in inner:
+            left.pop(head, None)
+        elif isinstance(left[head], dict):
+            left[head] = _without(left[head], inner)
+    return left
+
+
+def _flaw(kind: type[BaseModel], place: Place, error: Mapping[str, Any]) -> Flaw:
+    """A complaint of pydantic as a flaw."""
+    loc = error["loc"]
+    if error["type"] == "extra_forbidden":
+        name = str(loc[-1])
+        hint = did_you_mean(name, _siblings(kind, loc))
+        return Flaw(codes.UNKNOWN_KEY, f"unknown key {shortened(repr(name))}", hint, place)
+    if error["type"] == "missing":
+        return Flaw(codes.MISSING_KEY, f"the key {loc[-1]!r} is missing", f"add a line '{loc[-1]}: ...'", place)
+    what = re.sub(r"^(Value|Assertion) error, ", "", str(error["msg"]))
     what, _, hint = what.partition("; ")
-    raise error(f"{key}: {what}" if key else what, where=place, hint=hint)
+    return Flaw(codes.WRONG_VALUE, f"{place[0]}: {what}" if place else what, hint, place)
 
 
-def _siblings(kind: type[BaseModel], path: Path_) -> list[str]:
+def _siblings(kind: type[BaseModel], path: Place) -> list[str]:
     """The keys that may stand where `path` stands, as far as the model tells."""
     for step in path[:-1]:
-        field = kind.model_fields.get(str(step))
-        inner = field and _inner_model(field.annotation)
+        info = kind.model_fields.get(str(step))
+        inner = info and _inner_model(info.annotation)
         if inner:
             kind = inner
     return list(kind.model_fields)
@@ -188,3 +282,23 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
         if found:
             return found
     return None
+
+
+# ------------------------------------------------------------------ for editors
+
+_SCALARS = ("string", "number", "boolean")  # what editors take for a number or a truth value is text here
+
+
+def schema(kind: type[Spec], title: str) -> dict[str, Any]:
+    """The JSON Schema (Draft 2020-12) of a file, as editors read YAML: any scalar may stand where text is meant."""
+    made = kind.model_json_schema()
+    waiting: list[Any] = [made]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if value.get("type") == "string" and "enum" not in value and "const" not in value:
+                value["type"] = list(_SCALARS)
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": title}

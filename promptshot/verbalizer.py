@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from promptshot import flaws as codes
 from promptshot import spec
 from promptshot.errors import RowError, VerbalizerError, fault_of, shortlist
+from promptshot.flaws import NO_LINES, Flaw, Lines
 from promptshot.rows import Row
 
 Pool = Literal["mean", "max", "logsumexp"]
@@ -23,23 +25,13 @@ HEAVIEST = 1e9  # a weight; sums of larger ones could leave the range of numbers
 class VerbalizerSpec(spec.Spec):
     """The keys of a verbalizer file."""
 
-    labels: dict[str, str | list[str] | dict[str, float]]
-    gold: dict[str, str | list[str]] = Field(default_factory=dict)
-    pool: Pool = "mean"
-    about: str = ""
-    source: str = ""
-
-    @field_validator("labels")
-    @classmethod
-    def _at_least_two(cls, labels: dict[str, Any]) -> dict[str, Any]:
-        if len(labels) < 2:
-            raise ValueError(f"{len(labels)} label; a choice needs at least two")
-        for label, words in labels.items():
-            if not words or not all(word.strip() for word in ([words] if isinstance(words, str) else words)):
-                raise ValueError(f"the label {label!r} has no word; write {label}: [word]")
-            if isinstance(words, dict) and not all(1 / HEAVIEST <= w <= HEAVIEST for w in words.values()):
-                raise ValueError(f"a weight of the label {label!r} is not between {1 / HEAVIEST:g} and {HEAVIEST:g}")
-        return labels
+    labels: dict[str, str | list[str] | dict[str, float]] = Field(
+        description="Every label with its words, or its words with their weights; the order decides ties."
+    )
+    gold: dict[str, str | list[str]] = Field(default_factory=dict, description="How data sets spell each label.")
+    pool: Pool = Field(default="mean", description="How the scores of a label's words become one.")
+    about: str = Field(default="", description="One line for lists.")
+    source: str = Field(default="", description="Where the words come from.")
 
 
 @dataclass(frozen=True)
@@ -55,8 +47,9 @@ class Verbalizer:
     @classmethod
     def load(cls, path: Path) -> Verbalizer:
         """The verbalizer in a YAML file; raises VerbalizerError with file:line."""
-        made = spec.read(path, VerbalizerSpec, VerbalizerError)
-        return cls.of(made, path.stem, str(path))
+        data, lines = spec.load_yaml(path, VerbalizerError)
+        made = spec.build(data, VerbalizerSpec, VerbalizerError, str(path), lines)
+        return cls.of(made, path.stem, str(path), lines)
 
     @classmethod
     def parse(cls, data: Any, name: str) -> Verbalizer:
@@ -64,19 +57,19 @@ class Verbalizer:
         return cls.of(spec.build(data, VerbalizerSpec, VerbalizerError, name, {}), name, name)
 
     @classmethod
-    def of(cls, made: VerbalizerSpec, name: str, where: str = "") -> Verbalizer:
+    def of(cls, made: VerbalizerSpec, name: str, where: str = "", lines: Lines = NO_LINES) -> Verbalizer:
         """A verbalizer from its keys; refuses words and gold values that two labels share."""
+        found, flaws = cls.examined(made, name)
+        for flaw in flaws:
+            raise flaw.error(VerbalizerError, where, lines)
+        return found
+
+    @classmethod
+    def examined(cls, made: VerbalizerSpec, name: str) -> tuple[Verbalizer, list[Flaw]]:
+        """The same with all its flaws."""
         labels = {label: _weighted(words) for label, words in made.labels.items()}
-        _refuse_shared({label: list(words) for label, words in labels.items()}, "label word", where)
-        unknown = [label for label in made.gold if label not in labels]
-        if unknown:
-            hint = f"the labels are: {shortlist(labels)}"
-            raise VerbalizerError(f"gold: no label {unknown[0]!r}", where=where, hint=hint)
         gold = {label: ((values,) if isinstance(values, str) else tuple(values)) for label, values in made.gold.items()}
-        spellings = {label: [label, *gold.get(label, ())] for label in labels}
-        folded = {label: {value.casefold() for value in values} for label, values in spellings.items()}
-        _refuse_shared({label: sorted(values) for label, values in folded.items()}, "gold value", where)
-        return cls(name, labels, gold, made.pool, made.about)
+        return cls(name, labels, gold, made.pool, made.about), list(_flaws(labels, gold))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -190,14 +183,35 @@ def _pool(pool: Pool, weights: Words, scores: Mapping[str, float]) -> float:
     return top + math.log(sum(w * math.exp(scores[word] - top) for word, w in weights.items()))
 
 
-def _refuse_shared(of_label: Mapping[str, Sequence[str]], what: str, where: str) -> None:
+def _flaws(labels: Mapping[str, Words], gold: Mapping[str, Sequence[str]]) -> Iterator[Flaw]:
+    """What keeps labels from being told apart."""
+    if len(labels) < 2:
+        what = f"labels: {len(labels)} label; a choice needs at least two"
+        yield Flaw(codes.FEW_LABELS, what, "", ("labels",))
+    for label, words in labels.items():
+        place = ("labels", label)
+        if not words or not all(word.strip() for word in words):
+            what = f"labels: the label {label!r} has no word"
+            yield Flaw(codes.NO_WORD, what, f"write {label}: [word]", place)
+        if not all(1 / HEAVIEST <= weight <= HEAVIEST for weight in words.values()):
+            what = f"labels: a weight of the label {label!r} is not between {1 / HEAVIEST:g} and {HEAVIEST:g}"
+            yield Flaw(codes.BAD_WEIGHT, what, "", place)
+    yield from _shared(labels, codes.SHARED_WORD, "label word", "labels")
+    for label in gold:
+        if label not in labels:
+            hint = f"the labels are: {shortlist(labels)}"
+            yield Flaw(codes.UNKNOWN_LABEL, f"gold: no label {label!r}", hint, ("gold", label))
+    spellings = {label: [label, *gold.get(label, ())] for label in labels}
+    folded = {label: sorted({value.casefold() for value in values}) for label, values in spellings.items()}
+    yield from _shared(folded, codes.SHARED_GOLD, "gold value", "gold")
+
+
+def _shared(of_label: Mapping[str, Iterable[str]], code: codes.Code, what: str, key: str) -> Iterator[Flaw]:
+    """What belongs to two labels."""
     owner: dict[str, str] = {}
     for label, values in of_label.items():
         for value in values:
             other = owner.setdefault(value, label)
-            if other != label:
-                raise VerbalizerError(
-                    f"the {what} {value!r} belongs to both {other!r} and {label!r}",
-                    where=where,
-                    hint="give each label its own",
-                )
+            if other != label and value.strip():
+                said = f"the {what} {value!r} belongs to both {other!r} and {label!r}"
+                yield Flaw(code, said, "give each label its own", (key, label))

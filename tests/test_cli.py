@@ -391,7 +391,8 @@ def test_every_option_has_help_and_a_variable() -> None:
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["--version"]) == 0
     assert "promptshot, version" in capsys.readouterr().out
-    assert set(cli.commands) == {"classify", "compare", "diff", "doctor", "templates", "verbalizers"}
+    named = {"classify", "compare", "completion", "diff", "doctor", "templates", "verbalizers"}
+    assert set(cli.commands) == named
 
 
 # ------------------------------------------------------------------ on a terminal

@@ -18,13 +18,14 @@ PACKAGE = Path(promptshot.__file__).parent
 # The floors of the house, from the ground up. A new module needs a place here.
 FLOORS = [
     ["errors"],
+    ["flaws"],
     ["spec"],
-    ["rows", "writer", "prompts", "verbalizer", "library", "lint", "metrics"],
+    ["rows", "writer", "prompts", "verbalizer", "library", "lint", "draft", "metrics"],
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "decide", "calibrate", "demos"],
     ["interrupt", "journal"],
-    ["run", "doctor", "grid", "compare", "search", "diff", "tune", "scale"],
-    ["report", "leaderboard", "page", "cli"],
+    ["run", "doctor", "preview", "grid", "compare", "search", "diff", "tune", "scale"],
+    ["report", "leaderboard", "proof", "page", "cli"],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

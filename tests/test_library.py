@@ -190,7 +190,7 @@ def test_a_mistake_in_a_verbalizer_within_a_template_names_the_template(shelf: P
     with pytest.raises(VerbalizerError) as caught:
         library.verbalizer_of(load(tmp_path / "t.yaml", text))
     assert "t.yaml" in str(caught.value)
-    assert "verbalizer: the key 'labels' is missing" in str(caught.value)
+    assert "verbalizer: unknown key 'label'; did you mean 'labels'?" in str(caught.value)
 
 
 def test_words_from_makes_each_row_bring_its_words(shelf: Path, tmp_path: Path) -> None:

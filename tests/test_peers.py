@@ -243,7 +243,7 @@ def test_a_mask_token_in_the_data_does_not_take_the_place_of_the_blank(bert_mlm:
         row = f"a {sign} story {sign}"
         prompt = rendered({"scorer": "mlm", "text": "{text} was {mask} ."}, {"text": row}, ["good", "great"])
         for query in scorer.plan(prompt).queries:
-            masked = [i for i, token in enumerate(query.ids) if token == scorer.mask]
+            masked = [i for i, token in enumerate(query.ids) if token == scorer.planner.mask]
             assert masked == list(query.asked)
         case = (f"{row} was ", " .")
         wanted = [reference.mlm(tiny.model, tiny.tokenizer, [case], word) for word in prompt.choices]
@@ -267,7 +267,7 @@ def test_truncation_never_eats_the_blank(bert_mlm: Tiny, gpt2: Tiny, cut: str, c
     masked = MlmScorer(ModelOptions(bert_mlm.name))
     for query in masked.plan(cloze).queries:
         assert len(query.ids) <= masked.limit
-        assert {query.ids[place] for place in query.asked} == {masked.mask}
+        assert {query.ids[place] for place in query.asked} == {masked.planner.mask}
         before = masked.tokenizer.decode(query.ids[: query.asked[0]])
         assert before.endswith("it was")
     completion = rendered({"scorer": "causal", "text": "{text}\nTopic: {mask}", **keys}, row, ["good", "体育"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from promptshot import spec
 from promptshot.errors import RowError, TemplateError
+from promptshot.flaws import Flaw
 from promptshot.prompts import Kind, Piece, Prompt, Template, TemplateSpec, example_row, parse
 from promptshot.rows import Row
 
@@ -50,7 +51,7 @@ def kinds(prompt: Prompt) -> list[tuple[str, str]]:
     ],
 )
 def test_text_is_fields_the_blank_and_doubled_braces(text: str, parts: list[tuple[str, str]]) -> None:
-    assert [(part.kind.value, part.text) for part in parse(text, "t")] == parts
+    assert [(part.kind.value, part.text) for part in parse(text, [])] == parts
 
 
 @pytest.mark.parametrize(
@@ -71,11 +72,13 @@ def test_text_is_fields_the_blank_and_doubled_braces(text: str, parts: list[tupl
     ],
 )
 def test_a_stray_brace_is_told_with_its_column(text: str, shown: str, column: int) -> None:
+    flaws: list[Flaw] = []
+    parse(text, flaws, ("text",))
+    assert flaws[0].what == f"{shown} at column {column} is neither a field nor the blank"
+    assert flaws[0].hint == "write {name} for a field, {mask} for the blank, {{ and }} for braces"
     with pytest.raises(TemplateError) as caught:
-        parse(text, "t.yaml:2")
-    said = f"t.yaml:2: {shown} at column {column} is neither a field nor the blank"
-    assert str(caught.value).startswith(said)
-    assert caught.value.hint == "write {name} for a field, {mask} for the blank, {{ and }} for braces"
+        make("{mask}{text}" + text)
+    assert str(caught.value).startswith("t: ")
 
 
 def test_a_dunder_name_is_only_the_name_of_a_column() -> None:
@@ -85,7 +88,7 @@ def test_a_dunder_name_is_only_the_name_of_a_column() -> None:
 
 @given(st.text())
 def test_any_text_with_doubled_braces_is_that_text(text: str) -> None:
-    parts = parse(text.replace("{", "{{").replace("}", "}}"), "t")
+    parts = parse(text.replace("{", "{{").replace("}", "}}"), [])
     assert "".join(part.text for part in parts) == text
 
 

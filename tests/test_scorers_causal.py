@@ -166,7 +166,7 @@ def test_special_tokens_in_a_text_stay_text(named: Named) -> None:
         case: Case = ("a <|endoftext|> b </s> c <s> ", " <|endoftext|></s><unk>", scored)
         made = scorer(tiny)
         for query in made.plan(prompt(case)).queries:
-            assert [i for i in query.ids if i in tiny.tokenizer.all_special_ids] == made.start
+            assert [i for i in query.ids if i in tiny.tokenizer.all_special_ids] == made.planner.start
         assert_agrees(made.score([prompt(case)]), [expected_of(tiny, case)])
 
 
@@ -227,7 +227,7 @@ def test_scores_do_not_depend_on_the_budget_nor_on_doubles(named: Named, truths:
 
 def test_a_choice_of_nothing_costs_nothing(gpt2: Tiny) -> None:
     made = scorer(gpt2)
-    made.start = []
+    made.planner.start = []
     made.tokenizer.bos_token_id = made.tokenizer.eos_token_id = None
     (found,) = made.score([prompt(("", "", "choice"), ["", "a"])])
     assert found.error is None

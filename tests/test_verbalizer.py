@@ -287,5 +287,5 @@ def test_a_verbalizer_in_a_file_has_its_name_and_complains_with_its_place(tmp_pa
     found = Verbalizer.load(path)
     assert (found.name, found.names, found.about) == ("zh", ("好", "坏"), "满意")
     path.write_text("labels: {好: [很], 坏: [很]}\n", encoding="utf-8")
-    with pytest.raises(VerbalizerError, match=r"zh\.yaml: the label word '很' belongs to both '好' and '坏'"):
+    with pytest.raises(VerbalizerError, match=r"zh\.yaml:1: the label word '很' belongs to both '好' and '坏'"):
         Verbalizer.load(path)

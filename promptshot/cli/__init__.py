@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from promptshot import __version__
-from promptshot.cli import classify, compare, diff, doctor, shelf
+from promptshot.cli import classify, compare, completion, diff, doctor, lint, new, preview, shelf
 from promptshot.errors import PromptshotError
 from promptshot.interrupt import Terminated
 
@@ -79,5 +79,11 @@ def cli() -> None:
     """
 
 
-for command in (classify.command, compare.command, diff.command, doctor.command, shelf.templates, shelf.verbalizers):
-    cli.add_command(command)
+for group, own in (
+    (shelf.templates, (lint.templates, new.template, preview.command)),
+    (shelf.verbalizers, (lint.verbalizers, new.verbalizer)),
+    (cli, (classify.command, compare.command, diff.command, doctor.command)),
+    (cli, (shelf.templates, shelf.verbalizers, completion.command)),
+):
+    for command in own:
+        group.add_command(command)

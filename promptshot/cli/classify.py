@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
     columns_of,
@@ -31,18 +32,24 @@ PREVIEWED = 3  # prompts shown by --dry-run
 
 
 @click.command("classify", cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=completion.file)
 @option(
     "-t",
     "--template",
     "templates",
     multiple=True,
     metavar="NAME|FILE|TEXT",
+    shell_complete=completion.of_shelf("templates"),
     help="A name on the shelf, a YAML file, or a text with {mask} and {text}; several make an ensemble.  "
     "[default: chosen by labels and language]",
 )
 @option("--labels", metavar="A,B,...", help="The labels to choose from: a,b or a=word1|word2,b=word3.")
-@option("--verbalizer", metavar="NAME|FILE", help="Label words other than the template's own.")
+@option(
+    "--verbalizer",
+    metavar="NAME|FILE",
+    shell_complete=completion.of_shelf("verbalizers"),
+    help="Label words other than the template's own.",
+)
 @option("--save-template", type=click.Path(path_type=Path), metavar="FILE", help="Write down the template in use.")
 @option(
     "-o",

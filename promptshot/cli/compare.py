@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
     columns_of,
@@ -42,12 +43,13 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
 
 
 @click.command("compare", cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=completion.file)
 @option(
     "-t",
     "--template",
     "templates",
     multiple=True,
+    shell_complete=completion.of_shelf("templates"),
     metavar="NAME|FILE|TEXT",
     help="As for classify; again for each.  [default: all of the shelf that fit labels and language]",
 )
@@ -55,6 +57,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
     "--verbalizer",
     "verbalizers",
     multiple=True,
+    shell_complete=completion.of_shelf("verbalizers"),
     metavar="NAME|FILE",
     help="Label words in place of the templates' own; again for each.",
 )
@@ -63,6 +66,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
     "--model",
     "models",
     multiple=True,
+    shell_complete=completion.model,
     metavar="NAME|FOLDER",
     help="A hub name or local folder; again for each.  [default: the built-in models]",
 )

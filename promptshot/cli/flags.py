@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from promptshot.cli import completion
 from promptshot.errors import InputError, OptionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -72,8 +73,33 @@ class Command(click.Command):
         return super().make_context(*args, **settings)
 
 
-MODEL_FLAGS: tuple[Callable[[Any], Any], ...] = (
-    option("-m", "--model", metavar="NAME|FOLDER", help="A hub name or local folder.  [default: the built-in model]"),
+def flags(*settings: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several options or arguments as one decorator."""
+
+    def decorate(function: F) -> F:
+        for setting in reversed(settings):
+            function = setting(function)
+        return function
+
+    return decorate
+
+
+def model_flag(default: str) -> Callable[[F], F]:
+    """Which checkpoint; `default` says what is used where none is named."""
+    help_text = f"A hub name or local folder.  [default: {default}]"
+    return option("-m", "--model", metavar="NAME|FOLDER", help=help_text, shell_complete=completion.model)
+
+
+# Where a checkpoint is found, and what it may do.
+source_flags = flags(
+    option("--max-length", type=click.IntRange(8), metavar="N", help="Tokens of a sequence.  [default: the model's]"),
+    option("--revision", metavar="NAME", help="Branch, tag or commit on the hub."),
+    option("--offline", is_flag=True, help="Use the local cache only."),
+    option("--trust-remote-code", is_flag=True, help="Run code that a checkpoint brings."),
+)
+
+# How checkpoints are loaded and run.
+machine_flags = flags(
     option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
     option(
         "--dtype",
@@ -86,48 +112,44 @@ MODEL_FLAGS: tuple[Callable[[Any], Any], ...] = (
     option(
         "--batch-budget", type=click.IntRange(1), metavar="TOKENS", help="Tokens at once.  [default: by a fixed rule]"
     ),
-    option("--max-length", type=click.IntRange(8), metavar="N", help="Tokens of a sequence.  [default: the model's]"),
     option(
         "--plain", is_flag=True, help="Score the plain way: one sequence a choice, no shortcuts; for those who doubt."
     ),
-    option("--revision", metavar="NAME", help="Branch, tag or commit on the hub."),
-    option("--offline", is_flag=True, help="Use the local cache only."),
-    option("--trust-remote-code", is_flag=True, help="Run code that a checkpoint brings."),
+    source_flags,
     option("--allow-pickle", is_flag=True, help="Read .bin weights where there are no safetensors."),
 )
 
-
-def model_flags(function: F) -> F:
-    """Which checkpoint, and how it is loaded and run."""
-    return _all(MODEL_FLAGS, function)
+# Which checkpoint, and how it is loaded and run.
+model_flags = flags(model_flag("the built-in model"), machine_flags)
 
 
-def machine_flags(function: F) -> F:
-    """How checkpoints are loaded and run."""
-    return _all(MODEL_FLAGS[1:], function)
-
-
-ROW_FLAGS: tuple[Callable[[Any], Any], ...] = (
+# Which rows, and which of their columns.
+row_flags = flags(
     option("-n", "--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows."),
     option("--sample", type=click.IntRange(1), metavar="N", help="N rows at random (see --seed)."),
     option("--seed", type=int, default=0, show_default=True, help="For all that is drawn at random."),
-    option("--text-field", metavar="COLUMN", help="The column with the text.  [default: text, sentence, content, ...]"),
-    option("--label-field", metavar="COLUMN", help="The column with the gold label.  [default: label, ...]"),
     option(
-        "--map", "columns", multiple=True, callback=columns, metavar="FIELD=COLUMN", help="Where a template's field is."
+        "--text-field",
+        metavar="COLUMN",
+        shell_complete=completion.column,
+        help="The column with the text.  [default: text, sentence, content, ...]",
+    ),
+    option(
+        "--label-field",
+        metavar="COLUMN",
+        shell_complete=completion.column,
+        help="The column with the gold label.  [default: label, ...]",
+    ),
+    option(
+        "--map",
+        "columns",
+        multiple=True,
+        callback=columns,
+        shell_complete=completion.mapping,
+        metavar="FIELD=COLUMN",
+        help="Where a template's field is.",
     ),
 )
-
-
-def row_flags(function: F) -> F:
-    """Which rows, and which of their columns."""
-    return _all(ROW_FLAGS, function)
-
-
-def _all(flags: Sequence[Callable[[Any], Any]], function: F) -> F:
-    for flag in reversed(flags):
-        function = flag(function)
-    return function
 
 
 def library_flag(function: F) -> F:

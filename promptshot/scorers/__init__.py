@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from promptshot.errors import NotFoundError, OptionError, did_you_mean
-from promptshot.prompts import Prompt
+from promptshot.prompts import Kind, Piece, Prompt
 
 # Loaded when first needed. A name with a colon ("package.module:Class") is a third-party scorer.
 SCORERS = {
@@ -62,6 +62,67 @@ class Checkpoint(Protocol):
 
 
 @dataclass(frozen=True)
+class Token:
+    """One token of a sequence as people see it; `kind` is what it belongs to, None for a special token."""
+
+    text: str
+    id: int
+    kind: Kind | None = None
+    segment: int = 0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A prompt as a model reads it with its first choice, and the tokens of every choice where the blank is.
+
+    `pieces` are what fitting left of the prompt's own; `length` is that of the longest sequence.
+    """
+
+    tokens: tuple[Token, ...] = ()
+    words: tuple[tuple[Token, ...], ...] = ()
+    pieces: tuple[Piece, ...] = ()
+    length: int = 0
+    cut: int = 0
+    dropped: int = 0
+    error: str | None = None
+
+
+class Tokenizing(Protocol):
+    """A checkpoint's tokenizer as its scorers use it, without weights."""
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """The scorers that the model is made for."""
+
+    @property
+    def limit(self) -> int:
+        """How many tokens the model takes."""
+
+    def fit(self, scorer: str, prompts: Sequence[Prompt]) -> list[Fit]:
+        """What the scorer of that name would make of each prompt."""
+
+    def unknown(self, words: Sequence[str]) -> list[str]:
+        """The words that the tokenizer cannot spell."""
+
+    def alike(self, words: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs of words that the tokenizer spells the same."""
+
+    def spelled(self, scorer: str, prompt: Prompt) -> list[tuple[str, ...]]:
+        """The tokens of each choice where the blank is."""
+
+    def misfit(self, scorer: str, prompt: Prompt) -> str | None:
+        """Why the prompt does not fit into the model, if so."""
+
+
+@runtime_checkable
+class Filling(Protocol):
+    """What scorers with a language-model head also offer."""
+
+    def top(self, prompts: Sequence[Prompt], n: int) -> list[list[tuple[str, float]]]:
+        """The n likeliest tokens at the blank of each prompt, with natural-log probabilities."""
+
+
+@dataclass(frozen=True)
 class ModelOptions:
     """How to load and run a checkpoint: any hub name or local folder, or `builtin:NAME`."""
 
@@ -97,3 +158,9 @@ def load(name: str, options: ModelOptions) -> Scorer:
         raise OptionError(f"{name!r} is no scorer", hint="name a class with a method score")
     scorer: Scorer = kind(options)
     return scorer
+
+
+def load_tokenizer(options: ModelOptions) -> Tokenizing:
+    """The tokenizer of a checkpoint; raises ModelError or NotFoundError."""
+    found: Tokenizing = importlib.import_module("promptshot.scorers.tokenizing").CheckpointTokenizer(options)
+    return found

@@ -61,14 +61,35 @@ class Plan:
     fitted: Fitted
 
 
+class Planner(ABC):
+    """Prompts to queries, by the tokenizer alone: what is read and where, without any weights."""
+
+    def __init__(self, encoder: Encoder, limit: int) -> None:
+        """`limit` is in tokens: what the model takes, or less."""
+        self.encoder, self.limit = encoder, limit
+
+    @abstractmethod
+    def plan(self, prompt: Prompt) -> Plan:
+        """The queries that score a prompt; raises TooLong."""
+
+    @abstractmethod
+    def words(self, prompt: Prompt) -> list[Ids]:
+        """The tokens of each choice, where the prompt has its blank."""
+
+    def fit(self, pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int]) -> Fitted:
+        """See `tokens.fit`."""
+        return fit(pieces, size, self.limit, self.encoder)
+
+
 Answers = list[tuple[int, list[float] | None]]  # (number of a query, its scores; None: no memory)
 
 
 class TorchScorer(ABC):
-    """A checkpoint and the way from prompts to scores; subclasses plan queries and answer batches."""
+    """A checkpoint and the way from prompts to scores; subclasses answer batches of what their planner asks."""
 
     name: ClassVar[str]
     auto_class: ClassVar[str]  # the transformers class that brings the head
+    planner_class: ClassVar[type[Planner]]
 
     def __init__(self, options: ModelOptions) -> None:
         """Load tokenizer and model; raises ModelError or NotFoundError."""
@@ -79,13 +100,10 @@ class TorchScorer(ABC):
         if not options.plain:
             pack(self.model)
         self.tokenizer = self.encoder.tokenizer
-        self.limit = self._limit()
+        self.limit = limit_of(self.model, self.encoder, options)
+        self.planner = self.planner_class(self.encoder, self.limit)
         self.budget = options.batch_budget or token_budget(self.device, self.model.config)
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
-
-    @abstractmethod
-    def plan(self, prompt: Prompt) -> Plan:
-        """The queries that score a prompt; raises TooLong."""
 
     @abstractmethod
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:
@@ -176,30 +194,15 @@ class TorchScorer(ABC):
         """Pairs of words that the tokenizer spells the same."""
         return self.encoder.alike(words)
 
-    def fit(self, pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int]) -> Fitted:
-        """See `tokens.fit`; the limit is the model's, or the smaller one the user set."""
-        return fit(pieces, size, self.limit, self.encoder)
+    def plan(self, prompt: Prompt) -> Plan:
+        """The queries that score a prompt; raises TooLong."""
+        return self.planner.plan(prompt)
 
     def _planned(self, prompt: Prompt) -> Plan | str:
         try:
             return self.plan(prompt)
         except TooLong as problem:
             return str(problem)
-
-    def _limit(self) -> int:
-        config = self.model.config
-        most = int(getattr(config, "max_position_embeddings", None) or NO_LIMIT)
-        # RoBERTa counts its positions from padding_idx + 1.
-        for module in self.model.modules():
-            table = getattr(module, "position_embeddings", None)
-            if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
-                most -= table.padding_idx + 1
-                break
-        wanted = self.options.max_length
-        if wanted is not None and wanted > most:
-            raise OptionError(f"--max-length {wanted}: the model takes at most {most} tokens")
-        most = min(most, int(self.tokenizer.model_max_length or NO_LIMIT))
-        return wanted or most
 
     def tensors(self, batch: Sequence[Query]) -> dict[str, Tensor]:
         """Model inputs, padded on the right: input_ids, attention_mask and what the queries bring."""
@@ -242,6 +245,30 @@ class TorchScorer(ABC):
             answers.append((logits[span, targets] - norms[span]).double().sum(-1).tolist())
             start += len(query.asked)
         return answers
+
+
+class HeadScorer(TorchScorer):
+    """A scorer with a language-model head, which gives every token of the vocabulary a probability."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__(options)
+        self.head = Head(self.model, options.plain)
+
+    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
+        """Sums of log-probabilities; the masks of a cloze are taken as independent."""
+        return self.read(batch, self.head)
+
+    def top(self, prompts: Sequence[Prompt], n: int) -> list[list[tuple[str, float]]]:
+        """The n likeliest tokens at the blank of each prompt (its first mask), with natural-log probabilities."""
+        return [self._likeliest(self.plan(prompt).queries[0], n) for prompt in prompts]
+
+    def _likeliest(self, query: Query, n: int) -> list[tuple[str, float]]:
+        place = torch.tensor(query.asked[:1], device=self.device)
+        with torch.inference_mode():
+            states = self.head.states(self.tensors([query]), torch.zeros_like(place), place)  # (1, size)
+            found = self.head.logits(states).float().log_softmax(-1)[0].topk(n)  # (vocabulary,) -> (n,)
+        pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
+        return [(self.encoder.shown(token), score) for token, score in pairs]
 
 
 def _scored(plan: Plan | str, values: list[float]) -> Scored:
@@ -437,35 +464,52 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device: torch.device) -> tuple[Encoder, Any]:
-    """Encoder and model, with every weight of the head from the checkpoint; silent but for errors."""
-    name = options.model or BUILTIN_MODEL[scorer]
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint without its weights, and where they are found."""
+
+    name: str
+    place: str
+    where: Mapping[str, Any]  # what loaders of transformers are told beside the place
+    config: Any
+    encoder: Encoder
+
+
+def open_checkpoint(name: str, options: ModelOptions) -> Opened:
+    """Configuration and tokenizer; silent but for errors."""
     place = str(library.builtin_model(name)) if name.startswith(library.BUILTIN) else name
     where: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
-    dtype = _dtype(options.dtype, device)
     if not Path(place).is_dir():
         _refuse_path(place)
         where |= {"revision": options.revision or "main", "local_files_only": options.offline}
     with quiet(), hub_offline(options.offline):
         try:
             config = transformers.AutoConfig.from_pretrained(place, **where)
-            encoder = load_encoder(place, config, where)
+            return Opened(name, place, where, config, load_encoder(place, config, where))
         except PromptshotError:
             raise
         except Exception as problem:  # tokenizers and safetensors raise bare exceptions
             raise _not_loaded(name, options, problem) from None
-        check_architecture(scorer, name, config)
-        if not options.trust_remote_code and config._attn_implementation not in ATTENTIONS:
-            config._attn_implementation = None  # others are code that is fetched from the hub and run
-        loader = getattr(transformers, auto_class)
+
+
+def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device: torch.device) -> tuple[Encoder, Any]:
+    """Encoder and model, with every weight of the head from the checkpoint; silent but for errors."""
+    dtype = _dtype(options.dtype, device)
+    opened = open_checkpoint(options.model or BUILTIN_MODEL[scorer], options)
+    name, config = opened.name, opened.config
+    check_architecture(scorer, name, config)
+    if not options.trust_remote_code and config._attn_implementation not in ATTENTIONS:
+        config._attn_implementation = None  # others are code that is fetched from the hub and run
+    loader = getattr(transformers, auto_class)
+    with quiet(), hub_offline(options.offline):
         try:
             model, report = loader.from_pretrained(
-                place,
+                opened.place,
                 config=config,
                 dtype=dtype,
                 use_safetensors=None if options.allow_pickle else True,
                 output_loading_info=True,
-                **where,
+                **opened.where,
             )
         except Exception as problem:
             raise _not_loaded(name, options, problem) from None
@@ -473,7 +517,7 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
     if scorer != "causal" and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
         raise ModelError(what, where=name, hint="use a BERT-like model")
-    return encoder, model.to(device).eval()
+    return opened.encoder, model.to(device).eval()
 
 
 def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
@@ -481,6 +525,21 @@ def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
     if cpm.is_cpm(place, config, where):
         return cpm.CpmEncoder(cpm.load(place, config, where))
     return TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
+
+
+def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
+    """How many tokens the model takes, or the smaller number the user set; raises OptionError for a larger one."""
+    most = int(getattr(model.config, "max_position_embeddings", None) or NO_LIMIT)
+    # RoBERTa counts its positions from padding_idx + 1.
+    for module in model.modules():
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
+            most -= table.padding_idx + 1
+            break
+    wanted = options.max_length
+    if wanted is not None and wanted > most:
+        raise OptionError(f"--max-length {wanted}: the model takes at most {most} tokens")
+    return wanted or min(most, int(encoder.tokenizer.model_max_length or NO_LIMIT))
 
 
 def check_architecture(scorer: str, name: str, config: Any) -> None:

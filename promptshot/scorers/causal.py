@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import ModelOptions, prefix
-from promptshot.scorers.base import Answers, Head, Plan, Query, TorchScorer
-from promptshot.scorers.tokens import Ids, common_prefix
+from promptshot.scorers.base import Answers, HeadScorer, Plan, Planner, Query
+from promptshot.scorers.tokens import Encoder, Ids, common_prefix
 
 
-class CausalScorer(TorchScorer):
-    """Sum of log p of the tokens that `scored` names, given all before them."""
+class CausalPlanner(Planner):
+    """Every choice has a sequence of its own: context, choice and what follows."""
 
-    name = "causal"
-    auto_class = "AutoModelForCausalLM"
-
-    def __init__(self, options: ModelOptions) -> None:
-        super().__init__(options)
-        self.model.config.use_cache = False  # every sequence is run once
-        self.head = Head(self.model, options.plain)
-        self.start = self.encoder.layout(pair=False).before
-        self.doubt = "as asked for" if options.plain else prefix.doubt(self.model, self.head)
-        self.reach = 0 if self.doubt else prefix.reach(self.model.config)  # tokens; longer prompts are run plainly
-        if self.reach:
-            self.budget = options.batch_budget or prefix.token_budget(self.model, self.head)
+    def __init__(self, encoder: Encoder, limit: int) -> None:
+        super().__init__(encoder, limit)
+        self.start = encoder.layout(pair=False).before
 
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each choice, all with the same cut of the row's text."""
@@ -45,29 +37,12 @@ class CausalScorer(TorchScorer):
             counts.append(len(asked))
         return Plan(tuple(queries), tuple(counts), fitted)
 
-    @property
-    def details(self) -> Mapping[str, Any]:
-        """Also which way the model is run."""
-        engine = f"plain ({self.doubt})" if self.doubt else "shared prefix"
-        return {**super().details, "engine": engine}
-
-    def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
-        """What sequences share is run once; those beyond the reach, and models of some kinds, one by one."""
-        plain, shared, nothing = list[int](), list[int](), list[int]()
-        for i, query in enumerate(queries):
-            (nothing if not query.asked else shared if len(query.ids) <= self.reach else plain).append(i)
-        yield [(i, [0.0]) for i in nothing]
-        if shared:
-            trie = prefix.Trie.of([queries[i] for i in shared])
-            walk = prefix.Walk(self.model, self.head, trie, [owners[i] for i in shared], self.options.batch_size)
-            for batch in self.pieces(walk, self.budget):
-                yield [(shared[i], values) for i, values in batch]
-        for batch in super().answers([queries[i] for i in plain], [owners[i] for i in plain]):
-            yield [(plain[i], values) for i, values in batch]
-
-    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
-        """Sums of log-probabilities."""
-        return self.read(batch, self.head)
+    def words(self, prompt: Prompt) -> list[Ids]:
+        """The tokens of each choice as they go on from the context, without what follows."""
+        bare = replace(prompt, pieces=prompt.pieces[: [p.kind for p in prompt.pieces].index(Kind.MASK) + 1])
+        contexts, wholes = self._sequences(bare.pieces, replace(bare, scored="choice"))
+        begins = self._begins(contexts, wholes, replace(bare, scored="choice"))
+        return [whole[begin:] for whole, begin in zip(wholes, begins, strict=True)]
 
     def _sequences(self, pieces: Sequence[Piece], prompt: Prompt) -> tuple[list[Ids], list[Ids]]:
         """For each choice, the ids of its context and of the whole.
@@ -116,8 +91,44 @@ class CausalScorer(TorchScorer):
         return [max(1, min(place, len(whole) - 1)) for place, whole in zip(shared, wholes, strict=True)]
 
     def _first_token(self) -> Ids:
-        ids = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
+        ids = (self.encoder.tokenizer.bos_token_id, self.encoder.tokenizer.eos_token_id)
         return next(([int(token)] for token in ids if token is not None), [])
+
+
+class CausalScorer(HeadScorer):
+    """Sum of log p of the tokens that `scored` names, given all before them."""
+
+    name = "causal"
+    auto_class = "AutoModelForCausalLM"
+    planner_class = CausalPlanner
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__(options)
+        self.model.config.use_cache = False  # every sequence is run once
+        self.doubt = "as asked for" if options.plain else prefix.doubt(self.model, self.head)
+        self.reach = 0 if self.doubt else prefix.reach(self.model.config)  # tokens; longer prompts are run plainly
+        if self.reach:
+            self.budget = options.batch_budget or prefix.token_budget(self.model, self.head)
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Also which way the model is run."""
+        engine = f"plain ({self.doubt})" if self.doubt else "shared prefix"
+        return {**super().details, "engine": engine}
+
+    def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
+        """What sequences share is run once; those beyond the reach, and models of some kinds, one by one."""
+        plain, shared, nothing = list[int](), list[int](), list[int]()
+        for i, query in enumerate(queries):
+            (nothing if not query.asked else shared if len(query.ids) <= self.reach else plain).append(i)
+        yield [(i, [0.0]) for i in nothing]
+        if shared:
+            trie = prefix.Trie.of([queries[i] for i in shared])
+            walk = prefix.Walk(self.model, self.head, trie, [owners[i] for i in shared], self.options.batch_size)
+            for batch in self.pieces(walk, self.budget):
+                yield [(shared[i], values) for i, values in batch]
+        for batch in super().answers([queries[i] for i in plain], [owners[i] for i in plain]):
+            yield [(plain[i], values) for i, values in batch]
 
 
 def _text(pieces: Sequence[Piece]) -> str:

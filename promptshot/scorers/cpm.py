@@ -119,6 +119,10 @@ class CpmEncoder(Encoder):
         """Where each token stands in the text (characters)."""
         return self.tokenizer.spans(text)
 
+    def shown(self, token: int) -> str:
+        """The piece of the sentencepiece model."""
+        return str(self.tokenizer.pieces.id_to_piece(token))
+
     def layout(self, pair: bool) -> Layout:
         """Nothing around a text."""
         return Layout([], [], [], (0, 0))

@@ -6,27 +6,23 @@ from collections.abc import Sequence
 
 from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import ModelOptions
-from promptshot.scorers.base import Head, Plan, Query, TorchScorer
-from promptshot.scorers.tokens import Ids, segments
+from promptshot.scorers.base import HeadScorer, Plan, Planner, Query
+from promptshot.scorers.tokens import Encoder, Ids, segments
 
 
-class MlmScorer(TorchScorer):
-    """log p of a word's n tokens at n masks, full-vocabulary softmax; one forward per distinct n."""
+class MlmPlanner(Planner):
+    """Every word length has its own number of masks."""
 
-    name = "mlm"
-    auto_class = "AutoModelForMaskedLM"
-
-    def __init__(self, options: ModelOptions) -> None:
-        super().__init__(options)
-        self.head = Head(self.model, options.plain)
-        if self.tokenizer.mask_token_id is None:
-            raise ModelError("the tokenizer has no mask token", where=options.model, hint="use a BERT-like model")
-        self.mask = int(self.tokenizer.mask_token_id)
+    def __init__(self, encoder: Encoder, limit: int) -> None:
+        super().__init__(encoder, limit)
+        if encoder.tokenizer.mask_token_id is None:
+            where = getattr(encoder.tokenizer, "name_or_path", "")
+            raise ModelError("the tokenizer has no mask token", where=where, hint="use a BERT-like model")
+        self.mask = int(encoder.tokenizer.mask_token_id)
 
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each distinct word length; words of one length share it."""
-        words = self._words(prompt)
+        words = self.words(prompt)
         longest = max(map(len, words))
         fitted = self.fit(prompt.pieces, lambda pieces: len(self._ids(pieces, longest)[0]))
         queries = []
@@ -37,11 +33,7 @@ class MlmScorer(TorchScorer):
             queries.append(Query(ids, choices, asked, tuple(tuple(words[i]) for i in choices), types))
         return Plan(tuple(queries), tuple(map(len, words)), fitted)
 
-    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
-        """Sums of log-probabilities, masks taken as independent."""
-        return self.read(batch, self.head)
-
-    def _words(self, prompt: Prompt) -> list[Ids]:
+    def words(self, prompt: Prompt) -> list[Ids]:
         """The tokens of each choice. A space before the blank belongs to the word ("It was great")."""
         runs = next(runs for runs in segments(prompt.pieces) if Kind.MASK in runs)
         blank = runs.index(Kind.MASK)
@@ -73,3 +65,11 @@ class MlmScorer(TorchScorer):
             sizes.append(len(ids) - begin)
         ids += layout.after
         return ids, layout.token_types(sizes), start
+
+
+class MlmScorer(HeadScorer):
+    """log p of a word's n tokens at n masks, full-vocabulary softmax; one forward per distinct n."""
+
+    name = "mlm"
+    auto_class = "AutoModelForMaskedLM"
+    planner_class = MlmPlanner

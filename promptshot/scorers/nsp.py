@@ -10,44 +10,22 @@ from torch import Tensor
 
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import ModelOptions
-from promptshot.scorers.base import LastLayer, Plan, Query, TorchScorer, probe, same
+from promptshot.scorers.base import LastLayer, Plan, Planner, Query, TorchScorer, probe, same
 from promptshot.scorers.tokens import Ids, segments
 
 
-class NspScorer(TorchScorer):
-    """The logit margin z0 - z1 of IsNext, each choice in the blank; one forward per choice.
-
-    The margin orders pairs as the probability does, but does not saturate.
-    """
-
-    name = "nsp"
-    auto_class = "AutoModelForNextSentencePrediction"
-
-    def __init__(self, options: ModelOptions) -> None:
-        super().__init__(options)
-        last = None if options.plain else LastLayer.of(self.model)
-        self.last = last if last is not None and self._proves(last) else None
+class NspPlanner(Planner):
+    """Every choice has a pair of segments of its own."""
 
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each choice, all with the same cut of the row's text."""
         fitted = self.fit(prompt.pieces, lambda pieces: max(len(self._query(pieces, c, 0).ids) for c in prompt.choices))
         queries = tuple(self._query(fitted.pieces, choice, i) for i, choice in enumerate(prompt.choices))
-        return Plan(queries, tuple(max(1, len(self.encoder.ids(c))) for c in prompt.choices), fitted)
+        return Plan(queries, tuple(max(1, len(word)) for word in self.words(prompt)), fitted)
 
-    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
-        """The margin of each pair."""
-        logits = self._logits(self.tensors(batch), self.last).double()  # (rows, 2); 0 is IsNext
-        return [[margin] for margin in (logits[:, 0] - logits[:, 1]).tolist()]
-
-    def _logits(self, inputs: dict[str, Tensor], last: LastLayer | None) -> Tensor:
-        """(rows, 2); behind the last attention only the first position, [CLS], goes on."""
-        with last.only(lambda states: states[:, :1]) if last else contextlib.nullcontext():
-            found: Tensor = self.model(**inputs).logits
-        return found
-
-    def _proves(self, last: LastLayer) -> bool:
-        inputs = probe(self.model)
-        return same(lambda: self._logits(inputs, None), lambda: self._logits(inputs, last))
+    def words(self, prompt: Prompt) -> list[Ids]:
+        """The tokens of each choice alone."""
+        return [self.encoder.ids(choice) for choice in prompt.choices]
 
     def _query(self, pieces: Sequence[Piece], choice: str, number: int) -> Query:
         """The pair of segments with the choice in the blank."""
@@ -93,3 +71,34 @@ class NspScorer(TorchScorer):
         put(layout.after)
         positions[word_at : word_at + len(word)] = range(hole, hole + len(word))
         return Query(ids, (number,), types=layout.token_types(sizes), positions=positions)
+
+
+class NspScorer(TorchScorer):
+    """The logit margin z0 - z1 of IsNext, each choice in the blank; one forward per choice.
+
+    The margin orders pairs as the probability does, but does not saturate.
+    """
+
+    name = "nsp"
+    auto_class = "AutoModelForNextSentencePrediction"
+    planner_class = NspPlanner
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__(options)
+        last = None if options.plain else LastLayer.of(self.model)
+        self.last = last if last is not None and self._proves(last) else None
+
+    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
+        """The margin of each pair."""
+        logits = self._logits(self.tensors(batch), self.last).double()  # (rows, 2); 0 is IsNext
+        return [[margin] for margin in (logits[:, 0] - logits[:, 1]).tolist()]
+
+    def _logits(self, inputs: dict[str, Tensor], last: LastLayer | None) -> Tensor:
+        """(rows, 2); behind the last attention only the first position, [CLS], goes on."""
+        with last.only(lambda states: states[:, :1]) if last else contextlib.nullcontext():
+            found: Tensor = self.model(**inputs).logits
+        return found
+
+    def _proves(self, last: LastLayer) -> bool:
+        inputs = probe(self.model)
+        return same(lambda: self._logits(inputs, None), lambda: self._logits(inputs, last))

@@ -66,6 +66,10 @@ class Encoder(ABC):
     def layout(self, pair: bool) -> Layout:
         """The special tokens around one text or a pair."""
 
+    @abstractmethod
+    def shown(self, token: int) -> str:
+        """A token for people: its text, with a mark for the space that it may begin with."""
+
     def unknown(self, words: Sequence[str]) -> list[str]:
         """The words for which the tokenizer has only its unknown token (in part or whole)."""
         unk = self.tokenizer.unk_token_id
@@ -140,6 +144,12 @@ class TextEncoder(Encoder):
             return [(i, i + 1) for i in range(len(text))]
         self._backend.encode_special_tokens = True
         return [(start, end) for start, end in self._backend.encode(text, add_special_tokens=False).offsets]
+
+    def shown(self, token: int) -> str:
+        """Its text, with ▁ for a space, and � where it is only part of a character."""
+        piece = str(self.tokenizer.convert_ids_to_tokens(token))
+        text = str(self.tokenizer.decode([token])) or piece
+        return "▁" + text.lstrip(" ▁") if piece.startswith(("▁", "Ġ")) else text
 
     def layout(self, pair: bool) -> Layout:
         """Found by encoding a probe: works for every tokenizer and every version of transformers."""

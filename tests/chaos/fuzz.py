@@ -43,7 +43,7 @@ if GUIDED:
     import atheris
 
     with atheris.instrument_imports(include=["promptshot"], enable_loader_override=False):
-        from promptshot import guess, library, rows, spec, verbalizer, writer
+        from promptshot import flaws, guess, library, lint, rows, spec, verbalizer, writer
         from promptshot.classify import Classifier, Prediction
         from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
         from promptshot.prompts import Cut, Kind, Piece, Template, TemplateSpec
@@ -52,7 +52,7 @@ if GUIDED:
         from promptshot.scorers.fake import FakeScorer
         from promptshot.verbalizer import Verbalizer
 else:
-    from promptshot import guess, library, rows, spec, verbalizer, writer
+    from promptshot import flaws, guess, library, lint, rows, spec, verbalizer, writer
     from promptshot.classify import Classifier, Prediction
     from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
     from promptshot.prompts import Cut, Kind, Piece, Template, TemplateSpec
@@ -61,6 +61,7 @@ else:
     from promptshot.scorers.fake import FakeScorer
     from promptshot.verbalizer import Verbalizer
 
+BROKEN = ROOT / "tests" / "broken"
 SECONDS = 1.0  # of processor time for one input
 STUCK = 20.0  # of processor time, before an input is given up
 LARGEST = 4096  # bytes of an input
@@ -114,6 +115,9 @@ def seeds(target: str) -> list[bytes]:
         + [bytes([i]) + t for t in INLINE for i in (1, 2, 3)],
         "verbalizer": VERBALIZERS + words,
         "spec": TEMPLATES + VERBALIZERS,
+        "lint": [b"\0" + data for data in [*TEMPLATES, *shelf]]
+        + [b"\1" + data for data in [*VERBALIZERS, *words]]
+        + [bytes([path.parent.name == "verbalizers"]) + path.read_bytes() for path in sorted(BROKEN.glob("*/*.yaml"))],
         "words": [b"\x05a good day\0[MASK] good\0", "\x14\0好的<mask>\0a </s> b".encode()],
         "writer": [bytes([i]) + ROWS[0] for i in range(len(OUTPUTS))],
         "classify": [bytes([i]) + data for i in range(len(RECIPES)) for data in ROWS],
@@ -269,6 +273,31 @@ def spec_target(data: bytes) -> None:
     assert all(line >= 1 for line in lines.values())
 
 
+def lint_target(data: bytes) -> None:
+    """Whatever a file holds, lint has findings and no complaint; it finds an error where the loader does."""
+    kind, text = bool(data and data[0] % 2), data[1:]
+    with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
+        file.write(text)
+        file.flush()
+        path = Path(file.name)
+        found = lint.Linter().verbalizer(path) if kind else lint.Linter().template(path)
+        try:
+            if kind:
+                library.verbalizer(str(path))
+            else:
+                library.verbalizer_of(library.template(str(path)))
+            refused = ""
+        except PromptshotError as problem:
+            refused = str(problem)
+    lines = len(text.decode("utf-8", "replace").splitlines()) + 1  # YAML counts line separators of Unicode too
+    errors = [finding for finding in found if finding.severity == "error" or finding.code == "no-verbalizer"]
+    assert bool(errors) == bool(refused), f"{refused!r} against {errors}"
+    for finding in found:
+        assert finding.code in flaws.CODES
+        assert (finding.message + finding.hint + finding.where).isprintable()
+        assert finding.line is None or 1 <= finding.line <= lines or finding.path != str(path)
+
+
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>", "[MASK]", "[SEP]", "<|endoftext|>")
 
 
@@ -419,10 +448,11 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "template": template_target,
     "verbalizer": verbalizer_target,
     "spec": spec_target,
+    "lint": lint_target,
     "words": words_target,
 }
 # Of a hundred inputs, so that each has about the same time.
-SHARES = {"rows": 40, "writer": 15, "classify": 15, "template": 10, "verbalizer": 9, "spec": 9, "words": 2}
+SHARES = {"rows": 40, "writer": 15, "classify": 15, "template": 10, "verbalizer": 6, "spec": 6, "lint": 6, "words": 2}
 
 # ------------------------------------------------------------------ the search
 

@@ -1,0 +1,84 @@
+"""`promptshot templates new` and `promptshot verbalizers new`: a first file to go on from."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from promptshot import library
+from promptshot.cli import completion
+from promptshot.cli.flags import Command, flags, library_flag, option
+from promptshot.errors import OptionError
+
+new_flags = flags(
+    click.argument("file", type=click.Path(path_type=Path)),
+    option("--labels", metavar="A,B,...", help="The labels: a,b or a=word1|word2,b=word3."),
+    option("--overwrite", is_flag=True, help="Replace an existing file."),
+)
+
+
+@click.command("new", cls=Command)
+@new_flags
+@option("--scorer", type=click.Choice(["mlm", "nsp", "causal"]), help="What kind of model it is for.")
+@option("--language", type=click.Choice(["zh", "en"]), help="Chinese or English.  [default: by the labels]")
+@option(
+    "--verbalizer",
+    metavar="NAME|FILE",
+    shell_complete=completion.of_shelf("verbalizers"),
+    help="The label words of the shelf or a file, in place of --labels.",
+)
+@library_flag
+def template(
+    file: Path,
+    labels: str | None,
+    overwrite: bool,
+    scorer: str | None,
+    language: str | None,
+    verbalizer: str | None,
+    folder: Path | None,
+) -> None:
+    """Write a first template to FILE, with comments; on a terminal, what is not said is asked.
+
+    promptshot templates new mood.yaml --scorer mlm --labels "happy=good|great,sad=bad"
+    """
+    from promptshot import draft, guess
+    from promptshot.report import note
+
+    if labels and verbalizer:
+        raise OptionError("--labels and --verbalizer both give label words", hint="leave one out")
+    scorer = scorer or _asked("scorer (mlm, nsp, causal)", "--scorer", guess.KINDS)
+    if verbalizer:
+        words = library.verbalizer(verbalizer, folder)
+        named = str(Path(verbalizer).resolve()) if library.is_path(verbalizer) else verbalizer
+    else:
+        words, named = guess.verbalizer_of_labels(labels or _asked("labels, such as good,bad", "--labels")), ""
+    language = language or guess.language_of([word for of in words.labels.values() for word in of])
+    draft.write(file, draft.template(scorer, language, words, named), overwrite)
+    note(f"written: {file}; see it: promptshot templates preview {file} --watch")
+
+
+@click.command("new", cls=Command)
+@new_flags
+def verbalizer(file: Path, labels: str | None, overwrite: bool) -> None:
+    """Write a first verbalizer to FILE, with comments; on a terminal, labels that are not said are asked.
+
+    promptshot verbalizers new moods.yaml --labels "happy=good|great,sad=bad"
+    """
+    from promptshot import draft, guess
+    from promptshot.report import note
+
+    words = guess.verbalizer_of_labels(labels or _asked("labels, such as good,bad", "--labels"))
+    draft.write(file, draft.verbalizer(words), overwrite)
+    note(f"written: {file}; check it: promptshot verbalizers lint {file}")
+
+
+def _asked(what: str, flag: str, choices: Sequence[str] = ()) -> str:
+    """The answer of a person; raises OptionError where there is none to ask."""
+    if not sys.stdin.isatty():
+        raise OptionError(f"{flag} is missing", hint="on a terminal it would be asked")
+    kind = click.Choice(choices) if choices else None
+    answer: str = click.prompt(what, type=kind, default=choices[0] if choices else None, show_choices=False, err=True)
+    return answer

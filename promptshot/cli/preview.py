@@ -1,0 +1,128 @@
+"""`promptshot templates preview`: what a template makes of rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from promptshot import library
+from promptshot.cli import completion
+from promptshot.cli.flags import Command, library_flag, model_flag, model_options, option, source_flags
+from promptshot.errors import OptionError, PromptshotError
+
+if TYPE_CHECKING:
+    from promptshot.preview import Previewer
+    from promptshot.prompts import Template
+    from promptshot.verbalizer import Verbalizer
+
+POLL = 0.3  # seconds between two looks at a file
+
+
+@click.command("preview", cls=Command)
+@click.argument("name", metavar="FILE|NAME|TEXT", shell_complete=completion.of_shelf("templates"))
+@click.argument("rows", nargs=-1, metavar="[ROW]...")
+@model_flag("the built-in model for the scorer")
+@source_flags
+@option("--tokens", is_flag=True, help="Also the tokens, of the built-in model where -m names none.")
+@option("--ids", is_flag=True, help="The tokens with their ids.")
+@option("--scores", is_flag=True, help="Load the weights: label scores, and the likeliest words at the blank.")
+@option("--labels", metavar="A,B,...", help="Label words other than the template's own: a,b or a=word1|word2.")
+@option(
+    "--verbalizer",
+    metavar="NAME|FILE",
+    shell_complete=completion.of_shelf("verbalizers"),
+    help="The same from the shelf or a file.",
+)
+@option("--scorer", type=click.Choice(["mlm", "nsp", "causal"]), default="mlm", help="For a TEXT.  [default: mlm]")
+@option("--watch", is_flag=True, help="Draw it again whenever the file is saved; Ctrl-C ends it.")
+@library_flag
+def command(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given: Any) -> None:
+    """Show what a template makes of rows: the exact text; with a tokenizer the tokens; with weights the scores.
+
+    ROW is a JSON object, a plain text where the template reads one field, or FILE:LINE; without any, the template's
+    own example is shown.
+
+    \b
+    promptshot templates preview zh-sentiment-mlm "房间干净" --tokens
+    promptshot templates preview mine.yaml rows.jsonl:7 -m google-bert/bert-base-chinese --ids --watch
+    """
+    from promptshot.preview import Previewer
+
+    asked = given["tokens"] or ids or bool(given["model"])
+    previewer = Previewer(model_options(given), asked, given["scores"])
+    if not watch:
+        _preview(previewer, name, rows, ids, given)
+        return
+    if "{" in name:
+        raise OptionError("--watch needs a file", hint="write the text into one: promptshot templates new FILE")
+    path = library.find("templates", name, given["folder"])
+    for _ in _saved(path, given["folder"]):
+        _redraw(previewer, path, rows, ids, given)
+
+
+def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, given: dict[str, Any]) -> None:
+    from promptshot import guess, proof
+    from promptshot.preview import rows_of
+
+    template = guess.template_of(name, given["scorer"], given["folder"])
+    verbalizer = _label_words(template, given)
+    for row in rows_of(rows, template):
+        proof.preview(previewer.of(template, verbalizer, row), ids)
+
+
+def _label_words(template: Template, given: dict[str, Any]) -> Verbalizer | None:
+    """Those that were said, or the template's own; None where it has none."""
+    from promptshot import guess
+
+    said = guess.Wish(labels=given["labels"], verbalizer=given["verbalizer"], folder=given["folder"]).words()
+    keys = template.spec
+    if said or not (keys.verbalizer or keys.words_from or keys.ordered):
+        return said
+    return library.verbalizer_of(template, given["folder"])
+
+
+def _redraw(previewer: Previewer, path: Path, rows: Sequence[str], ids: bool, given: dict[str, Any]) -> None:
+    """The preview and what lint finds; while the file is broken, the findings stand in the preview's place."""
+    from promptshot import lint, proof, report
+
+    proof.clear()
+    found = [finding for finding in lint.Linter(given["folder"]).template(path) if finding.severity != "note"]
+    try:
+        _preview(previewer, str(path), rows, ids, given)
+    except PromptshotError as problem:
+        if not any(finding.severity == "error" for finding in found):
+            report.error(str(problem))
+    proof.findings(found, "text")
+    proof.watching(path)
+
+
+def _saved(path: Path, folder: Path | None) -> Iterator[None]:
+    """Now, and whenever the template or its verbalizer has been saved."""
+    while True:
+        watched = [path, *_named_verbalizer(path, folder)]
+        before = list(map(_stamp, watched))
+        yield
+        while list(map(_stamp, watched)) == before:
+            time.sleep(POLL)
+
+
+def _named_verbalizer(path: Path, folder: Path | None) -> list[Path]:
+    """The file of the verbalizer that a template names, if both can be found."""
+    try:
+        named = library.template(str(path)).spec.verbalizer
+        return [library.find("verbalizers", named, folder, path.parent)] if isinstance(named, str) else []
+    except PromptshotError:
+        return []
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes whenever a file is saved; editors may put another file in its place."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return ()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

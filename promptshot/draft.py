@@ -1,0 +1,96 @@
+"""A first template or verbalizer for an author to go on from: YAML with comments, which lints clean.
+
+The text is that of the shelf's general template for the language and scorer, which takes label words of any kind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from promptshot import library
+from promptshot.errors import InputError
+from promptshot.prompts import MASK
+from promptshot.verbalizer import Verbalizer
+
+LANGUAGES = ("zh", "en")
+
+_HINTS = {
+    "mlm": "a masked-LM cloze: a BERT-like model says how well each word fits the blank",
+    "nsp": "two segments, A and B: a model with a next-sentence head says how well B follows A",
+    "causal": "a text that goes on: a GPT-like model says how likely each word comes next",
+}
+
+
+def template(scorer: str, language: str, words: Verbalizer, named: str = "") -> str:
+    """A template file with the label words in it, or with the name or path of the verbalizer that has them."""
+    general = library.template(f"{language}-topic-{scorer}").spec
+    texts = [general.text] if isinstance(general.text, str) else general.text
+    inside = [f"verbalizer: {_quoted(named)}"] if named else _words(words)
+    return "\n".join([
+        "# Try it: promptshot templates preview FILE --watch, and: promptshot templates lint FILE",
+        f"scorer: {scorer}  # {_HINTS[scorer]}",
+        f"# {{{MASK}}} is the blank for the label word; {{text}} is a field of the row; {{{{ and }}}} are braces.",
+        *_text(texts),
+        *([f"separator: {_quoted(general.separator)}  # between demonstrations"] if scorer == "causal" else []),
+        "# Every label has one word or more; what is in the blank is scored.",
+        *inside,
+        "# A row of your own: it documents the template, and lint and preview try it.",
+        f"example: {{text: {_quoted(str(general.example['text']))}, label: {_quoted(words.names[0])}}}",
+        f"about: {'一句话说明这个模板' if language == 'zh' else 'one line about this template'}",
+        "",
+    ])  # fmt: skip
+
+
+def verbalizer(words: Verbalizer) -> str:
+    """A verbalizer file."""
+    lines = [line.removeprefix("  ") for line in _words(words)[1:]]
+    return "\n".join([*lines, "pool: mean  # how the scores of a label's words become one: mean, max, logsumexp", ""])
+
+
+def write(path: Path, text: str, overwrite: bool) -> None:
+    """Write the file; raises InputError where it exists and may not be replaced."""
+    try:
+        with path.open("w" if overwrite else "x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise InputError("exists already", where=str(path), hint="give another name, or --overwrite") from None
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
+        raise InputError(f"cannot be written ({reason})", where=str(path), hint="check the path") from None
+
+
+def _text(texts: Sequence[str]) -> list[str]:
+    if len(texts) == 2:
+        return [f"text: [{', '.join(map(_quoted, texts))}]  # segment A, segment B"]
+    if "\n" in texts[0]:
+        return ["text: |-", *(f"  {line}" for line in texts[0].split("\n"))]
+    return [f"text: {_quoted(texts[0])}"]
+
+
+def _words(words: Verbalizer) -> list[str]:
+    """An inline verbalizer: labels with their words, and a place for spellings."""
+    lines = ["verbalizer:", "  labels:"]
+    for label, of in words.labels.items():
+        lines.append(f"    {_quoted(label)}: {_listed(of)}")
+    return [
+        *lines,
+        "  # How data sets spell the labels, beside their own names:",
+        f"  # gold: {{{_quoted(words.names[0])}: [1, pos], ...}}",
+    ]
+
+
+def _listed(words: Mapping[str, float]) -> str:
+    if set(words.values()) == {1.0}:
+        return f"[{', '.join(map(_quoted, words))}]"
+    return f"{{{', '.join(f'{_quoted(word)}: {weight:g}' for word, weight in words.items())}}}"
+
+
+def _quoted(text: str) -> str:
+    """In double quotes where YAML would take the plain text for something else."""
+    plain = text.replace("_", "").replace("-", "").isalnum() and not text[0].isdigit() and text[0] != "-"
+    return text if plain and text.lower() not in _TAKEN else json.dumps(text, ensure_ascii=False)
+
+
+_TAKEN = ("yes", "no", "on", "off", "true", "false", "null", "y", "n")

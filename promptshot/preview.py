@@ -1,0 +1,136 @@
+"""One row through a template: its text, its tokens without weights, its scores with them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from promptshot import rows, scorers
+from promptshot.classify import Classifier, Prediction
+from promptshot.errors import InputError, ModelError, OptionError, RowError, shortlist
+from promptshot.prompts import Prompt, Template, example_row
+from promptshot.recipe import Recipe
+from promptshot.rows import Reject, Row
+from promptshot.scorers import BUILTIN_MODEL, Filling, Fit, ModelOptions, Scorer, Tokenizing
+from promptshot.verbalizer import Verbalizer
+
+TOP = 10  # likeliest words shown
+_AT = re.compile(r"(.+):(\d+)")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What became of one row: `fit` with a tokenizer, `prediction` and `top` with weights; else None and empty.
+
+    `labels` names the label of every word that may fill the blank, in the order of `prompt.choices`.
+    """
+
+    template: Template
+    row: Row
+    prompt: Prompt
+    labels: Sequence[str]
+    model: str = ""
+    limit: int | None = None
+    fit: Fit | None = None
+    prediction: Prediction | None = None
+    top: Sequence[tuple[str, float]] = ()
+
+
+class Previewer:
+    """Makes previews; a tokenizer or model is loaded when it is first needed, and kept."""
+
+    def __init__(self, options: ModelOptions, tokens: bool = False, scores: bool = False) -> None:
+        """With `tokens` the tokenizer is asked, with `scores` the whole model too."""
+        self.options, self.tokens, self.scores = options, tokens or scores, scores
+        self._tokenizers: dict[str, Tokenizing] = {}
+        self._scorers: dict[str, Scorer] = {}
+
+    def of(self, template: Template, verbalizer: Verbalizer | None, row: Row) -> Preview:
+        """The row's preview; raises RowError where it cannot be filled in, ModelError where the model does not fit."""
+        paired = template.spec.ordered or verbalizer is None
+        words = verbalizer.choices(row) if verbalizer and not paired else ("",)
+        labels = [] if paired else _labels_of(words, verbalizer)
+        found = Preview(template, row, template.render(row, words), labels)
+        if self.tokens:
+            found = self._with_tokens(found)
+        if self.scores:
+            if verbalizer is None:
+                raise OptionError("no label words to score", hint="say --labels A,B or --verbalizer NAME")
+            found = self._with_scores(found, verbalizer)
+        return found
+
+    def _with_tokens(self, found: Preview) -> Preview:
+        kind = found.template.spec.scorer
+        model = self.options.model or BUILTIN_MODEL[kind]
+        if model not in self._tokenizers:
+            self._tokenizers[model] = scorers.load_tokenizer(replace(self.options, model=model))
+        tokenizer = self._tokenizers[model]
+        if kind not in tokenizer.kinds:
+            what = f"the model is made for {shortlist(tokenizer.kinds)}, the template for {kind}"
+            raise ModelError(what, where=model, hint="name another model with -m")
+        (fit,) = tokenizer.fit(kind, [found.prompt])
+        return replace(found, model=model, limit=tokenizer.limit, fit=fit)
+
+    def _with_scores(self, found: Preview, verbalizer: Verbalizer) -> Preview:
+        kind = found.template.spec.scorer
+        if kind not in self._scorers:
+            self._scorers[kind] = scorers.load(kind, self.options)
+        scorer = self._scorers[kind]
+        recipe = Recipe(found.template, verbalizer, kind, self.options)
+        (outcome,) = Classifier(recipe, scorer).outcomes([found.row])
+        if isinstance(outcome, Reject):
+            raise RowError(outcome.reason, where=outcome.source)
+        at_blank = isinstance(scorer, Filling) and found.prompt.scored != "rest"  # a channel reads the text instead
+        top = scorer.top([found.prompt], TOP)[0] if isinstance(scorer, Filling) and at_blank else ()
+        return replace(found, prediction=outcome, top=top)
+
+
+def _labels_of(words: Sequence[str], verbalizer: Verbalizer | None) -> list[str]:
+    named: Mapping[str, str] = (
+        {word: label for label, of in verbalizer.labels.items() for word in of} if verbalizer else {}
+    )
+    return [named.get(word, word) for word in words]
+
+
+def rows_of(said: Sequence[str], template: Template) -> list[Row]:
+    """The rows a user means: JSON, a plain text where the template reads one field, FILE:LINE; else the example.
+
+    Raises InputError or RowError with what was said.
+    """
+    if not said:
+        if template.spec.example:
+            return [example_row(template)]
+        needs = ", ".join(template.needs)
+        raise InputError(
+            "the template has no example", where=template.where, hint=f"give a row: a text, or JSON with {needs}"
+        )
+    return [_row(text, number, template) for number, text in enumerate(said, 1)]
+
+
+def _row(said: str, number: int, template: Template) -> Row:
+    place = _AT.fullmatch(said)
+    if place and Path(place[1]).is_file():
+        return _at(place[1], int(place[2]))
+    name = f"row {number}"
+    if said.lstrip().startswith("{"):
+        found = rows.parse(said, name)
+        if isinstance(found, Reject):
+            raise RowError(found.reason, where=name, hint='write it as {"field": "value"}')
+        return found
+    if len(template.needs) != 1:
+        needs = json.dumps(dict.fromkeys(template.needs, "..."), ensure_ascii=False)
+        raise RowError(f"the template needs {', '.join(template.needs)}", where=name, hint=f"write {needs}")
+    return Row({template.needs[0]: said}, name)
+
+
+def _at(path: str, line: int) -> Row:
+    """The row on that line of a file; raises InputError where there is none, RowError where it is broken."""
+    for item in rows.read([path]):
+        if item.source == f"{path}:{line}":
+            if isinstance(item, Reject):
+                raise RowError(item.reason, where=item.source)
+            return item
+    raise InputError("no row begins on this line", where=f"{path}:{line}", hint="look at the file")

@@ -1,0 +1,335 @@
+"""A preview shows what a scorer would read: the text, the tokens without weights, the scores with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import LENGTH, Tiny, prompt_of, rendered
+
+from promptshot import library, proof
+from promptshot.cli import run_command
+from promptshot.lint import Linter
+from promptshot.prompts import Kind, Prompt, example_row
+from promptshot.scorers import ModelOptions, Tokenizing, load, load_tokenizer
+from promptshot.scorers.base import TorchScorer
+
+KEYS: dict[str, dict[str, Any]] = {
+    "mlm": {"scorer": "mlm", "text": "it was {mask} . {text}"},
+    "nsp": {"scorer": "nsp", "text": ["it was {mask}", "{text}"]},
+    "causal": {"scorer": "causal", "text": "{text} it was {mask}"},
+}
+WORDS = ["good", "awful"]
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert run_command(["templates", "preview", *arguments]) == code
+    return capsys.readouterr().out
+
+
+# ------------------------------------------------------------------ text
+
+
+def test_the_example_is_shown_as_it_is_rendered(capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(capsys, "zh-sentiment-mlm")
+    template = library.template("zh-sentiment-mlm")
+    assert f"  {template.render(example_row(template), ()).text()}\n" in out
+    assert "blank: 很 (positive), 不 (negative)" in out
+
+
+def test_every_shipped_template_has_a_preview(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in library.names("templates"):
+        assert name in shown(capsys, name)
+
+
+@pytest.mark.parametrize("said", ['{"text": "a film"}', "a film", "FILE:2"])
+def test_a_row_is_json_or_a_text_or_a_line_of_a_file(
+    said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "another"}\n{"text": "a film"}\n', encoding="utf-8")
+    out = shown(capsys, "{text} was {mask}", said.replace("FILE", str(path)))
+    assert "  a film was ____\n" in out
+    assert "another" not in out
+
+
+def test_a_nested_object_is_flat_on_the_command_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "  deep ____" in shown(capsys, "{a.b} {mask}", '{"a": {"b": "deep"}}')
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["FILE:9"], "FILE:9: no row begins on this line"),
+        (["FILE:2"], "FILE:2: "),
+        (["{nonsense"], "row 1: "),
+        (["[1]"], "row 1: the template needs text_a, text_b"),
+        (['{"text_a": "a"}'], "text_b"),
+        ([], "the template has no example"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_told(
+    rows: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a"}\n{broken\n', encoding="utf-8")
+    given = [row.replace("FILE", str(path)) for row in rows]
+    assert run_command(["templates", "preview", "{text_a} {text_b} {mask}", *given]) == 1
+    assert said.replace("FILE", str(path)) in capsys.readouterr().err
+
+
+def test_what_a_terminal_would_obey_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(capsys, "{text} {mask}", '{"text": "\\u001b[31mred\\u202e"}')
+    assert "\x1b" not in out
+    assert "\\x1b[31mred\\u202e" in out
+
+
+def test_text_and_lint_load_no_tensors(tmp_path: Path) -> None:
+    code = """
+import sys
+from promptshot.cli import run_command
+assert run_command(["templates", "preview", "zh-news-nsp"]) == 0
+assert run_command(["templates", "lint", "zh-news-nsp"]) == 0
+print(*[name for name in ("torch", "transformers", "tokenizers", "numpy") if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stderr.splitlines()[-1].strip() == ""
+
+
+# ------------------------------------------------------------------ tokens
+
+
+@pytest.fixture(params=["mlm", "nsp", "causal"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def tiny(kind: str, request: pytest.FixtureRequest) -> Tiny:
+    found: Tiny = request.getfixturevalue({"mlm": "bert_mlm", "nsp": "bert_nsp", "causal": "gpt2"}[kind])
+    return found
+
+
+@pytest.fixture
+def tokenizer(tiny: Tiny) -> Tokenizing:
+    return load_tokenizer(ModelOptions(tiny.name))
+
+
+def prompt(kind: str, text: str = "the food was cold") -> Prompt:
+    return rendered(KEYS[kind], {"text": text}, WORDS)
+
+
+def test_the_tokens_are_those_that_the_scorer_reads(kind: str, tiny: Tiny, tokenizer: Tokenizing) -> None:
+    scorer = load(kind, ModelOptions(tiny.name))
+    assert isinstance(scorer, TorchScorer)
+    for text in ("the food was cold", "房间干净，早餐也不错", "a " * 200):
+        plan = scorer.plan(prompt(kind, text))
+        (fit,) = tokenizer.fit(kind, [prompt(kind, text)])
+        assert [token.id for token in fit.tokens] == list(plan.queries[0].ids)
+        assert (fit.cut, fit.length) == (plan.fitted.cut, max(len(query.ids) for query in plan.queries))
+        assert [len(word) for word in fit.words] == [len(ids) for ids in scorer.planner.words(prompt(kind, text))]
+    assert tokenizer.limit == scorer.limit == LENGTH
+
+
+def test_every_token_is_told_by_what_it_belongs_to(kind: str, tokenizer: Tokenizing) -> None:
+    (fit,) = tokenizer.fit(kind, [prompt(kind)])
+    of = {k: "".join(t.text for t in fit.tokens if t.kind is k).replace("▁", "") for k in (Kind.FIELD, Kind.FIXED)}
+    assert of[Kind.FIELD].replace("##", "") == "thefoodwascold"
+    assert of[Kind.FIXED].replace("##", "") == {"mlm": "itwas.", "nsp": "itwas", "causal": "itwas"}[kind]
+    blank = [token.text for token in fit.tokens if token.kind is Kind.MASK]
+    assert "".join(blank).replace("▁", "").replace("##", "") == ("[MASK]" if kind == "mlm" else "good")
+    special = [token.text for token in fit.tokens if token.kind is None]
+    assert special == {"mlm": ["[CLS]", "[SEP]"], "nsp": ["[CLS]", "[SEP]", "[SEP]"], "causal": []}[kind]
+    if kind == "nsp":
+        assert [token.segment for token in fit.tokens] == sorted(token.segment for token in fit.tokens)
+        assert {token.segment for token in fit.tokens if token.kind is Kind.FIELD} == {1}
+
+
+def test_no_weights_are_read(tiny: Tiny, kind: str, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for path in tiny.folder.iterdir():
+        if path.suffix == ".json":
+            (bare / path.name).write_bytes(path.read_bytes())
+    (fit,) = load_tokenizer(ModelOptions(str(bare))).fit(kind, [prompt(kind)])
+    assert fit.error is None
+
+
+def test_what_does_not_fit_is_told(kind: str, tokenizer: Tokenizing) -> None:
+    long = rendered({**KEYS["mlm"], "text": "a " * LENGTH + "{mask} {text}"}, {"text": "b"}, WORDS)
+    if kind == "mlm":
+        assert "the template alone takes" in (tokenizer.fit(kind, [long])[0].error or "")
+        assert "the template alone takes" in (tokenizer.misfit(kind, long) or "")
+    assert tokenizer.misfit(kind, prompt(kind)) is None
+
+
+def test_roberta_takes_the_space_into_the_word(roberta: Tiny) -> None:
+    tokenizer = load_tokenizer(ModelOptions(roberta.name))
+    assert list(tokenizer.kinds) == ["mlm"]
+    behind, glued = (tokenizer.spelled("mlm", prompt_of([(before, "")], ["great"])) for before in ("it was ", "it was"))
+    assert behind != glued
+    assert "".join(behind[0]).startswith("▁")
+
+
+def test_a_model_of_another_kind_is_refused(gpt2: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["templates", "preview", "zh-sentiment-mlm", "-m", gpt2.name]) == 1
+    assert "the model is made for causal, the template for mlm" in capsys.readouterr().err
+
+
+def test_tokens_are_shown_with_ids_and_what_was_cut(capsys: pytest.CaptureFixture[str], bert_mlm: Tiny) -> None:
+    out = shown(
+        capsys, "it was {mask} . {text}", "the old man " * 60, "-m", bert_mlm.name, "--ids", "--labels", "good,bad"
+    )
+    ids = bert_mlm.tokenizer.convert_tokens_to_ids(["[CLS]", "[MASK]", "good"])
+    assert f"[CLS]:{ids[0]}" in out
+    assert f"[MASK]:{ids[1]}" in out
+    assert f"good:{ids[2]}" in out
+    assert f"tokens: {LENGTH} of {LENGTH}" in out
+    assert "of the row were cut" in out
+    for name in ("special", "template", "blank", "field", "cut"):
+        assert f"\n  {name} " in out
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lost"),
+    [
+        ("abcdef", "abc", "def"),
+        ("abcdef", "def", "abc"),
+        ("abcdef", "abef", "cd"),
+        ("abc", "abc", ""),
+        ("abc", "", "abc"),
+    ],
+)
+def test_what_was_cut_is_found(before: str, after: str, lost: str) -> None:
+    assert proof._lost(before, after) == lost
+
+
+# ------------------------------------------------------------------ scores
+
+
+def test_scores_are_those_of_a_run(capsys: pytest.CaptureFixture[str], tiny: Tiny, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(json.dumps({**KEYS[kind], "verbalizer": {"labels": {"up": "good", "down": "awful"}}}))
+    out = shown(capsys, str(path), "the food was cold", "-m", tiny.name, "--scores")
+    scorer = load(kind, ModelOptions(tiny.name))
+    (scored,) = scorer.score([prompt(kind)])
+    tokens = scored.tokens if kind == "mlm" and len(set(scored.tokens)) > 1 else (1, 1)
+    for score, count in zip(scored.scores, tokens, strict=True):
+        assert f"{score / count:.3f}" in out
+    assert ("likeliest: " in out) == (kind != "nsp")
+    assert "→ " in out
+
+
+def test_the_likeliest_words_are_those_of_the_models_own_softmax(bert_mlm: Tiny) -> None:
+    scorer: Any = load("mlm", ModelOptions(bert_mlm.name))
+    found = scorer.top([prompt("mlm")], 5)[0]
+    query = scorer.plan(prompt("mlm")).queries[0]
+    import torch
+
+    with torch.no_grad():
+        logits = bert_mlm.model(torch.tensor([query.ids])).logits[0, query.asked[0]].log_softmax(-1)
+    best = logits.topk(5)
+    assert [score for _, score in found] == pytest.approx(best.values.tolist(), abs=1e-4)
+    assert [word for word, _ in found] == [scorer.encoder.shown(i) for i in best.indices.tolist()]
+
+
+def test_without_label_words_nothing_is_scored(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["templates", "preview", "{mask} {text}", "a", "--scores"]) == 1
+    assert "no label words" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ lint with a tokenizer
+
+
+def linted(tmp_path: Path, keys: dict[str, Any], tiny: Tiny) -> dict[str, str]:
+    path = tmp_path / "t.yaml"
+    path.write_text(json.dumps(keys, ensure_ascii=False), encoding="utf-8")
+    found = Linter(spelling=load_tokenizer(ModelOptions(tiny.name))).template(path)
+    return {finding.code: finding.message for finding in found if finding.code != "no-example"}
+
+
+def keyed(**labels: str) -> dict[str, Any]:
+    return {**KEYS["mlm"], "verbalizer": {"labels": labels}}
+
+
+def test_a_tokenizer_tells_of_unknown_and_alike_words(tmp_path: Path, bert_mlm: Tiny) -> None:
+    found = linted(tmp_path, keyed(a="good", b="Good", c="☃"), bert_mlm)
+    assert found["unknown-word"] == "the tokenizer does not know the word '☃'"
+    assert found["alike-words"] == "the tokenizer spells 'good' and 'Good' the same"
+
+
+def test_a_tokenizer_tells_of_split_words_and_their_lengths(tmp_path: Path, bert_mlm: Tiny) -> None:
+    found = linted(tmp_path, keyed(a="good", b="满意"), bert_mlm)
+    assert found["split-word"] == "1 of 2 words have several tokens: 满意 = 满 意"
+    assert found["unequal-words"] == "words have from 1 to 2 tokens"
+    assert linted(tmp_path, keyed(a="good", b="great"), bert_mlm) == {}
+
+
+def test_a_tokenizer_tells_of_words_that_change_behind_a_space(tmp_path: Path, roberta: Tiny) -> None:
+    keys = {**keyed(a="great", b="good"), "text": "({mask}) {text}"}
+    assert "space-matters" in linted(tmp_path, keys, roberta)
+    assert "space-matters" not in linted(tmp_path, keyed(a="great", b="good"), roberta)
+
+
+def test_a_template_that_leaves_no_room_is_an_error(tmp_path: Path, bert_mlm: Tiny) -> None:
+    keys = {**keyed(a="good", b="great"), "text": "a " * LENGTH + "{mask} {text}"}
+    assert "the template alone takes" in linted(tmp_path, keys, bert_mlm)["too-long"]
+
+
+def test_a_template_for_another_scorer_is_left_out_of_the_tokenizers_checks(tmp_path: Path, gpt2: Tiny) -> None:
+    assert set(linted(tmp_path, keyed(a="good", b="☃"), gpt2)) == {"other-scorer"}
+
+
+@pytest.mark.parametrize("model", ["builtin:bert", "builtin:gpt2"])
+def test_the_whole_shelf_lints_clean_with_the_built_in_tokenizers(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["templates", "lint", "-m", model]) == 0
+    assert run_command(["verbalizers", "lint", "-m", model]) == 0
+    assert "error" not in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------ watching
+
+
+def test_a_watched_file_is_drawn_again_when_it_is_saved(tmp_path: Path) -> None:
+    path, good = tmp_path / "t.yaml", 'scorer: mlm\ntext: "{text} was {mask}"\nverbalizer: en-good-bad\n'
+    path.write_text(good, encoding="utf-8")
+    command = [sys.executable, "-m", "promptshot", "templates", "preview", str(path), "a film", "--watch"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as run:
+        watchdog = threading.Timer(60, run.kill)
+        watchdog.start()
+        try:
+            assert run.stdout is not None
+            _wait_for(run.stdout, "a film was ____")
+            time.sleep(0.01)
+            path.write_text(good.replace("mask", "msk"), encoding="utf-8")
+            assert ":2: error no-mask" in _wait_for(run.stdout, "error")
+            path.write_text(good.replace("was", "is"), encoding="utf-8")
+            _wait_for(run.stdout, "a film is ____")
+        finally:
+            watchdog.cancel()
+            run.kill()
+
+
+def _wait_for(stream: Any, text: str) -> str:
+    """The next line that holds the text; the watchdog ends a stream that has none."""
+    for line in stream:
+        if text in line:
+            return str(line)
+    raise AssertionError(f"no line with {text!r}")
+
+
+def test_an_inline_text_cannot_be_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["templates", "preview", "{mask} {text}", "--watch"]) == 1
+    assert "--watch needs a file" in capsys.readouterr().err
