@@ -21,7 +21,8 @@ from torch import Tensor
 
 from promptshot.prompts import Kind, Piece, Prompt, Scored, Template, TemplateSpec
 from promptshot.rows import Row
-from promptshot.scorers.base import Query, TorchScorer
+from promptshot.scorers.base import TorchScorer
+from promptshot.scorers.plans import Query
 from promptshot.scorers.prefix import Trie, Walk
 
 torch.set_num_threads(1)  # tiny models gain nothing from more

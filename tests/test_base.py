@@ -27,7 +27,11 @@ from conftest import (
 from promptshot.errors import ModelError, NotFoundError, OptionError
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import SCORERS, Checkpoint, ModelOptions, Scored, Scorer, load
-from promptshot.scorers.base import Batches, Head, Query, TorchScorer, check_head, fitting, pick_device, token_budget
+from promptshot.scorers.base import TorchScorer
+from promptshot.scorers.batches import Batches, fitting, token_budget
+from promptshot.scorers.heads import Head
+from promptshot.scorers.loading import check_head, pick_device
+from promptshot.scorers.plans import Query
 
 
 def scorer(kind: str, model: object, **options: Any) -> Any:

@@ -14,7 +14,8 @@ from conftest import LENGTH, SIZES, randomized
 from torch import Tensor
 
 from promptshot.scorers import prefix
-from promptshot.scorers.base import Head, Query
+from promptshot.scorers.heads import Head
+from promptshot.scorers.plans import Query
 from promptshot.scorers.prefix import Trie, Walk, doubt, reach
 
 VOCABULARY = 60

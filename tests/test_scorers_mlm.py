@@ -29,7 +29,7 @@ from reference import Segment, assert_agrees
 
 from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import ModelOptions, base
+from promptshot.scorers import ModelOptions, heads
 from promptshot.scorers.mlm import MlmScorer
 
 WORDS = ["good", "好", "体育新闻", "awful"]  # of different token counts
@@ -249,7 +249,7 @@ def test_encoders_of_other_families_give_the_same_scores(
     )
     tiny = build(tmp_path, kind, config, made, **dict(bert_special()))
     if not sparse:
-        monkeypatch.setattr(base, "same", lambda whole, parts: False)
+        monkeypatch.setattr(heads, "same", lambda whole, parts: False)
     found = scorer(tiny)
     assert found.head.sparse is sparse
     plain: list[list[Segment]] = [case for case in cases() if len(case) == 1]

@@ -8,7 +8,9 @@ from typing import Any
 
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import ModelOptions, prefix
-from promptshot.scorers.base import Answers, HeadScorer, Plan, Planner, Query
+from promptshot.scorers.base import HeadScorer
+from promptshot.scorers.batches import Answers
+from promptshot.scorers.plans import Plan, Planner, Query
 from promptshot.scorers.tokens import Encoder, Ids, common_prefix
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers.base import HeadScorer, Plan, Planner, Query
+from promptshot.scorers.base import HeadScorer
+from promptshot.scorers.plans import Plan, Planner, Query
 from promptshot.scorers.tokens import Encoder, Ids, segments
 
 

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import ModelOptions
-from promptshot.scorers.base import LastLayer, Plan, Planner, Query, TorchScorer, probe, same
+from promptshot.scorers.base import TorchScorer
+from promptshot.scorers.heads import LastLayer, probe, same
+from promptshot.scorers.plans import Plan, Planner, Query
 from promptshot.scorers.tokens import Ids, segments
 
 

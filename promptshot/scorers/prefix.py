@@ -21,7 +21,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from promptshot.scorers.base import NO_LIMIT, Answers, Head, Query
+from promptshot.scorers.batches import Answers
+from promptshot.scorers.heads import Head
+from promptshot.scorers.loading import NO_LIMIT
+from promptshot.scorers.plans import Query
 from promptshot.scorers.tokens import Ids, common_prefix
 
 LOGITS = {"cpu": 2**24, "mps": 2**24}  # logits at once (float32: 64 MiB), or
@@ -141,7 +144,7 @@ def chosen(states: States, places: Tensor) -> States:
 
 
 class Walk:
-    """A trie run piece by piece; see `base.Work`. A failed run leaves everything as it was."""
+    """A trie run piece by piece; see `batches.Work`. A failed run leaves everything as it was."""
 
     def __init__(self, model: Any, head: Head, trie: Trie, owners: Sequence[int], most: int | None = None) -> None:
         """`owners` are the prompts of the queries; at most `most` of them are finished by one piece."""

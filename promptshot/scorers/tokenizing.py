@@ -11,19 +11,12 @@ import transformers
 from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import Fit, ModelOptions, Token
-from promptshot.scorers.base import (
-    Opened,
-    Plan,
-    Planner,
-    TorchScorer,
-    check_architecture,
-    limit_of,
-    open_checkpoint,
-    quiet,
-)
+from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.causal import CausalScorer
+from promptshot.scorers.loading import Opened, check_architecture, limit_of, open_checkpoint, quiet
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scorers.nsp import NspScorer
+from promptshot.scorers.plans import Plan, Planner
 from promptshot.scorers.tokens import Encoder, Ids, TooLong
 
 SCORERS: tuple[type[TorchScorer], ...] = (MlmScorer, NspScorer, CausalScorer)

@@ -1,0 +1,215 @@
+"""Checkpoints: configuration, tokenizer and weights from the hub, a folder or the package, and is the head there?"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from promptshot import library
+from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, shortlist
+from promptshot.scorers import BUILTIN_MODEL, ModelOptions, cpm
+from promptshot.scorers.tokens import Encoder, TextEncoder
+
+NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
+ATTENTIONS = (None, "eager", "sdpa", "flex_attention")  # those that come with torch and transformers
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is cuda where there is one, else mps, else cpu."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise OptionError(f"no device {name!r}", hint="use auto, cpu, cuda, cuda:N or mps") from None
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device.type, False) or (device.index or 0) >= max(1, torch.cuda.device_count()):
+        raise OptionError(f"there is no device {name!r} on this machine", hint="use --device auto")
+    return device
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint without its weights, and where they are found."""
+
+    name: str
+    place: str
+    where: Mapping[str, Any]  # what loaders of transformers are told beside the place
+    config: Any
+    encoder: Encoder
+
+
+def open_checkpoint(name: str, options: ModelOptions) -> Opened:
+    """Configuration and tokenizer; silent but for errors."""
+    place = str(library.builtin_model(name)) if name.startswith(library.BUILTIN) else name
+    where: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
+    if not Path(place).is_dir():
+        _refuse_path(place)
+        where |= {"revision": options.revision or "main", "local_files_only": options.offline}
+    with quiet(), hub_offline(options.offline):
+        try:
+            config = transformers.AutoConfig.from_pretrained(place, **where)
+            return Opened(name, place, where, config, load_encoder(place, config, where))
+        except PromptshotError:
+            raise
+        except Exception as problem:  # tokenizers and safetensors raise bare exceptions
+            raise _not_loaded(name, options, problem) from None
+
+
+def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device: torch.device) -> tuple[Encoder, Any]:
+    """Encoder and model, with every weight of the head from the checkpoint; silent but for errors."""
+    dtype = _dtype(options.dtype, device)
+    opened = open_checkpoint(options.model or BUILTIN_MODEL[scorer], options)
+    name, config = opened.name, opened.config
+    check_architecture(scorer, name, config)
+    if not options.trust_remote_code and config._attn_implementation not in ATTENTIONS:
+        config._attn_implementation = None  # others are code that is fetched from the hub and run
+    loader = getattr(transformers, auto_class)
+    with quiet(), hub_offline(options.offline):
+        try:
+            model, report = loader.from_pretrained(
+                opened.place,
+                config=config,
+                dtype=dtype,
+                use_safetensors=None if options.allow_pickle else True,
+                output_loading_info=True,
+                **opened.where,
+            )
+        except Exception as problem:
+            raise _not_loaded(name, options, problem) from None
+    check_head(scorer, name, model, report)
+    if scorer != "causal" and "attention_mask" not in inspect.signature(model.forward).parameters:
+        what = f"a {config.model_type} model cannot leave out the padding of a batch"
+        raise ModelError(what, where=name, hint="use a BERT-like model")
+    return opened.encoder, model.to(device).eval()
+
+
+def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
+    """The tokenizer of a checkpoint, as functions from text to ids."""
+    if cpm.is_cpm(place, config, where):
+        return cpm.CpmEncoder(cpm.load(place, config, where))
+    return TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
+
+
+def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
+    """How many tokens the model takes, or the smaller number the user set; raises OptionError for a larger one."""
+    most = int(getattr(model.config, "max_position_embeddings", None) or NO_LIMIT)
+    # RoBERTa counts its positions from padding_idx + 1.
+    for module in model.modules():
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
+            most -= table.padding_idx + 1
+            break
+    wanted = options.max_length
+    if wanted is not None and wanted > most:
+        raise OptionError(f"--max-length {wanted}: the model takes at most {most} tokens")
+    return wanted or min(most, int(encoder.tokenizer.model_max_length or NO_LIMIT))
+
+
+def check_architecture(scorer: str, name: str, config: Any) -> None:
+    """Refuse families that the scorer cannot use at all; raises ModelError naming those that fit."""
+    family = str(getattr(config, "model_type", ""))
+    masked = transformers.MODEL_FOR_MASKED_LM_MAPPING
+    paired = transformers.MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING
+    causal = transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    remote = bool(getattr(config, "auto_map", None))
+    if scorer == "mlm" and type(config) not in masked and not remote:
+        hint = "use --scorer causal with a causal template" if type(config) in causal else "use a BERT-like model"
+        raise ModelError(f"a {family} model has no masked-LM head", where=name, hint=hint)
+    if scorer == "nsp" and type(config) not in paired and not remote:
+        hint = "use a BERT with its NSP head, such as bert-base-chinese or bert-base-uncased"
+        raise ModelError(f"a {family} model has no next-sentence head", where=name, hint=hint)
+    if scorer == "causal" and not remote:
+        encoder = type(config) in masked and not getattr(config, "is_decoder", False)
+        if type(config) not in causal or encoder:
+            hint = "use a template for scorer mlm or nsp" if encoder else "use a GPT-like model"
+            raise ModelError(f"a {family} model does not read from left to right", where=name, hint=hint)
+
+
+def check_head(scorer: str, name: str, model: Any, report: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that lacks weights: they would be random and the results chance, in silence."""
+    missing = sorted(report.get("missing_keys") or ())
+    wrong = sorted(str(key[0]) for key in report.get("mismatched_keys") or ())
+    if missing or wrong:
+        base = f"{getattr(model, 'base_model_prefix', '')}."
+        heads = [key for key in missing + wrong if not key.startswith(base) or "pooler" in key]
+        part = {"mlm": "masked-LM head", "nsp": "next-sentence head", "causal": "language-model head"}[scorer]
+        lacking = part if heads else "body"
+        raise ModelError(
+            f"the checkpoint lacks weights of the {lacking}: {shortlist(heads or missing + wrong, 6)}",
+            where=name,
+            hint="they would be random; use a checkpoint that was saved with its pre-training heads",
+        )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without its bars, reports and warnings; its settings are put back afterwards."""
+    import huggingface_hub.utils.logging as hub_logging
+    from transformers.utils import logging
+
+    level, hub_level, bars = logging.get_verbosity(), hub_logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    hub_logging.set_verbosity(hub_logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        hub_logging.set_verbosity(hub_level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def hub_offline(wanted: bool) -> Iterator[None]:
+    """No request of huggingface_hub at all: it makes some of its own even where only local files are asked for."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = wanted or before
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype | str:
+    """float32 on a CPU; on an accelerator the checkpoint's own precision."""
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    if name not in DTYPES:
+        raise OptionError(f"no precision {name!r}", hint="use auto, " + ", ".join(DTYPES))
+    return DTYPES[name]
+
+
+def _refuse_path(place: str) -> None:
+    if place.startswith((".", "/", "~", "\\")) or place.count("/") > 1:
+        raise NotFoundError(f"no model folder {place!r}", hint="check the path, or give a hub name: owner/name")
+
+
+def _not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelError | NotFoundError:
+    """What was tried and what to try, from the many ways in which loading fails."""
+    text = str(problem)
+    local = Path(name).is_dir() or name.startswith(library.BUILTIN)
+    if "trust_remote_code" in text:
+        return ModelError("the checkpoint brings its own code", where=name, hint="if you trust it: --trust-remote-code")
+    pickled = "safetensors" in text and not options.allow_pickle
+    if local and pickled and any(Path(name).glob("pytorch_model*.bin")):
+        return ModelError("only pickled weights (.bin)", where=name, hint="if you trust them: --allow-pickle")
+    if local or not isinstance(problem, OSError):
+        first = text.strip().splitlines()[0] if text.strip() else type(problem).__name__
+        return ModelError(f"cannot be loaded: {first[:200]}", where=name, hint="is it a transformers checkpoint?")
+    if pickled:
+        return ModelError("no safetensors weights", where=name, hint="for pickled ones: --allow-pickle")
+    tried = "the local cache (offline)" if options.offline else "the local cache and the model hub"
+    hint = "check the name, or give a local folder" + (", or leave out --offline" if options.offline else "")
+    return NotFoundError(f"no model {name!r}: tried {tried}", hint=hint)
