@@ -13,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from promptshot import rows
+from promptshot import formats, rows
 from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Outcome, Prediction, Spool, check_gold
 from promptshot.errors import InputError, PromptshotError, RowError
 from promptshot.interrupt import Interrupts
@@ -263,7 +263,7 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
 def _unusable(result: Result, inputs: Inputs, read: int) -> InputError:
     """Not one row could be used: says why the first could not, and how many were not even read."""
     reject = result.rejects[0]
-    total = rows.count(inputs.paths)
+    total = formats.count(inputs.paths)
     left = min(n for n in (total, inputs.limit, inputs.sample) if n is not None) - read if total is not None else 0
     unread = f" ({left:,} more were not read)" if left > 0 else ""
     return InputError(f"none of {read:,} rows could be used{unread}; the first: {reject.reason}", where=reject.source)

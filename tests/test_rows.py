@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptshot.errors import InputError, RowError
-from promptshot.rows import Item, Reject, Row, count, read, select
+from promptshot.formats import count
+from promptshot.rows import Item, Reject, Row, read, select
 from promptshot.writer import Writer
 
 BOM = codecs.BOM_UTF8
@@ -432,7 +433,7 @@ def test_a_cell_that_takes_the_memory_of_a_machine_costs_one_line_only(
 ) -> None:
     before = csv.field_size_limit(100)
     try:
-        monkeypatch.setattr("promptshot.rows.LONGEST", 100)
+        monkeypatch.setattr("promptshot.formats.LONGEST", 100)
         path = put(tmp_path, "a.csv", 'text,label\n"' + "a,1\n" * 40)
         items = list(read([path]))
     finally:
@@ -444,7 +445,7 @@ def test_a_cell_that_takes_the_memory_of_a_machine_costs_one_line_only(
 def test_a_line_without_end_is_an_error_and_the_rows_before_it_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("promptshot.rows.LONGEST", 50)
+    monkeypatch.setattr("promptshot.formats.LONGEST", 50)
     data = '{"a": 1}\n{"a": 2}\n' if name == "a.jsonl" else "a\n1\n2\n"
     items = read([put(tmp_path, name, data + "x" * 1000)])
     assert [type(next(items)), type(next(items))] == [Row, Row]
@@ -453,7 +454,7 @@ def test_a_line_without_end_is_an_error_and_the_rows_before_it_are_kept(
 
 
 def test_an_array_may_stand_on_one_long_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("promptshot.rows.LONGEST", 10)
+    monkeypatch.setattr("promptshot.formats.LONGEST", 10)
     assert fields(put(tmp_path, "a.json", json.dumps([*TWO, *TWO]))) == [*TWO, *TWO]
 
 

@@ -154,10 +154,10 @@ def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
 
 
 def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, on_error: str, quiet: bool, verbose: bool) -> int:
-    from promptshot import report, rows
+    from promptshot import formats, report
     from promptshot.run import run
 
-    total = rows.count(inputs.paths)
+    total = formats.count(inputs.paths)
     if total is not None:
         total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None)
     with report.Watch(total, quiet, verbose) as watch:
