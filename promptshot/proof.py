@@ -115,6 +115,15 @@ def preview(found: Preview, ids: bool = False) -> None:
     console.print()
 
 
+def label_words(name: str, found: Preview, ids: bool = False) -> None:
+    """The words of a verbalizer with their labels, and with a tokenizer the tokens of each."""
+    console = data()
+    told = f"{len(found.labels)} words of {len(set(found.labels))} labels"
+    tokens = f", tokens by {found.model}" if found.fit else ""
+    console.print(Text.assemble((printable(name), "bold"), (f"  {told}{printable(tokens)}", "dim")))
+    _words(console, found, ids)
+
+
 def watching(path: Path) -> None:
     """The last line while a file is watched."""
     people().print(Text(f"watching {printable(str(path))}; Ctrl-C ends it", style="dim"))

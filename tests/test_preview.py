@@ -333,3 +333,32 @@ def _wait_for(stream: Any, text: str) -> str:
 def test_an_inline_text_cannot_be_watched(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["templates", "preview", "{mask} {text}", "--watch"]) == 1
     assert "--watch needs a file" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ verbalizers
+
+
+def test_a_verbalizer_shows_its_words_with_labels_and_without_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["verbalizers", "preview", "zh-satisfied"]) == 0
+    shown = capsys.readouterr().out
+    assert "2 words of 2 labels" in shown
+    assert [line.split() for line in shown.splitlines()[-2:]] == [["很", "positive"], ["不", "negative"]]
+
+
+@pytest.mark.parametrize("model", ["builtin:bert", "builtin:gpt2"])
+def test_a_verbalizer_shows_the_tokens_that_a_scorer_would_look_for(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = load_tokenizer(ModelOptions(model=model))
+    assert run_command(["verbalizers", "preview", "en-news", "-m", model, "--ids"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    space = " " if model == "builtin:gpt2" else ""
+    for line in lines[2:]:
+        word = line.split()[0]
+        ids = [int(token.rpartition(":")[2]) for token in line.split()[2:]]
+        assert ids == tokenizer.encoder.tokenizer(f"{space}{word}", add_special_tokens=False)["input_ids"], line
+
+
+def test_a_verbalizer_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["verbalizers", "preview", "zh-satisfid"]) == 1
+    assert "did you mean 'zh-satisfied'" in capsys.readouterr().err

@@ -80,8 +80,8 @@ def cli() -> None:
 
 
 for group, own in (
-    (shelf.templates, (lint.templates, new.template, preview.command)),
-    (shelf.verbalizers, (lint.verbalizers, new.verbalizer)),
+    (shelf.templates, (lint.templates, new.template, preview.templates)),
+    (shelf.verbalizers, (lint.verbalizers, new.verbalizer, preview.verbalizers)),
     (cli, (classify.command, compare.command, diff.command, doctor.command)),
     (cli, (shelf.templates, shelf.verbalizers, completion.command)),
 ):

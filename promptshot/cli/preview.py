@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 POLL = 0.3  # seconds between two looks at a file
 
 
+BLANK = {"mlm": "{mask} {text}", "causal": "{text} {mask}"}  # where a word begins a text, or follows a space
+
+
 @click.command("preview", cls=Command)
 @click.argument("name", metavar="FILE|NAME|TEXT", shell_complete=completion.of_shelf("templates"))
 @click.argument("rows", nargs=-1, metavar="[ROW]...")
@@ -40,7 +43,7 @@ POLL = 0.3  # seconds between two looks at a file
 @option("--scorer", type=click.Choice(["mlm", "nsp", "causal"]), default="mlm", help="For a TEXT.  [default: mlm]")
 @option("--watch", is_flag=True, help="Draw it again whenever the file is saved; Ctrl-C ends it.")
 @library_flag
-def command(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given: Any) -> None:
+def templates(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given: Any) -> None:
     """Show what a template makes of rows: the exact text; with a tokenizer the tokens; with weights the scores.
 
     ROW is a JSON object, a plain text where the template reads one field, or FILE:LINE; without any, the template's
@@ -62,6 +65,29 @@ def command(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given: A
     path = library.find("templates", name, given["folder"])
     for _ in _saved(path, given["folder"]):
         _redraw(previewer, path, rows, ids, given)
+
+
+@click.command("preview", cls=Command)
+@click.argument("name", metavar="FILE|NAME", shell_complete=completion.of_shelf("verbalizers"))
+@model_flag("none, and no tokens")
+@source_flags
+@option("--ids", is_flag=True, help="The tokens with their ids.")
+@library_flag
+def verbalizers(name: str, ids: bool, **given: Any) -> None:
+    """Show the label words of a verbalizer; with -m the tokens of each, by the model's tokenizer alone.
+
+    \b
+    promptshot verbalizers preview zh-news -m builtin:bert --ids
+    """
+    from promptshot import guess, proof
+    from promptshot.preview import Previewer
+    from promptshot.rows import Row
+
+    words = library.verbalizer(name, given["folder"])
+    kind = "causal" if given["model"] and guess.scorer_of(given["model"]) == "causal" else "mlm"
+    previewer = Previewer(model_options(given), tokens=bool(given["model"]))
+    found = previewer.of(guess.template_of(BLANK[kind], kind, None), words, Row({"text": "..."}))
+    proof.label_words(name, found, ids)
 
 
 def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, given: dict[str, Any]) -> None:
