@@ -179,7 +179,7 @@ class Questions:
         counts = np.bincount(self._marks[:, 2], minlength=len(words.words))
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         flat = np.minimum(counts, 4_000) ** 0.5
-        by_hand = np.where(np.arange(len(flat)) < words.by_hand, flat, 0.0) ** 0.5
+        by_hand = np.where(words.by_hand, flat, 0.0) ** 0.5
         both = self.BY_HAND * by_hand / max(by_hand.sum(), 1e-9) + (1 - self.BY_HAND) * flat / max(flat.sum(), 1e-9)
         self._odds = np.cumsum(both / max(both.sum(), 1e-9))
 

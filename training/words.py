@@ -31,7 +31,7 @@ BY_HAND = {
     "zh-topic": (
         "故事 文化 娱乐 体育 财经 房产 汽车 教育 科技 军事 旅游 国际 股票 农业 电竞 游戏 历史 音乐 电影 足球 篮球 健康 法律 经济 "
         "金融 社会 政治 艺术 文学 宗教 科学 数学 化学 物理 医学 环境 美食 购物 明星 学校 学生 农村 农民 企业 公司 银行 股市 房价 "
-        "手机 软件 网络 互联 战争 军队 航空 交通 外交 美国 日本 比赛 球队 冠军 游客 景区 高考 大学 考试 投资 市场 基金 楼市 粮食"
+        "手机 软件 网络 互联 战争 军队 航空 交通 外交 美国 日本 小说 轿车 比赛 球队 冠军 游客 景区 高考 大学 考试 投资 市场 基金 楼市 粮食"
     ),
     "en-topic": (
         "world politics sports business technology science government election president minister war military team "
@@ -63,9 +63,10 @@ class Words:
         self._lengths = sorted({len(word) for word in words}, reverse=True)
 
     @property
-    def by_hand(self) -> int:
-        """How many words, the first ones of the list, were written down by hand."""
-        return len(dict.fromkeys(BY_HAND[self.kind].split()))
+    def by_hand(self) -> list[bool]:
+        """For each word, whether it was written down by hand."""
+        known = set(BY_HAND[self.kind].split())
+        return [word in known for word in self.words]
 
     def find(self, clause: str) -> Iterator[Found]:
         """The words of the list in a clause, the longest first, none of them inside another or negated."""
