@@ -26,9 +26,24 @@ from training.samples import Questions
 from training.stages import COURSES, Course, Stage
 from training.watch import auc
 
-ZH = ("房间很干净，服务很好。", "送货太慢，我很失望！", "早餐好吃，下次还来。", "屏幕很差，不推荐。", "价格便宜，质量不错，推荐。")
-EN = ("a great film, and the cast is superb.", "the plot is dull, the jokes are terrible.", "it is fun, warm and clever.")
-ABOUT = ("球队昨天赢得比赛，球迷很高兴。", "银行宣布加息，股市下跌。", "学校明天开学，学生准备上课。", "军队举行演习，国际社会关注。")
+ZH = (
+    "房间很干净，服务很好。",
+    "送货太慢，我很失望！",
+    "早餐好吃，下次还来。",
+    "屏幕很差，不推荐。",
+    "价格便宜，质量不错，推荐。",
+)
+EN = (
+    "a great film, and the cast is superb.",
+    "the plot is dull, the jokes are terrible.",
+    "it is fun, warm and clever.",
+)
+ABOUT = (
+    "球队昨天赢得比赛，球迷很高兴。",
+    "银行宣布加息，股市下跌。",
+    "学校明天开学，学生准备上课。",
+    "军队举行演习，国际社会关注。",
+)
 NAMES = ("zh_reviews", "en_sentences_mr_sst_cr_subj", "zh_fewclue_docs")
 PARTS = dict.fromkeys(NAMES, 1)
 
@@ -151,7 +166,10 @@ ROWS = ("房间朝北，夜里能听见火车。早餐只有白粥和咸菜！",
 @pytest.mark.parametrize(
     ("document", "left"),
     [
-        ("前台很客气。房间朝北，夜里能听见火车。早餐只有白粥和咸菜。", ["前台很客气。"]),  # two sentences of a row, run on
+        (
+            "前台很客气。房间朝北，夜里能听见火车。早餐只有白粥和咸菜。",
+            ["前台很客气。"],
+        ),  # two sentences of a row, run on
         ("房间朝北,夜里能听见火车,退房很快。", ["退房很快。"]),  # one sentence, in other punctuation
         ("THE CAFE CLOSED EARLY nobody had told the guests about it", []),  # a whole row
         ("it rained, nobody had told the guests about it.", ["it rained,"]),  # a clause of a row
@@ -210,9 +228,7 @@ def test_texts_of_training_files_may_be_read(corpus: Path, evaluation: Path) -> 
         ("zh-topic", "国际足球比赛", ["国际", "足球", "比赛"]),
     ],
 )
-def test_words_are_found_longest_first_and_not_where_they_are_negated(
-    kind: str, clause: str, found: list[str]
-) -> None:
+def test_words_are_found_longest_first_and_not_where_they_are_negated(kind: str, clause: str, found: list[str]) -> None:
     listed = words.Words(kind, words.BY_HAND[kind].split())
     assert [listed.words[one.word] for one in listed.find(clause)] == found
 
@@ -230,7 +246,7 @@ def test_every_frame_knows_where_its_word_stands(name: str, whole: dict[str, Run
     tokenizer = Tokenizer.from_file(str(whole[name].folder / "tokenizer.json"))
     lists = words.load(whole[name].folder / "words.json")
     frames, text = Frames(tokenizer, lists), tokenizer.encode(" x", add_special_tokens=False).ids
-    for kind, pattern in ((kind, p) for way in (CLOZE, PAIR, LINE) for kind in way for p in way[kind]):
+    for kind, pattern in [(name, p) for way in (CLOZE, PAIR, LINE) for name in way for p in way[name]]:
         word = lists[kind].words[0]
         frame = frames._encode(pattern, word)
         ids, shift = frame.around(text)

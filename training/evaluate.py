@@ -46,9 +46,10 @@ def main(data: Path, name: str, model: str) -> None:
                 continue
             tally = measure(data / path, template, model).tally
             low, high = tally.interval or (0.0, 0.0)
+            shares = (tally.macro_f1, tally.majority, tally.chance)
             print(
                 f"| {task} | `{template}` | {tally.accuracy or 0:.1%} | {low:.1%} to {high:.1%} "
-                f"| {tally.macro_f1 or 0:.1%} | {tally.majority or 0:.1%} | {tally.chance or 0:.1%} | {tally.labelled:,} |",
+                f"| {' | '.join(f'{share or 0:.1%}' for share in shares)} | {tally.labelled:,} |",
                 flush=True,
             )
 

@@ -15,8 +15,18 @@ from training.words import Words
 CLOZE = {
     "zh-review": ("{word}。{text}", "{text}{word}。", "感觉如何？{word}。{text}", "总的来说，{word}。{text}"),
     "en-review": ("{word}. {text}", "{text} It was {word}.", "A {word} film. {text}", "{text} In short, {word}."),
-    "zh-topic": ("下面报导一则{word}新闻。{text}", "这是关于{word}的文章：{text}", "{word}：{text}", "{text}（{word}）"),
-    "en-topic": ("This is {word} news: {text}", "{word}: {text}", "{text} This is about {word}.", "{word} news. {text}"),
+    "zh-topic": (
+        "下面报导一则{word}新闻。{text}",
+        "这是关于{word}的文章：{text}",
+        "{word}：{text}",
+        "{text}（{word}）",
+    ),
+    "en-topic": (
+        "This is {word} news: {text}",
+        "{word}: {text}",
+        "{text} This is about {word}.",
+        "{word} news. {text}",
+    ),
 }
 PAIR = {
     "zh-review": ("这次买的东西{word}", "{word}", "总的来说，{word}", "感觉{word}"),
@@ -26,8 +36,18 @@ PAIR = {
 }
 LINE = {
     "zh-review": ("{text}\n总的来说，我{word}", "{text}\n总的来说，{word}", "{text}\n感觉{word}", "{word}。{text}"),
-    "en-review": ("{text} It was {word}", "Review: {text}\nSentiment: {word}", "{text}\nVerdict: {word}", "{word}. {text}"),
-    "zh-topic": ("{text}\n这段内容的主题是{word}", "{text}\n主题：{word}", "这是关于{word}的文章：{text}", "{word}：{text}"),
+    "en-review": (
+        "{text} It was {word}",
+        "Review: {text}\nSentiment: {word}",
+        "{text}\nVerdict: {word}",
+        "{word}. {text}",
+    ),
+    "zh-topic": (
+        "{text}\n这段内容的主题是{word}",
+        "{text}\n主题：{word}",
+        "这是关于{word}的文章：{text}",
+        "{word}：{text}",
+    ),
     "en-topic": ("Article: {text}\nTopic: {word}", "{text}\nTopic: {word}", "{word} news: {text}", "{word}: {text}"),
 }
 

@@ -66,7 +66,7 @@ class Bert(Plan):
     def __init__(self, tokenizer: Tokenizer, lists: dict[str, Words], shape: Shape) -> None:
         super().__init__(tokenizer, lists, shape)
         often = np.zeros(len(self.vocabulary), bool)
-        judgements = lists["en-review"].words + "很 不 好 差 棒 赞 烂 糟 坏".split()
+        judgements = [*lists["en-review"].words, *"很不好差棒赞烂糟坏"]
         often[[self.vocabulary[word] for word in judgements if word in self.vocabulary]] = True
         pad, cls, sep, mask = (self.vocabulary[f"[{name}]"] for name in ("PAD", "CLS", "SEP", "MASK"))
         self.masks = BertMasks(pad, cls, sep, mask, 5, often)

@@ -1,6 +1,6 @@
 """The course of a training as a picture: losses and development figures over tokens, from log.jsonl to an SVG file.
 
-    python -m training.plot RUN/bert/log.jsonl curve.svg
+python -m training.plot RUN/bert/log.jsonl curve.svg
 """
 
 from __future__ import annotations

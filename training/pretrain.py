@@ -87,7 +87,8 @@ def prepare(run: Run) -> None:
     for name in missing:
         encoded = samples.encode(run.corpus, SOURCES[name], tokenizer, known[SOURCES[name].kind], without)
         samples.save(encoded, run.folder / "ids" / f"{name}.npz")
-        say(f"{name}: {len(encoded.document_ends):,} documents, {len(encoded.ids):,} tokens, {len(encoded.marks):,} words")
+        counts = f"{len(encoded.document_ends):,} documents, {len(encoded.ids):,} tokens"
+        say(f"{name}: {counts}, {len(encoded.marks):,} words")
 
 
 def stream(run: Run, plan: Plan, at: Position) -> Iterator[tuple[Batch, Position]]:
@@ -165,7 +166,7 @@ def begin(run: Run, plan: Plan, device: torch.device) -> State:
 
 
 def train(run: Run, stop_after: int | None = None) -> bool:
-    """Train to the end of the course; True if that was reached. `stop_after` so many steps, or at a signal, it is left."""
+    """Train to the end of the course, or for `stop_after` steps, or until a signal; whether the end was reached."""
     prepare(run)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = Tokenizer.from_file(str(run.folder / "tokenizer.json"))

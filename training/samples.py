@@ -222,7 +222,7 @@ class Questions:
 
 
 def framed_pair(questions: Questions, frames: Frames, longest: int, rng: Rng) -> Pair | None:
-    """A text in a frame for BERT: the word masked beside the text, or in A before B, half of the time a strange word."""
+    """A text in a frame for BERT: its word masked beside it, or before it in A, half of the time a strange one."""
     asked = questions.draw(longest - 30, rng)
     if asked is None:
         return None
