@@ -49,9 +49,9 @@ class Course:
     rate: float  # the highest learning rate
     warm_up: int = 1_500_000  # tokens; shorter, and the post-norm BERT never leaves the unigram plateau
     decay: float = 0.3  # the last share of all tokens, over which the rate falls to nothing
-    budget: int = 4_096  # padded tokens a step
+    budget: int = 2_048  # padded tokens a step
     documents: int = 400  # whose samples are sorted by length together
-    averaging: float = 0.998  # how much of the running mean of the weights a step keeps
+    averaging: float = 0.999  # how much of the running mean of the weights a step keeps
 
     @property
     def tokens(self) -> int:
