@@ -229,7 +229,7 @@ def test_texts_of_training_files_may_be_read(corpus: Path, evaluation: Path) -> 
     ],
 )
 def test_words_are_found_longest_first_and_not_where_they_are_negated(kind: str, clause: str, found: list[str]) -> None:
-    listed = words.Words(kind, words.BY_HAND[kind].split())
+    listed = words.Words(kind, words.by_hand(kind))
     assert [listed.words[one.word] for one in listed.find(clause)] == found
 
 
@@ -257,7 +257,7 @@ def test_every_frame_knows_where_its_word_stands(name: str, whole: dict[str, Run
 def test_a_question_takes_the_word_out_of_its_text_but_for_a_few(whole: dict[str, Run]) -> None:
     folder = whole["bert"].folder
     tokenizer, lists = Tokenizer.from_file(str(folder / "tokenizer.json")), words.load(folder / "words.json")
-    sources, rng = [samples.load(folder / "ids" / f"{name}.npz") for name in NAMES], np.random.default_rng(0)
+    sources, rng = [(samples.load(folder / "ids" / f"{name}.npz"), 1) for name in NAMES], np.random.default_rng(0)
     for kind in ("zh-review", "en-review", "zh-topic"):
         questions = Questions(sources, lists[kind])
         drawn = [asked for _ in range(300) if (asked := questions.draw(60, rng))]

@@ -81,7 +81,7 @@ def prepare(run: Run) -> None:
         for kind in KINDS:
             found = [SOURCES[name] for name in run.sources if SOURCES[name].kind == kind]
             texts = (parts for source in found for parts, _ in clean(run.corpus, source, without))
-            lists[kind] = words.topics(kind, texts) if kind.endswith("topic") else words.BY_HAND[kind].split()
+            lists[kind] = words.topics(kind, texts) if kind.endswith("topic") else words.by_hand(kind)
         words.save(run.folder / "words.json", lists)
     tokenizer, known = Tokenizer.from_file(str(run.folder / "tokenizer.json")), words.load(run.folder / "words.json")
     for name in missing:
@@ -96,10 +96,10 @@ def stream(run: Run, plan: Plan, at: Position) -> Iterator[tuple[Batch, Position
     loaded = {name: samples.load(run.folder / "ids" / f"{name}.npz") for name in run.sources}
     lists = words.load(run.folder / "words.json")
     for number, stage in list(enumerate(run.course.stages))[at.stage :]:
-        sources = [loaded[name] for name in stage.repeats]
+        sources = [(loaded[name], times) for name, times in stage.repeats.items()]
         everything = [
             (encoded, document)
-            for encoded, times in zip(sources, stage.repeats.values(), strict=True)
+            for encoded, times in sources
             for _ in range(times)
             for document in range(len(encoded.document_ends))
         ]

@@ -170,16 +170,20 @@ class Questions:
     BY_HAND = 0.5  # how often a word comes from the part of the list that was written by hand
     WHOLE = 0.15  # how often the word stays in the text
 
-    def __init__(self, sources: Sequence[Encoded], words: Words) -> None:
-        self._sources = [s for s in sources if s.source.kind == words.kind]
+    def __init__(self, sources: Sequence[tuple[Encoded, int]], words: Words) -> None:
+        """From sources and how often each is to be counted; those of another kind than the words are passed over."""
+        fitting = [(encoded, times) for encoded, times in sources if encoded.source.kind == words.kind]
+        self._sources = [encoded for encoded, _ in fitting]
         self._kind = words.kind
-        tables = [np.c_[np.full(len(s.marks), i), s.marks] for i, s in enumerate(self._sources)]
+        tables = [
+            np.c_[np.full(len(s.marks), i), s.marks] for i, (s, times) in enumerate(fitting) for _ in range(times)
+        ]
         marks = np.concatenate(tables) if tables else np.zeros((0, 5), np.int64)
         self._marks = marks[np.argsort(marks[:, 2], kind="stable")]
         counts = np.bincount(self._marks[:, 2], minlength=len(words.words))
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         flat = np.minimum(counts, 4_000) ** 0.5
-        by_hand = np.where(words.by_hand, flat, 0.0) ** 0.5
+        by_hand = np.where(words.written(), flat, 0.0) ** 0.5
         both = self.BY_HAND * by_hand / max(by_hand.sum(), 1e-9) + (1 - self.BY_HAND) * flat / max(flat.sum(), 1e-9)
         self._odds = np.cumsum(both / max(both.sum(), 1e-9))
 

@@ -19,14 +19,14 @@ EVERYTHING = {
 DOMAIN = {"zh_reviews": 2, "zh_news_titles": 2, "en_movie_reviews": 3, "en_sentences_mr_sst_cr_subj": 4}
 PROMPTS = {
     "zh_reviews": 2,
-    "zh_news_titles": 3,
-    "zh_news_msra": 2,
+    "zh_news_titles": 4,
+    "zh_news_msra": 1,
     "zh_fewclue_docs": 1,
-    "zh_wiki_cmrc": 2,
+    "zh_wiki_cmrc": 1,
     "en_movie_reviews": 4,
     "en_sentences_mr_sst_cr_subj": 8,
     "en_wiki": 1,
-    "en_speeches_abc_genesis": 1,
+    "en_speeches_abc_genesis": 2,
 }
 
 

@@ -28,7 +28,12 @@ BY_HAND = {
         "tedious predictable moving powerful bland flat fresh charming pointless mediocre superb solid pretentious "
         "amazing fantastic ridiculous touching hilarious memorable forgettable compelling delightful painful "
         "engaging worthless useless pathetic gripping honest empty tired slow cheap warm sweet awkward dreadful "
-        "unwatchable"
+        "unwatchable "
+        "effective intelligent original convincing believable genuine refreshing inventive heartfelt thoughtful "
+        "witty gorgeous stunning remarkable outstanding terrific exciting thrilling rich subtle sharp successful "
+        "pleasant likable intriguing amusing treat gem joy favorite unfortunately sadly wrong confusing ludicrous "
+        "absurd unconvincing uninspired lifeless contrived clumsy cheesy trite shallow offensive irritating "
+        "uninteresting lazy disaster garbage trash failure wasted wooden hollow derivative unnecessary bored"
     ),
     "zh-topic": (
         "故事 文化 娱乐 体育 财经 房产 汽车 教育 科技 军事 旅游 国际 股票 农业 电竞 游戏 历史 音乐 电影 足球 篮球 "
@@ -66,10 +71,9 @@ class Words:
         self._numbers = {word: number for number, word in enumerate(words)}
         self._lengths = sorted({len(word) for word in words}, reverse=True)
 
-    @property
-    def by_hand(self) -> list[bool]:
+    def written(self) -> list[bool]:
         """For each word, whether it was written down by hand."""
-        known = set(BY_HAND[self.kind].split())
+        known = set(by_hand(self.kind))
         return [word in known for word in self.words]
 
     def find(self, clause: str) -> Iterator[Found]:
@@ -91,6 +95,11 @@ class Words:
                     start += length - 1
                     break
             start += 1
+
+
+def by_hand(kind: str) -> list[str]:
+    """The words of one kind of text that were written down by hand."""
+    return list(dict.fromkeys(BY_HAND[kind].split()))
 
 
 def topics(kind: str, documents: Iterable[list[str]]) -> list[str]:
@@ -121,7 +130,7 @@ def topics(kind: str, documents: Iterable[list[str]]) -> list[str]:
         return counts[word] / spread[word] > 1.8
 
     found = sorted(filter(telling, counts), key=lambda word: (-counts[word], word))[:MOST]
-    return list(dict.fromkeys([*BY_HAND[kind].split(), *found]))
+    return list(dict.fromkeys([*by_hand(kind), *found]))
 
 
 def save(path: Path, lists: dict[str, list[str]]) -> None:
