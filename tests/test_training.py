@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,7 +18,8 @@ from tokenizers import Tokenizer
 
 from training import checkpoint, overlap, plot, pretrain, samples, words
 from training.checkpoint import Position
-from training.corpus import SOURCES, bare, clauses
+from training.corpus import KINDS, SOURCES, bare, clauses
+from training.export import TOKENIZER_FILES
 from training.frames import CLOZE, LINE, PAIR, Frames
 from training.models import PLANS, Shape
 from training.overlap import EvaluationTexts
@@ -26,6 +28,7 @@ from training.samples import Questions
 from training.stages import COURSES, Course, Stage
 from training.watch import auc
 
+SHIPPED = Path(__file__).parent.parent / "models"
 ZH = (
     "房间很干净，服务很好。",
     "送货太慢，我很失望！",
@@ -69,6 +72,13 @@ def tiny(name: str, corpus: Path, folder: Path) -> Run:
     return Run(name, course, corpus, folder)
 
 
+def again(name: str, whole: dict[str, Run], corpus: Path, folder: Path) -> Run:
+    """A run like the whole one in another folder, with its tokenizer: trainers of tokenizers break ties by chance."""
+    for file in TOKENIZER_FILES:
+        shutil.copy(whole[name].folder / file, folder / file)
+    return tiny(name, corpus, folder)
+
+
 def weights(run: Run) -> dict[str, torch.Tensor]:
     state = torch.load(run.folder / "checkpoint.pt", weights_only=True)
     return {**state["model"], **{f"average {name}": mean for name, mean in state["average"].items()}}
@@ -86,7 +96,7 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, R
 def test_a_run_stopped_at_many_steps_ends_with_the_very_same_weights(
     name: str, whole: dict[str, Run], corpus: Path, tmp_path: Path
 ) -> None:
-    run = tiny(name, corpus, tmp_path)
+    run = again(name, whole, corpus, tmp_path)
     stops = itertools.count()
     while not train(run, stop_after=1 + next(stops) % 3):
         assert (tmp_path / "checkpoint.pt").exists()
@@ -99,7 +109,7 @@ def test_a_run_stopped_at_many_steps_ends_with_the_very_same_weights(
 def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(
     whole: dict[str, Run], corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tiny("bert", corpus, tmp_path)
+    run = again("bert", whole, corpus, tmp_path)
     monkeypatch.setattr(pretrain, "SAVE", 4)
     save, calls = torch.save, itertools.count(1)
 
@@ -160,17 +170,17 @@ def test_a_stage_that_is_not_there_is_refused_with_the_names_of_those_that_are()
 
 # ---------------------------------------------------------------- overlap
 
-ROWS = ("房间朝北，夜里能听见火车。早餐只有白粥和咸菜！", "The café closed early; nobody had told the guests about it.")
+ROWS = ("房间朝北，夜里总能听见火车。早餐只有白粥和咸菜！", "The café closed early; nobody had told the guests about it.")
 
 
 @pytest.mark.parametrize(
     ("document", "left"),
     [
         (
-            "前台很客气。房间朝北，夜里能听见火车。早餐只有白粥和咸菜。",
+            "前台很客气。房间朝北，夜里总能听见火车。早餐只有白粥和咸菜。",
             ["前台很客气。"],
         ),  # two sentences of a row, run on
-        ("房间朝北,夜里能听见火车,退房很快。", ["退房很快。"]),  # one sentence, in other punctuation
+        ("房间朝北,夜里总能听见火车,退房很快。", ["退房很快。"]),  # one sentence, in other punctuation
         ("THE CAFE CLOSED EARLY nobody had told the guests about it", []),  # a whole row
         ("it rained, nobody had told the guests about it.", ["it rained,"]),  # a clause of a row
         ("ｎｏｂｏｄｙ had told the guests about it", []),  # full-width letters
@@ -224,7 +234,7 @@ def test_texts_of_training_files_may_be_read(corpus: Path, evaluation: Path) -> 
         ("zh-review", "我不推荐也不喜欢", ["不推荐", "不喜欢"]),
         ("zh-review", "没有失望", []),
         ("en-review", "It is GREAT, not good.", ["great"]),
-        ("en-review", "isn't a good but a boring goodness", []),
+        ("en-review", "isn't a good but a boring goodness", ["boring"]),
         ("zh-topic", "国际足球比赛", ["国际", "足球", "比赛"]),
     ],
 )
@@ -242,14 +252,14 @@ def test_words_that_recur_in_few_documents_are_taken_for_topics() -> None:
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_every_frame_knows_where_its_word_stands(name: str, whole: dict[str, Run]) -> None:
-    tokenizer = Tokenizer.from_file(str(whole[name].folder / "tokenizer.json"))
-    lists = words.load(whole[name].folder / "words.json")
-    frames, text = Frames(tokenizer, lists), tokenizer.encode(" x", add_special_tokens=False).ids
+def test_every_frame_knows_where_its_word_stands(name: str) -> None:
+    tokenizer = Tokenizer.from_file(str(SHIPPED / name / "tokenizer.json"))
+    lists = {kind: words.Words(kind, words.by_hand(kind)) for kind in KINDS}
+    frames, x = Frames(tokenizer, lists), tokenizer.encode(" x", add_special_tokens=False).ids
     for kind, pattern in [(name, p) for way in (CLOZE, PAIR, LINE) for name in way for p in way[name]]:
         word = lists[kind].words[0]
         frame = frames._encode(pattern, word)
-        ids, shift = frame.around(text)
+        ids, shift = frame.around(x if "{text}" in pattern else [])
         assert bare(tokenizer.decode(ids[shift + frame.start : shift + frame.stop])) == bare(word)
         assert bare(tokenizer.decode(ids)) == bare(pattern.format(word=word, text="x"))
 

@@ -104,7 +104,7 @@ def main(corpus: Path, data: Path, run: Path | None) -> int:
     files = evaluation_files(data)
     without = EvaluationTexts.below(data)
     print(f"{len(files)} dev and test files, {len(without.texts):,} texts, sentences and clauses")
-    for source in SOURCES.values():
+    for source in (source for source in SOURCES.values() if (corpus / f"{source.name}.txt.gz").exists()):
         counts = [(len(parts) + dropped, dropped) for parts, dropped in clean(corpus, source, without)]
         total, left_out, touched = sum(n for n, _ in counts), sum(n for _, n in counts), sum(n > 0 for _, n in counts)
         print(f"{source.name}: {total:,} clauses, {left_out:,} overlap in {touched:,} documents: left out", flush=True)

@@ -25,7 +25,6 @@ PROMPTS = {
     "zh_wiki_cmrc": 1,
     "en_movie_reviews": 4,
     "en_sentences_mr_sst_cr_subj": 8,
-    "en_wiki": 1,
     "en_speeches_abc_genesis": 2,
 }
 
@@ -82,7 +81,7 @@ COURSES = {
         (
             Stage("general", 20_000_000, EVERYTHING),
             Stage("domain", 15_000_000, DOMAIN),
-            Stage("prompts", 20_000_000, PROMPTS, framed=0.7),
+            Stage("prompts", 20_000_000, PROMPTS | {"en_wiki": 1}, framed=0.7),
         ),
         rate=7e-4,
     ),
