@@ -41,11 +41,10 @@ LOOKS = {
         Look(EPRSTMT, "zh-sentiment-nsp"),
         Look(TNEWS, "zh-news-words-mlm", 4),
         Look(TNEWS, "zh-news-nsp", 4),
-        Look(TNEWS, "zh-news-words-nsp", 8),
         Look(SST2, "en-film-words-mlm", 2),
-        Look(SST2, "en-film-words-nsp", 4),
+        Look(SST2, "en-sentiment-nsp", 4),
         Look(HEADLINES, "en-news-words-mlm"),
-        Look(HEADLINES, "en-news-words-nsp"),
+        Look(HEADLINES, "en-news-nsp"),
         Look(BUSTM, "zh-same-nsp"),
     ),
     "gpt2": (
