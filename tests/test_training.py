@@ -14,9 +14,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from training import checkpoint, overlap, plot, pretrain, samples, words
+from training.blend import blend
 from training.checkpoint import Position
 from training.corpus import KINDS, SOURCES, bare, clauses
 from training.export import TOKENIZER_FILES
@@ -296,3 +298,14 @@ def test_the_curve_is_a_picture_with_a_line_for_each_loss_and_each_area(tmp_path
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     drawn = ElementTree.fromstring(plot.picture(tmp_path / "log.jsonl"))
     assert sum(element.tag.endswith("polyline") for element in drawn) == 3
+
+
+def test_a_blend_lies_between_two_models(whole: dict[str, Run], tmp_path: Path) -> None:
+    after = whole["gpt2"].folder / "model"
+    shutil.copytree(after, tmp_path / "before")
+    zeros = {key: torch.zeros_like(weight) for key, weight in load_file(after / "model.safetensors").items()}
+    save_file(zeros, tmp_path / "before" / "model.safetensors", metadata={"format": "pt"})
+    blend(tmp_path / "before", after, 0.25, tmp_path / "out")
+    mixed = load_file(tmp_path / "out" / "model.safetensors")
+    for key, weight in load_file(after / "model.safetensors").items():
+        assert torch.allclose(mixed[key].float(), weight.float() / 4, atol=1e-3)

@@ -187,6 +187,7 @@ def train(run: Run, stop_after: int | None = None) -> bool:
             finish(run, plan, state, log)
         if stop:
             return False
+    log.write(state.position.seen, 0.0)
     state.save(run.folder / "checkpoint.pt", run.settings)
     finish(run, plan, state, log)
     return True
