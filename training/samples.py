@@ -1,91 +1,92 @@
-"""Token ids on disk, and the endless, seeded stream of training batches made from them."""
+"""Token ids on disk, and the samples made from them: plain stretches of text, and texts in the frame of a prompt."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer
 
-from training.corpus import MIX, Source, clauses, documents, evaluation_texts
+from training.corpus import SOURCES, Source
+from training.frames import Frame, Frames
+from training.overlap import EvaluationTexts, clean
+from training.words import Words
 
-Ids = np.ndarray  # uint16 token ids
-OFTEN = 0.4  # how often a word of judgement is masked
-POOL = 4_000  # documents whose samples are sorted by length together
+Ids = np.ndarray[Any, np.dtype[Any]]  # token ids, uint16 on disk
+Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One source as token ids: `ids[ends[i-1]:ends[i]]` is clause i, documents are ranges of clauses."""
+    """One source as token ids: `ids[ends[i-1]:ends[i]]` is clause i, documents are ranges of clauses.
+
+    `marks` has a line for each word of the source's word list: clause, word, its first token there and the one behind.
+    """
 
     source: Source
     ids: Ids
-    clause_ends: np.ndarray
-    document_ends: np.ndarray
+    clause_ends: Ids
+    document_ends: Ids
+    marks: Ids  # (n, 4)
+
+    def clause(self, index: int) -> Ids:
+        """The token ids of one clause."""
+        return self.ids[int(self.clause_ends[index - 1]) if index else 0 : int(self.clause_ends[index])]
+
+    def bounds(self, document: int) -> range:
+        """The clauses of one document, by number."""
+        return range(int(self.document_ends[document - 1]) if document else 0, int(self.document_ends[document]))
 
     def document(self, index: int) -> list[Ids]:
         """The clauses of one document."""
-        first = int(self.document_ends[index - 1]) if index else 0
-        last = int(self.document_ends[index])
-        starts = [int(self.clause_ends[i - 1]) if i else 0 for i in range(first, last)]
-        return [self.ids[s : self.clause_ends[i]] for s, i in zip(starts, range(first, last), strict=True)]
+        return [self.clause(i) for i in self.bounds(index)]
 
 
-def encode(corpus: Path, tokenizer: Tokenizer, out: Path, excluded: frozenset[str]) -> None:
-    """Tokenize every source of the mix once and keep it under `out`."""
-    out.mkdir(parents=True, exist_ok=True)
-    for source in MIX:
-        space = "" if source.language == "zh" else " "
-        flat: list[int] = []
-        clause_ends: list[int] = []
-        document_ends: list[int] = []
-        for document in documents(corpus / f"{source.name}.txt.gz", excluded):
-            parts = clauses(space.join(document))
-            for encoding in tokenizer.encode_batch(parts, add_special_tokens=False):
-                flat.extend(encoding.ids)
-                clause_ends.append(len(flat))
-            document_ends.append(len(clause_ends))
-        np.savez(
-            out / f"{source.name}.npz",
-            ids=np.array(flat, np.uint16),
-            clauses=np.array(clause_ends),
-            documents=np.array(document_ends),
-        )
-        print(f"{source.name}: {len(document_ends)} documents, {len(flat)} tokens")
+def encode(corpus: Path, source: Source, tokenizer: Tokenizer, words: Words, without: EvaluationTexts) -> Encoded:
+    """Tokenize one source, less what overlaps, and mark its words."""
+    flat: list[int] = []
+    clause_ends: list[int] = []
+    document_ends: list[int] = []
+    marks: list[tuple[int, int, int, int]] = []
+    for parts, _ in clean(corpus, source, without):
+        if parts and source.language == "en":
+            parts[0] = f" {parts[0]}"  # byte-level pieces of a first word like those of any other
+        for part, encoding in zip(parts, tokenizer.encode_batch(parts, add_special_tokens=False), strict=True):
+            words_here = list(words.find(part))
+            offsets = encoding.offsets if words_here else []
+            for found in words_here:
+                inside = [i for i, (a, b) in enumerate(offsets) if a < found.stop and b > found.start]
+                if inside:
+                    marks.append((len(clause_ends), found.word, inside[0], inside[-1] + 1))
+            flat.extend(encoding.ids)
+            clause_ends.append(len(flat))
+        document_ends.append(len(clause_ends))
+    table = np.array(marks, np.int32).reshape(-1, 4)
+    return Encoded(source, np.array(flat, np.uint16), np.array(clause_ends), np.array(document_ends), table)
 
 
-def load(folder: Path, names: str = "") -> list[Encoded]:
-    """The encoded sources, in the order of the mix; `names` ("a:2,b:1") chooses some, with their repeats."""
-    wanted = dict(part.split(":") for part in names.split(",")) if names else {s.name: s.repeats for s in MIX}
-    sources = []
-    for source in (replace(s, repeats=int(wanted[s.name])) for s in MIX if s.name in wanted):
-        with np.load(folder / f"{source.name}.npz") as data:
-            sources.append(Encoded(source, data["ids"], data["clauses"], data["documents"]))
-    return sources
+def save(encoded: Encoded, path: Path) -> None:
+    """Write one encoded source: beside its place, then into it, so that a file that is there is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new.npz")
+    arrays = {name: getattr(encoded, name) for name in ("ids", "clause_ends", "document_ends", "marks")}
+    np.savez(new, **arrays)
+    new.replace(path)
 
 
-def pools(sources: list[Encoded], seed: int, start: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """Numbered pools of (source, document), pass after pass, from pool `start` on."""
-    everything = [
-        (s, d)
-        for s, encoded in enumerate(sources)
-        for _ in range(encoded.source.repeats)
-        for d in range(len(encoded.document_ends))
-    ]
-    per_pass = -(-len(everything) // POOL)
-    number = start
-    while True:
-        order = np.random.default_rng((seed, number // per_pass)).permutation(len(everything))
-        for i in range(number % per_pass, per_pass):
-            yield number, [everything[j] for j in order[i * POOL : (i + 1) * POOL]]
-            number += 1
+def load(path: Path) -> Encoded:
+    """One encoded source."""
+    with np.load(path) as data:
+        return Encoded(SOURCES[path.stem], data["ids"], data["clause_ends"], data["document_ends"], data["marks"])
 
 
-def chunks(parts: list[Ids], longest: int, rng: np.random.Generator) -> Iterator[list[Ids]]:
+# ---------------------------------------------------------------- plain text
+
+
+def chunks(parts: list[Ids], longest: int, rng: Rng) -> Iterator[list[Ids]]:
     """Neighbouring clauses, up to a length drawn anew for each chunk (short and long ones alike)."""
     chunk: list[Ids] = []
     limit, size = int(rng.integers(24, longest)), 0
@@ -101,130 +102,151 @@ def chunks(parts: list[Ids], longest: int, rng: np.random.Generator) -> Iterator
 
 @dataclass(frozen=True)
 class Pair:
-    """A BERT sample: segment A, segment B (may be empty), and whether B follows A (-100: not asked)."""
+    """A BERT sample: segment A, segment B (may be empty), whether B follows A, and where MLM must ask."""
 
     a: list[int]
     b: list[int]
-    is_random: int
+    is_random: int  # 0: B follows, 1: it does not, -100: not asked
+    asked: tuple[int, ...] = ()  # positions in A that are masked in any case; then nothing else of A is
 
     def __len__(self) -> int:
         return len(self.a) + len(self.b) + 3
 
 
-def pair(chunk: list[Ids], other: list[Ids], longest: int, rng: np.random.Generator) -> Pair:
-    """Cut a chunk in two, often after its first clause (as a prompt would be); half get a strange B."""
-    short = rng.random()
-    cut = 1 if short < 0.4 else len(chunk) - 1 if short < 0.55 else int(rng.integers(1, len(chunk)))
-    a = np.concatenate(chunk[:cut]).tolist()[: longest - 8]
-    is_random = int(rng.random() < 0.5)
-    b = np.concatenate(other if is_random else chunk[cut:]).tolist()
-    return Pair(a, b[: longest - len(a)], is_random)
-
-
-def bert_samples(
-    sources: list[Encoded], pool: list[tuple[int, int]], longest: int, rng: np.random.Generator
-) -> list[Pair]:
-    """The pairs and single texts of one pool."""
-    samples = []
-    for s, d in pool:
-        encoded = sources[s]
-        for chunk in chunks(encoded.document(d), longest, rng):
-            if len(chunk) == 1 or not encoded.source.ordered or rng.random() < 0.3:
-                text = np.concatenate(chunk).tolist()[:longest]
-                if len(text) > 3:
-                    samples.append(Pair(text, [], -100))
-                continue
+def pairs(encoded: Encoded, document: int, longest: int, rng: Rng) -> Iterator[Pair]:
+    """A document as pairs of neighbouring stretches, half of them with a strange second part, and single texts."""
+    for chunk in chunks(encoded.document(document), longest, rng):
+        if len(chunk) == 1 or not encoded.source.ordered or rng.random() < 0.3:
+            text = np.concatenate(chunk).tolist()[:longest]
+            if len(text) > 3:
+                yield Pair(text, [], -100)
+            continue
+        short = rng.random()  # often the first clause alone, as a prompt would be
+        cut = 1 if short < 0.4 else len(chunk) - 1 if short < 0.55 else int(rng.integers(1, len(chunk)))
+        rest, is_random = chunk[cut:], int(rng.random() < 0.5)
+        if is_random:
             stranger = encoded.document(int(rng.integers(len(encoded.document_ends))))
-            first = int(rng.integers(len(stranger)))
-            other = stranger[first : first + int(rng.integers(1, len(chunk) + 1))]
-            samples.append(pair(chunk, other, longest, rng))
-    return samples
+            first = int(rng.integers(len(stranger))) if stranger else 0
+            rest = stranger[first : first + len(rest)]
+        a = np.concatenate(chunk[:cut]).tolist()[: longest - 8]
+        if rest:
+            yield Pair(a, np.concatenate(rest).tolist()[: longest - len(a)], is_random)
 
 
 @dataclass(frozen=True)
-class BertBatch:
-    """Tensors of one step, all (rows, width); `chosen` marks the positions MLM asks about."""
+class Line:
+    """A GPT-2 sample: token ids, and from where to where they are the word of a frame (0, 0: nowhere)."""
 
-    ids: torch.Tensor
-    types: torch.Tensor
-    attention: torch.Tensor
-    chosen: torch.Tensor
-    targets: torch.Tensor
-    follows: torch.Tensor  # (rows,)
+    ids: list[int]
+    word: tuple[int, int] = (0, 0)
 
-    @property
-    def tokens(self) -> int:
-        return int(self.attention.sum())
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
-def bert_batches(
-    samples: list[Pair], budget: int, specials: dict[str, int], often: np.ndarray, rng: np.random.Generator
-) -> Iterator[BertBatch]:
-    """Length-sorted batches of at most `budget` padded tokens, in random order.
-
-    `often` has a truth value for each id of the vocabulary: whether it is masked more often.
-    """
-    samples = sorted(samples, key=len)
-    groups: list[list[Pair]] = [[]]
-    for sample in samples:
-        if (len(groups[-1]) + 1) * len(sample) > budget and groups[-1]:
-            groups.append([])
-        groups[-1].append(sample)
-    for g in rng.permutation(len(groups)):
-        yield _collate(groups[g], specials, often, rng)
+def lines(encoded: Encoded, document: int, longest: int, end: int, rng: Rng) -> Iterator[Line]:
+    """A document as stretches of text; the last one closes with the end token."""
+    stretches = [np.concatenate(chunk).tolist()[:longest] for chunk in chunks(encoded.document(document), longest, rng)]
+    for number, ids in enumerate(stretches, start=1):
+        if len(ids) > 3:
+            yield Line([*ids, end] if number == len(stretches) else ids)
 
 
-def _collate(group: list[Pair], specials: dict[str, int], often: np.ndarray, rng: np.random.Generator) -> BertBatch:
-    cls, sep = specials["cls"], specials["sep"]
-    width = max(map(len, group))
-    ids = np.full((len(group), width), specials["pad"])
-    types = np.zeros_like(ids)
-    attention = np.zeros_like(ids)
-    for row, sample in enumerate(group):
-        line = [cls, *sample.a, sep] + ([*sample.b, sep] if sample.b else [])
-        ids[row, : len(line)] = line
-        types[row, len(sample.a) + 2 : len(line)] = 1
-        attention[row, : len(line)] = 1
-    chosen = rng.random(ids.shape) < 0.13
-    spans = rng.random(ids.shape) < 0.4  # words of two characters are often masked whole
-    chosen[:, 1:] |= chosen[:, :-1] & spans[:, 1:]
-    chosen |= often[ids] & (rng.random(ids.shape) < OFTEN)
-    chosen &= (attention == 1) & (ids != cls) & (ids != sep)
-    fate = rng.random(ids.shape)
-    shown = np.where(chosen & (fate < 0.8), specials["mask"], ids)
-    shown = np.where(chosen & (fate > 0.9), rng.integers(len(specials), len(often), ids.shape), shown)
-    follows = torch.tensor([sample.is_random for sample in group])
-    as_tensor = torch.from_numpy
-    return BertBatch(
-        as_tensor(shown), as_tensor(types), as_tensor(attention), as_tensor(chosen), as_tensor(ids), follows
-    )
+# ---------------------------------------------------------------- texts in the frame of a prompt
 
 
-def gpt2_batches(
-    sources: list[Encoded],
-    pool: list[tuple[int, int]],
-    width: int,
-    budget: int,
-    end: int,
-    rng: np.random.Generator,
-) -> Iterator[torch.Tensor]:
-    """Documents packed end to end into (rows, width) blocks; the tail of a pool is dropped."""
-    flat: list[int] = [end]
-    for s, d in pool:
-        flat.extend(np.concatenate(sources[s].document(d)).tolist())
-        flat.append(end)
-    blocks = torch.tensor(flat[: len(flat) // width * width]).view(-1, width)
-    blocks = blocks[torch.from_numpy(rng.permutation(len(blocks)))]
-    yield from torch.split(blocks, max(1, budget // width))
+@dataclass(frozen=True)
+class Asked:
+    """A text and a word that stood in it or beside it, but now does not."""
+
+    kind: str
+    word: int
+    text: list[int]
 
 
-def main(corpus: Path, run: Path, evaluation: Path | None) -> None:
-    """Encode the corpus for both models: python -m training.samples CORPUS RUN [EVALUATION_DATA]."""
-    excluded = evaluation_texts(evaluation) if evaluation else frozenset()
-    for name in ("bert", "gpt2"):
-        tokenizer = Tokenizer.from_file(str(run / name / "tokenizer.json"))
-        encode(corpus, tokenizer, run / name / "ids", excluded)
+class Questions:
+    """Draws texts and the words taken out of them, the words of a list about equally often."""
+
+    BY_HAND = 0.5  # how often a word comes from the part of the list that was written by hand
+    WHOLE = 0.15  # how often the word stays in the text
+
+    def __init__(self, sources: Sequence[tuple[Encoded, int]], words: Words) -> None:
+        """From sources and how often each is to be counted; those of another kind than the words are passed over."""
+        fitting = [(encoded, times) for encoded, times in sources if encoded.source.kind == words.kind]
+        self._sources = [encoded for encoded, _ in fitting]
+        self._kind = words.kind
+        tables = [
+            np.c_[np.full(len(s.marks), i), s.marks] for i, (s, times) in enumerate(fitting) for _ in range(times)
+        ]
+        marks = np.concatenate(tables) if tables else np.zeros((0, 5), np.int64)
+        self._marks = marks[np.argsort(marks[:, 2], kind="stable")]
+        counts = np.bincount(self._marks[:, 2], minlength=len(words.words))
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        flat = np.minimum(counts, 4_000) ** 0.5
+        by_hand = np.where(words.written(), flat, 0.0) ** 0.5
+        both = self.BY_HAND * by_hand / max(by_hand.sum(), 1e-9) + (1 - self.BY_HAND) * flat / max(flat.sum(), 1e-9)
+        self._odds = np.cumsum(both / max(both.sum(), 1e-9))
+
+    def __bool__(self) -> bool:
+        return len(self._marks) > 0
+
+    def word(self, rng: Rng) -> int:
+        """A word of the list, by the odds that every sample uses."""
+        return min(int(np.searchsorted(self._odds, rng.random(), side="right")), len(self._odds) - 1)
+
+    def draw(self, longest: int, rng: Rng) -> Asked | None:
+        """One text and its word; None if too little is left of the text."""
+        word = self.word(rng)
+        mark = self._marks[int(rng.integers(self._starts[word], self._starts[word + 1]))]
+        encoded, clause = self._sources[int(mark[0])], int(mark[1])
+        bounds = encoded.bounds(int(np.searchsorted(encoded.document_ends, clause, side="right")))
+        whole = rng.random() < self.WHOLE
+        parts = list(self._around(encoded, clause, bounds, longest, rng))
+        kept = parts if whole else [i for i in parts if i != clause]
+        if sum(len(encoded.clause(i)) for i in kept) < 6:  # a headline: take out the word and keep the rest
+            kept = parts
+        text: list[int] = []
+        for i in kept:
+            ids = encoded.clause(i).tolist()
+            text += ids[: int(mark[3])] + ids[int(mark[4]) :] if i == clause and not whole else ids
+        return Asked(self._kind, word, text[:longest]) if len(text) >= 4 else None
+
+    def _around(self, encoded: Encoded, clause: int, bounds: range, longest: int, rng: Rng) -> range:
+        """Clauses on both sides, as many as a length drawn anew allows."""
+        first = last = clause
+        size, limit = len(encoded.clause(clause)), int(rng.integers(min(12, longest - 1), longest))
+        while size < limit and (first > bounds.start or last + 1 < bounds.stop):
+            if last + 1 < bounds.stop and (first == bounds.start or rng.random() < 0.5):
+                last += 1
+                size += len(encoded.clause(last))
+            else:
+                first -= 1
+                size += len(encoded.clause(first))
+        return range(first, last + 1)
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None)
+def framed_pair(questions: Questions, frames: Frames, longest: int, rng: Rng) -> Pair | None:
+    """A text in a frame for BERT: its word masked beside it, or before it in A, half of the time a strange one."""
+    asked = questions.draw(longest - 30, rng)
+    if asked is None:
+        return None
+    if rng.random() < 0.5:
+        frame = frames.cloze(asked.kind, asked.word, rng)
+        ids, first = frame.around(asked.text)
+        positions = range(first + frame.start, first + frame.stop)
+        masked = [p for p in positions if rng.random() < 0.7] or [int(rng.choice(positions))]
+        return Pair(ids, [], -100, tuple(masked))
+    other = questions.word(rng)
+    is_random = int(rng.random() < 0.5 and other != asked.word)
+    frame = frames.pair(asked.kind, other if is_random else asked.word, rng)
+    return Pair(frame.before + frame.after, asked.text, is_random)
+
+
+def framed_line(questions: Questions, frames: Frames, longest: int, end: int, rng: Rng) -> Line | None:
+    """A text in a frame for GPT-2, most often the word last."""
+    asked = questions.draw(longest - 30, rng)
+    if asked is None:
+        return None
+    frame: Frame = frames.line(asked.kind, asked.word, rng)
+    ids, first = frame.around(asked.text)
+    return Line([*ids, end], (first + frame.start, first + frame.stop))

@@ -1,0 +1,106 @@
+"""The frames that put a text and a word together as a prompt does: 'It was {word}.' after a review.
+
+A frame is a template as a user writes it; several ways to say the same, some of them on the shelf.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from training.words import Words
+
+CLOZE = {
+    "zh-review": ("{word}。{text}", "{text}{word}。", "感觉如何？{word}。{text}", "总的来说，{word}。{text}"),
+    "en-review": ("{word}. {text}", "{text} It was {word}.", "A {word} film. {text}", "{text} In short, {word}."),
+    "zh-topic": (
+        "下面报导一则{word}新闻。{text}",
+        "这是关于{word}的文章：{text}",
+        "{word}：{text}",
+        "{text}（{word}）",
+    ),
+    "en-topic": (
+        "This is {word} news: {text}",
+        "{word}: {text}",
+        "{text} This is about {word}.",
+        "{word} news. {text}",
+    ),
+}
+PAIR = {
+    "zh-review": ("这次买的东西{word}", "{word}", "总的来说，{word}", "感觉{word}"),
+    "en-review": ("A {word} piece of work", "It was {word}.", "{word}", "A {word} film"),
+    "zh-topic": ("这是一则{word}新闻", "{word}", "这是关于{word}的文章", "下面报导一则{word}新闻"),
+    "en-topic": ("This is {word} news", "{word}", "A text about {word}", "The topic is {word}"),
+}
+LINE = {
+    "zh-review": ("{text}\n总的来说，我{word}", "{text}\n总的来说，{word}", "{text}\n感觉{word}", "{word}。{text}"),
+    "en-review": (
+        "{text} It was {word}",
+        "Review: {text}\nSentiment: {word}",
+        "{text}\nVerdict: {word}",
+        "{word}. {text}",
+    ),
+    "zh-topic": (
+        "{text}\n这段内容的主题是{word}",
+        "{text}\n主题：{word}",
+        "这是关于{word}的文章：{text}",
+        "{word}：{text}",
+    ),
+    "en-topic": ("Article: {text}\nTopic: {word}", "{text}\nTopic: {word}", "{word} news: {text}", "{word}: {text}"),
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame with its word as token ids, before and after the text; the word is `(before + after)[start:stop]`."""
+
+    before: list[int]
+    after: list[int]
+    start: int
+    stop: int
+    last: bool  # the word stands behind the text
+
+    def around(self, text: list[int]) -> tuple[list[int], int]:
+        """The whole prompt, and how far the text pushes the word back."""
+        return self.before + text + self.after, len(text) if self.last else 0
+
+
+class Frames:
+    """Frames of one tokenizer, encoded when first drawn."""
+
+    def __init__(self, tokenizer: Tokenizer, lists: dict[str, Words]) -> None:
+        self._tokenizer = tokenizer
+        self._lists = lists
+        self._known: dict[tuple[str, str], Frame] = {}
+
+    def cloze(self, kind: str, word: int, rng: np.random.Generator) -> Frame:
+        """A text with a blank."""
+        return self._draw(CLOZE[kind], kind, word, rng)
+
+    def pair(self, kind: str, word: int, rng: np.random.Generator) -> Frame:
+        """A sentence to stand as segment A; the text is segment B."""
+        return self._draw(PAIR[kind], kind, word, rng)
+
+    def line(self, kind: str, word: int, rng: np.random.Generator) -> Frame:
+        """A text that runs from left to right."""
+        return self._draw(LINE[kind], kind, word, rng)
+
+    def _draw(self, choices: tuple[str, ...], kind: str, number: int, rng: np.random.Generator) -> Frame:
+        pattern, word = choices[int(rng.integers(len(choices)))], self._lists[kind].words[number]
+        if (pattern, word) not in self._known:
+            self._known[pattern, word] = self._encode(pattern, word)
+        return self._known[pattern, word]
+
+    def _encode(self, pattern: str, word: str) -> Frame:
+        head, _, tail = pattern.partition("{text}")
+        head = head.rstrip(" ")  # an English text brings its own space
+        before, after = (self._tokenizer.encode(part.replace("{word}", word), add_special_tokens=False)
+                         for part in (head, tail))  # fmt: skip
+        last = "{word}" in tail
+        inside, part = (after, tail) if last else (before, head)
+        at = part.index("{word}")
+        tokens = [i for i, (a, b) in enumerate(inside.offsets) if a < at + len(word) and b > at]
+        shift = len(before.ids) if last else 0
+        return Frame(before.ids, after.ids, shift + tokens[0], shift + tokens[-1] + 1, last)
