@@ -15,7 +15,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 def write(model: Any, tokenizer: Path, out: Path) -> None:
     """Write the weights of a model as float16, its config, and the tokenizer files of another folder to `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     model.half().save_pretrained(out)
     (out / "generation_config.json").unlink(missing_ok=True)
     for file in TOKENIZER_FILES:
