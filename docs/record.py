@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ def recorded(command: list[str]) -> str:
     from promptshot.cli import run_command
 
     class Still(report.Watch):
-        def __init__(self, quiet: bool = False) -> None:
-            super().__init__(quiet=True)
+        def __init__(self, total: int | None = None, *_: bool) -> None:
+            super().__init__(total, quiet=True)
 
     watch: Any = report.Watch
     report.Watch = Still  # type: ignore[misc]
@@ -38,14 +39,14 @@ def recorded(command: list[str]) -> str:
     return shown.getvalue()
 
 
-def main() -> None:
-    """Write docs/run.svg."""
+def main(path: Path) -> None:
+    """Write the picture."""
     shown = recorded(COMMAND)
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, highlight=False)
     console.print(Text.assemble(("$ ", "bold green"), f"promptshot {' '.join(COMMAND)}"))
     console.print(Text.from_ansi(shown))
-    console.save_svg(str(Path(__file__).parent / "run.svg"), title="promptshot")
+    console.save_svg(str(path), title="promptshot")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("run.svg"))

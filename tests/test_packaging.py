@@ -96,6 +96,12 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+def test_the_picture_of_the_readme_can_be_drawn_again(tmp_path: Path) -> None:
+    script = str(ROOT / "docs" / "record.py")
+    subprocess.run([sys.executable, script, str(tmp_path / "run.svg")], cwd=ROOT, check=True, capture_output=True)
+    assert "accuracy" in (tmp_path / "run.svg").read_text(encoding="utf-8")
+
+
 def test_ci_installs_and_tests_with_the_commands_of_the_readme() -> None:
     readme, ci = (ROOT / "README.md").read_text(encoding="utf-8"), (ROOT / ".ci" / "run").read_text()
     for command in ("pip install -c constraints.txt -e '.[test,lint]'", "python -m pytest"):
