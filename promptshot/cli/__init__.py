@@ -75,7 +75,8 @@ def cli() -> None:
 
     \b
     promptshot classify reviews.jsonl -t zh-sentiment-mlm
-    promptshot templates list
+    promptshot compare reviews.jsonl
+    promptshot templates new mine.yaml
     """
 
 
