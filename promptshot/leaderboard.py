@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import Progress
 from rich.text import Text
 
 from promptshot import compare
@@ -16,7 +16,7 @@ from promptshot.diff import Difference
 from promptshot.errors import printable, shortened, shortlist
 from promptshot.grid import Candidate
 from promptshot.metrics import Tally
-from promptshot.report import NARROW, notes, people, plain_table
+from promptshot.report import NARROW, moving_bar, notes, people, plain_table
 from promptshot.search import Search
 
 WIDE = 100  # columns; from here on the table has all it can have
@@ -33,14 +33,7 @@ class Watch(compare.Watcher):
         self.number = self.done = 0
         self._bar: Progress | None = None
         if not quiet and self.console.is_terminal:
-            self._bar = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None if self.console.width < NARROW else 20),
-                TextColumn("{task.fields[said]}"),
-                console=self.console,
-                transient=True,
-            )
+            self._bar = moving_bar(self.console, 20)
             self._task = self._bar.add_task("starting", total=None, said="")
 
     def started(self, candidate: Candidate, rows: int) -> None:

@@ -77,6 +77,18 @@ def _circumstances(classifier: Classifier) -> list[str]:
     return lines
 
 
+def moving_bar(console: Console, width: int) -> Progress:
+    """A bar of so many columns, which goes when it is done; a task's field `said` stands behind it."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None if console.width < NARROW else width),
+        TextColumn("{task.fields[said]}"),
+        console=console,
+        transient=True,
+    )
+
+
 class Watch(Watcher):
     """Progress while a run goes on: a bar on a terminal, a plain line now and then elsewhere."""
 
@@ -91,14 +103,7 @@ class Watch(Watcher):
         self.found: list[str] = []  # what is known of the rows so far
         self._bar: Progress | None = None
         if not quiet and self.console.is_terminal:
-            self._bar = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None if self.console.width < NARROW else 30),
-                TextColumn("{task.fields[said]}"),
-                console=self.console,
-                transient=True,
-            )
+            self._bar = moving_bar(self.console, 30)
             self._task = self._bar.add_task("loading the model", total=None, said="")
 
     def ready(self, classifier: Classifier, rows: int) -> None:

@@ -14,12 +14,14 @@ from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
     columns_of,
-    config,
+    config_flag,
     library_flag,
     model_flags,
     model_options,
     option,
+    quiet_flag,
     row_flags,
+    scorer_flag,
 )
 from promptshot.errors import InputError, OptionError
 
@@ -75,22 +77,13 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @option("--summary", metavar="FILE", help="Metrics as JSON.")
 @option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
 @option("--rejects", metavar="FILE", help="Rows that failed.  [default: OUTPUT.rejects.jsonl]")
-@option("--scorer", metavar="NAME", help="Another scorer: mlm, nsp, causal, fake, package.module:Class.")
+@scorer_flag
 @library_flag
 @model_flags
 @option("--dry-run", is_flag=True, help="Show the first prompts and stop; no model is loaded.")
-@option("-q", "--quiet", is_flag=True, help="No progress and no report.")
+@quiet_flag
 @option("-v", "--verbose", is_flag=True, help="Also the checkpoint, the machine and the label words.")
-@click.option(
-    "-c",
-    "--config",
-    is_eager=True,
-    expose_value=False,
-    callback=config,
-    envvar="PROMPTSHOT_CONFIG",
-    metavar="FILE",
-    help="YAML with any of these options.",
-)
+@config_flag
 def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) -> int:
     """Label the rows of FILE (JSONL, JSON, CSV, TSV, .gz, or - for stdin).
 

@@ -13,12 +13,14 @@ from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
     columns_of,
-    config,
+    config_flag,
     library_flag,
     machine_flags,
     model_options,
     option,
+    quiet_flag,
     row_flags,
+    scorer_flag,
 )
 from promptshot.errors import InputError, OptionError, shortlist
 
@@ -96,20 +98,11 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
 @option("-o", "--output", metavar="FILE", help="The leaderboard; .json, .jsonl, .csv, .tsv; - is stdout.")
 @option("--predictions", type=click.Path(path_type=Path), metavar="DIR", help="Every candidate's predictions.")
 @option("--overwrite", is_flag=True, help="Replace existing files.")
-@option("--scorer", metavar="NAME", help="Another scorer: mlm, nsp, causal, fake, package.module:Class.")
+@scorer_flag
 @library_flag
 @machine_flags
-@option("-q", "--quiet", is_flag=True, help="No progress and no report.")
-@click.option(
-    "-c",
-    "--config",
-    is_eager=True,
-    expose_value=False,
-    callback=config,
-    envvar="PROMPTSHOT_CONFIG",
-    metavar="FILE",
-    help="YAML with any of these options.",
-)
+@quiet_flag
+@config_flag
 def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     """Which template, label words and model sort the rows of FILE best, and how sure is that?
 

@@ -152,6 +152,20 @@ row_flags = flags(
 )
 
 
+scorer_flag = option("--scorer", metavar="NAME", help="Another scorer: mlm, nsp, causal, fake, package.module:Class.")
+quiet_flag = option("-q", "--quiet", is_flag=True, help="No progress and no report.")
+config_flag = click.option(
+    "-c",
+    "--config",
+    is_eager=True,
+    expose_value=False,
+    callback=config,
+    envvar="PROMPTSHOT_CONFIG",
+    metavar="FILE",
+    help="YAML with any of these options.",
+)
+
+
 def library_flag(function: F) -> F:
     help_text = "Your own templates and verbalizers."
     return option("--library", "folder", type=click.Path(path_type=Path), metavar="DIR", help=help_text)(function)
