@@ -334,7 +334,8 @@ class Folder:
             writer.write([one.record() for one in outcomes if isinstance(one, Prediction)])
         rejected = [one.record() for one in outcomes if isinstance(one, Reject)]
         if rejected:
-            with Writer(f"{path}.rejects.jsonl") as writer:
+            entry.result.rejects_path = f"{path}.rejects.jsonl"
+            with Writer(entry.result.rejects_path) as writer:
                 writer.write(rejected)
         recipe = entry.candidate.recipe
         head = {"gold_field": recipe.template.spec.label_field, "label_order": list(recipe.labels), "complete": True}

@@ -197,7 +197,7 @@ def _remarks(found: Comparison, standings: Sequence[Standing]) -> list[str]:
         said.append(f"{len(fewer)} of the tests use fewer than all rows, the least {least:,} of {found.rows:,}")
     seen: dict[str, list[str]] = {}
     for standing in standings:
-        for line in notes(standing.entry.result) if not standing.entry.candidate.members else ():
+        for line in notes(standing.entry.result, "--predictions DIR") if not standing.entry.candidate.members else ():
             seen.setdefault(line, []).append(standing.entry.candidate.name)
     return said + [f"{shortlist(names, 3)}: {line}" for line, names in seen.items()]
 

@@ -317,8 +317,8 @@ def plain_table(*headers: str, texts: int = 1) -> Table:
     return table
 
 
-def notes(result: Result) -> list[str]:
-    """What a reader of the numbers must know, one line each."""
+def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
+    """What a reader of the numbers must know, one line each; `keep` is the flag that keeps rejected rows."""
     tally, keys = result.tally, result.recipe.template.spec
     found = []
     if result.recipe.transductive:
@@ -343,7 +343,7 @@ def notes(result: Result) -> list[str]:
         found.append(f"columns that only later rows have are not in the table: {shortlist(result.left_out)}")
     if tally.rejected:
         first = result.rejects[0]
-        where = f"see {result.rejects_path}" if result.rejects_path else "keep them with --rejects FILE"
+        where = f"see {result.rejects_path}" if result.rejects_path else f"keep them with {keep}"
         found.append(f"{tally.rejected:,} rows were rejected, {where}; the first, {first.source}: {first.reason}")
     return found
 

@@ -205,6 +205,18 @@ def test_the_tests_use_the_rows_that_both_scored_and_say_how_many(
     assert "2 of the tests use fewer than all rows, the least 54 of 60" in capsys.readouterr().err
 
 
+def test_rejected_rows_are_told_with_the_flag_that_keeps_them_or_the_file_that_has_them(
+    rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["compare", rows, "-t", "zh-sentiment-mlm", "-t", "zh-sentiment-suffix-mlm"]
+    arguments += ["--scorer", "test_compare:Picky"]
+    assert run_command(arguments) == 3
+    assert "keep them with --predictions DIR" in capsys.readouterr().err
+    assert run_command([*arguments, "--predictions", str(tmp_path / "kept")]) == 3
+    (rejects,) = (path for path in (tmp_path / "kept").glob("*suffix-mlm*.rejects.jsonl"))
+    assert f"see {rejects}" in capsys.readouterr().err
+
+
 def test_a_model_that_cannot_be_loaded_costs_its_candidates_and_no_others(
     rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
