@@ -227,11 +227,9 @@ class Classifier:
             label = self.template.spec.ordered[decide.bucket(margin, self.cuts)] if self.cuts is not None else ""
             return Prediction(row, label, {"is_next": margin}, {}, None, gold, value, cut, dropped)
         words: Sequence[float] = scored.scores
-        averaged, split = False, 0
-        if max(scored.tokens, default=1) > 1:
-            averaged = self._averages(scored)
-            counts = prompt.scored == "choice" and self.recipe.scorer != "nsp"
-            split = sum(n > 1 for n in scored.tokens) if counts else 0
+        averaged = self._averages(scored)
+        counts = prompt.scored == "choice" and self.recipe.scorer != "nsp"
+        split = sum(n > 1 for n in scored.tokens) if counts and max(scored.tokens, default=1) > 1 else 0
         if averaged:
             words = [score / n for score, n in zip(words, scored.tokens, strict=True)]
         labels = self.verbalizer.pooled(prompt.choices, words)
