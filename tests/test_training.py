@@ -23,12 +23,14 @@ from training.checkpoint import Position
 from training.corpus import KINDS, SOURCES, bare, clauses
 from training.export import TOKENIZER_FILES
 from training.frames import CLOZE, LINE, PAIR, Frames
+from training.meaning import Lessons, learn, terms
 from training.models import PLANS, Shape
-from training.overlap import EvaluationTexts
+from training.overlap import NOTHING, EvaluationTexts
 from training.pretrain import Run, train
 from training.samples import Questions
 from training.stages import COURSES, Course, Stage
 from training.watch import auc
+from training.words import Words
 
 SHIPPED = Path(__file__).parent.parent / "models"
 ZH = (
@@ -277,6 +279,56 @@ def test_a_question_takes_the_word_out_of_its_text_but_for_a_few(whole: dict[str
         assert len(drawn) > 100
         assert 0 < sum(there) < 0.6 * len(there)  # some texts say the word twice
     assert not Questions(sources, lists["en-topic"])
+
+
+# ---------------------------------------------------------------- meaning
+
+
+def test_terms_are_pairs_of_characters_and_words_that_a_negation_sets_apart() -> None:
+    assert terms("房间 wifi慢，", "zh") == ["房间", "wi", "if", "fi", "i慢"]
+    assert terms("It isn't a very good film, good!", "en") == [
+        "it", "isn't", "not a", "not very", "not good", "not film", "good",
+    ]  # fmt: skip
+
+
+MATCH, RATES = ("球队赢得比赛，", "球员进球，", "球队球员训练，"), ("银行宣布加息，", "股市下跌，", "银行股市震荡，")
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lessons, Words, Tokenizer]:
+    """Lessons from texts that are each about one of two things."""
+    folder, draw = tmp_path_factory.mktemp("taught"), random.Random(2)
+    write(folder, "zh_fewclue_docs", [draw.choices(about, k=6) for about in (MATCH, RATES) for _ in range(60)])
+    source, listed = SOURCES["zh_fewclue_docs"], Words("zh-topic", words.by_hand("zh-topic"))
+    tokenizer = Tokenizer.from_file(str(SHIPPED / "bert" / "tokenizer.json"))
+    learn(listed, [source], [], folder, NOTHING, folder)
+    encoded = samples.encode(folder, source, tokenizer, listed, NOTHING)
+    return Lessons([(encoded, 1)], listed, folder), listed, tokenizer
+
+
+def test_lessons_draw_words_that_suit_the_text_whether_or_not_it_says_them(
+    taught: tuple[Lessons, Words, Tokenizer],
+) -> None:
+    lessons, listed, tokenizer = taught
+    rng, right, unsaid = np.random.default_rng(0), 0, 0
+    drawn = [asked for _ in range(400) if (asked := lessons.draw(20, rng))]
+    assert len(drawn) > 390
+    for asked in drawn:
+        text, word = tokenizer.decode(asked.text).replace(" ", ""), listed.words[asked.word]
+        right += (word in "球队球员比赛") == (text[:2] in "".join(MATCH))
+        unsaid += word not in text
+    assert right > 0.85 * len(drawn)
+    assert unsaid > 20
+
+
+def test_lessons_favour_no_word_over_all_texts(taught: tuple[Lessons, Words, Tokenizer]) -> None:
+    lessons, listed, _ = taught
+    rng = np.random.default_rng(1)
+    drawn = [asked for _ in range(2_000) if (asked := lessons.draw(20, rng))]
+    for chosen in ([asked.word for asked in drawn], [asked.stranger for asked in drawn]):
+        shares = {listed.words[word]: chosen.count(word) / len(chosen) for word in set(chosen)}
+        assert set(shares) == {"球队", "球员", "比赛", "银行", "股市"}
+        assert all(0.08 < share < 0.35 for share in shares.values()), shares
 
 
 # ---------------------------------------------------------------- looking

@@ -14,24 +14,32 @@ from training.words import Words
 
 CLOZE = {
     "zh-review": ("{word}。{text}", "{text}{word}。", "感觉如何？{word}。{text}", "总的来说，{word}。{text}"),
-    "en-review": ("{word}. {text}", "{text} It was {word}.", "A {word} film. {text}", "{text} In short, {word}."),
+    "en-review": (
+        "{word}. {text}",
+        "{text} It was {word}.",
+        "A {word} film. {text}",
+        "{text} In short, {word}.",
+        "{text} Overall, it was {word}.",
+    ),
     "zh-topic": (
         "下面报导一则{word}新闻。{text}",
         "这是关于{word}的文章：{text}",
         "{word}：{text}",
         "{text}（{word}）",
+        "主题：{word}。{text}",
     ),
     "en-topic": (
         "This is {word} news: {text}",
         "{word}: {text}",
         "{text} This is about {word}.",
         "{word} news. {text}",
+        "Topic: {word}. {text}",
     ),
 }
 PAIR = {
     "zh-review": ("这次买的东西{word}", "{word}", "总的来说，{word}", "感觉{word}"),
-    "en-review": ("A {word} piece of work", "It was {word}.", "{word}", "A {word} film"),
-    "zh-topic": ("这是一则{word}新闻", "{word}", "这是关于{word}的文章", "下面报导一则{word}新闻"),
+    "en-review": ("A {word} piece of work", "It was {word}.", "{word}", "A {word} film", "I think it is {word}"),
+    "zh-topic": ("这是一则{word}新闻", "{word}", "这段话的主题是{word}", "下面报导一则{word}新闻"),
     "en-topic": ("This is {word} news", "{word}", "A text about {word}", "The topic is {word}"),
 }
 LINE = {
@@ -40,6 +48,7 @@ LINE = {
         "{text} It was {word}",
         "Review: {text}\nSentiment: {word}",
         "{text}\nVerdict: {word}",
+        "Opinion: {text}\nIn short, it is {word}",
         "{word}. {text}",
     ),
     "zh-topic": (
@@ -48,7 +57,12 @@ LINE = {
         "这是关于{word}的文章：{text}",
         "{word}：{text}",
     ),
-    "en-topic": ("Article: {text}\nTopic: {word}", "{text}\nTopic: {word}", "{word} news: {text}", "{word}: {text}"),
+    "en-topic": (
+        "Article: {text}\nTopic: {word}",
+        "Text: {text}\nTopic: {word}",
+        "{word} news: {text}",
+        "{word}: {text}",
+    ),
 }
 
 

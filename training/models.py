@@ -16,10 +16,11 @@ from transformers import BertConfig, BertForPreTraining, GPT2Config, GPT2LMHeadM
 
 from training.batches import Batch, BertBatch, BertMasks, Gpt2Batch, bert_batch, gpt2_batch, grouped
 from training.frames import Frames
-from training.samples import Encoded, Line, Pair, Questions, Rng, framed_line, framed_pair, lines, pairs
+from training.samples import Asker, Encoded, Line, Pair, Rng, framed_line, framed_pair, lines, pairs
 from training.words import Words
 
 Losses = dict[str, torch.Tensor]
+ATTENTION = "eager"  # a fifth faster than torch's own on a CPU, forwards and backwards, for texts as short as these
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Plan(ABC):
 
     @abstractmethod
     def batches(
-        self, texts: Sequence[tuple[Encoded, int]], questions: Sequence[Questions], framed: float, budget: int, rng: Rng
+        self, texts: Sequence[tuple[Encoded, int]], askers: Sequence[Asker], framed: float, budget: int, rng: Rng
     ) -> Iterator[Batch]:
         """The batches of some documents, and so many framed texts that they make up the share `framed`."""
 
@@ -83,16 +84,17 @@ class Bert(Plan):
                 hidden_dropout_prob=0.0,
                 attention_probs_dropout_prob=0.0,
                 pad_token_id=self.masks.pad,
+                attn_implementation=ATTENTION,
             )
         )
 
     def batches(
-        self, texts: Sequence[tuple[Encoded, int]], questions: Sequence[Questions], framed: float, budget: int, rng: Rng
+        self, texts: Sequence[tuple[Encoded, int]], askers: Sequence[Asker], framed: float, budget: int, rng: Rng
     ) -> Iterator[Batch]:
         longest = self.LONGEST if rng.random() < 0.15 else 120
         samples: list[Pair] = [pair for encoded, document in texts for pair in pairs(encoded, document, longest, rng)]
         for _ in range(_how_many(len(samples), framed)):
-            pair = framed_pair(questions[int(rng.integers(len(questions)))], self.frames, 120, rng)
+            pair = framed_pair(askers[int(rng.integers(len(askers)))], self.frames, 120, rng)
             samples += [pair] if pair else []
         for group in grouped(samples, budget, rng):
             yield bert_batch(group, self.masks, rng)
@@ -128,16 +130,17 @@ class Gpt2(Plan):
                 attn_pdrop=0.0,
                 bos_token_id=end,
                 eos_token_id=end,
+                attn_implementation=ATTENTION,
             )
         )
 
     def batches(
-        self, texts: Sequence[tuple[Encoded, int]], questions: Sequence[Questions], framed: float, budget: int, rng: Rng
+        self, texts: Sequence[tuple[Encoded, int]], askers: Sequence[Asker], framed: float, budget: int, rng: Rng
     ) -> Iterator[Batch]:
         longest, end = self.LONGEST if rng.random() < 0.15 else 120, self.vocabulary["<|endoftext|>"]
         samples: list[Line] = [line for encoded, n in texts for line in lines(encoded, n, longest, end, rng)]
         for _ in range(_how_many(len(samples), framed)):
-            line = framed_line(questions[int(rng.integers(len(questions)))], self.frames, 120, end, rng)
+            line = framed_line(askers[int(rng.integers(len(askers)))], self.frames, 120, end, rng)
             samples += [line] if line else []
         for group in grouped(samples, budget, rng):
             yield gpt2_batch(group, end, rng)

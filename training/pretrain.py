@@ -31,6 +31,7 @@ from training import export, samples, vocabulary, words
 from training.batches import Batch
 from training.checkpoint import Position, State
 from training.corpus import KINDS, SOURCES
+from training.meaning import SPACES, Lessons, learn
 from training.models import PLANS, Plan, load_weights
 from training.overlap import NOTHING, EvaluationTexts, clean
 from training.samples import Encoded, Questions
@@ -73,7 +74,8 @@ def prepare(run: Run) -> None:
         else:
             vocabulary.train(run.name, run.corpus, run.sources, run.folder)
     missing = [name for name in run.sources if not (run.folder / "ids" / f"{name}.npz").exists()]
-    if not missing:
+    untaught = [kind for kind in SPACES if not (run.folder / "meaning" / f"{kind}.npy").exists()]
+    if not missing and not untaught:
         return
     without = EvaluationTexts.below(run.data) if run.data else NOTHING
     if not (run.folder / "words.json").exists():
@@ -89,6 +91,11 @@ def prepare(run: Run) -> None:
         samples.save(encoded, run.folder / "ids" / f"{name}.npz")
         counts = f"{len(encoded.document_ends):,} documents, {len(encoded.ids):,} tokens"
         say(f"{name}: {counts}, {len(encoded.marks):,} words")
+    for kind in untaught:
+        about = [SOURCES[name] for name in run.sources if SOURCES[name].kind == kind]
+        background = [SOURCES[name] for name in SPACES[kind].background if name in run.sources]
+        learn(known[kind], about, background, run.corpus, without, run.folder / "meaning")
+        say(f"{kind}: which words suit which texts")
 
 
 def stream(run: Run, plan: Plan, at: Position) -> Iterator[tuple[Batch, Position]]:
@@ -103,11 +110,11 @@ def stream(run: Run, plan: Plan, at: Position) -> Iterator[tuple[Batch, Position
             for _ in range(times)
             for document in range(len(encoded.document_ends))
         ]
-        questions = [found for kind in KINDS if stage.framed and (found := Questions(sources, lists[kind]))]
+        askers = list(_askers(run, sources, lists)) if stage.framed else []
         while at.in_stage < stage.tokens:
             texts = _texts(everything, run.course.documents, (run.seed, number), at.pool)
             rng = np.random.default_rng((run.seed, number, 1, at.pool))
-            batches = plan.batches(texts, questions, stage.framed, run.course.budget, rng)
+            batches = plan.batches(texts, askers, stage.framed, run.course.budget, rng)
             for batch in islice(batches, at.batch, None):
                 n = batch.tokens
                 at = replace(at, batch=at.batch + 1, in_stage=at.in_stage + n, seen=at.seen + n)
@@ -117,6 +124,15 @@ def stream(run: Run, plan: Plan, at: Position) -> Iterator[tuple[Batch, Position
             else:
                 at = replace(at, pool=at.pool + 1, batch=0)
         at = Position(stage=number + 1, seen=at.seen)
+
+
+def _askers(run: Run, sources: list[tuple[Encoded, int]], lists: dict[str, words.Words]) -> Iterator[samples.Asker]:
+    """What draws words for texts: each kind of text four times, three of them lessons if there are any."""
+    for kind in KINDS:
+        questions, vectors = Questions(sources, lists[kind]), run.folder / "meaning"
+        taught = (vectors / f"{kind}.npy").exists() and Lessons(sources, lists[kind], vectors)
+        if questions:
+            yield from [taught] * 3 + [questions] if taught else [questions] * 4
 
 
 def _texts(

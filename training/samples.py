@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -43,6 +43,20 @@ class Encoded:
     def document(self, index: int) -> list[Ids]:
         """The clauses of one document."""
         return [self.clause(i) for i in self.bounds(index)]
+
+    def around(self, clause: int, longest: int, rng: np.random.Generator) -> range:
+        """A clause and its neighbours on both sides, as many as a length drawn anew allows."""
+        bounds = self.bounds(int(np.searchsorted(self.document_ends, clause, side="right")))
+        first = last = clause
+        size, limit = len(self.clause(clause)), int(rng.integers(min(12, longest - 1), longest))
+        while size < limit and (first > bounds.start or last + 1 < bounds.stop):
+            if last + 1 < bounds.stop and (first == bounds.start or rng.random() < 0.5):
+                last += 1
+                size += len(self.clause(last))
+            else:
+                first -= 1
+                size += len(self.clause(first))
+        return range(first, last + 1)
 
 
 def encode(corpus: Path, source: Source, tokenizer: Tokenizer, words: Words, without: EvaluationTexts) -> Encoded:
@@ -157,11 +171,19 @@ def lines(encoded: Encoded, document: int, longest: int, end: int, rng: Rng) -> 
 
 @dataclass(frozen=True)
 class Asked:
-    """A text and a word that stood in it or beside it, but now does not."""
+    """A text, a word that suits it, and a word drawn by the same odds whatever the text."""
 
     kind: str
     word: int
+    stranger: int
     text: list[int]
+
+
+class Asker(Protocol):
+    """What draws texts with words that suit them."""
+
+    def draw(self, longest: int, rng: Rng) -> Asked | None:
+        """One text of at most `longest` tokens with its word; None if the one that was drawn will not do."""
 
 
 class Questions:
@@ -183,7 +205,7 @@ class Questions:
         counts = np.bincount(self._marks[:, 2], minlength=len(words.words))
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         flat = np.minimum(counts, 4_000) ** 0.5
-        by_hand = np.where(words.written(), flat, 0.0) ** 0.5
+        by_hand = np.where(words.written(), np.minimum(counts, 200), 0.0) ** 0.5  # all alike but the rare ones
         both = self.BY_HAND * by_hand / max(by_hand.sum(), 1e-9) + (1 - self.BY_HAND) * flat / max(flat.sum(), 1e-9)
         self._odds = np.cumsum(both / max(both.sum(), 1e-9))
 
@@ -199,9 +221,8 @@ class Questions:
         word = self.word(rng)
         mark = self._marks[int(rng.integers(self._starts[word], self._starts[word + 1]))]
         encoded, clause = self._sources[int(mark[0])], int(mark[1])
-        bounds = encoded.bounds(int(np.searchsorted(encoded.document_ends, clause, side="right")))
         whole = rng.random() < self.WHOLE
-        parts = list(self._around(encoded, clause, bounds, longest, rng))
+        parts = list(encoded.around(clause, longest, rng))
         kept = parts if whole else [i for i in parts if i != clause]
         if sum(len(encoded.clause(i)) for i in kept) < 6:  # a headline: take out the word and keep the rest
             kept = parts
@@ -209,42 +230,29 @@ class Questions:
         for i in kept:
             ids = encoded.clause(i).tolist()
             text += ids[: int(mark[3])] + ids[int(mark[4]) :] if i == clause and not whole else ids
-        return Asked(self._kind, word, text[:longest]) if len(text) >= 4 else None
-
-    def _around(self, encoded: Encoded, clause: int, bounds: range, longest: int, rng: Rng) -> range:
-        """Clauses on both sides, as many as a length drawn anew allows."""
-        first = last = clause
-        size, limit = len(encoded.clause(clause)), int(rng.integers(min(12, longest - 1), longest))
-        while size < limit and (first > bounds.start or last + 1 < bounds.stop):
-            if last + 1 < bounds.stop and (first == bounds.start or rng.random() < 0.5):
-                last += 1
-                size += len(encoded.clause(last))
-            else:
-                first -= 1
-                size += len(encoded.clause(first))
-        return range(first, last + 1)
+        return Asked(self._kind, word, self.word(rng), text[:longest]) if len(text) >= 4 else None
 
 
-def framed_pair(questions: Questions, frames: Frames, longest: int, rng: Rng) -> Pair | None:
+def framed_pair(asker: Asker, frames: Frames, longest: int, rng: Rng) -> Pair | None:
     """A text in a frame for BERT: its word masked beside it, or before it in A, half of the time a strange one."""
-    asked = questions.draw(longest - 30, rng)
+    asked = asker.draw(longest - 30, rng)
     if asked is None:
         return None
     if rng.random() < 0.5:
         frame = frames.cloze(asked.kind, asked.word, rng)
         ids, first = frame.around(asked.text)
         positions = range(first + frame.start, first + frame.stop)
-        masked = [p for p in positions if rng.random() < 0.7] or [int(rng.choice(positions))]
+        share = 1.0 if rng.random() < 0.5 else 0.5  # templates ask for whole words, and for parts: {mask}满意
+        masked = [p for p in positions if rng.random() < share] or [int(rng.choice(positions))]
         return Pair(ids, [], -100, tuple(masked))
-    other = questions.word(rng)
-    is_random = int(rng.random() < 0.5 and other != asked.word)
-    frame = frames.pair(asked.kind, other if is_random else asked.word, rng)
+    is_random = int(rng.random() < 0.5 and asked.stranger != asked.word)
+    frame = frames.pair(asked.kind, asked.stranger if is_random else asked.word, rng)
     return Pair(frame.before + frame.after, asked.text, is_random)
 
 
-def framed_line(questions: Questions, frames: Frames, longest: int, end: int, rng: Rng) -> Line | None:
+def framed_line(asker: Asker, frames: Frames, longest: int, end: int, rng: Rng) -> Line | None:
     """A text in a frame for GPT-2, most often the word last."""
-    asked = questions.draw(longest - 30, rng)
+    asked = asker.draw(longest - 30, rng)
     if asked is None:
         return None
     frame: Frame = frames.line(asked.kind, asked.word, rng)

@@ -26,6 +26,7 @@ PROMPTS = {
     "en_movie_reviews": 4,
     "en_sentences_mr_sst_cr_subj": 8,
     "en_speeches_abc_genesis": 2,
+    "en_wiki": 1,
 }
 
 
@@ -48,7 +49,7 @@ class Course:
     rate: float  # the highest learning rate
     warm_up: int = 1_500_000  # tokens; shorter, and the post-norm BERT never leaves the unigram plateau
     decay: float = 0.3  # the last share of all tokens, over which the rate falls to nothing
-    budget: int = 2_048  # padded tokens a step
+    budget: int = 4_096  # padded tokens a step
     documents: int = 400  # whose samples are sorted by length together
     averaging: float = 0.999  # how much of the running mean of the weights a step keeps
 
@@ -68,7 +69,7 @@ class Course:
         if name not in names:
             raise SystemExit(f"no stage {name!r}; there are {', '.join(names)}")
         rest = self.stages[names.index(name) :]
-        return replace(self, stages=rest, warm_up=300_000, rate=self.rate / 2)
+        return replace(self, stages=rest, warm_up=300_000, rate=self.rate / 1.5)
 
     def lasting(self, tokens: int) -> Course:
         """This course with another length of its last stage."""
@@ -81,7 +82,7 @@ COURSES = {
         (
             Stage("general", 20_000_000, EVERYTHING),
             Stage("domain", 15_000_000, DOMAIN),
-            Stage("prompts", 20_000_000, PROMPTS | {"en_wiki": 1}, framed=0.7),
+            Stage("prompts", 20_000_000, PROMPTS, framed=0.7),
         ),
         rate=7e-4,
     ),

@@ -16,37 +16,41 @@ from pathlib import Path
 # Ways to judge and names of topics, written down by hand, from no data set; label words of the shelf are among them.
 BY_HAND = {
     "zh-review": (
-        "很满意 非常满意 不满意 不太满意 满意 很好 很差 太差 不好 不错 真不错 好评 差评 推荐 不推荐 值得推荐 很喜欢 "
-        "喜欢 不喜欢 值得 不值 失望 很失望 太失望 垃圾 后悔 很棒 很赞 好吃 难吃 不好吃 很快 很慢 太慢 舒服 不舒服 "
-        "漂亮 糟糕 恶心 上当 骗人 好看 不好看 不行 理想 不理想 愉快 生气 好用 不好用 完美 给力 坑人 质量差 质量好 "
-        "服务好 态度好 态度差 物超所值"
+        "很满意 非常满意 不满意 不太满意 满意 很好 很差 太差 不好 不错 真不错 好评 差评 推荐 不推荐 "
+        "值得推荐 很喜欢 喜欢 不喜欢 值得 不值 失望 很失望 太失望 垃圾 后悔 很棒 很赞 好吃 难吃 不好吃 "
+        "很快 很慢 太慢 舒服 不舒服 漂亮 糟糕 恶心 上当 骗人 好看 不好看 不行 理想 不理想 愉快 生气 "
+        "好用 不好用 完美 给力 坑人 质量差 质量好 服务好 态度好 态度差 物超所值"
     ),
     "en-review": (
         "good bad great terrible best worst better worse excellent awful wonderful boring dull brilliant poor fine "
         "nice horrible funny unfunny stupid perfect interesting entertaining enjoyable beautiful ugly weak strong "
         "lame silly clever smart annoying disappointing impressive mess masterpiece waste fails works love hate fun "
         "tedious predictable moving powerful bland flat fresh charming pointless mediocre superb solid pretentious "
-        "amazing fantastic ridiculous touching hilarious memorable forgettable compelling delightful painful "
-        "engaging worthless useless pathetic gripping honest empty tired slow cheap warm sweet awkward dreadful "
-        "unwatchable "
-        "effective intelligent original convincing believable genuine refreshing inventive heartfelt thoughtful "
-        "witty gorgeous stunning remarkable outstanding terrific exciting thrilling rich subtle sharp successful "
-        "pleasant likable intriguing amusing treat gem joy favorite unfortunately sadly wrong confusing ludicrous "
-        "absurd unconvincing uninspired lifeless contrived clumsy cheesy trite shallow offensive irritating "
-        "uninteresting lazy disaster garbage trash failure wasted wooden hollow derivative unnecessary bored"
+        "amazing fantastic ridiculous touching hilarious memorable forgettable compelling delightful painful engaging "
+        "worthless useless pathetic gripping honest empty tired slow cheap warm sweet awkward dreadful unwatchable "
+        "effective intelligent original convincing believable genuine refreshing inventive heartfelt thoughtful witty "
+        "gorgeous stunning remarkable outstanding terrific exciting thrilling rich subtle sharp successful pleasant "
+        "likable intriguing amusing treat gem joy favorite unfortunately sadly wrong confusing ludicrous absurd "
+        "unconvincing uninspired lifeless contrived clumsy cheesy trite shallow offensive irritating uninteresting "
+        "lazy disaster garbage trash failure wasted wooden hollow derivative unnecessary bored fascinating positive "
+        "negative"
     ),
     "zh-topic": (
-        "故事 文化 娱乐 体育 财经 房产 汽车 教育 科技 军事 旅游 国际 股票 农业 电竞 游戏 历史 音乐 电影 足球 篮球 "
-        "健康 法律 经济 金融 社会 政治 艺术 文学 宗教 科学 数学 化学 物理 医学 环境 美食 购物 明星 学校 学生 农村 "
-        "农民 企业 公司 银行 股市 房价 手机 软件 网络 互联 战争 军队 航空 交通 外交 美国 日本 小说 轿车 比赛 球队 "
-        "冠军 游客 景区 高考 大学 考试 投资 市场 基金 楼市 粮食"
+        "故事 文化 娱乐 体育 财经 房产 汽车 教育 科技 军事 旅游 国际 股票 农业 电竞 游戏 历史 音乐 "
+        "电影 足球 篮球 健康 法律 经济 金融 社会 政治 艺术 文学 宗教 科学 数学 化学 物理 医学 环境 "
+        "美食 购物 明星 学校 学生 农村 农民 企业 公司 银行 股市 房价 手机 软件 网络 战争 军队 航空 "
+        "交通 外交 美国 日本 小说 轿车 比赛 球队 冠军 游客 景区 高考 大学 考试 投资 市场 基金 楼市 "
+        "粮食 爱情 男人 女人 婆婆 书法 古代 演员 歌手 导演 球员 买房 楼盘 住房 新车 车型 驾驶 车主 "
+        "老师 智能 芯片 导弹 武器 士兵 旅行 景点 酒店 总统 制裁 朝鲜 大盘 涨停 个股 股价 种植 养殖 "
+        "玩家 英雄 战队 手游"
     ),
     "en-topic": (
         "world politics sports business technology science government election president minister war military team "
         "game season league football player company market bank economy trade price oil money software computer "
         "internet space research scientists health music film art history religion law education school university "
-        "food travel weather energy environment police court army peace parliament industry stock investment "
-        "science"
+        "food travel weather energy environment police court army peace parliament industry stock investment troops "
+        "coach championship match sales web data prices profit companies players goal prime attack phone users "
+        "entertainment"
     ),
 }
 MOST = 4_000  # topic words found in the text of one language
