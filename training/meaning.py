@@ -144,7 +144,7 @@ class Lessons:
     """Draws any text of its kind, and a word by how well it suits the text; over all texts no word is likelier."""
 
     BY_HAND = 0.75  # how often only words that were written by hand are drawn from
-    SHARP = (1.5, 2.5)  # how much likelier a word gets with each standard deviation: of the words by hand, of all
+    SHARP = (2.0, 3.0)  # how much likelier a word gets with each standard deviation: of the words by hand, of all
 
     def __init__(self, sources: Sequence[tuple[Encoded, int]], words: Words, folder: Path) -> None:
         """From sources, how often each is to be counted, and the folder that `learn` wrote to."""

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
 from training import export, samples, vocabulary, words
@@ -35,10 +36,10 @@ from training.meaning import SPACES, Lessons, learn
 from training.models import PLANS, Plan, load_weights
 from training.overlap import NOTHING, EvaluationTexts, clean
 from training.samples import Encoded, Questions
-from training.stages import COURSES, Course
+from training.stages import ASKED, COURSES, Course
 
 SAVE = 200  # steps between checkpoints
-LOOK = 1_000_000  # tokens between looks at the development data
+LOOK = 2_000_000  # tokens between looks at the development data
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,12 @@ def stream(run: Run, plan: Plan, at: Position) -> Iterator[tuple[Batch, Position
 
 
 def _askers(run: Run, sources: list[tuple[Encoded, int]], lists: dict[str, words.Words]) -> Iterator[samples.Asker]:
-    """What draws words for texts: each kind of text four times, three of them lessons if there are any."""
-    for kind in KINDS:
+    """What draws words for texts, each as often as it is to be asked; three of four times lessons, where there are."""
+    for kind, share in ASKED.items():
         questions, vectors = Questions(sources, lists[kind]), run.folder / "meaning"
         taught = (vectors / f"{kind}.npy").exists() and Lessons(sources, lists[kind], vectors)
         if questions:
-            yield from [taught] * 3 + [questions] if taught else [questions] * 4
+            yield from ([taught] * 3 + [questions] if taught else [questions] * 4) * share
 
 
 def _texts(
@@ -288,6 +289,7 @@ def main() -> int:
     course = course.lasting(int(options.tokens)) if options.tokens else course
     if options.threads:
         torch.set_num_threads(options.threads)
+        threadpool_limits(options.threads)  # numpy's, which draws the lessons
     folder = options.run / options.name
     run = Run(options.name, course, options.corpus, folder, options.data, options.init, options.seed)
     return 0 if train(run) else 130

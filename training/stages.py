@@ -24,10 +24,11 @@ PROMPTS = {
     "zh_fewclue_docs": 1,
     "zh_wiki_cmrc": 1,
     "en_movie_reviews": 4,
-    "en_sentences_mr_sst_cr_subj": 8,
+    "en_sentences_mr_sst_cr_subj": 16,
     "en_speeches_abc_genesis": 2,
     "en_wiki": 1,
 }
+ASKED = {"zh-review": 3, "en-review": 6, "zh-topic": 4, "en-topic": 3}  # shares of the framed texts by their kind
 
 
 @dataclass(frozen=True)
