@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from promptshot.errors import NotFoundError, TemplateError, did_you_mean
-from promptshot.prompts import Template
-from promptshot.verbalizer import RowWords, Verbalizer, of_ordered
+from promptshot.errors import InputError, NotFoundError, TemplateError, did_you_mean
+from promptshot.prompts import Template, TemplateSpec
+from promptshot.spec import is_rather, load_source
+from promptshot.verbalizer import RowWords, Verbalizer, VerbalizerSpec, of_ordered
 
 Shelf = Literal["templates", "verbalizers", "models"]
 
@@ -30,8 +31,9 @@ def shelf(kind: Shelf) -> Path:
 
 
 def names(kind: Shelf, library: Path | None = None) -> list[str]:
-    """Every name that `find` knows, sorted."""
-    return sorted({path.stem for folder in _folders(kind, library) for path in folder.glob("*.yaml") if _is_yaml(path)})
+    """Every name that `find` knows, sorted; of a folder that holds both kinds of file, those of this kind."""
+    found = [path for folder in _folders(kind, library) for path in folder.glob("*.yaml") if _is_yaml(path)]
+    return sorted({path.stem for path in found if path.parent != library or not _is_rather(path, kind)})
 
 
 def home(kind: Shelf, library: Path | None = None) -> Path:
@@ -118,6 +120,15 @@ def _is_file(path: Path) -> bool:
 def _is_yaml(path: Path) -> bool:
     """Whether there is such a file and it is named as YAML, also where a link leads to it: no /etc/passwd."""
     return _is_file(path) and path.suffix in SUFFIXES and path.resolve().suffix in SUFFIXES
+
+
+def _is_rather(path: Path, kind: Shelf) -> bool:
+    """Whether a file is a verbalizer where templates are sought, or the other way round."""
+    template, verbalizer = (TemplateSpec, VerbalizerSpec) if kind == "templates" else (VerbalizerSpec, TemplateSpec)
+    try:
+        return is_rather(load_source(path).data, verbalizer, template)
+    except InputError:
+        return False  # whoever reads it will say what is wrong
 
 
 def _folders(kind: Shelf, library: Path | None) -> Iterator[Path]:

@@ -202,8 +202,7 @@ def _made(source: Source, kind: type[spec.S], other: type[spec.Spec]) -> tuple[s
     flaws = list(source.flaws)
     if source.data is None and flaws:
         return None, flaws
-    keys = set(source.data) if isinstance(source.data, dict) else set()
-    if keys & _needed(other) and not keys & _needed(kind):
+    if spec.is_rather(source.data, other, kind):
         noun = {TemplateSpec: "template", VerbalizerSpec: "verbalizer"}
         hint = f"promptshot {noun[other]}s lint {source.where}"
         return None, [Flaw(codes.WRONG_KIND, f"this is a {noun[other]}, not a {noun[kind]}", hint)]
@@ -228,10 +227,6 @@ def _told(sheet: Sheet, usable: bool) -> Iterator[Flaw]:
     if sheet.base is not None and sheet.verbalizer is not None:
         for label_rule in LABELS:
             yield from label_rule(Words(sheet.source, sheet.verbalizer, sheet.base))
-
-
-def _needed(kind: type[spec.Spec]) -> set[str]:
-    return {name for name, info in kind.model_fields.items() if info.is_required()}
 
 
 def _findings(flaws: Sequence[Flaw], source: Source) -> list[Finding]:

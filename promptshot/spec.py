@@ -228,6 +228,16 @@ def examine(data: Any, kind: type[S]) -> tuple[S | None, list[Flaw]]:
         return None, flaws
 
 
+def is_rather(data: Any, other: type[Spec], kind: type[Spec]) -> bool:
+    """Whether the keys that only the `other` kind of file must have say that it is one of these, not a `kind`."""
+    keys = set(data) if isinstance(data, dict) else set()
+    return bool(keys & _required(other)) and not keys & _required(kind)
+
+
+def _required(kind: type[Spec]) -> set[str]:
+    return {name for name, info in kind.model_fields.items() if info.is_required()}
+
+
 def _within(data: Any, loc: Place) -> Place:
     """The part of a place that the data has: pydantic also names the members of a union on its way."""
     for n, step in enumerate(loc):

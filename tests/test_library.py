@@ -66,6 +66,15 @@ def test_a_library_may_be_one_folder_with_everything_in_it(shelf: Path, tmp_path
     assert library.find("templates", "news", own) == own / "news.yaml"
 
 
+def test_of_a_folder_with_both_kinds_of_file_each_is_listed_where_it_belongs(shelf: Path, tmp_path: Path) -> None:
+    own = tmp_path / "flat"
+    put(own / "praise.yaml", TEMPLATE)
+    put(own / "words.yaml", VERBALIZER)
+    put(own / "broken.yaml", "text: [")
+    assert library.names("templates", own) == ["broken", "news", "praise", "zh-news"]
+    assert library.names("verbalizers", own) == ["broken", "mine", "words"]
+
+
 def test_all_names_are_listed_once(shelf: Path, tmp_path: Path) -> None:
     put(tmp_path / "own" / "templates" / "news.yaml", TEMPLATE)
     put(tmp_path / "own" / "templates" / "extra.yaml", TEMPLATE)
