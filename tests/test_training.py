@@ -262,7 +262,7 @@ def test_every_frame_knows_where_its_word_stands(name: str) -> None:
     frames, x = Frames(tokenizer, lists), tokenizer.encode(" x", add_special_tokens=False).ids
     for kind, pattern in [(name, p) for way in (CLOZE, PAIR, LINE) for name in way for p in way[name]]:
         word = lists[kind].words[0]
-        frame = frames._encode(pattern, word)
+        frame = frames._encode(kind, pattern, word)
         ids, shift = frame.around(x if "{text}" in pattern else [])
         assert bare(tokenizer.decode(ids[shift + frame.start : shift + frame.stop])) == bare(word)
         assert bare(tokenizer.decode(ids)) == bare(pattern.format(word=word, text="x"))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from training.samples import Ids, Line, Pair, Rng
+from training.frames import Hint
+from training.samples import Line, Pair, Rng
+from training.words import Ids
 
 Sample = TypeVar("Sample", Pair, Line)
 OFTEN = 0.4  # how often a word of judgement is masked
-OTHERS = 0.3  # the share of a framed text that GPT-2 is still asked about, so that the word weighs more
+OTHERS = 0.1  # the share of the rest of a framed text that is still asked about, so that the word weighs more
 
 
 def grouped(samples: Sequence[Sample], budget: int, rng: Rng) -> Iterator[list[Sample]]:
@@ -33,6 +35,10 @@ class Batch:
 
     ids: torch.Tensor  # (rows, width)
     attention: torch.Tensor  # (rows, width)
+    chosen: torch.Tensor  # (rows, width), bool: the tokens that are asked for
+    hinted: torch.Tensor  # (hints,): which of the chosen ones, counted row by row, may be several tokens
+    tokens_there: torch.Tensor  # (hints, pool), which
+    shares_there: torch.Tensor  # (hints, pool), and how likely each is
 
     @property
     def tokens(self) -> int:
@@ -49,16 +55,13 @@ class BertBatch(Batch):
     """What a BERT is asked: the words under the chosen positions, and whether B follows A."""
 
     types: torch.Tensor  # (rows, width)
-    chosen: torch.Tensor  # (rows, width), bool
     targets: torch.Tensor  # (rows, width), ids before masking
-    follows: torch.Tensor  # (rows,); 0: B follows, 1: it does not, -100: not asked
+    is_random: torch.Tensor  # (rows,): how likely it is that B does not follow; negative: not asked
 
 
 @dataclass(frozen=True)
 class Gpt2Batch(Batch):
-    """What a GPT-2 is asked: the tokens at the chosen positions."""
-
-    chosen: torch.Tensor  # (rows, width - 1), bool; position i asks for token i + 1
+    """What a GPT-2 is asked: the chosen tokens, of which the first is never one."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,11 @@ def bert_batch(group: list[Pair], masks: BertMasks, rng: Rng) -> BertBatch:
     shown = np.where(chosen & ((fate < 0.8) | asked), masks.mask, ids)
     strange = rng.integers(masks.specials, len(masks.often), ids.shape)
     shown = np.where(chosen & (fate > 0.9) & ~asked, strange, shown)
-    follows = np.array([sample.is_random for sample in group])
-    return BertBatch(*map(torch.from_numpy, (shown, attention, types, chosen, ids, follows)))
+    is_random = np.array([sample.is_random for sample in group], np.float32)
+    hints = _hints(
+        chosen, [(row, replace(hint, position=1 + hint.position)) for row, s in enumerate(group) for hint in s.hints]
+    )
+    return BertBatch(*map(torch.from_numpy, (shown, attention, chosen, *hints, types, ids, is_random)))
 
 
 def gpt2_batch(group: list[Line], pad: int, rng: Rng) -> Gpt2Batch:
@@ -113,4 +119,17 @@ def gpt2_batch(group: list[Line], pad: int, rng: Rng) -> Gpt2Batch:
         start, stop = line.word
         chosen[row, : len(line)] = (rng.random(len(line)) < OTHERS) if stop else True
         chosen[row, start:stop] = True
-    return Gpt2Batch(*map(torch.from_numpy, (ids, attention, chosen[:, 1:])))
+    chosen[:, 0] = False
+    hints = _hints(chosen, [(row, line.hint) for row, line in enumerate(group) if line.hint])
+    return Gpt2Batch(*map(torch.from_numpy, (ids, attention, chosen, *hints)))
+
+
+def _hints(chosen: Ids, hints: Sequence[tuple[int, Hint]]) -> tuple[Ids, Ids, Ids]:
+    """The hints of the rows of a batch, as `Batch` holds them."""
+    numbers = chosen.ravel().cumsum().reshape(chosen.shape) - 1
+    pool = max((len(hint.tokens) for _, hint in hints), default=0)
+    tokens, shares = np.zeros((len(hints), pool), np.int64), np.zeros((len(hints), pool), np.float32)
+    for i, (_, hint) in enumerate(hints):
+        tokens[i, : len(hint.tokens)] = hint.tokens
+        shares[i, : len(hint.tokens)] = hint.shares
+    return np.array([numbers[row, hint.position] for row, hint in hints], np.int64), tokens, shares

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
-from training.words import Words
+from training.words import Ids, Odds, Words
 
 CLOZE = {
     "zh-review": ("{word}。{text}", "{text}{word}。", "感觉如何？{word}。{text}", "总的来说，{word}。{text}"),
@@ -75,10 +75,21 @@ class Frame:
     start: int
     stop: int
     last: bool  # the word stands behind the text
+    kind: str
+    pattern: str
 
     def around(self, text: list[int]) -> tuple[list[int], int]:
         """The whole prompt, and how far the text pushes the word back."""
         return self.before + text + self.after, len(text) if self.last else 0
+
+
+@dataclass(frozen=True)
+class Hint:
+    """The tokens that may stand at a position, and how likely each is."""
+
+    position: int
+    tokens: Ids
+    shares: Ids
 
 
 class Frames:
@@ -88,6 +99,7 @@ class Frames:
         self._tokenizer = tokenizer
         self._lists = lists
         self._known: dict[tuple[str, str], Frame] = {}
+        self._spelled: dict[tuple[str, str], Ids] = {}
 
     def cloze(self, kind: str, word: int, rng: np.random.Generator) -> Frame:
         """A text with a blank."""
@@ -101,13 +113,36 @@ class Frames:
         """A text that runs from left to right."""
         return self._draw(LINE[kind], kind, word, rng)
 
+    def hints(self, frame: Frame, odds: Odds) -> list[Hint]:
+        """What may stand at each token of a frame's word: the words of the pool with as many tokens."""
+        spelled = self._spellings(frame)[odds.words]
+        fitting = (spelled >= 0).sum(axis=1) == frame.stop - frame.start
+        shares = odds.shares[fitting] / odds.shares[fitting].sum()
+        return [Hint(frame.start + i, spelled[fitting, i], shares) for i in range(frame.stop - frame.start)]
+
+    def first_hint(self, frame: Frame, odds: Odds) -> Hint:
+        """What may stand where a frame's word begins, however many tokens it has."""
+        return Hint(frame.start, self._spellings(frame)[odds.words, 0], odds.shares)
+
+    def _spellings(self, frame: Frame) -> Ids:
+        """The tokens of every word of the list in the place of the frame's (words x tokens), -1 behind the last."""
+        key = frame.kind, frame.pattern
+        if key not in self._spelled:
+            found = [self._encode(*key, word) for word in self._lists[frame.kind].words]
+            words = [(one.before + one.after)[one.start : one.stop] for one in found]
+            table = np.full((len(words), max(map(len, words))), -1)
+            for row, ids in zip(table, words, strict=True):
+                row[: len(ids)] = ids
+            self._spelled[key] = table
+        return self._spelled[key]
+
     def _draw(self, choices: tuple[str, ...], kind: str, number: int, rng: np.random.Generator) -> Frame:
         pattern, word = choices[int(rng.integers(len(choices)))], self._lists[kind].words[number]
         if (pattern, word) not in self._known:
-            self._known[pattern, word] = self._encode(pattern, word)
+            self._known[pattern, word] = self._encode(kind, pattern, word)
         return self._known[pattern, word]
 
-    def _encode(self, pattern: str, word: str) -> Frame:
+    def _encode(self, kind: str, pattern: str, word: str) -> Frame:
         head, _, tail = pattern.partition("{text}")
         head = head.rstrip(" ")  # an English text brings its own space
         before, after = (self._tokenizer.encode(part.replace("{word}", word), add_special_tokens=False)
@@ -117,4 +152,4 @@ class Frames:
         at = part.index("{word}")
         tokens = [i for i, (a, b) in enumerate(inside.offsets) if a < at + len(word) and b > at]
         shift = len(before.ids) if last else 0
-        return Frame(before.ids, after.ids, shift + tokens[0], shift + tokens[-1] + 1, last)
+        return Frame(before.ids, after.ids, shift + tokens[0], shift + tokens[-1] + 1, last, kind, pattern)

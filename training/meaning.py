@@ -18,8 +18,8 @@ from sklearn.decomposition import TruncatedSVD
 
 from training.corpus import Source
 from training.overlap import EvaluationTexts, clean
-from training.samples import Asked, Encoded, Ids, Rng
-from training.words import Words
+from training.samples import Asked, Encoded, Rng
+from training.words import Ids, Odds, Words
 
 RARE = 5  # pieces a term must occur in
 NEGATION = re.compile(r"not|no|never|hardly|neither|nor|without|nothing|.*n't")
@@ -144,7 +144,7 @@ class Lessons:
     """Draws any text of its kind, and a word by how well it suits the text; over all texts no word is likelier."""
 
     BY_HAND = 0.75  # how often only words that were written by hand are drawn from
-    SHARP = (2.0, 3.0)  # how much likelier a word gets with each standard deviation: of the words by hand, of all
+    SHARP = (1.25, 2.0)  # how much likelier a word gets with each standard deviation: of the words by hand, of all
 
     def __init__(self, sources: Sequence[tuple[Encoded, int]], words: Words, folder: Path) -> None:
         """From sources, how often each is to be counted, and the folder that `learn` wrote to."""
@@ -175,8 +175,9 @@ class Lessons:
             return None
         which = int(rng.random() >= self.BY_HAND)
         pool = self._pools[which]
-        word = pool.draw(number, vector, self.SHARP[which], rng)
-        return Asked(self._kind, word, int(rng.choice(pool.words)), text[:longest])
+        odds = pool.odds(number, vector, self.SHARP[which])
+        word, stranger = int(rng.choice(odds.words, p=odds.shares)), int(rng.choice(odds.words))
+        return Asked(self._kind, word, stranger, text[:longest], odds)
 
     def _text(self, number: int, longest: int, rng: Rng) -> tuple[list[int], Ids]:
         """A stretch of a source, and its direction (zeros if it has no known term)."""
@@ -200,9 +201,9 @@ class _Pool:
         nearness = texts @ self._directions.T
         self._usual.append((nearness.mean(axis=0), nearness.std(axis=0) + 1e-6))
 
-    def draw(self, source: int, vector: Ids, sharp: float, rng: Rng) -> int:
-        """A word of the list, by how unusually near a text lies to it."""
+    def odds(self, source: int, vector: Ids, sharp: float) -> Odds:
+        """How likely each word is beside a text, by how unusually near the text lies to it."""
         mean, spread = self._usual[source]
         unusual = sharp * (self._directions @ vector - mean) / spread
-        odds = np.cumsum(np.exp(unusual - unusual.max()))
-        return int(self.words[min(int(np.searchsorted(odds, rng.random() * odds[-1])), len(odds) - 1)])
+        shares = np.exp(unusual - unusual.max())
+        return Odds(self.words, shares / shares.sum())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, log_softmax
 from transformers import BertConfig, BertForPreTraining, GPT2Config, GPT2LMHeadModel
 
 from training.batches import Batch, BertBatch, BertMasks, Gpt2Batch, bert_batch, gpt2_batch, grouped
@@ -104,10 +104,11 @@ class Bert(Plan):
         found = {}
         if bool(batch.chosen.any()):
             words = model.cls.predictions(hidden.last_hidden_state[batch.chosen])
-            found["mlm"] = cross_entropy(words.float(), batch.targets[batch.chosen])
-        if bool((batch.follows >= 0).any()):
-            order = model.cls.seq_relationship(hidden.pooler_output)
-            found["nsp"] = cross_entropy(order.float(), batch.follows)
+            found["mlm"] = hinted_loss(words, batch.targets[batch.chosen], batch)
+        if bool((asked := batch.is_random >= 0).any()):
+            order = model.cls.seq_relationship(hidden.pooler_output[asked])
+            is_random = batch.is_random[asked]
+            found["nsp"] = cross_entropy(order.float(), torch.stack([1 - is_random, is_random], 1))
         return found
 
 
@@ -147,8 +148,16 @@ class Gpt2(Plan):
 
     def losses(self, model: Any, batch: Gpt2Batch) -> Losses:
         hidden = model.transformer(batch.ids).last_hidden_state[:, :-1]
-        words = model.lm_head(hidden[batch.chosen])  # (chosen, vocabulary): the head is half of the work
-        return {"lm": cross_entropy(words.float(), batch.ids[:, 1:][batch.chosen])}
+        words = model.lm_head(hidden[batch.chosen[:, 1:]])  # (chosen, vocabulary): the head is half of the work
+        return {"lm": hinted_loss(words, batch.ids[batch.chosen], batch)}
+
+
+def hinted_loss(words: torch.Tensor, targets: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """The mean cross-entropy of the chosen tokens (chosen x vocabulary); a hint's tokens count by their shares."""
+    odds = log_softmax(words.float(), -1)
+    each = -odds.gather(1, targets[:, None]).squeeze(1)
+    hinted = -(batch.shares_there * odds[batch.hinted].gather(1, batch.tokens_there)).sum(1)
+    return each.index_put((batch.hinted,), hinted).mean()
 
 
 PLANS: dict[str, type[Plan]] = {"bert": Bert, "gpt2": Gpt2}

@@ -241,7 +241,9 @@ class Log:
             self._sums.setdefault(name, []).append(loss)
 
     def write(self, seen: int, rate: float) -> None:
-        """A line with the mean losses of the steps since the last one."""
+        """A line with the mean losses of the steps since the last one, if there were any."""
+        if not self._sums:
+            return
         means = {name: round(float(np.mean(values)), 4) for name, values in self._sums.items()}
         speed = round(self._tokens / max(1e-9, time.monotonic() - self._since))
         self.append({"tokens": seen, **means, "rate": round(rate, 7), "tokens_per_second": speed})

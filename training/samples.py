@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from training.corpus import SOURCES, Source
-from training.frames import Frame, Frames
+from training.frames import Frames, Hint
 from training.overlap import EvaluationTexts, clean
-from training.words import Words
+from training.words import Ids, Odds, Words
 
-Ids = np.ndarray[Any, np.dtype[Any]]  # token ids, uint16 on disk
 Rng = np.random.Generator
+NOT_ASKED = -100.0
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,9 @@ class Pair:
 
     a: list[int]
     b: list[int]
-    is_random: int  # 0: B follows, 1: it does not, -100: not asked
-    asked: tuple[int, ...] = ()  # positions in A that are masked in any case; then nothing else of A is
+    is_random: float  # how likely it is that B does not follow A; negative: not asked
+    asked: tuple[int, ...] = ()  # positions in A that are masked in any case; then little else is
+    hints: tuple[Hint, ...] = ()  # what may stand at some of these
 
     def __len__(self) -> int:
         return len(self.a) + len(self.b) + 3
@@ -133,7 +134,7 @@ def pairs(encoded: Encoded, document: int, longest: int, rng: Rng) -> Iterator[P
         if len(chunk) == 1 or not encoded.source.ordered or rng.random() < 0.3:
             text = np.concatenate(chunk).tolist()[:longest]
             if len(text) > 3:
-                yield Pair(text, [], -100)
+                yield Pair(text, [], NOT_ASKED)
             continue
         short = rng.random()  # often the first clause alone, as a prompt would be
         cut = 1 if short < 0.4 else len(chunk) - 1 if short < 0.55 else int(rng.integers(1, len(chunk)))
@@ -153,6 +154,7 @@ class Line:
 
     ids: list[int]
     word: tuple[int, int] = (0, 0)
+    hint: Hint | None = None  # what may stand where the word begins
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -177,6 +179,7 @@ class Asked:
     word: int
     stranger: int
     text: list[int]
+    odds: Odds | None = None  # of the words the word was drawn from, where they are known
 
 
 class Asker(Protocol):
@@ -242,11 +245,14 @@ def framed_pair(asker: Asker, frames: Frames, longest: int, rng: Rng) -> Pair | 
         frame = frames.cloze(asked.kind, asked.word, rng)
         ids, first = frame.around(asked.text)
         positions = range(first + frame.start, first + frame.stop)
-        share = 1.0 if rng.random() < 0.5 else 0.5  # templates ask for whole words, and for parts: {mask}满意
+        share = 1.0 if asked.odds or rng.random() < 0.5 else 0.5  # some templates ask for parts of words: {mask}满意
         masked = [p for p in positions if rng.random() < share] or [int(rng.choice(positions))]
-        return Pair(ids, [], -100, tuple(masked))
-    is_random = int(rng.random() < 0.5 and asked.stranger != asked.word)
-    frame = frames.pair(asked.kind, asked.stranger if is_random else asked.word, rng)
+        hints = frames.hints(frame, asked.odds) if asked.odds else []
+        moved = tuple(replace(hint, position=first + hint.position) for hint in hints)
+        return Pair(ids, [], NOT_ASKED, tuple(masked), moved)
+    shown = asked.stranger if rng.random() < 0.5 else asked.word
+    frame = frames.pair(asked.kind, shown, rng)
+    is_random = asked.odds.strange(shown) if asked.odds else float(shown != asked.word)
     return Pair(frame.before + frame.after, asked.text, is_random)
 
 
@@ -255,6 +261,8 @@ def framed_line(asker: Asker, frames: Frames, longest: int, end: int, rng: Rng) 
     asked = asker.draw(longest - 30, rng)
     if asked is None:
         return None
-    frame: Frame = frames.line(asked.kind, asked.word, rng)
+    frame = frames.line(asked.kind, asked.word, rng)
     ids, first = frame.around(asked.text)
-    return Line([*ids, end], (first + frame.start, first + frame.stop))
+    start = first + frame.start
+    hint = replace(frames.first_hint(frame, asked.odds), position=start) if frame.last and asked.odds else None
+    return Line([*ids, end], (start, first + frame.stop), hint)

@@ -12,6 +12,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Ids = np.ndarray[Any, np.dtype[Any]]
 
 # Ways to judge and names of topics, written down by hand, from no data set; label words of the shelf are among them.
 BY_HAND = {
@@ -64,6 +69,19 @@ class Found:
     word: int
     start: int
     stop: int
+
+
+@dataclass(frozen=True)
+class Odds:
+    """How likely each word of a pool is beside a text; over all texts each is as likely as any other."""
+
+    words: Ids  # (pool,) numbers in the list
+    shares: Ids  # (pool,) adding up to 1
+
+    def strange(self, word: int) -> float:
+        """The chance that a word was drawn whatever the text, where half of the words are."""
+        share = float(self.shares[self.words == word].sum())
+        return 1 / (1 + share * len(self.words))
 
 
 class Words:
