@@ -18,16 +18,17 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from training import checkpoint, overlap, plot, pretrain, samples, words
+from training.batches import gpt2_batch
 from training.blend import blend
 from training.checkpoint import Position
 from training.corpus import KINDS, SOURCES, bare, clauses
 from training.export import TOKENIZER_FILES
-from training.frames import CLOZE, LINE, PAIR, Frames
-from training.meaning import Lessons, learn, terms
-from training.models import PLANS, Shape
+from training.frames import CLOZE, LINE, PAIR, Frames, Hint
+from training.meaning import Lessons, learn, terms, unit, with_kin
+from training.models import PLANS, Shape, hinted_loss
 from training.overlap import NOTHING, EvaluationTexts
 from training.pretrain import Run, train
-from training.samples import Questions
+from training.samples import Line, Questions, framed_pair
 from training.stages import COURSES, Course, Stage
 from training.watch import auc
 from training.words import Words
@@ -329,6 +330,46 @@ def test_lessons_favour_no_word_over_all_texts(taught: tuple[Lessons, Words, Tok
         shares = {listed.words[word]: chosen.count(word) / len(chosen) for word in set(chosen)}
         assert set(shares) == {"球队", "球员", "比赛", "银行", "股市"}
         assert all(0.08 < share < 0.35 for share in shares.values()), shares
+
+
+def test_a_hint_holds_the_odds_of_every_word_where_the_word_of_a_frame_stands(
+    taught: tuple[Lessons, Words, Tokenizer],
+) -> None:
+    lessons, listed, tokenizer = taught
+    frames, rng = Frames(tokenizer, {"zh-topic": listed}), np.random.default_rng(4)
+    pairs = [pair for _ in range(200) if (pair := framed_pair(lessons, frames, 60, rng))]
+    cloze, sentence = [pair for pair in pairs if pair.asked], [pair for pair in pairs if not pair.asked]
+    assert len(cloze) > 50
+    assert all(0 < pair.is_random < 1 for pair in sentence)
+    assert 0.4 < np.mean([pair.is_random for pair in sentence]) < 0.6
+    for pair in cloze:
+        assert [hint.position for hint in pair.hints] == list(pair.asked)
+        assert all(np.isclose(hint.shares.sum(), 1) for hint in pair.hints)
+        first, second = ([tokenizer.id_to_token(i) for i in hint.tokens] for hint in pair.hints)
+        assert {a + b for a, b in zip(first, second, strict=True)} == {"球队", "球员", "比赛", "银行", "股市"}
+
+
+def test_the_loss_of_a_hint_is_the_cross_entropy_against_its_shares() -> None:
+    rng = np.random.default_rng(0)
+    hint = Hint(2, np.array([7, 9, 7]), np.array([0.2, 0.5, 0.3]))
+    batch = gpt2_batch([Line([1, 2, 9, 4, 5], (2, 3), hint), Line([3, 4, 5])], 0, rng)
+    number = int(batch.chosen.sum())
+    logits = torch.randn(number, 11, generator=torch.Generator().manual_seed(0))
+    targets = batch.ids[batch.chosen]
+    want = torch.nn.functional.one_hot(targets, 11).float()
+    rows = [row for row, (i, j) in enumerate(batch.chosen.nonzero().tolist()) if (i, j) == (0, 2)]
+    want[rows[0]] = 0
+    want[rows[0], 7], want[rows[0], 9] = 0.5, 0.5
+    plain = -(want * logits.log_softmax(1)).sum(1).mean()
+    assert torch.allclose(hinted_loss(logits, targets, batch), plain, atol=1e-6)
+
+
+def test_kin_share_a_direction() -> None:
+    alike = np.array([[1.0, 0.1], [1.0, -0.1], [0.0, 1.0]])
+    mixed = with_kin(unit(alike), 2)
+    assert mixed[0] @ mixed[1] > unit(alike)[0] @ unit(alike)[1]
+    assert np.allclose(with_kin(unit(alike), 1), unit(alike))
+    assert np.allclose(np.linalg.norm(mixed, axis=1), 1)
 
 
 # ---------------------------------------------------------------- looking

@@ -33,10 +33,11 @@ class Space:
     piece: int  # about so many terms count as occurring together
     dimensions: int
     background: tuple[str, ...] = ()  # sources of another kind that are counted too, but not asked about
+    kin: int = 1  # of so many nearest words of the list a word's direction is the mean
 
 
 SPACES = {  # not for Chinese reviews: there the words taken out of a text teach more
-    "en-review": Space(100, 100, ("en_wiki",)),
+    "en-review": Space(100, 100, ("en_wiki",), kin=20),  # great alone says less than great and its like
     "zh-topic": Space(60, 200),
     "en-topic": Space(40, 200),
 }
@@ -109,10 +110,23 @@ def learn(
     vectors = _vectors(table, space.dimensions)
     known = [numbers.get(word, -1) for word in words.words]
     directions = np.array([vectors[n] if n >= 0 else np.zeros(vectors.shape[1]) for n in known])
-    norms = np.linalg.norm(directions, axis=1, keepdims=True)
     for source, counted in zip(about, everything, strict=False):  # those of the background come last
         np.save(folder / f"{source.name}.npy", (counted.by_clause(len(numbers)) @ vectors).astype(np.float16))
-    np.save(folder / f"{words.kind}.npy", (directions / np.maximum(norms, 1e-9)).astype(np.float32))
+    np.save(folder / f"{words.kind}.npy", with_kin(unit(directions), space.kin).astype(np.float32))
+
+
+def unit(vectors: Ids) -> Ids:
+    """The vectors at length one; zeros stay."""
+    norms: Ids = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.maximum(norms, 1e-9)
+
+
+def with_kin(directions: Ids, kin: int) -> Ids:
+    """Each direction as the weighted mean of those of its `kin` nearest words, itself among them."""
+    near = directions @ directions.T
+    far = np.argsort(-near, axis=1, kind="stable")[:, kin:]
+    np.put_along_axis(near, far, 0.0, axis=1)
+    return unit(near @ directions)
 
 
 def _by_piece(counted: _Counted, terms: int, pieces: int) -> sparse.csr_matrix:
@@ -134,9 +148,8 @@ def _vectors(table: sparse.csr_matrix, dimensions: int) -> Ids:
     by_term = (sparse.diags(1 / np.maximum(lengths, 1e-9)) @ weighted).T.tocsr()
     svd = TruncatedSVD(min(dimensions, min(by_term.shape) - 1), random_state=0)
     found = svd.fit_transform(by_term) / np.sqrt(np.maximum(svd.singular_values_, 1e-9))
-    found *= telling[:, None] / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
     vectors = np.zeros((table.shape[1], found.shape[1]), np.float32)
-    vectors[common] = found
+    vectors[common] = unit(found) * telling[:, None]
     return vectors
 
 
@@ -185,7 +198,7 @@ class Lessons:
         span = encoded.around(int(rng.integers(len(encoded.clause_ends))), longest, rng)
         vector = self._vectors[number][span.start : span.stop].astype(np.float32).sum(axis=0)
         text = [int(i) for clause in span for i in encoded.clause(clause)]
-        return text, vector / max(float(np.linalg.norm(vector)), 1e-9)
+        return text, unit(vector)
 
 
 class _Pool:
