@@ -92,7 +92,7 @@ def test_labels_that_the_shelf_knows_choose_its_template(tmp_path: Path, capsys:
     rows = [{"sentence": "房间干净", "label": "Positive"}, {"sentence": "又吵又脏", "label": "Negative"}]
     assert fake(write_rows(tmp_path / "r.jsonl", rows)) == 0
     out, err = capsys.readouterr()
-    assert "template zh-sentiment-mlm: the rows' labels (Negative, Positive) fit zh-satisfied" in err
+    assert "template zh-sentiment-words-mlm: the rows' labels (Negative, Positive) fit zh-judgement" in err
     assert json.loads(out.splitlines()[0])["prediction"] in ("positive", "negative")
 
 
