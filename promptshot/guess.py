@@ -23,8 +23,8 @@ from promptshot.verbalizer import Verbalizer, VerbalizerSpec, gold_text
 
 MOST_LABELS = 200
 SHARE = 0.8  # of a shelf verbalizer's labels that the rows must show before it is taken for theirs
-# Where several templates of the shelf fit, these tasks go first, in this order; of a task, several words a label go before
-# one, which leans more to a side.
+# Where several templates of the shelf fit, these tasks go first, in this order; several words a label before one, which
+# leans more to a side.
 TASKS = (
     *("sentiment-words", "sentiment", "news-words", "news", "entailment", "same"),
     *("emotion", "intent", "spam", "subjectivity", "question"),
