@@ -38,6 +38,16 @@ def test_the_built_in_bert_tells_good_chinese_reviews_from_bad_ones() -> None:
     assert found.accuracy > 0.6
 
 
+@pytest.mark.parametrize("scorer", ["mlm", "causal"])
+@pytest.mark.parametrize(
+    ("file", "name", "least"), [("en-headlines.csv", "en-news", 0.7), ("zh-headlines.jsonl", "zh-news", 0.5)]
+)
+def test_the_built_in_models_sort_headlines(file: str, name: str, least: float, scorer: str) -> None:
+    found = tally(ROOT / "examples" / file, f"{name}-words-{scorer}")
+    assert found.accuracy is not None
+    assert found.accuracy > least
+
+
 @pytest.fixture(scope="module")
 def live() -> dict[str, Scorer]:
     """Each scorer with its built-in model."""
