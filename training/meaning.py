@@ -157,7 +157,7 @@ class Lessons:
     """Draws any text of its kind, and a word by how well it suits the text; over all texts no word is likelier."""
 
     BY_HAND = 0.75  # how often only words that were written by hand are drawn from
-    SHARP = (1.25, 2.0)  # how much likelier a word gets with each standard deviation: of the words by hand, of all
+    SHARP = (1.25, 2.0)  # the weight of a standard deviation in the log-odds: among the words by hand, among all
 
     def __init__(self, sources: Sequence[tuple[Encoded, int]], words: Words, folder: Path) -> None:
         """From sources, how often each is to be counted, and the folder that `learn` wrote to."""
