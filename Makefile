@@ -23,11 +23,11 @@ help:
 	@touch $@
 
 demo: .venv/demo
-	@for scorer in mlm nsp causal; do \
-	    echo; echo "promptshot classify examples/zh-reviews.jsonl -t zh-sentiment-$$scorer -o demo-$$scorer.jsonl"; \
-	    $(BIN)/promptshot classify examples/zh-reviews.jsonl -t zh-sentiment-$$scorer -o demo-$$scorer.jsonl --overwrite || exit 1; \
+	@for way in words-mlm nsp causal; do \
+	    echo; echo "promptshot classify examples/zh-reviews.jsonl -t zh-sentiment-$$way -o demo-$$way.jsonl"; \
+	    $(BIN)/promptshot classify examples/zh-reviews.jsonl -t zh-sentiment-$$way -o demo-$$way.jsonl --overwrite || exit 1; \
 	done
-	@echo; echo "One row of what it wrote:"; head -n 1 demo-mlm.jsonl
+	@echo; echo "One row of what it wrote:"; head -n 1 demo-words-mlm.jsonl
 
 test: .venv/test
 	$(BIN)/python -m pytest
