@@ -26,8 +26,17 @@ SHARE = 0.8  # of a shelf verbalizer's labels that the rows must show before it 
 # Where several templates of the shelf fit, these tasks go first, in this order; several words a label before one, which
 # leans more to a side.
 TASKS = (
-    *("sentiment-words", "sentiment", "news-words", "news", "entailment", "same"),
-    *("emotion", "intent", "spam", "subjectivity", "question"),
+    "sentiment-words",
+    "sentiment",
+    "news-words",
+    "news",
+    "entailment",
+    "same",
+    "emotion",
+    "intent",
+    "spam",
+    "subjectivity",
+    "question",
 )
 
 KINDS = ("mlm", "nsp", "causal")

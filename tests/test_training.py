@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from training import checkpoint, overlap, plot, pretrain, samples, words
+from training import checkpoint, files, overlap, plot, pretrain, samples, words
 from training.batches import gpt2_batch
 from training.blend import blend
 from training.checkpoint import Position
@@ -132,6 +132,20 @@ def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(
     assert all(torch.equal(uninterrupted[key], resumed[key]) for key in resumed)
     seen = [json.loads(line)["tokens"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert seen == sorted(set(seen))
+
+
+def test_a_file_that_is_killed_while_it_is_written_stays_what_it_was(tmp_path: Path) -> None:
+    with files.whole(tmp_path / "in" / "file") as out:
+        out.write(b"old")
+
+    def torn() -> None:
+        with files.whole(tmp_path / "in" / "file") as out:
+            out.write(b"ne")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        torn()
+    assert (tmp_path / "in" / "file").read_bytes() == b"old"
 
 
 def test_the_stream_goes_on_from_any_position_with_the_same_batches(whole: dict[str, Run]) -> None:
@@ -269,6 +283,14 @@ def test_every_frame_knows_where_its_word_stands(name: str) -> None:
         assert bare(tokenizer.decode(ids)) == bare(pattern.format(word=word, text="x"))
 
 
+def test_a_frame_knows_its_kind_where_two_kinds_share_pattern_and_word() -> None:
+    tokenizer = Tokenizer.from_file(str(SHIPPED / "bert" / "tokenizer.json"))
+    frames = Frames(tokenizer, {kind: Words(kind, ["poor"]) for kind in ("en-review", "en-topic")})
+    drawn = [frames.pair(kind, 0, np.random.default_rng(i)) for kind in ("en-review", "en-topic") for i in range(20)]
+    assert [frame.kind for frame in drawn] == ["en-review"] * 20 + ["en-topic"] * 20
+    assert len({frame.kind for frame in drawn if frame.pattern == "{word}"}) == 2
+
+
 def test_a_question_takes_the_word_out_of_its_text_but_for_a_few(whole: dict[str, Run]) -> None:
     folder = whole["bert"].folder
     tokenizer, lists = Tokenizer.from_file(str(folder / "tokenizer.json")), words.load(folder / "words.json")
@@ -352,7 +374,7 @@ def test_a_hint_holds_the_odds_of_every_word_where_the_word_of_a_frame_stands(
 def test_the_loss_of_a_hint_is_the_cross_entropy_against_its_shares() -> None:
     rng = np.random.default_rng(0)
     hint = Hint(2, np.array([7, 9, 7]), np.array([0.2, 0.5, 0.3]))
-    batch = gpt2_batch([Line([1, 2, 9, 4, 5], (2, 3), hint), Line([3, 4, 5])], 0, rng)
+    batch = gpt2_batch([Line([1, 2, 9, 4, 5], (2, 3), (hint,)), Line([3, 4, 5])], 0, rng)
     number = int(batch.chosen.sum())
     logits = torch.randn(number, 11, generator=torch.Generator().manual_seed(0))
     targets = batch.ids[batch.chosen]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import numpy as np
@@ -101,9 +101,7 @@ def bert_batch(group: list[Pair], masks: BertMasks, rng: Rng) -> BertBatch:
     strange = rng.integers(masks.specials, len(masks.often), ids.shape)
     shown = np.where(chosen & (fate > 0.9) & ~asked, strange, shown)
     is_random = np.array([sample.is_random for sample in group], np.float32)
-    hints = _hints(
-        chosen, [(row, replace(hint, position=1 + hint.position)) for row, s in enumerate(group) for hint in s.hints]
-    )
+    hints = _hints(chosen, [sample.hints for sample in group], 1)
     return BertBatch(*map(torch.from_numpy, (shown, attention, chosen, *hints, types, ids, is_random)))
 
 
@@ -120,16 +118,18 @@ def gpt2_batch(group: list[Line], pad: int, rng: Rng) -> Gpt2Batch:
         chosen[row, : len(line)] = (rng.random(len(line)) < OTHERS) if stop else True
         chosen[row, start:stop] = True
     chosen[:, 0] = False
-    hints = _hints(chosen, [(row, line.hint) for row, line in enumerate(group) if line.hint])
+    hints = _hints(chosen, [line.hints for line in group], 0)
     return Gpt2Batch(*map(torch.from_numpy, (ids, attention, chosen, *hints)))
 
 
-def _hints(chosen: Ids, hints: Sequence[tuple[int, Hint]]) -> tuple[Ids, Ids, Ids]:
-    """The hints of the rows of a batch, as `Batch` holds them."""
+def _hints(chosen: Ids, of_rows: Sequence[tuple[Hint, ...]], first: int) -> tuple[Ids, Ids, Ids]:
+    """The hints of the rows of a batch as `Batch` holds them; the texts of the rows begin at column `first`."""
     numbers = chosen.ravel().cumsum().reshape(chosen.shape) - 1
-    pool = max((len(hint.tokens) for _, hint in hints), default=0)
+    hints = [hint for hints in of_rows for hint in hints]
+    pool = max((len(hint.tokens) for hint in hints), default=0)
     tokens, shares = np.zeros((len(hints), pool), np.int64), np.zeros((len(hints), pool), np.float32)
-    for i, (_, hint) in enumerate(hints):
+    for i, hint in enumerate(hints):
         tokens[i, : len(hint.tokens)] = hint.tokens
         shares[i, : len(hint.tokens)] = hint.shares
-    return np.array([numbers[row, hint.position] for row, hint in hints], np.int64), tokens, shares
+    places = [numbers[row, first + hint.position] for row, hints in enumerate(of_rows) for hint in hints]
+    return np.array(places, np.int64), tokens, shares

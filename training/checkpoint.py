@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from training.files import whole
 
 Weights = dict[str, torch.Tensor]
 
@@ -43,7 +44,7 @@ class State:
                 mean.lerp_(weights[name], share)
 
     def save(self, path: Path, settings: dict[str, Any]) -> None:
-        """Write the checkpoint beside the old one, then swap: killed at any moment, one of them is whole."""
+        """Write the checkpoint; killed at any moment, this one or the one before is whole."""
         state = {
             "settings": settings,
             "model": self.model.state_dict(),
@@ -53,12 +54,8 @@ class State:
             "steps": self.steps,
             "rng": torch.get_rng_state(),
         }
-        new = path.with_suffix(".new")
-        with new.open("wb") as out:
+        with whole(path) as out:
             torch.save(state, out)
-            out.flush()
-            os.fsync(out.fileno())
-        new.replace(path)
 
     def restore(self, path: Path, settings: dict[str, Any], device: torch.device) -> None:
         """Take everything back from a checkpoint of the same settings."""

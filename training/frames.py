@@ -98,7 +98,7 @@ class Frames:
     def __init__(self, tokenizer: Tokenizer, lists: dict[str, Words]) -> None:
         self._tokenizer = tokenizer
         self._lists = lists
-        self._known: dict[tuple[str, str], Frame] = {}
+        self._known: dict[tuple[str, str, str], Frame] = {}
         self._spelled: dict[tuple[str, str], Ids] = {}
 
     def cloze(self, kind: str, word: int, rng: np.random.Generator) -> Frame:
@@ -113,22 +113,22 @@ class Frames:
         """A text that runs from left to right."""
         return self._draw(LINE[kind], kind, word, rng)
 
-    def hints(self, frame: Frame, odds: Odds) -> list[Hint]:
-        """What may stand at each token of a frame's word: the words of the pool with as many tokens."""
+    def hints(self, frame: Frame, first: int, odds: Odds) -> tuple[Hint, ...]:
+        """What may stand at each token of a word `first` behind its frame's: the words of the pool with as many."""
         spelled = self._spellings(frame)[odds.words]
         fitting = (spelled >= 0).sum(axis=1) == frame.stop - frame.start
         shares = odds.shares[fitting] / odds.shares[fitting].sum()
-        return [Hint(frame.start + i, spelled[fitting, i], shares) for i in range(frame.stop - frame.start)]
+        return tuple(Hint(first + i, spelled[fitting, i - frame.start], shares) for i in range(frame.start, frame.stop))
 
-    def first_hint(self, frame: Frame, odds: Odds) -> Hint:
-        """What may stand where a frame's word begins, however many tokens it has."""
-        return Hint(frame.start, self._spellings(frame)[odds.words, 0], odds.shares)
+    def first_hint(self, frame: Frame, first: int, odds: Odds) -> Hint:
+        """What may stand where that word begins, however many tokens it has."""
+        return Hint(first + frame.start, self._spellings(frame)[odds.words, 0], odds.shares)
 
     def _spellings(self, frame: Frame) -> Ids:
         """The tokens of every word of the list in the place of the frame's (words x tokens), -1 behind the last."""
         key = frame.kind, frame.pattern
         if key not in self._spelled:
-            found = [self._encode(*key, word) for word in self._lists[frame.kind].words]
+            found = [self._frame(*key, word) for word in self._lists[frame.kind].words]
             words = [(one.before + one.after)[one.start : one.stop] for one in found]
             table = np.full((len(words), max(map(len, words))), -1)
             for row, ids in zip(table, words, strict=True):
@@ -138,9 +138,13 @@ class Frames:
 
     def _draw(self, choices: tuple[str, ...], kind: str, number: int, rng: np.random.Generator) -> Frame:
         pattern, word = choices[int(rng.integers(len(choices)))], self._lists[kind].words[number]
-        if (pattern, word) not in self._known:
-            self._known[pattern, word] = self._encode(kind, pattern, word)
-        return self._known[pattern, word]
+        return self._frame(kind, pattern, word)
+
+    def _frame(self, kind: str, pattern: str, word: str) -> Frame:
+        key = kind, pattern, word
+        if key not in self._known:
+            self._known[key] = self._encode(*key)
+        return self._known[key]
 
     def _encode(self, kind: str, pattern: str, word: str) -> Frame:
         head, _, tail = pattern.partition("{text}")

@@ -17,8 +17,9 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
 from training.corpus import Source
+from training.files import whole
 from training.overlap import EvaluationTexts, clean
-from training.samples import Asked, Encoded, Rng
+from training.samples import Asked, Encoded, Rng, of_kind
 from training.words import Ids, Odds, Words
 
 RARE = 5  # pieces a term must occur in
@@ -102,17 +103,21 @@ def learn(
     for source in (*about, *background):
         everything.append(_count(corpus, source, without, numbers, space.piece, first))
         first = everything[-1].pieces[-1] + 1 if everything[-1].pieces else first
-    folder.mkdir(parents=True, exist_ok=True)
     if not numbers:
-        np.save(folder / f"{words.kind}.npy", np.zeros((len(words.words), 1), np.float32))
+        _save(folder / f"{words.kind}.npy", np.zeros((len(words.words), 1), np.float32))
         return
     table = sparse.vstack([_by_piece(counted, len(numbers), first) for counted in everything]).tocsr()
     vectors = _vectors(table, space.dimensions)
     known = [numbers.get(word, -1) for word in words.words]
     directions = np.array([vectors[n] if n >= 0 else np.zeros(vectors.shape[1]) for n in known])
     for source, counted in zip(about, everything, strict=False):  # those of the background come last
-        np.save(folder / f"{source.name}.npy", (counted.by_clause(len(numbers)) @ vectors).astype(np.float16))
-    np.save(folder / f"{words.kind}.npy", with_kin(unit(directions), space.kin).astype(np.float32))
+        _save(folder / f"{source.name}.npy", (counted.by_clause(len(numbers)) @ vectors).astype(np.float16))
+    _save(folder / f"{words.kind}.npy", with_kin(unit(directions), space.kin).astype(np.float32))
+
+
+def _save(path: Path, array: Ids) -> None:
+    with whole(path) as out:
+        np.save(out, array)
 
 
 def unit(vectors: Ids) -> Ids:
@@ -162,11 +167,11 @@ class Lessons:
     def __init__(self, sources: Sequence[tuple[Encoded, int]], words: Words, folder: Path) -> None:
         """From sources, how often each is to be counted, and the folder that `learn` wrote to."""
         self._kind = words.kind
-        fitting = [(encoded, times) for encoded, times in sources if encoded.source.kind == words.kind]
+        fitting = of_kind(words.kind, sources)
         self._sources = [encoded for encoded, _ in fitting]
         self._vectors = [np.load(folder / f"{encoded.source.name}.npy") for encoded in self._sources]
         weights = np.array([times * len(encoded.clause_ends) ** 0.5 for encoded, times in fitting])
-        self._odds = np.cumsum(weights / max(weights.sum(), 1e-9))
+        self._shares = weights / weights.sum()
         directions = np.load(folder / f"{words.kind}.npy")
         known = np.flatnonzero(np.abs(directions).sum(axis=1) > 0)
         written = np.array(words.written(), bool)[known]
@@ -182,7 +187,7 @@ class Lessons:
 
     def draw(self, longest: int, rng: Rng) -> Asked | None:
         """One text and its word; None if nothing is known of the text."""
-        number = min(int(np.searchsorted(self._odds, rng.random(), side="right")), len(self._sources) - 1)
+        number = int(rng.choice(len(self._sources), p=self._shares))
         text, vector = self._text(number, longest, rng)
         if len(text) < 4 or not vector.any():
             return None

@@ -31,7 +31,7 @@ from tokenizers import Tokenizer
 from training import export, samples, vocabulary, words
 from training.batches import Batch
 from training.checkpoint import Position, State
-from training.corpus import KINDS, SOURCES
+from training.corpus import KINDS, SOURCES, Source
 from training.meaning import SPACES, Lessons, learn
 from training.models import PLANS, Plan, load_weights
 from training.overlap import NOTHING, EvaluationTexts, clean
@@ -64,6 +64,15 @@ class Run:
         """The corpus files of all stages."""
         return sorted({name for stage in self.course.stages for name in stage.repeats})
 
+    def about(self, kind: str) -> list[Source]:
+        """Those of one kind."""
+        return [SOURCES[name] for name in self.sources if SOURCES[name].kind == kind]
+
+    @property
+    def meaning(self) -> Path:
+        """The folder of what the lessons know."""
+        return self.folder / "meaning"
+
 
 def prepare(run: Run) -> None:
     """Tokenizer, word lists and token ids in the run's folder; what is already there stays."""
@@ -75,15 +84,14 @@ def prepare(run: Run) -> None:
         else:
             vocabulary.train(run.name, run.corpus, run.sources, run.folder)
     missing = [name for name in run.sources if not (run.folder / "ids" / f"{name}.npz").exists()]
-    untaught = [kind for kind in SPACES if not (run.folder / "meaning" / f"{kind}.npy").exists()]
+    untaught = [kind for kind in SPACES if not (run.meaning / f"{kind}.npy").exists()]
     if not missing and not untaught:
         return
     without = EvaluationTexts.below(run.data) if run.data else NOTHING
     if not (run.folder / "words.json").exists():
         lists = {}
         for kind in KINDS:
-            found = [SOURCES[name] for name in run.sources if SOURCES[name].kind == kind]
-            texts = (parts for source in found for parts, _ in clean(run.corpus, source, without))
+            texts = (parts for source in run.about(kind) for parts, _ in clean(run.corpus, source, without))
             lists[kind] = words.topics(kind, texts) if kind.endswith("topic") else words.by_hand(kind)
         words.save(run.folder / "words.json", lists)
     tokenizer, known = Tokenizer.from_file(str(run.folder / "tokenizer.json")), words.load(run.folder / "words.json")
@@ -93,9 +101,8 @@ def prepare(run: Run) -> None:
         counts = f"{len(encoded.document_ends):,} documents, {len(encoded.ids):,} tokens"
         say(f"{name}: {counts}, {len(encoded.marks):,} words")
     for kind in untaught:
-        about = [SOURCES[name] for name in run.sources if SOURCES[name].kind == kind]
         background = [SOURCES[name] for name in SPACES[kind].background if name in run.sources]
-        learn(known[kind], about, background, run.corpus, without, run.folder / "meaning")
+        learn(known[kind], run.about(kind), background, run.corpus, without, run.meaning)
         say(f"{kind}: which words suit which texts")
 
 
@@ -130,8 +137,8 @@ def stream(run: Run, plan: Plan, at: Position) -> Iterator[tuple[Batch, Position
 def _askers(run: Run, sources: list[tuple[Encoded, int]], lists: dict[str, words.Words]) -> Iterator[samples.Asker]:
     """What draws words for texts, each as often as it is to be asked; three of four times lessons, where there are."""
     for kind, share in ASKED.items():
-        questions, vectors = Questions(sources, lists[kind]), run.folder / "meaning"
-        taught = (vectors / f"{kind}.npy").exists() and Lessons(sources, lists[kind], vectors)
+        questions = Questions(sources, lists[kind])
+        taught = Lessons(sources, lists[kind], run.meaning) if kind in SPACES else None
         if questions:
             yield from ([taught] * 3 + [questions] if taught else [questions] * 4) * share
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from training.corpus import SOURCES, Source
+from training.files import whole
 from training.frames import Frames, Hint
 from training.overlap import EvaluationTexts, clean
 from training.words import Ids, Odds, Words
@@ -83,12 +84,10 @@ def encode(corpus: Path, source: Source, tokenizer: Tokenizer, words: Words, wit
 
 
 def save(encoded: Encoded, path: Path) -> None:
-    """Write one encoded source: beside its place, then into it, so that a file that is there is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new.npz")
+    """Write one encoded source."""
     arrays = {name: getattr(encoded, name) for name in ("ids", "clause_ends", "document_ends", "marks")}
-    np.savez(new, **arrays)
-    new.replace(path)
+    with whole(path) as out:
+        np.savez(out, **arrays)
 
 
 def load(path: Path) -> Encoded:
@@ -154,7 +153,7 @@ class Line:
 
     ids: list[int]
     word: tuple[int, int] = (0, 0)
-    hint: Hint | None = None  # what may stand where the word begins
+    hints: tuple[Hint, ...] = ()  # what may stand where the word begins
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -182,6 +181,11 @@ class Asked:
     odds: Odds | None = None  # of the words the word was drawn from, where they are known
 
 
+def of_kind(kind: str, sources: Sequence[tuple[Encoded, int]]) -> list[tuple[Encoded, int]]:
+    """Those of one kind, among sources and how often each is to be counted."""
+    return [(encoded, times) for encoded, times in sources if encoded.source.kind == kind]
+
+
 class Asker(Protocol):
     """What draws texts with words that suit them."""
 
@@ -197,7 +201,7 @@ class Questions:
 
     def __init__(self, sources: Sequence[tuple[Encoded, int]], words: Words) -> None:
         """From sources and how often each is to be counted; those of another kind than the words are passed over."""
-        fitting = [(encoded, times) for encoded, times in sources if encoded.source.kind == words.kind]
+        fitting = of_kind(words.kind, sources)
         self._sources = [encoded for encoded, _ in fitting]
         self._kind = words.kind
         tables = [
@@ -247,9 +251,8 @@ def framed_pair(asker: Asker, frames: Frames, longest: int, rng: Rng) -> Pair | 
         positions = range(first + frame.start, first + frame.stop)
         share = 1.0 if asked.odds or rng.random() < 0.5 else 0.5  # some templates ask for parts of words: {mask}满意
         masked = [p for p in positions if rng.random() < share] or [int(rng.choice(positions))]
-        hints = frames.hints(frame, asked.odds) if asked.odds else []
-        moved = tuple(replace(hint, position=first + hint.position) for hint in hints)
-        return Pair(ids, [], NOT_ASKED, tuple(masked), moved)
+        hints = frames.hints(frame, first, asked.odds) if asked.odds else ()
+        return Pair(ids, [], NOT_ASKED, tuple(masked), hints)
     shown = asked.stranger if rng.random() < 0.5 else asked.word
     frame = frames.pair(asked.kind, shown, rng)
     is_random = asked.odds.strange(shown) if asked.odds else float(shown != asked.word)
@@ -263,6 +266,5 @@ def framed_line(asker: Asker, frames: Frames, longest: int, end: int, rng: Rng) 
         return None
     frame = frames.line(asked.kind, asked.word, rng)
     ids, first = frame.around(asked.text)
-    start = first + frame.start
-    hint = replace(frames.first_hint(frame, asked.odds), position=start) if frame.last and asked.odds else None
-    return Line([*ids, end], (start, first + frame.stop), hint)
+    hints = (frames.first_hint(frame, first, asked.odds),) if frame.last and asked.odds else ()
+    return Line([*ids, end], (first + frame.start, first + frame.stop), hints)

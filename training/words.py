@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from training.files import whole
+
 Ids = np.ndarray[Any, np.dtype[Any]]
 
 # Ways to judge and names of topics, written down by hand, from no data set; label words of the shelf are among them.
@@ -158,7 +160,8 @@ def topics(kind: str, documents: Iterable[list[str]]) -> list[str]:
 def save(path: Path, lists: dict[str, list[str]]) -> None:
     """Write the lists, one kind a line."""
     lines = (f"{json.dumps(kind)}: {json.dumps(words, ensure_ascii=False)}" for kind, words in lists.items())
-    path.write_text("{" + ",\n".join(lines) + "}\n", encoding="utf-8")
+    with whole(path) as out:
+        out.write(("{" + ",\n".join(lines) + "}\n").encode())
 
 
 def load(path: Path) -> dict[str, Words]:
