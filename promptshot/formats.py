@@ -1,4 +1,4 @@
-"""Records of a file, whatever its format: JSONL, a JSON array, CSV, TSV, each also gzipped.
+"""Records of a file, whatever its format: JSON lines or one JSON text, tables, fastText lines, Parquet; also gzipped.
 
 A record that cannot be read does not stop the reading: it comes out as `Bad`, with its text.
 """
@@ -6,46 +6,47 @@ A record that cannot be read does not stop the reading: it comes out as `Bad`, w
 from __future__ import annotations
 
 import codecs
-import csv
-import functools
-import gzip
+import importlib
 import io
 import json
 import math
 import re
-import sys
-import zlib
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import jsonlines
 
-from promptshot.errors import InputError, fault_of, shortened
+from promptshot.errors import InputError, shortened
+from promptshot.streams import (
+    GZIP,
+    LONGEST,
+    PIECE,
+    PLAIN,
+    UNREADABLE,
+    Reading,
+    decoding_error,
+    lines_by_cr,
+    opened,
+    pieces,
+    refuse_utf16,
+    shown,
+)
+from promptshot.tables import Bad, Odd, endless, first_doubled, table
 
-GZIP = b"\x1f\x8b"  # how a gzip file begins
-PIECE = 64 << 10  # bytes read at once where lines do not matter
-LONGEST = 64 << 20  # bytes of a line or cell; beyond, it is no file of rows, and memory would run out
 DEEPEST = 50  # levels of objects and lists in a row; whatever walks them later cannot run out of stack
 DIGITS = 4300  # of a number; Python itself writes no longer ones
 
-
-@dataclass(frozen=True)
-class Bad:
-    """A record that cannot be read: why, and what it says."""
-
-    reason: str
-    raw: str
+Value = dict[str, Any] | Odd | Bad
+Records = Iterator[tuple[str, Value]]
 
 
-def count(paths: Sequence[str]) -> int | None:
+def count(paths: Sequence[str], how: Reading = PLAIN) -> int | None:
     """How many rows there are, where plain lines tell it cheaply (JSONL in any plain file); else None."""
     total = 0
     for path in paths:
-        if not Path(path).is_file():
+        if how.encoding or not Path(path).is_file():
             return None
         with open(path, "rb") as stream:
             head = stream.peek(4096).removeprefix(codecs.BOM_UTF8)
@@ -58,97 +59,81 @@ def count(paths: Sequence[str]) -> int | None:
     return total
 
 
-_UNREADABLE = (OSError, EOFError, zlib.error)
-
-
-def records(path: str) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
+def records(path: str, how: Reading = PLAIN) -> Records:
     """(file:line, fields or what is bad) of every record of one file; `-` is standard input.
 
     Raises InputError for a file that cannot be read as a whole.
     """
     name = "<stdin>" if path == "-" else path
     try:
-        with _open(path) as stream:
+        with opened(path, how.encoding) as stream:
             head = _head(stream)
             kind = _format(path, b"".join(head))
-            if kind == "array":
-                yield from _array_of(chain(head, _pieces(stream, PIECE)), name)
+            if kind in WHOLE:
+                yield from _whole(chain(head, pieces(stream, PIECE)), name, WHOLE[kind])
                 return
-            head[-1:] = [line + _rest(stream, line) for line in head[-1:]]
-            _refuse_foreign(b"".join(head[-1:]), kind, name)
-            lines = chain(head, _pieces(stream, LONGEST))
+            lines = _lines(head, stream, kind, name)
             if kind == "jsonl":
-                yield from json_lines(lines, name)
+                yield from _unless_one(json_lines(lines, name))
+            elif kind == "fasttext":
+                yield from _fasttext(lines, name)
             else:
-                yield from _table(lines, name, "\t" if kind == "tsv" else ",")
-    except _UNREADABLE as problem:
+                yield from table(lines, name, "\t" if kind == "tsv" else None, how.header)
+    except UNREADABLE as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise InputError(f"cannot be read ({reason})", where=name, hint="check the path") from None
 
 
-def _open(path: str) -> io.BufferedReader:
-    if path == "-" and (sys.stdin is None or sys.stdin.closed):
-        raise InputError("standard input is closed", where="<stdin>", hint="it can be read only once")
-    try:
-        raw: Any = sys.stdin.buffer if path == "-" else open(path, "rb")
-    except ValueError:  # a NUL, or characters that no file system can hold
-        raise InputError("no file can have this name", where=path, hint="check the path") from None
-    reader: io.BufferedReader = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
-    if reader.peek(2)[:2] != GZIP:
-        return reader
-    zipped: Any = gzip.GzipFile(fileobj=reader)
-    zipped.myfileobj = reader  # so that closing the one closes the other
-    return io.BufferedReader(zipped)
-
-
-def _pieces(stream: io.BufferedReader, most: int) -> Iterator[bytes]:
-    """The lines of a stream, in pieces where they are longer than `most` bytes."""
-    return iter(functools.partial(stream.readline, most), b"")
-
-
-def _head(stream: io.BufferedReader) -> list[bytes]:
+def _head(stream: Any) -> list[bytes]:
     """The first lines, up to one that is not blank, or to its first piece; without a byte order mark.
 
     They are read, not peeked at: a pipe may be slow.
     """
     head: list[bytes] = []
-    for line in _pieces(stream, PIECE):
+    for line in pieces(stream, PIECE):
         head.append(line if head else line.removeprefix(codecs.BOM_UTF8))
         if head[-1].strip():
             break
     return head
 
 
-def _rest(stream: io.BufferedReader, line: bytes) -> bytes:
-    return b"" if line.endswith(b"\n") else stream.readline(LONGEST)
+def _lines(head: list[bytes], stream: Any, kind: str, name: str) -> Iterator[bytes]:
+    """All lines of a file; they may end with CR alone, as old Macs and some spreadsheets write them."""
+    first = head[-1] if head else b""
+    refuse_utf16(first, name)
+    if b"\n" not in first and (b"}\r" if kind == "jsonl" else b"\r") in first.strip():
+        return lines_by_cr(chain(head, pieces(stream, PIECE)))
+    head[-1:] = [line if line.endswith(b"\n") else line + stream.readline(LONGEST) for line in head[-1:]]
+    return chain(head, pieces(stream, LONGEST))
 
 
-def _refuse_foreign(first: bytes, kind: str, name: str) -> None:
-    """Say plainly what another encoding or line end is, in place of a complaint about each row."""
-    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError("this is UTF-16", where=name, hint="save it as UTF-8")
-    inside = first.strip()
-    if kind != "array" and b"\n" not in first and (b"}\r" if kind == "jsonl" else b"\r") in inside:
-        raise InputError("its lines end with CR alone", where=name, hint="make line ends of them: tr '\\r' '\\n'")
-
-
-def _endless(name: str, number: int) -> InputError:
-    where = f"{name}:{number}"
-    return InputError(f"a line of more than {LONGEST:,} bytes", where=where, hint="is it a file of rows?")
+_OPEN = (b"{", b"[", b",", b":")  # how a line of JSON ends that goes on in the next
+_FASTTEXT = b"__label__"
 
 
 def _format(path: str, head: bytes) -> str:
-    """jsonl, array, csv or tsv: by the first character, then the suffix, then the first line."""
-    start = head.lstrip()[:1]
-    suffixes = [s.lower() for s in Path(path).suffixes if s.lower() != ".gz"]
-    suffix = suffixes[-1] if suffixes else ""
+    """jsonl, array, text (of JSON), csv, tsv, fasttext, parquet or arrow: by how it begins and by the suffix."""
+    said, suffix = head.strip(), _suffix(path)
+    start = said[:1]
+    if said[:4] == b"PAR1":
+        return "parquet"
+    if said[:6] == b"ARROW1" or head[:4] == b"\xff\xff\xff\xff":
+        return "arrow"
     if suffix in (".csv", ".tsv"):
         return suffix[1:]
-    if start == b"[" and (suffix not in (".jsonl", ".ndjson") or head.lstrip()[1:].lstrip()[:1] == b"{"):
+    if start == b"[" and (suffix not in (".jsonl", ".ndjson") or said[1:].lstrip()[:1] == b"{"):
         return "array"
+    if start == b"{" and head.endswith(b"\n") and said.endswith(_OPEN):
+        return "text"
     if start == b"{" or suffix in (".jsonl", ".json", ".ndjson") or not start:
         return "jsonl"
+    if said.startswith(_FASTTEXT):
+        return "fasttext"
     return "tsv" if b"\t" in head else "csv"
+
+
+def _suffix(path: str) -> str:
+    return next((s for s in reversed(Path(path.lower()).suffixes) if s != ".gz"), "")
 
 
 class _Refused(ValueError):
@@ -166,7 +151,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _whole(text: str) -> int:
+def _integer(text: str) -> int:
     if len(text) > DIGITS:
         raise _Refused(f"a number of more than {DIGITS:,} digits")
     return int(text)
@@ -175,17 +160,14 @@ def _whole(text: str) -> int:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        doubled = shortened(repr(_first_doubled(key for key, _ in pairs)))
+        doubled = shortened(repr(first_doubled(key for key, _ in pairs)))
         raise _Refused(f"the key {doubled} stands twice in an object")
     return found
 
 
-def _first_doubled(names: Iterable[str]) -> str | None:
-    seen: set[str] = set()
-    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, parse_int=_whole, object_pairs_hook=_once)
+_DECODER = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_finite, parse_int=_integer, object_pairs_hook=_once
+)
 _LENIENT = json.JSONDecoder(parse_float=str, parse_int=str)  # finds the end of what the other refuses
 
 
@@ -218,7 +200,7 @@ def json_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[st
             for last in lines:
                 number += 1
                 if len(last) >= LONGEST:
-                    raise _endless(name, number)
+                    raise endless(name, number)
                 yield last
         except EOFError as problem:  # a torn gzip file; jsonlines would take it for the end
             raise OSError(str(problem)) from None
@@ -231,9 +213,9 @@ def json_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[st
         except EOFError:
             return
         except jsonlines.InvalidLineError as problem:
-            yield f"{name}:{number}", Bad(_json_reason(problem.__cause__), _shown([last]))
+            yield f"{name}:{number}", Bad(_json_reason(problem.__cause__), shown([last]))
         except RecursionError:
-            yield f"{name}:{number}", Bad("nested too deeply", _shown([last]))
+            yield f"{name}:{number}", Bad("nested too deeply", shown([last]))
 
 
 def _json_reason(cause: BaseException | None) -> str:
@@ -244,21 +226,19 @@ def _json_reason(cause: BaseException | None) -> str:
     return str(cause) if cause else "not a JSON object"
 
 
-def _shown(lines: Sequence[bytes]) -> str:
-    """Lines as they stand in the file; bytes that are no UTF-8 as escapes."""
-    return b"".join(lines).decode("utf-8", "backslashreplace").rstrip("\r\n")
+Whole = Callable[[bytes, str], Records]  # the records of a file that is read as a whole
 
 
-def _array_of(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
-    """The rows of a JSON array, read as a whole; those before a tear in the file are kept."""
-    taken: list[bytes] = []
+def _whole(taken: Iterable[bytes], name: str, read: Whole) -> Records:
+    """The rows of a file that is read as a whole; those before a tear in it are kept."""
+    data: list[bytes] = []
     torn: Exception | None = None
     try:
-        taken.extend(lines)
-    except _UNREADABLE as problem:
+        data.extend(taken)
+    except UNREADABLE as problem:
         torn = problem
     try:
-        yield from _array(b"".join(taken), name)
+        yield from read(b"".join(data), name)
     except InputError:
         if torn is None:
             raise
@@ -266,7 +246,7 @@ def _array_of(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[str
         raise torn
 
 
-def _array(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
+def _array(data: bytes, name: str) -> Records:
     """The objects of a JSON array; the place of each is the line on which it begins."""
     text = data.decode("utf-8", "surrogateescape")
     line, counted = 1, 0
@@ -296,9 +276,9 @@ def _item(text: str, at: int) -> tuple[dict[str, Any] | Bad, int]:
         value, end = _LENIENT.raw_decode(text, at)
         reason = str(problem)
     raw = text[at:end].encode("utf-8", "surrogateescape")
-    if broken := _decoding_error(raw):
+    if broken := decoding_error(raw):
         reason = _json_reason(broken)
-    return (Bad(reason, _shown([raw])) if reason else value), end
+    return (Bad(reason, shown([raw])) if reason else value), end
 
 
 def _array_error(problem: ValueError | RecursionError, text: str, at: int, where: str) -> InputError:
@@ -318,93 +298,152 @@ def _skip_space(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-class _Lines:
-    """Feeds lines to a csv reader; those of a record that fails can be put back, all but its first."""
-
-    def __init__(self, lines: Iterator[bytes], name: str) -> None:
-        self.taken: list[bytes] = []  # the lines of the record being read
-        self.broken = False  # whether one of them is no UTF-8
-        self.first = 1  # the number of the first of them
-        self._lines, self._name = lines, name
-        self._waiting: deque[bytes] = deque()
-
-    def next_record(self, lines: int | None = None) -> None:
-        """Go on behind the lines that were taken, or behind the first few of them."""
-        lines = len(self.taken) if lines is None else lines
-        self._waiting.extendleft(reversed(self.taken[lines:]))
-        self.first += lines
-        self.taken, self.broken = [], False
-
-    def __iter__(self) -> Iterator[str]:
-        while (line := self._waiting.popleft() if self._waiting else next(self._lines, None)) is not None:
-            if len(line) >= LONGEST:
-                raise _endless(self._name, self.first + len(self.taken))
-            self.taken.append(line)
-            try:
-                yield line.decode()
-            except UnicodeDecodeError:
-                self.broken = True
-                yield line.decode("utf-8", "surrogateescape")
+# ------------------------------------------------------------------ one JSON text that holds the rows
 
 
-def _table(lines: Iterator[bytes], name: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
-    kind = "TSV" if delimiter == "\t" else "CSV"
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))  # 128 KB otherwise: less than a long text
-    source = _Lines(lines, name)
-    reader = csv.reader(source, delimiter=delimiter, strict=True)
-    header: list[str] = []
-    while True:
-        where = f"{name}:{source.first}"
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as problem:
-            reason = _table_problem(problem, kind, len(source.taken))
-            if not header:
-                raise InputError(reason, where=where, hint="the first line names the columns") from None
-            yield where, Bad(reason, _shown(source.taken[:1]))
-            source.next_record(1)  # a quote that never closes must not take other rows with it
-            reader = csv.reader(source, delimiter=delimiter, strict=True)
-            continue
-        if header and values:
-            reason = _table_reason(source, len(values), len(header))
-            fields = dict(zip(header, values, strict=False))
-            yield where, Bad(reason, _shown(source.taken)) if reason else fields
-        elif values:
-            header = _header(values, where)
-        source.next_record()
+def _text(data: bytes, name: str) -> Records:
+    """The rows of JSON objects over several lines, one behind the other, or of one that holds them all.
 
-
-def _table_problem(problem: csv.Error, kind: str, lines: int) -> str:
-    said = str(problem)
-    if lines > 1 or said == "unexpected end of data":
-        return "a quote opens here and never closes"
-    return f"not valid {kind}: {said.partition(' - ')[0]}"
-
-
-def _table_reason(source: _Lines, cells: int, columns: int) -> str:
-    """Why a record of a table is no row; empty if it is one."""
-    if source.broken:
-        return _json_reason(_decoding_error(b"".join(source.taken)))
-    if len(source.taken) > 1 and sum(line.count(b'"') for line in source.taken) % 2:
-        return f"quotes that do not pair, over {len(source.taken)} lines"
-    return "" if cells == columns else f"{cells} cells under a header of {columns}"
-
-
-def _decoding_error(raw: bytes) -> UnicodeDecodeError | None:
+    Where that is broken, its lines are read as such: whatever can be read is, and the rest is told.
+    """
+    found: list[tuple[str, Value]] = []
+    text, at, line, counted = data.decode("utf-8", "surrogateescape"), 0, 1, 0
     try:
-        raw.decode()
-    except UnicodeDecodeError as problem:
-        return problem
-    return None
+        while (at := _skip_space(text, at)) < len(text):
+            line, counted = line + text.count("\n", counted, at), at
+            value, at = _item(text, at)
+            found.append((f"{name}:{line}", value))
+    except (ValueError, RecursionError):
+        found = list(json_lines(io.BytesIO(data), name))
+    yield from _unless_one(iter(found))
 
 
-def _header(values: list[str], where: str) -> list[str]:
-    doubled = _first_doubled(values)
-    if doubled is not None:
-        what = f"column {shortened(repr(doubled))} stands twice in the header"
-        raise InputError(what, where=where, hint="give each column its own name")
-    if any(fault_of(value) for value in values):
-        raise InputError("the header is not UTF-8 text", where=where, hint="save the file as UTF-8")
-    return values
+def _unless_one(found: Records) -> Records:
+    """The records; where there is but one, and it holds all rows, these."""
+    first = list(islice(found, 2))
+    yield from _inside(*first[0]) if len(first) == 1 else first
+    yield from found
+
+
+def _inside(where: str, value: Value) -> Records:
+    """The rows within an object: its one list of them, or its columns, as pandas and datasets write them."""
+    inner = _rows_in(value) if isinstance(value, dict) else None
+    if inner is None:
+        yield where, value
+        return
+    for number, row in enumerate(inner, 1):
+        place = f"{where} row {number}"
+        yield place, row if isinstance(row, dict) else Bad("not a JSON object", json.dumps(row, ensure_ascii=False))
+
+
+def _rows_in(value: Mapping[str, Any]) -> Sequence[Any] | None:
+    """The rows that an object holds, None where it is itself a row.
+
+    {"data": [{...}, ...], "version": 1}          its one list of objects, beside plain values
+    {"columns": [...], "index": [...], "data": [[...], ...]}          pandas, orient="split"
+    {"text": {"0": ..., "1": ...}, "label": {"0": ..., ...}}          pandas, columns by default
+    {"text": [..., ...], "label": [..., ...]}                         columns as lists
+    """
+    parts = list(value.values())
+    names, data = value.get("columns"), value.get("data")
+    if isinstance(names, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
+        return [dict(zip(map(str, names), row, strict=False)) for row in data]
+    if len(parts) > 1 and all(isinstance(part, dict) for part in parts) and len({tuple(part) for part in parts}) == 1:
+        return [{name: part[key] for name, part in value.items()} for key in parts[0]]
+    if len(parts) > 1 and all(isinstance(part, list) for part in parts) and len(set(map(len, parts))) == 1:
+        return [dict(zip(value, row, strict=True)) for row in zip(*parts, strict=True)]
+    lists = [part for part in parts if isinstance(part, list)]
+    if len(lists) != 1 or any(isinstance(part, dict) for part in parts) or _is_row(value):
+        return None
+    return lists[0] if lists[0] and all(isinstance(row, dict) for row in lists[0]) else None
+
+
+def _is_row(value: Mapping[str, Any]) -> bool:
+    """Whether an object has a text of its own beside its list, as a row with spans or options has."""
+    return any(isinstance(part, str) and len(part) > MOST_OF_A_NAME for part in value.values()) or bool(
+        {name.strip().casefold() for name in value} & OWN_TEXT
+    )
+
+
+MOST_OF_A_NAME = 200  # characters; what is longer is a text
+OWN_TEXT = {"text", "sentence", "content", "review", "question", "premise", "文本", "句子", "内容"}
+
+
+# ------------------------------------------------------------------ other formats
+
+
+def _fasttext(lines: Iterable[bytes], name: str) -> Records:
+    """Lines of fastText: `__label__good The room was clean.`; several labels make a list."""
+    for number, line in enumerate(lines, 1):
+        if len(line) >= LONGEST:
+            raise endless(name, number)
+        if not line.strip():
+            continue
+        if problem := decoding_error(line):
+            yield f"{name}:{number}", Bad(f"not UTF-8 (byte {problem.start + 1})", shown([line]))
+            continue
+        text, labels = line.decode().strip(), []
+        while text.startswith("__label__"):
+            label, _, text = text.partition(" ")
+            labels.append(label.removeprefix("__label__"))
+            text = text.lstrip()
+        label_of = labels[0] if len(labels) == 1 else labels or None
+        yield f"{name}:{number}", {"text": text, "label": label_of}
+
+
+def _parquet(data: bytes, name: str) -> Records:
+    """The rows of a Parquet file."""
+    yield from _columnar(data, name, lambda stream: _needed("pyarrow.parquet").ParquetFile(stream).iter_batches())
+
+
+def _arrow(data: bytes, name: str) -> Records:
+    """The rows of an Arrow file or stream."""
+    ipc = _needed("pyarrow.ipc")
+    if data.startswith(b"ARROW1"):
+        yield from _columnar(data, name, lambda stream: _batches(ipc.open_file(stream)))
+    else:
+        yield from _columnar(data, name, lambda stream: iter(ipc.open_stream(stream)))
+
+
+def _batches(file: Any) -> Iterator[Any]:
+    return (file.get_batch(i) for i in range(file.num_record_batches))
+
+
+def _columnar(data: bytes, name: str, batches: Callable[[Any], Iterator[Any]]) -> Records:
+    """The rows of some batches of columns; a row's place is its number."""
+    number = 0
+    arrow = _needed("pyarrow")
+    try:
+        for batch in batches(arrow.BufferReader(data)):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{name} row {number}", {key: _plain(value) for key, value in row.items()}
+    except arrow.ArrowException as problem:
+        first = str(problem).splitlines()[0][:200]
+        raise InputError(f"cannot be read ({first})", where=name, hint="is the file whole?") from None
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: dates as text, what is no number as nothing, bytes as text where they are any."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _needed(module: str) -> Any:
+    """A module of the extra; raises InputError with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise InputError(
+            "Parquet and Arrow need the package pyarrow", hint="pip install 'promptshot[parquet]'"
+        ) from None
+
+
+WHOLE: Mapping[str, Whole] = {"array": _array, "text": _text, "parquet": _parquet, "arrow": _arrow}

@@ -7,27 +7,34 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from promptshot import formats
 from promptshot.errors import InputError, RowError, fault_of, shortlist
-from promptshot.formats import Bad
+from promptshot.streams import PLAIN, Reading
+from promptshot.tables import Bad, Odd
 
-# The names under which data sets keep what templates call text, text_a, text_b and label.
+# The names under which data sets keep what templates call text, text_a, text_b and label, the likeliest first.
 ALIASES: dict[str, tuple[str, ...]] = {
     "text": (
-        *("text", "sentence", "content", "review", "body", "abst", "title", "headline", "question"),
-        *("query", "comment", "utterance", "文本", "内容", "句子", "正文", "评论", "标题"),
+        *("text", "sentence", "content", "review", "body", "abst", "passage", "question", "query", "comment"),
+        *("utterance", "tweet", "message", "title", "headline", "description"),
+        *("文本", "内容", "句子", "正文", "评论", "标题"),
     ),
     "text_a": (*("text_a", "sentence1", "premise", "text1", "question1", "sentence_a", "query1", "句子1", "文本1"),),
     "text_b": (*("text_b", "sentence2", "hypothesis", "text2", "question2", "sentence_b", "query2", "句子2", "文本2"),),
     "label": (
         *("label", "gold", "gold_label", "class", "category", "target", "answer", "label_desc", "label_des"),
-        *("sentiment", "标签", "类别", "分类"),
+        *("sentiment", "labels", "class_index", "标签", "类别", "分类"),
     ),
 }
+# What an annotator said of a row (prodigy), which is no label.
+JUDGEMENTS = ("accept", "reject", "ignore")
+MISSING: Any = object()
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Row:
     source: str = ""
     key: int = 0
     columns: Mapping[str, str] = field(default_factory=dict, repr=False)
+    remark: str = field(default="", repr=False)  # what looks odd about it
 
     def __getitem__(self, name: str) -> Any:
         """The value of a field, by the column given for it, its own name, or a usual other name."""
@@ -49,18 +57,21 @@ class Row:
             missing = f"no column {given!r} for field {name!r}" if given else f"no field {name!r}"
             has = shortlist(_flat(self.fields)) or "nothing"
             raise RowError(f"{missing}; the row has: {has}", where=self.source, hint=f"try {flag}")
-        return _flat(self.fields)[column] if column not in self.fields else self.fields[column]
+        return self.fields[column] if column in self.fields else value_at(self.fields, column)
 
     def column(self, name: str) -> str | None:
-        """The column that serves as field `name` in this row, if any."""
-        if name in self.fields and name not in self.columns:  # the usual case
+        """The column that serves as field `name` in this row, if any; upper and lower case count as one."""
+        given = self.columns.get(name)
+        if given is None and name in self.fields:  # the usual case
             return name
-        if name in self.columns:
-            names: tuple[str, ...] = (self.columns[name],)
-        else:
-            names = (name, *ALIASES.get(name, ()))
-        found = next((n for n in names if n in self.fields), None)
-        return found or next((n for n in names if "." in n and n in _flat(self.fields)), None)
+        for found in _named(name, given, tuple(self.fields)):
+            if name != "label" or given is not None or not self._is_judgement(found):
+                return found
+        wanted = given or name
+        return wanted if "." in wanted and value_at(self.fields, wanted) is not MISSING else None
+
+    def _is_judgement(self, column: str) -> bool:
+        return column.casefold() == "answer" and self.fields[column] in JUDGEMENTS
 
     def text(self, name: str, join: str | None = None) -> str:
         """The field as text; a list needs `join`. Raises RowError if it is empty or no text."""
@@ -108,6 +119,44 @@ def _kind_of(value: Any) -> str:
     return {dict: "an object", list: "a list", type(None): "null"}.get(type(value), "no text")
 
 
+def folded(name: str) -> str:
+    """The name of a column as people mean it: `" Gold-Label"` is gold_label."""
+    return re.sub(r"[\s_-]+", "_", name.strip()).casefold()
+
+
+@lru_cache(maxsize=1024)
+def _named(name: str, given: str | None, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that may serve as a field, the likeliest first: spelled as it is, then however they are spelled."""
+    names = (given,) if given is not None else (name, *ALIASES.get(name, ()))
+    alike: dict[str, str] = {}
+    for column in columns:
+        alike.setdefault(folded(column), column)
+    loosely = (alike[folded(n)] for n in names if folded(n) in alike)
+    return tuple(dict.fromkeys([*(n for n in names if n in columns), *loosely]))
+
+
+def value_at(fields: Mapping[str, Any], path: str) -> Any:
+    """The value at a path through objects and lists, as in `annotations.0.value`; MISSING where there is none.
+
+    A number counts the items of a list from 0; a name may have dots of its own.
+    """
+    waiting: list[tuple[Any, str]] = [(fields, path)]
+    while waiting:
+        value, rest = waiting.pop()
+        if isinstance(value, Mapping):
+            if rest in value:
+                return value[rest]
+            dots = [dot for dot, sign in enumerate(rest) if sign == "." and rest[:dot] in value]
+            waiting += [(value[rest[:dot]], rest[dot + 1 :]) for dot in dots]
+        elif isinstance(value, list):
+            number, dot, behind = rest.partition(".")
+            if number.isdecimal() and int(number) < len(value):
+                if not dot:
+                    return value[int(number)]
+                waiting.append((value[int(number)], behind))
+    return MISSING
+
+
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested objects as plain names: {"a": {"b": 1}} has "a.b" as well."""
     found: dict[str, Any] = {}
@@ -121,7 +170,7 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 # ------------------------------------------------------------------ reading
 
 
-def read(paths: Sequence[str], columns: Mapping[str, str] | None = None) -> Iterator[Item]:
+def read(paths: Sequence[str], columns: Mapping[str, str] | None = None, how: Reading = PLAIN) -> Iterator[Item]:
     """Every row of the files, in order, numbered from 0; `-` is standard input.
 
     Raises InputError for a file that is missing, empty or not readable as a whole.
@@ -129,10 +178,12 @@ def read(paths: Sequence[str], columns: Mapping[str, str] | None = None) -> Iter
     key = 0
     for path in paths:
         empty = True
-        for source, value in formats.records(path):
+        for source, value in formats.records(path, how):
             empty = False
             if isinstance(value, Bad):
                 yield Reject(source, value.reason, value.raw, key)
+            elif isinstance(value, Odd):
+                yield Row(value.fields, source, key, columns or {}, value.remark)
             else:
                 yield Row(value, source, key, columns or {})
             key += 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from promptshot.errors import InputError, RowError
@@ -433,7 +433,7 @@ def test_a_cell_that_takes_the_memory_of_a_machine_costs_one_line_only(
 ) -> None:
     before = csv.field_size_limit(100)
     try:
-        monkeypatch.setattr("promptshot.formats.LONGEST", 100)
+        monkeypatch.setattr("promptshot.tables.LONGEST", 100)
         path = put(tmp_path, "a.csv", 'text,label\n"' + "a,1\n" * 40)
         items = list(read([path]))
     finally:
@@ -445,7 +445,8 @@ def test_a_cell_that_takes_the_memory_of_a_machine_costs_one_line_only(
 def test_a_line_without_end_is_an_error_and_the_rows_before_it_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("promptshot.formats.LONGEST", 50)
+    for module in ("formats", "tables"):
+        monkeypatch.setattr(f"promptshot.{module}.LONGEST", 50)
     data = '{"a": 1}\n{"a": 2}\n' if name == "a.jsonl" else "a\n1\n2\n"
     items = read([put(tmp_path, name, data + "x" * 1000)])
     assert [type(next(items)), type(next(items))] == [Row, Row]
@@ -472,12 +473,14 @@ def test_line_ends_may_be_mixed(tmp_path: Path) -> None:
     assert fields(put(tmp_path, "a.csv", "a,b\r\n1,2\n3,4\r\n")) == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
 
 
-@pytest.mark.parametrize(("name", "data"), [("a.csv", "a,b\r1,2\r"), ("a.tsv", "a\tb\r1\t2"), ("a.jsonl", JSONL)])
-def test_lines_that_end_with_cr_alone_are_an_error_that_says_so(tmp_path: Path, name: str, data: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("a.csv", "text,label\n很好,1\n不好,0\n"), ("a.tsv", "text\tlabel\n很好\t1\n不好\t0"), ("a.jsonl", JSONL)],
+)
+def test_lines_may_end_with_cr_alone_as_old_spreadsheets_write_them(tmp_path: Path, name: str, data: str) -> None:
     path = put(tmp_path, name, data.replace("\n", "\r"))
-    with pytest.raises(InputError) as caught:
-        list(read([path]))
-    assert str(caught.value) == f"{path}: its lines end with CR alone; make line ends of them: tr '\\r' '\\n'"
+    assert fields(path) == TWO
+    assert [line(item) for item in read([path])] == ([1, 2] if name == "a.jsonl" else [2, 3])
 
 
 def test_files_that_were_joined_with_their_byte_order_marks_are_read(tmp_path: Path) -> None:
@@ -824,6 +827,8 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\r\0")).filter(
 @SETTINGS
 @given(rows=st.lists(st.lists(cells, min_size=2, max_size=2), min_size=1), name=st.sampled_from(["a.csv", "a.tsv"]))
 def test_any_table_that_is_written_is_read_back_the_same(tmp_path: Path, rows: list[list[str]], name: str) -> None:
+    # In a TSV, tabs and line ends in cells of one row cannot be told from rows with stray quotes, which are commoner.
+    assume(name == "a.csv" or not any("\t" in "".join(row) and "\n" in "".join(row) for row in rows))
     records = [{"甲": a, "b": b} for a, b in rows]
     written(tmp_path / name, records)
     assert fields(str(tmp_path / name)) == records

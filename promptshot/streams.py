@@ -1,0 +1,293 @@
+"""The bytes of a file as UTF-8 lines, whatever it is packed or encoded in; and what is no file of rows at all."""
+
+from __future__ import annotations
+
+import codecs
+import functools
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promptshot.errors import InputError, OptionError, did_you_mean
+
+GZIP = b"\x1f\x8b"  # how a gzip file begins
+HEAD = 64  # bytes that tell what a file is
+PIECE = 64 << 10  # bytes read at once where lines do not matter
+LONGEST = 64 << 20  # bytes of a line or cell; beyond, it is no file of rows, and memory would run out
+SAMPLE = 256 << 10  # bytes from which an encoding is guessed
+AUTO = "auto"
+UNREADABLE = (OSError, EOFError, zlib.error)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files of rows are read, where they do not say it themselves."""
+
+    encoding: str | None = None  # None: UTF-8; a name that Python knows; or "auto", guessed for each file
+    header: bool = True  # whether the first line of a table names its columns
+
+    def __post_init__(self) -> None:
+        if self.encoding not in (None, AUTO) and not _is_encoding(str(self.encoding)):
+            hint = did_you_mean(str(self.encoding), ("utf-8", "utf-16", "gb18030", "big5", "cp1252", "latin-1", AUTO))
+            raise OptionError(f"no encoding {self.encoding!r}", hint=hint)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What was said, as plain data."""
+        said = {"encoding": self.encoding} if self.encoding else {}
+        return said if self.header else {**said, "header": False}
+
+
+PLAIN = Reading()
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        return bool(codecs.lookup(name)._is_text_encoding)
+    except (LookupError, ValueError):
+        return False
+
+
+# ------------------------------------------------------------------ opening
+
+
+def opened(path: str, encoding: str | None = None) -> io.BufferedReader:
+    """A file (`-` is standard input), unzipped and as UTF-8; bytes that the encoding does not know stay as they are.
+
+    Raises InputError for what cannot be opened or is no file of rows, and the errors of reading (UNREADABLE).
+    """
+    name = "<stdin>" if path == "-" else path
+    reader = _raw(path)
+    head = reader.peek(HEAD)
+    if len(head) < HEAD:  # a short file, or a pipe that is slow
+        head = _filled(reader, HEAD)
+        reader = io.BufferedReader(_Chained(head, reader))
+    refuse_foreign(head, name)
+    if head.startswith(GZIP):
+        zipped: Any = gzip.GzipFile(fileobj=reader)
+        zipped.myfileobj = reader  # so that closing the one closes the other
+        reader = io.BufferedReader(zipped)
+    if encoding is None:
+        return reader
+    if encoding == AUTO:
+        head = _filled(reader, SAMPLE)
+        encoding = likely_encoding(head)
+        reader = io.BufferedReader(_Chained(head, reader))
+    return io.BufferedReader(_Recoded(reader, encoding, name))
+
+
+def _raw(path: str) -> io.BufferedReader:
+    if path == "-" and (sys.stdin is None or sys.stdin.closed):
+        raise InputError("standard input is closed", where="<stdin>", hint="it can be read only once")
+    try:
+        raw: Any = sys.stdin.buffer if path == "-" else open(path, "rb")
+    except ValueError:  # a NUL, or characters that no file system can hold
+        raise InputError("no file can have this name", where=path, hint="check the path") from None
+    return raw if hasattr(raw, "peek") else io.BufferedReader(raw)
+
+
+def _filled(reader: io.BufferedReader, most: int) -> bytes:
+    """The next bytes, up to so many, however slowly they come."""
+    found = b""
+    while len(found) < most and (more := reader.read1(most - len(found))):
+        found += more
+    return found
+
+
+class _Chained(io.RawIOBase):
+    """Bytes that were read already, and what comes behind them."""
+
+    def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
+        self._head, self._rest = io.BytesIO(head), rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._head.readinto(buffer) or self._rest.readinto1(buffer)
+
+    def close(self) -> None:
+        self._rest.close()
+        super().close()
+
+
+class _Recoded(io.RawIOBase):
+    """Text of some encoding as UTF-8. A byte that the encoding does not know goes through as it is, and so will be
+    found to be no UTF-8 in its own row; UTF-16 and UTF-32 have no such bytes, and end there."""
+
+    def __init__(self, reader: io.BufferedReader, encoding: str, name: str) -> None:
+        self._reader, self._encoding, self._name = reader, encoding, name
+        self._wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+        self._decoder = codecs.getincrementaldecoder(encoding)("strict" if self._wide else "surrogateescape")
+        self._waiting = io.BytesIO()
+        self._done = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not (count := self._waiting.readinto(buffer)) and not self._done:
+            taken = self._reader.read1(PIECE)
+            self._done = not taken
+            try:
+                text = self._decoder.decode(taken, final=self._done)
+            except UnicodeError:
+                hint = "name another --encoding, or save it as UTF-8"
+                raise InputError(f"not {self._encoding}", where=self._name, hint=hint) from None
+            self._waiting = io.BytesIO(text.encode("utf-8", "surrogatepass" if self._wide else "surrogateescape"))
+        return count
+
+    def close(self) -> None:
+        self._reader.close()
+        super().close()
+
+
+def pieces(stream: io.BufferedReader, most: int) -> Iterator[bytes]:
+    """The lines of a stream, in pieces where they are longer than `most` bytes."""
+    return iter(functools.partial(stream.readline, most), b"")
+
+
+def lines_by_cr(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines of a file whose lines end with CR alone, as old Macs and some spreadsheets write them."""
+    left = b""
+    for chunk in chunks:
+        *whole, left = (left + chunk.replace(b"\r", b"\n")).split(b"\n")
+        yield from (line + b"\n" for line in whole)
+    if left:
+        yield left
+
+
+def shown(lines: Iterable[bytes]) -> str:
+    """Lines as they stand in the file; bytes that are no UTF-8 as escapes."""
+    return b"".join(lines).decode("utf-8", "backslashreplace").rstrip("\r\n")
+
+
+def decoding_error(raw: bytes) -> UnicodeDecodeError | None:
+    """Why bytes are no UTF-8, if so."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as problem:
+        return problem
+    return None
+
+
+# ------------------------------------------------------------------ what is no file of rows
+
+_UNPACK = "unpack it first"
+_FOREIGN = (
+    (b"PK\x03\x04", "a zip archive, as Excel workbooks are", "in a spreadsheet: save as 'CSV UTF-8'; else unpack it"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "save it as 'CSV UTF-8'"),
+    (b"GGUF", "a model (GGUF), not rows", "give a file of rows"),
+    (b"\xfd7zXZ\0", "packed with xz", f"{_UNPACK}: xz -d"),
+    (b"\x28\xb5\x2f\xfd", "packed with zstd", f"{_UNPACK}: zstd -d"),
+    (b"BZh", "packed with bzip2", f"{_UNPACK}: bzip2 -d"),
+    (b"7z\xbc\xaf", "packed with 7-Zip", _UNPACK),
+    (b"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
+    (b"%PDF-", "a PDF", "give a file of rows"),
+    (b"\x93NUMPY", "a NumPy array", "write the rows as JSON lines"),
+    (b"\x80\x02", "a Python pickle", "write the rows as JSON lines"),
+    (b"\x80\x03", "a Python pickle", "write the rows as JSON lines"),
+    (b"\x80\x04", "a Python pickle", "write the rows as JSON lines"),
+    (b"\x80\x05", "a Python pickle", "write the rows as JSON lines"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself", "fetch it: git lfs pull"),
+)
+_HTML = (b"<!doctype html", b"<html", b"<?xml")
+
+
+def refuse_foreign(head: bytes, name: str) -> None:
+    """Say plainly what a file is that holds no rows; raises InputError."""
+    for magic, what, hint in _FOREIGN:
+        if head.startswith(magic):
+            raise InputError(f"this is {what}", where=name, hint=hint)
+    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:20].lower().startswith(_HTML):
+        raise InputError("this is a web page or XML", where=name, hint="was it downloaded as a page? fetch the file")
+
+
+def refuse_utf16(head: bytes, name: str) -> None:
+    """Say that a file is UTF-16, in place of a complaint about each row; raises InputError."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError("this is UTF-16", where=name, hint="save it as UTF-8, or say --encoding utf-16")
+
+
+# ------------------------------------------------------------------ encodings
+
+COMMON = 0.8  # of the characters that are no ASCII, in Chinese text as it is written
+
+
+def likely_encoding(data: bytes) -> str:
+    """The encoding that bytes are most likely in, as Python calls it; `utf-8` where they can be that."""
+    data = data[:SAMPLE]
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF32_LE, "utf-32"),
+        (codecs.BOM_UTF32_BE, "utf-32"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if data.startswith(mark):
+            return name
+    if zeros := data.count(0):
+        low, high = data[1::2].count(0), data[::2].count(0)
+        if zeros > len(data) / 64 and max(low, high) > 8 * min(low, high):
+            return "utf-16-le" if low > high else "utf-16-be"
+    broken = decoding_error(data)
+    if broken is None or (broken.reason == "unexpected end of data" and broken.start > len(data) - 4):
+        return "utf-8"
+    return "gb18030" if _chinese(data) else _by_statistics(data)
+
+
+def _chinese(data: bytes) -> bool:
+    """Whether the pairs of high bytes are those of common Chinese characters and their punctuation, as in GB 2312."""
+    pairs = common = at = 0
+    while at < len(data):
+        if data[at] < 0x80:
+            at += 1
+            continue
+        lead, trail = data[at], data[at + 1] if at + 1 < len(data) else 0xA1
+        pairs += 1
+        common += (0xB0 <= lead <= 0xD7 or 0xA1 <= lead <= 0xA3) and trail >= 0xA1
+        at += 2
+    return pairs > 0 and common >= COMMON * pairs
+
+
+def _by_statistics(data: bytes) -> str:
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(data).best()
+    name = best.encoding if best else "cp1252"
+    # Of the many code pages that spell western letters alike, the one that everybody has.
+    western = name in ("ascii", "utf_8") or name.startswith(("cp125", "latin", "iso8859", "mac", "cp437", "cp85"))
+    return (
+        "cp1252"
+        if western and _decodes(data, "cp1252") and not _cyrillic_or_greek(data, name)
+        else name.replace("_", "-")
+    )
+
+
+def _cyrillic_or_greek(data: bytes, name: str) -> bool:
+    letters = [c for c in data.decode(name, "ignore") if c.isalpha() and not c.isascii()]
+    return sum("\u0370" <= c <= "\u05ff" for c in letters) > len(letters) / 2
+
+
+def _decodes(data: bytes, name: str) -> bool:
+    try:
+        data.decode(name)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def encoding_advice(path: str) -> str:
+    """What to try with a file whose bytes are no UTF-8; empty where they are, or where it cannot be read again."""
+    try:
+        if not Path(path).is_file():
+            return ""
+        with opened(path) as stream:
+            name = likely_encoding(_filled(stream, SAMPLE))
+    except (*UNREADABLE, InputError):
+        return ""
+    return "" if name.startswith("utf-8") else f"it looks like {name}: say --encoding {name}, or save it as UTF-8"

@@ -1,0 +1,343 @@
+"""Tables: CSV and TSV as data sets have them and as spreadsheets write them.
+
+A CSV has cells in quotes, which may hold delimiters, line ends and doubled quotes. A TSV is mostly written without any
+quoting, as GLUE's files are: there a quote is text, unless a whole cell is properly quoted.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from promptshot.errors import InputError, fault_of, shortened
+from promptshot.streams import LONGEST, decoding_error, shown
+
+DELIMITERS = (",", ";", "|", "\t")
+LOOKED_AT = 20  # lines from which a delimiter is told, where the header leaves it open
+HALF = 0.5  # of them, at least; the others may be parts of cells with line ends
+TRIES = 100  # lines at which a quote may seem to close; a cell that has more is none
+_SEP = re.compile(rb'"?sep=([^"\r\n])"?\r?\n?', re.IGNORECASE)
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A record that cannot be read: why, and what it says."""
+
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A record that was read, and what looks odd about it."""
+
+    fields: dict[str, Any]
+    remark: str
+
+
+@dataclass(frozen=True)
+class _Record:
+    """Some lines of a table as cells, or why they are none."""
+
+    first: int  # the number of its first line
+    lines: Sequence[bytes]
+    cells: Sequence[str] = ()
+    reason: str = ""
+
+    @property
+    def blank(self) -> bool:
+        return not self.reason and not self.cells
+
+
+def first_doubled(names: Iterable[str]) -> str | None:
+    """The first name that stands there twice."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
+
+
+def endless(name: str, number: int) -> InputError:
+    """A line that is too long to be one."""
+    return InputError(f"a line of more than {LONGEST:,} bytes", where=f"{name}:{number}", hint="is it a file of rows?")
+
+
+# ------------------------------------------------------------------ the rows of a table
+
+
+def table(
+    lines: Iterator[bytes], name: str, delimiter: str | None, header: bool = True
+) -> Iterator[tuple[str, dict[str, Any] | Odd | Bad]]:
+    """(file:line, fields or what is bad) of every record; without a delimiter, the first lines tell it.
+
+    Without `header`, columns are called by their numbers. Raises InputError for a header that names nothing.
+    """
+    source = _Lines(lines, name)
+    delimiter = _said(source) or delimiter or _likeliest(source)
+    columns: list[str] = []
+    for record in _by_tabs(source) if delimiter == "\t" else _by_quotes(source, delimiter):
+        where = f"{name}:{record.first}"
+        if record.blank:
+            continue
+        if not columns:
+            columns = _header(record, where) if header else [str(i + 1) for i in range(len(record.cells))]
+            if header:
+                continue
+        yield where, _fields(record, columns, delimiter)
+
+
+def _fields(record: _Record, columns: Sequence[str], delimiter: str) -> dict[str, Any] | Odd | Bad:
+    """A record under the names of its columns; what stands under no name is called by its number."""
+    raw, cells = shown(record.lines), record.cells
+    reason = record.reason or _broken(record)
+    if reason:
+        return Bad(reason, raw)
+    named = len(columns)
+    while named and not columns[named - 1] and named > 1:
+        named -= 1
+    if not named <= len(cells) <= len(columns):
+        return Bad(f"{len(cells)} cells under a header of {len(columns)}", raw)
+    found: dict[str, Any] = dict(zip(columns[:named], cells, strict=False))
+    found |= {f"column {i + 1}": cells[i] for i in range(named, len(cells)) if cells[i]}
+    return Odd(found, SWALLOWED) if _swallowed(record, len(cells), delimiter) else found
+
+
+SWALLOWED = "a cell in quotes holds several lines, and each looks like a row of its own; is a quote missing there?"
+
+
+def _swallowed(record: _Record, cells: int, delimiter: str) -> bool:
+    """Whether every line of a record could be a row by itself."""
+    sign = delimiter.encode()
+    return len(record.lines) > 1 < cells and all(line.count(sign) == cells - 1 for line in record.lines)
+
+
+def _broken(record: _Record) -> str:
+    """Why a record that could be cut into cells is none all the same."""
+    if problem := decoding_error(b"".join(record.lines)):
+        return f"not UTF-8 (byte {problem.start + 1})"
+    if len(record.lines) > 1 and sum(line.count(b'"') for line in record.lines) % 2:
+        return f"quotes that do not pair, over {len(record.lines)} lines"
+    return ""
+
+
+def _header(record: _Record, where: str) -> list[str]:
+    """The names of the columns; trailing ones may be empty, as spreadsheets write them."""
+    data = "if it is no header: --no-header"
+    if record.reason:
+        raise InputError(record.reason, where=where, hint=f"the first line names the columns; {data}")
+    names = list(record.cells)
+    if decoding_error(b"".join(record.lines)) or any(map(fault_of, names)):
+        raise InputError("the header is not UTF-8 text", where=where, hint="save the file as UTF-8")
+    named = len(names)
+    while named and not names[named - 1].strip():
+        named -= 1
+    doubled = first_doubled(names[:named] if "" not in names[:named] else names)
+    if doubled is not None:
+        what = f"column {shortened(repr(doubled))} stands twice in the header"
+        hint = f"give each column its own name; {data}" if looks_like_data(names) else "give each column its own name"
+        raise InputError(what, where=where, hint=hint)
+    return names if "" in names[:named] else [*names[:named], *[""] * (len(names) - named)]
+
+
+def looks_like_data(names: Sequence[str]) -> bool:
+    """Whether the names of columns read like a row: a number, or a sentence."""
+    numbered = [str(i + 1) for i in range(len(names))]
+    if list(names) == numbered:  # they were given
+        return False
+    return any(re.fullmatch(r"[-+]?\d+([.,]\d+)?", n) or len(n) > 60 or re.search(r"\w[.!?。！？]$", n) for n in names)
+
+
+# ------------------------------------------------------------------ lines
+
+
+class _Lines:
+    """The lines of a table one by one, as text; some can be looked at ahead, and put back."""
+
+    def __init__(self, lines: Iterator[bytes], name: str) -> None:
+        self.number = 1  # of the next line
+        self._lines, self._name = lines, name
+        self._ahead: deque[bytes] = deque()
+
+    def take(self) -> bytes | None:
+        """The next line; None at the end. Raises InputError for one without end."""
+        line = self.peek()
+        if line is not None:
+            if len(line) >= LONGEST:
+                raise endless(self._name, self.number)
+            self._ahead.popleft()
+            self.number += 1
+        return line
+
+    def peek(self, ahead: int = 0) -> bytes | None:
+        """The next line, or one behind it, which stays."""
+        while len(self._ahead) <= ahead:
+            line = next(self._lines, None)
+            if line is None:
+                return None
+            self._ahead.append(line)
+        return self._ahead[ahead]
+
+    def put_back(self, lines: Sequence[bytes]) -> None:
+        """Take these lines again."""
+        self._ahead.extendleft(reversed(lines))
+        self.number -= len(lines)
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "surrogateescape")
+
+
+def _said(source: _Lines) -> str | None:
+    """The delimiter that a first line `sep=;` names, as Excel reads it."""
+    first = source.peek()
+    found = _SEP.fullmatch(first) if first else None
+    if found is None:
+        return None
+    source.take()
+    return _text(found[1])
+
+
+def _likeliest(source: _Lines) -> str:
+    """The delimiter of a CSV: of the signs that the header has, the one that parts the lines behind it like it."""
+    at = 0
+    while (first := source.peek(at)) is not None and not first.strip():
+        at += 1
+    signs = [sign for sign in DELIMITERS if first and len(_cells(first, sign)) > 1]
+    if signs in ([], [","]):
+        return ","
+    behind = [line for i in range(at + 1, at + LOOKED_AT) if (line := source.peek(i)) is not None and line.strip()]
+
+    def share(sign: str) -> float:
+        columns = len(_cells(first or b"", sign))
+        return sum(len(_cells(line, sign)) == columns for line in behind) / len(behind) if behind else 1.0
+
+    best = max(signs, key=share)
+    return best if share(best) >= HALF else ","  # a sign that the header alone has: `Comment; be honest`
+
+
+def _cells(line: bytes, sign: str) -> list[str]:
+    try:
+        return next(csv.reader([_text(line)], delimiter=sign), [])
+    except csv.Error:
+        return []
+
+
+# ------------------------------------------------------------------ CSV
+
+
+def _by_quotes(source: _Lines, delimiter: str) -> Iterator[_Record]:
+    """Records by the rules of CSV. A quote that never closes costs its own line, and no other."""
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))  # 128 KB otherwise: less than a long text
+    taken: list[bytes] = []
+
+    def feed() -> Iterator[str]:
+        while (line := source.take()) is not None:
+            taken.append(line)
+            yield _text(line)
+
+    reader = csv.reader(feed(), delimiter=delimiter, strict=True)
+    while True:
+        first = source.number
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as problem:
+            yield _Record(first, taken[:1], reason=_problem(problem, len(taken), delimiter))
+            source.put_back(taken[1:])
+            reader = csv.reader(feed(), delimiter=delimiter, strict=True)
+        else:
+            yield _Record(first, tuple(taken), cells)
+        taken.clear()
+
+
+def _problem(problem: csv.Error, lines: int, delimiter: str) -> str:
+    said = str(problem)
+    if lines > 1 or said == "unexpected end of data":
+        return "a quote opens here and never closes"
+    return f"not valid CSV: {said.partition(' - ')[0]}"
+
+
+# ------------------------------------------------------------------ TSV
+
+
+def _by_tabs(source: _Lines) -> Iterator[_Record]:
+    r"""Records of a TSV: mostly a line each, whatever quotes are in it.
+
+    "Good \t 1          two cells, where the header has two: the quote is text
+    "a \t b" \t 1       three cells, but two where the quotes are taken for such, as the header has: they are quotes
+    "a                  one cell; with the next line two, as the header has, and neither is a row by itself:
+    b" \t 1             the two are one record
+    """
+    columns = 0
+    while (line := source.take()) is not None:
+        first, lines = source.number - 1, [line]
+        cells = [_unquoted(cell) for cell in _parted(line)]
+        if not columns:
+            columns = len(cells)
+        quoted = _in_quotes(line) if b'"' in line else None
+        if len(cells) != columns and quoted is not None and len(quoted) == columns:
+            cells = quoted
+        elif quoted is None and (more := _goes_on(source, line, columns)):
+            lines += [taken for _ in range(more) if (taken := source.take()) is not None]
+            cells = _in_quotes(b"".join(lines)) or []
+        yield _Record(first, tuple(lines), [] if cells == [""] and line.strip() == b"" else cells)
+
+
+def _parted(line: bytes) -> list[str]:
+    return _text(line).rstrip("\r\n").split("\t")
+
+
+def _unquoted(cell: str) -> str:
+    """A cell without the quotes around it, where it is properly quoted as a whole."""
+    found = _QUOTED.fullmatch(cell) if cell.startswith('"') else None
+    return found[1].replace('""', '"') if found else cell
+
+
+def _in_quotes(lines: bytes) -> list[str] | None:
+    """The cells of some lines where quotes are taken for such; None where one is left open or text follows it."""
+    text, cells, at = _text(lines).rstrip("\r\n"), [], 0
+    while True:
+        if text.startswith('"', at):
+            found = _QUOTED.match(text, at)
+            if found is None or text[found.end() : found.end() + 1] not in ("", "\t"):
+                return None
+            cells.append(found[1].replace('""', '"'))
+            at = found.end()
+        else:
+            end = text.find("\t", at)
+            cells.append(text[at:] if end < 0 else text[at:end])
+            at = len(text) if end < 0 else end
+        if at >= len(text):
+            return cells
+        at += 1
+
+
+def _goes_on(source: _Lines, line: bytes, columns: int) -> int:
+    """How many of the next lines belong to a cell in quotes that this one opens; 0 where its quote is text.
+
+    A line that could be a row by itself never does: a whole one is followed by parts only, a part goes on until its
+    quote is closed, unless a line without any quote has all the cells of a row.
+    """
+    whole, lines, tries = len(_parted(line)) == columns, [line], 0
+    if not _opens(line) or columns < 2:
+        return 0
+    while tries < TRIES and (next_line := source.peek(len(lines) - 1)) is not None:
+        alone = len(_parted(next_line)) == columns
+        if alone and (whole or b'"' not in next_line):
+            return 0
+        lines.append(next_line)
+        if b'"' in next_line:
+            tries += 1
+            if (cells := _in_quotes(b"".join(lines))) is not None:
+                return len(lines) - 1 if len(cells) == columns else 0
+    return 0
+
+
+def _opens(line: bytes) -> bool:
+    """Whether the last cell that begins with a quote is not closed on its line."""
+    cell = next((cell for cell in reversed(_parted(line)) if cell.startswith('"')), "")
+    return bool(cell) and _QUOTED.fullmatch(cell) is None
