@@ -222,8 +222,20 @@ def _json_reason(cause: BaseException | None) -> str:
     if isinstance(cause, UnicodeDecodeError):
         return f"not UTF-8 (byte {cause.start + 1})"
     if isinstance(cause, json.JSONDecodeError):
-        return f"not valid JSON: {cause.msg} (column {cause.colno})"
+        what, at = _stumble(cause.doc, cause.pos)
+        return f"not valid JSON: {what} (column {at + 1})"
     return str(cause) if cause else "not a JSON object"
+
+
+_OPEN_TEXT = re.compile(r'"(?:[^"\\]|\\.)*\\?\Z', re.DOTALL)
+
+
+def _stumble(text: str, at: int) -> tuple[str, int]:
+    """What keeps a text from being JSON, in our words (Pythons differ in theirs), and at which character."""
+    if not text[at:].strip() or _OPEN_TEXT.match(text, at):
+        return "it ends too early", len(text.rstrip())
+    quotes = "; JSON has double quotes" if text[at] == "'" else ""
+    return f"unexpected {text[at]!r}{quotes}", at
 
 
 Whole = Callable[[bytes, str], Records]  # the records of a file that is read as a whole
@@ -285,7 +297,7 @@ def _array_error(problem: ValueError | RecursionError, text: str, at: int, where
     """Says on which line the item that begins at `at` (its place is `where`) is broken."""
     name, _, line = where.rpartition(":")
     position = getattr(problem, "pos", at)
-    what = "nested too deeply" if isinstance(problem, RecursionError) else getattr(problem, "msg", str(problem))
+    what = "nested too deeply" if isinstance(problem, RecursionError) else _stumble(text, position)[0]
     place = f"{name}:{int(line) + text.count(chr(10), at, position)}"
     return InputError(f"not valid JSON: {what}", where=place, hint="mend the array")
 

@@ -232,11 +232,14 @@ def _by_quotes(source: _Lines, delimiter: str) -> Iterator[_Record]:
     """Records by the rules of CSV. A quote that never closes costs its own line, and no other."""
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))  # 128 KB otherwise: less than a long text
     taken: list[bytes] = []
+    ended = False  # whether the reader wanted more lines than there are
 
     def feed() -> Iterator[str]:
+        nonlocal ended
         while (line := source.take()) is not None:
             taken.append(line)
             yield _text(line)
+        ended = True
 
     reader = csv.reader(feed(), delimiter=delimiter, strict=True)
     while True:
@@ -245,20 +248,23 @@ def _by_quotes(source: _Lines, delimiter: str) -> Iterator[_Record]:
             cells = next(reader)
         except StopIteration:
             return
-        except csv.Error as problem:
-            yield _Record(first, taken[:1], reason=_problem(problem, len(taken), delimiter))
+        except csv.Error:
+            yield _Record(first, taken[:1], reason=_problem(taken, ended))
             source.put_back(taken[1:])
-            reader = csv.reader(feed(), delimiter=delimiter, strict=True)
+            reader, ended = csv.reader(feed(), delimiter=delimiter, strict=True), False
         else:
             yield _Record(first, tuple(taken), cells)
         taken.clear()
 
 
-def _problem(problem: csv.Error, lines: int, delimiter: str) -> str:
-    said = str(problem)
-    if lines > 1 or said == "unexpected end of data":
+def _problem(taken: Sequence[bytes], ended: bool) -> str:
+    """What a csv reader stumbled over, by a look of our own: its complaints are of one type, and may be reworded."""
+    if len(taken) > 1 or ended:
         return "a quote opens here and never closes"
-    return f"not valid CSV: {said.partition(' - ')[0]}"
+    before, quote, _ = taken[0].partition(b'"')
+    if quote and b"\r" not in before:
+        return "not valid CSV: text behind a closing quote"
+    return "not valid CSV: a line end (CR alone) in a cell without quotes"
 
 
 # ------------------------------------------------------------------ TSV
