@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import yaml
 
 from promptshot import library, spec
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, shortlist
+from promptshot.labels import Labels, read_labels, verbalizer_of_labels
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.rows import Row
-from promptshot.verbalizer import Verbalizer, VerbalizerSpec, gold_text
+from promptshot.verbalizer import Verbalizer, gold_text
 
 MOST_LABELS = 200
 SHARE = 0.8  # of a shelf verbalizer's labels that the rows must show before it is taken for theirs
@@ -67,10 +69,20 @@ class Wish:
         if self.labels is not None and self.verbalizer is not None:
             raise OptionError("labels and verbalizer both give label words", hint="leave one out")
         if self.labels is not None:
-            return verbalizer_of_labels(self.labels)
+            return self._said.verbalizer
         if isinstance(self.verbalizer, str):
             return library.verbalizer(self.verbalizer, self.folder)
         return self.verbalizer
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """How labels were read that were not plainly said, one line each."""
+        return () if self.labels is None else self._said.reasons
+
+    @cached_property
+    def _said(self) -> Labels:
+        assert self.labels is not None
+        return read_labels(self.labels)
 
 
 @dataclass(frozen=True)
@@ -80,24 +92,6 @@ class Guess:
     template: Template
     verbalizer: Verbalizer
     reasons: tuple[str, ...] = ()
-
-
-def verbalizer_of_labels(labels: str | Sequence[str] | Mapping[str, Any]) -> Verbalizer:
-    """'体育,财经' or 'sports=sport|game,finance=money' (or the same as a list or dict) as a verbalizer."""
-    if isinstance(labels, str):
-        parts = [part.strip() for part in re.split("[,，]", labels) if part.strip()]
-        labels = dict(_label_and_words(part) for part in parts)
-        if len(labels) < len(parts):
-            raise OptionError("--labels names a label twice", hint="give each label once")
-    elif not isinstance(labels, Mapping):
-        labels = {label: [label] for label in labels}
-    made = spec.build({"labels": dict(labels)}, VerbalizerSpec, OptionError, "--labels", {})
-    return Verbalizer.of(made, "labels", "--labels")
-
-
-def _label_and_words(part: str) -> tuple[str, list[str]]:
-    label, equals, words = part.partition("=")
-    return label.strip(), [w.strip() for w in words.split("|")] if equals else [label.strip()]
 
 
 def language_of(texts: Iterable[str]) -> str:
@@ -155,7 +149,8 @@ def choose(wish: Wish, first: Callable[[], Sequence[Row]], every: Callable[[], I
     """
     words = wish.words()
     if not wish.templates:
-        return [guess(first(), [] if words else labels_of(every()), words, wish.kind, wish.folder)]
+        one = guess(first(), [] if words else labels_of(every()), words, wish.kind, wish.folder)
+        return [replace(one, reasons=(*wish.reasons, *one.reasons))]
     found = []
     for said in wish.templates:
         template = template_of(said, wish.kind or "mlm", wish.folder)
@@ -166,7 +161,8 @@ def choose(wish: Wish, first: Callable[[], Sequence[Row]], every: Callable[[], I
         if words is None and "{" in said:
             found.append(Guess(template, verbalizer_of_rows(labels_of(every()))))
         else:
-            found.append(Guess(template, words or library.verbalizer_of(template, wish.folder)))
+            words_of = words or library.verbalizer_of(template, wish.folder)
+            found.append(Guess(template, words_of, wish.reasons))
     return found
 
 

@@ -322,6 +322,16 @@ def _stray_brace(text: str, start: int, end: int, place: Place) -> Flaw:
     return Flaw(codes.STRAY_BRACE, what, hint, place)
 
 
+_TYPED = {r"\n": ("\n", "a line break"), r"\t": ("\t", "a tab"), r"\\": ("\\", "a backslash")}
+_ESCAPE = re.compile(r"\\[nt\\]")
+
+
+def typed(text: str) -> tuple[str, str]:
+    r"""Template text as typed in a shell, where `\n` is a line break and `\\` a backslash; and what was taken for what."""
+    read = ", ".join(f"{sign} taken as {_TYPED[sign][1]}" for sign in dict.fromkeys(_ESCAPE.findall(text)))
+    return _ESCAPE.sub(lambda sign: _TYPED[sign[0]][0], text), read
+
+
 def example_row(template: Template) -> Row:
     """The template's own example as a row (its label left in)."""
     fields: Mapping[str, Any] = template.spec.example

@@ -321,3 +321,37 @@ def test_a_bad_row_in_python_is_an_error_that_names_it() -> None:
     pairs = Classifier.load("zh-same-mlm", scorer="fake")
     with pytest.raises(RowError, match="row 1: not a row with text_a, text_b"):
         list(pairs.predict(["好"]))
+
+
+# ------------------------------------------------------------------ inline texts as typed in a shell
+
+
+def test_a_typed_line_break_is_one_in_classify_compare_and_preview(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, typed = write_rows(tmp_path / "r.jsonl", ZH), r"评论：{text}\n结论：{mask}"
+    assert fake(path, "-t", typed, "--save-template", str(tmp_path / "s.yaml")) == 0
+    assert capsys.readouterr().err.count(r"note: in the text of a template: \n taken as a line break") == 1
+    assert library.template(str(tmp_path / "s.yaml")).spec.text == "评论：{text}\n结论：{mask}"
+    assert fake(path, "-t", typed, "-q") == 0
+    assert "note" not in capsys.readouterr().err
+    assert run_command(["compare", path, "-t", typed, "-t", typed + "！", "--scorer", "fake"]) == 0
+    assert capsys.readouterr().err.count(r"\n taken as a line break") == 1
+    assert run_command(["templates", "preview", typed, "房间干净", "--labels", "好,坏"]) == 0
+    out, err = capsys.readouterr()
+    assert "  评论：房间干净\n  结论：____\n" in out
+    assert r"\n taken as a line break" in err
+
+
+def test_a_backslash_in_a_file_of_options_or_a_suite_stays_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "r.jsonl", ZH)
+    (tmp_path / "c.yaml").write_text("template: '{text}\\n{mask}'\nsave-template: " + str(tmp_path / "s.yaml"))
+    assert fake(path, "-c", str(tmp_path / "c.yaml")) == 0
+    assert library.template(str(tmp_path / "s.yaml")).spec.text == r"{text}\n{mask}"
+    (tmp_path / "suite.yaml").write_text("data: [r.jsonl]\ntemplates: ['{text}\\n{mask}']\n")
+    out = str(tmp_path / "board.json")
+    assert run_command(["compare", "--suite", str(tmp_path / "suite.yaml"), "--scorer", "fake", "-o", out]) == 0
+    assert json.loads(Path(out).read_text())["candidates"][0]["name"] == r"{text}\n{mask}"
+    assert "taken as" not in capsys.readouterr().err

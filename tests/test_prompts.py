@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from promptshot import spec
 from promptshot.errors import RowError, TemplateError
 from promptshot.flaws import Flaw
-from promptshot.prompts import Kind, Piece, Prompt, Template, TemplateSpec, example_row, parse
+from promptshot.prompts import Kind, Piece, Prompt, Template, TemplateSpec, example_row, parse, typed
 from promptshot.rows import Row
 
 
@@ -350,3 +350,21 @@ def test_a_complaint_about_the_text_names_its_line(tmp_path: Path) -> None:
     path.write_text("scorer: mlm\n\ntext: '{mask}新闻。}'\n", encoding="utf-8")
     with pytest.raises(TemplateError, match=r"t\.yaml:3: '}' at column 10 is neither"):
         Template.load(path)
+
+
+# ------------------------------------------------------------------ as typed in a shell
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "told"),
+    [
+        ("{text} {mask}", "{text} {mask}", ""),
+        (r"Q: {text}\nA:\t{mask}", "Q: {text}\nA:\t{mask}", r"\n taken as a line break, \t taken as a tab"),
+        (r"C:\\new {mask}", r"C:\new {mask}", r"\\ taken as a backslash"),
+        (r"{text}\\\n{mask}", "{text}\\\n{mask}", r"\\ taken as a backslash, \n taken as a line break"),
+        (r"\d\r{mask}", r"\d\r{mask}", ""),
+        ("{text}\n{mask}\\", "{text}\n{mask}\\", ""),
+    ],
+)
+def test_a_backslash_typed_in_a_shell_is_read_and_told(said: str, text: str, told: str) -> None:
+    assert typed(said) == (text, told)

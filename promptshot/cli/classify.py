@@ -22,6 +22,7 @@ from promptshot.cli.flags import (
     quiet_flag,
     row_flags,
     scorer_flag,
+    typed,
 )
 from promptshot.errors import InputError, OptionError
 
@@ -45,7 +46,11 @@ PREVIEWED = 3  # prompts shown by --dry-run
     help="A name on the shelf, a YAML file, or a text with {mask} and {text}; several make an ensemble.  "
     "[default: chosen by labels and language]",
 )
-@option("--labels", metavar="A,B,...", help="The labels to choose from: a,b or a=word1|word2,b=word3.")
+@option(
+    "--labels",
+    metavar="A,B,...|@FILE",
+    help="The labels to choose from: a,b or a=word1|word2,b=word3 (or JSON); @FILE has one a line.",
+)
 @option(
     "--verbalizer",
     metavar="NAME|FILE",
@@ -112,7 +117,8 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
     fields = {"text": given["text_field"], "label": given["label_field"], **given["columns"]}
     columns = {field: column for field, column in fields.items() if column}
     said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
-    wish = guess.Wish(given["templates"], model=given["model"] or "", **said)
+    templates = typed("templates", given["templates"], quiet)
+    wish = guess.Wish(templates, model=given["model"] or "", **said)
     found = guess.choose(wish, lambda: inputs.peek_rows(columns), lambda: inputs.all_rows(columns))
     for reason in () if quiet else found[0].reasons:
         report.note(reason)

@@ -21,6 +21,7 @@ from promptshot.cli.flags import (
     quiet_flag,
     row_flags,
     scorer_flag,
+    typed,
 )
 from promptshot.errors import InputError, OptionError, shortlist
 
@@ -202,9 +203,10 @@ def _candidates(given: dict[str, Any], items: Sequence[Item], quiet: bool) -> li
     found: list[guess.Guess] = []
     models = given["models"] or ("",)
     if given["templates"]:
+        templates = typed("templates", given["templates"], quiet)
         for words in given["verbalizers"] or (None,):
             model = models[0] if len(models) == 1 else ""
-            wish = guess.Wish(given["templates"], None, words, given["scorer"], model, given["folder"])
+            wish = guess.Wish(templates, None, words, given["scorer"], model, given["folder"])
             found += guess.choose(wish, lambda: rows, lambda: rows)
     else:
         labels = guess.labels_of(rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from promptshot.cli import completion
 from promptshot.errors import InputError, OptionError, did_you_mean
@@ -169,6 +170,26 @@ config_flag = click.option(
 def library_flag(function: F) -> F:
     help_text = "Your own templates and verbalizers."
     return option("--library", "folder", type=click.Path(path_type=Path), metavar="DIR", help=help_text)(function)
+
+
+def typed(name: str, said: Sequence[str], quiet: bool = False) -> tuple[str, ...]:
+    """Templates as an option or argument of that name gives them: inline texts as typed in a shell, which is told.
+
+    What a file of options or a suite says is taken as it stands: YAML has line breaks of its own.
+    """
+    from promptshot.prompts import typed
+    from promptshot.report import note
+
+    if click.get_current_context().get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
+        return tuple(said)
+    found, told = [], dict[str, None]()
+    for one in said:
+        text, read = typed(one) if "{" in one else (one, "")
+        found.append(text)
+        told |= {read: None} if read else {}
+    for read in () if quiet else told:
+        note(f"in the text of a template: {read}")
+    return tuple(found)
 
 
 def model_options(given: dict[str, Any]) -> ModelOptions:

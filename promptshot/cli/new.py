@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,9 +14,12 @@ from promptshot.cli import completion
 from promptshot.cli.flags import Command, flags, library_flag, option
 from promptshot.errors import OptionError
 
+if TYPE_CHECKING:
+    from promptshot.verbalizer import Verbalizer
+
 new_flags = flags(
     click.argument("file", type=click.Path(path_type=Path)),
-    option("--labels", metavar="A,B,...", help="The labels: a,b or a=word1|word2,b=word3."),
+    option("--labels", metavar="A,B,...|@FILE", help="The labels: a,b or a=word1|word2,b=word3."),
     option("--overwrite", is_flag=True, help="Replace an existing file."),
 )
 
@@ -54,7 +58,7 @@ def template(
         words = library.verbalizer(verbalizer, folder)
         named = str(Path(verbalizer).resolve()) if library.is_path(verbalizer) else verbalizer
     else:
-        words, named = guess.verbalizer_of_labels(labels or _asked("labels, such as good,bad", "--labels")), ""
+        words, named = _words(labels), ""
     language = language or guess.language_of([word for of in words.labels.values() for word in of])
     draft.write(file, draft.template(scorer, language, words, named), overwrite)
     note(f"written: {file}; see it: promptshot templates preview {file} --watch")
@@ -67,12 +71,23 @@ def verbalizer(file: Path, labels: str | None, overwrite: bool) -> None:
 
     promptshot verbalizers new moods.yaml --labels "happy=good|great,sad=bad"
     """
-    from promptshot import draft, guess
+    from promptshot import draft
     from promptshot.report import note
 
-    words = guess.verbalizer_of_labels(labels or _asked("labels, such as good,bad", "--labels"))
+    words = _words(labels)
     draft.write(file, draft.verbalizer(words), overwrite)
     note(f"written: {file}; check it: promptshot verbalizers lint {file}")
+
+
+def _words(labels: str | None) -> Verbalizer:
+    """The labels that were said or are asked for; how they were read is told."""
+    from promptshot.labels import read_labels
+    from promptshot.report import note
+
+    found = read_labels(labels or _asked("labels, such as good,bad", "--labels"))
+    for reason in found.reasons:
+        note(reason)
+    return found.verbalizer
 
 
 def _asked(what: str, flag: str, choices: Sequence[str] = ()) -> str:

@@ -11,7 +11,7 @@ import click
 
 from promptshot import library
 from promptshot.cli import completion
-from promptshot.cli.flags import Command, library_flag, model_flag, model_options, option, source_flags
+from promptshot.cli.flags import Command, library_flag, model_flag, model_options, option, source_flags, typed
 from promptshot.errors import OptionError, PromptshotError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ BLANK = {"mlm": "{mask} {text}", "causal": "{text} {mask}"}  # where a word begi
 @option("--tokens", is_flag=True, help="Also the tokens, of the built-in model where -m names none.")
 @option("--ids", is_flag=True, help="The tokens with their ids.")
 @option("--scores", is_flag=True, help="Load the weights: label scores, and the likeliest words at the blank.")
-@option("--labels", metavar="A,B,...", help="Label words other than the template's own: a,b or a=word1|word2.")
+@option("--labels", metavar="A,B,...|@FILE", help="Label words other than the template's own: a,b or a=word1|word2.")
 @option(
     "--verbalizer",
     metavar="NAME|FILE",
@@ -94,7 +94,8 @@ def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, gi
     from promptshot import guess, proof
     from promptshot.preview import rows_of
 
-    template = guess.template_of(name, given["scorer"], given["folder"])
+    (said,) = typed("name", [name])
+    template = guess.template_of(said, given["scorer"], given["folder"])
     verbalizer = _label_words(template, given)
     for row in rows_of(rows, template):
         proof.preview(previewer.of(template, verbalizer, row), ids)
@@ -102,10 +103,12 @@ def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, gi
 
 def _label_words(template: Template, given: dict[str, Any]) -> Verbalizer | None:
     """Those that were said, or the template's own; None where it has none."""
-    from promptshot import guess
+    from promptshot import guess, report
 
-    said = guess.Wish(labels=given["labels"], verbalizer=given["verbalizer"], folder=given["folder"]).words()
-    keys = template.spec
+    wish = guess.Wish(labels=given["labels"], verbalizer=given["verbalizer"], folder=given["folder"])
+    said, keys = wish.words(), template.spec
+    for reason in wish.reasons:
+        report.note(reason)
     if said or not (keys.verbalizer or keys.words_from or keys.ordered):
         return said
     return library.verbalizer_of(template, given["folder"])

@@ -1,0 +1,225 @@
+r"""The labels that a user says: `a,b`, `a=word|word,b=word`, JSON or YAML, or `@FILE` with one a line or any of these.
+
+A backslash before a sign that separates makes it text: `a\,b` is one label. Whatever could have been meant in another
+way is told: each such reading is one line of `Labels.reasons`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promptshot import spec
+from promptshot.errors import InputError, OptionError, PromptshotError, shortened
+from promptshot.flaws import NO_LINES, Lines
+from promptshot.verbalizer import Verbalizer, VerbalizerSpec
+
+FLAG = "--labels"
+COMMAS = ",，"
+OTHERS = {"、": "`、`", "；": "`；`", ";": "`;`", "\n": "a line break"}  # they separate labels where no comma does
+EQUALS, BARS = "=＝", "|｜"  # the plain sign, and the full-width one of Chinese keyboards
+SIGNS = COMMAS + "、；;" + EQUALS + BARS + "@"  # a backslash before one of these makes it text
+HOW = "write a,b or a=word1|word2,b=word3"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels with their words, and one line for each thing that was not plainly said."""
+
+    verbalizer: Verbalizer
+    reasons: tuple[str, ...] = ()
+
+
+def read_labels(labels: str | Sequence[str] | Mapping[str, Any]) -> Labels:
+    """What a user says as labels, with how it was read; raises OptionError or InputError where it cannot be."""
+    if not isinstance(labels, str):
+        return _of_data(labels, FLAG)
+    text = labels.strip()
+    if text.startswith("@"):
+        return _of_file(text[1:])
+    if text.startswith(("[", "{")) and (data := _in_brackets(text)) is not None:
+        return _of_data(data, FLAG)
+    reasons: list[str] = []
+    parts = _parts(text, reasons)
+    if len(parts) == 1 and os.path.isfile(text):
+        raise OptionError("one label, and it is the name of a file", where=FLAG, hint=f"to read the file: @{text}")
+    return _of_parts([(FLAG, part) for part in parts], FLAG, reasons)
+
+
+def verbalizer_of_labels(labels: str | Sequence[str] | Mapping[str, Any]) -> Verbalizer:
+    """The same without how it was read."""
+    return read_labels(labels).verbalizer
+
+
+# ------------------------------------------------------------------ text
+
+
+def _parts(text: str, reasons: list[str]) -> list[str]:
+    """The text in pieces, a label each; where no comma separates any, another sign does, and that is told."""
+    parts = _filled(_split(text, COMMAS))
+    signs = [sign for sign in OTHERS if len(_filled(_split(text, sign))) > 1]
+    if len(parts) != 1 or not signs:
+        return parts
+    parts = _filled(_split(text, signs[0]))
+    if len(signs) > 1 or len({_has(part, EQUALS) for part in parts}) > 1:
+        which = " and ".join(OTHERS[sign] for sign in signs)
+        what = f"no comma stands between labels, and {which} may separate labels or words"
+        raise OptionError(what, where=FLAG, hint=HOW)
+    reasons.append(f"{FLAG}: {OTHERS[signs[0]]} taken as the separator of {len(parts)} labels, for there is no comma")
+    return parts
+
+
+def _of_parts(parts: Sequence[tuple[str, str]], where: str, reasons: list[str]) -> Labels:
+    """Pieces with their places, each a label or `label=word|word`."""
+    equals = _sign(EQUALS, [part for _, part in parts], all, where, reasons)
+    pairs = [(place, *_halves(part, equals)) for place, part in parts]
+    bar = _sign(BARS, [words for _, _, words in pairs if words is not None], any, where, reasons)
+    found: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    for place, label, words in pairs:
+        if not label:
+            raise _empty(place)
+        if label in found:
+            before = f", first in {first[label]}" if first[label] != place else ""
+            raise OptionError(f"the label {label!r} stands twice{before}", where=place, hint="give each label once")
+        found[label] = [label] if words is None else [_plain(word) for word in _split(words, bar)]
+        first[label] = place
+    return _of_data(found, where, reasons)
+
+
+def _sign(
+    signs: str, parts: Sequence[str], enough: Callable[[Iterable[bool]], bool], where: str, reasons: list[str]
+) -> str:
+    """The sign in use: the full-width one where `enough` (all, any) of the pieces have it and none the plain one."""
+    plain, wide = signs[0], signs[1]
+    if not parts or not enough(_has(part, wide) for part in parts) or any(_has(part, plain) for part in parts):
+        return plain
+    reasons.append(f"{where}: `{wide}` taken as `{plain}`")
+    return wide
+
+
+def _halves(part: str, equals: str) -> tuple[str, str | None]:
+    label, *words = re.split(rf"(?<!\\){equals}", part, maxsplit=1)
+    return _plain(label), words[0] if words else None
+
+
+def _split(text: str, signs: str) -> list[str]:
+    return re.split(rf"(?<!\\)[{signs}]", text)
+
+
+def _has(text: str, signs: str) -> bool:
+    return len(_split(text, signs)) > 1
+
+
+def _filled(parts: Iterable[str]) -> list[str]:
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _plain(text: str) -> str:
+    r"""The text without the backslashes that made signs text; any other backslash is one."""
+    return re.sub(rf"\\([{SIGNS}])", r"\1", text).strip()
+
+
+# ------------------------------------------------------------------ lists and mappings
+
+
+def _of_data(labels: Any, where: str, reasons: Iterable[str] = (), lines: Lines = NO_LINES) -> Labels:
+    """A list of labels, or a mapping from labels to their words."""
+    mapped = isinstance(labels, Mapping)
+    if mapped and isinstance(labels.get("labels"), Mapping):
+        raise OptionError("this is a whole verbalizer", where=where, hint="name it with --verbalizer FILE")
+    made = {label: labels[label] if mapped else [label] for label in _each_once(labels, where)}
+    if len(made) < 2:
+        what = f"{len(made)} label{'' if len(made) == 1 else 's'}; a choice needs at least two"
+        raise OptionError(what, where=where, hint=HOW if where == FLAG else "write one label a line")
+    if unsaid := [label for label, words in made.items() if words is None]:
+        raise OptionError(f"the label {unsaid[0]!r} has no word", where=where, hint="give each label a word, or none")
+    inside = {("labels", *place): line for place, line in lines.items()}
+    found = spec.build({"labels": made}, VerbalizerSpec, OptionError, where, inside)
+    return Labels(Verbalizer.of(found, "labels", where, inside), tuple(reasons))
+
+
+def _each_once(labels: Iterable[Any], where: str) -> Iterator[str]:
+    """The labels, none of them empty, no text, or there before."""
+    seen: set[str] = set()
+    for label in labels:
+        if not isinstance(label, str):
+            what = f"a label is {json.dumps(label, ensure_ascii=False, default=str)}, not text"
+            raise OptionError(shortened(what), where=where, hint="write labels as texts, in quotes")
+        if not label.strip():
+            raise _empty(where)
+        if label in seen:
+            raise OptionError(f"the label {label!r} stands twice", where=where, hint="give each label once")
+        seen.add(label)
+        yield label
+
+
+def _empty(where: str) -> OptionError:
+    return OptionError("a label is empty", where=where, hint="give each label a name")
+
+
+def _in_brackets(text: str) -> Any:
+    """JSON, or YAML, which has no need of quotes (a shell may have taken them); None where it is plain text."""
+    try:
+        return _json(text, FLAG)
+    except PromptshotError as problem:
+        try:
+            data, _ = spec.parse_yaml(text, FLAG, OptionError)
+        except PromptshotError:
+            if re.match(r"[\[{]\s*[\"']", text):
+                raise problem from None
+            return None
+        return data
+
+
+def _json(text: str, where: str) -> Any:
+    """JSON whose numbers stay as they are written; raises OptionError with file:line."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return dict(zip(_each_once((key for key, _ in pairs), where), (value for _, value in pairs), strict=True))
+
+    try:
+        return json.loads(text, object_pairs_hook=once, parse_int=str, parse_float=str)
+    except json.JSONDecodeError as problem:
+        place = f"{where}:{problem.lineno}" if where != FLAG else where
+        raise OptionError(
+            f"not valid JSON: {problem.msg} (column {problem.colno})", where=place, hint='write ["a", "b"]'
+        ) from None
+    except RecursionError:
+        raise OptionError("nested too deeply", where=where, hint='write ["a", "b"]') from None
+
+
+# ------------------------------------------------------------------ files
+
+
+def _of_file(name: str) -> Labels:
+    """The labels in a file: a label a line, or a list or mapping in JSON or YAML."""
+    text, suffix = _text_of(name), Path(name).suffix.lower()
+    if suffix in (".yaml", ".yml", ".json"):
+        data, lines = (_json(text, name), NO_LINES) if suffix == ".json" else spec.parse_yaml(text, name, OptionError)
+        if not isinstance(data, list | dict):
+            raise OptionError("neither a list of labels nor labels with their words", where=name, hint="see --help")
+        return _of_data(data, name, (), lines)
+    lines_of = [(f"{name}:{number}", line.strip()) for number, line in enumerate(re.split("\r\n|\r|\n", text), 1)]
+    return _of_parts([(place, line) for place, line in lines_of if line], name, [])
+
+
+def _text_of(name: str) -> str:
+    try:
+        with open(name, "rb") as stream:
+            data = stream.read(spec.LARGEST + 1)
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
+        hint = r"check the path; a label that begins with @ is written \@"
+        raise InputError(f"cannot be read ({reason})", where=name or FLAG, hint=hint) from None
+    if len(data) > spec.LARGEST:
+        raise InputError(f"larger than {spec.LARGEST:,} bytes", where=name, hint="is it the right file?")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise InputError(f"not UTF-8 text (byte {problem.start + 1})", where=name, hint="save it as UTF-8") from None
