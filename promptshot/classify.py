@@ -55,6 +55,7 @@ class Prediction:
         }
 
 
+Gold = tuple[str | None, str | None]  # our label, and how the row spells it
 Outcome = Prediction | Reject
 OUTPUT_FIELDS = ("prediction", "probability", "probabilities", "scores", "word_scores")
 
@@ -101,7 +102,7 @@ class Classifier:
             folder,
         )
         if isinstance(template, str):
-            (found,) = guess.choose(wish, list, list)
+            (found,) = guess.choose(wish, guess.Look())
         else:
             found = guess.Guess(template, wish.words() or library.verbalizer_of(template, folder))
         name = scorer or found.template.spec.scorer
@@ -193,13 +194,12 @@ class Classifier:
     # ---------------------------------------------------------------- one window
 
     def _window(self, items: Sequence[Item], progress: Progress | None, on_error: str) -> list[Outcome]:
-        prompts: list[tuple[int, Row, Prompt]] = []
+        prompts: list[tuple[int, Row, Gold, Prompt]] = []
         outcomes: dict[int, Outcome] = {}
         for i, item in enumerate(items):
             try:
                 if isinstance(item, Row):
-                    self._check_gold(item)
-                    prompts.append((i, item, self.prompt(item)))
+                    prompts.append((i, item, self._gold(item), self.prompt(item)))
                 else:
                     outcomes[i] = item
             except RowError as problem:
@@ -208,18 +208,18 @@ class Classifier:
                 raise _raised(outcomes[i])
         if isinstance(self.scorer, Checkpoint):
             self.scorer.progress = progress
-        scored = self.scorer.score([prompt for _, _, prompt in prompts])
-        for (i, row, prompt), result in zip(prompts, scored, strict=True):
-            outcomes[i] = found = self._outcome(row, prompt, result)
+        scored = self.scorer.score([prompt for *_, prompt in prompts])
+        for (i, row, gold, prompt), result in zip(prompts, scored, strict=True):
+            outcomes[i] = found = self._outcome(row, gold, prompt, result)
             if on_error == "fail" and isinstance(found, Reject):
                 raise _raised(found)
         return [outcomes[i] for i in range(len(items))]
 
-    def _outcome(self, row: Row, prompt: Prompt, scored: Scored) -> Outcome:
+    def _outcome(self, row: Row, said: Gold, prompt: Prompt, scored: Scored) -> Outcome:
         problem = scored.error or _fault(scored, len(prompt.choices))
         if problem:
             return Reject(row.source, problem, _raw(row), row.key)
-        gold, value = self._gold(row)
+        gold, value = said
         cut, dropped = scored.cut, scored.dropped
         if self.template.spec.ordered:
             # A pair has one score, the margin of IsNext; thresholds (or, later, ranks) make it a label.
@@ -244,26 +244,23 @@ class Classifier:
             return self.template.spec.normalize == "mean"
         return self.template.spec.scorer == "mlm" and len(set(scored.tokens)) > 1
 
-    def _check_gold(self, row: Row) -> None:
-        """Raises RowError for a label that is none of ours, where labels are taken strictly."""
-        if self.recipe.labels_strict:
-            label, value = self._gold(row)
-            if label is None and value is not None:
-                known = shortlist(self.verbalizer.names, 8)
-                raise RowError(f"the label {value!r} is none of: {known}", where=row.source)
-
-    def _gold(self, row: Row) -> tuple[str | None, str | None]:
+    def _gold(self, row: Row) -> Gold:
+        """(our label, the row's own spelling); raises RowError for several labels, and, where labels are taken
+        strictly, for one that is none of ours."""
         if self.recipe.labels_ignored:
             return None, None
-        wanted = self.template.spec.label_field
-        return self.verbalizer.gold_label(row, row.column(wanted))
+        label, value = self.verbalizer.gold_label(row, row.column(self.template.spec.label_field))
+        if self.recipe.labels_strict and label is None and value is not None:
+            known = shortlist(self.verbalizer.names, 8)
+            raise RowError(f"the label {value!r} is none of: {known}", where=row.source)
+        return label, value
 
     def _thresholds(self) -> list[float]:
         assert self.recipe.dev is not None
         if not self.template.spec.ordered:
             raise OptionError("--dev fixes thresholds for a template with 'ordered'", hint="leave it out")
         self.cuts = [0.0] * (len(self.recipe.prior) - 1)
-        items = rows.read([self.recipe.dev], self.recipe.columns)
+        items = rows.read([self.recipe.dev], self.recipe.columns, self.recipe.reading)
         found = [outcome for window in _windows(items) for outcome in self._window(window, None, "reject")]
         margins = [o.label_scores["is_next"] for o in found if isinstance(o, Prediction)]
         if len(margins) < len(self.recipe.prior):
@@ -279,7 +276,7 @@ class Classifier:
         if self.template.spec.scorer != "causal":
             hint = "use a template for scorer causal, or leave out --demos and -k"
             raise OptionError(f"demonstrations are for scorer causal, not {self.template.spec.scorer}", hint=hint)
-        pool = rows.read([plan.path], self.recipe.columns)
+        pool = rows.read([plan.path], self.recipe.columns, self.recipe.reading)
         return demos.draw(pool, self.template, self.verbalizer, plan.k, plan.seed)
 
     def _refuse_words(self) -> None:
@@ -359,36 +356,6 @@ class Spool:
     def _count(self, window: Sequence[Outcome]) -> None:
         self.rows += len(window)
         self.margins += [o.label_scores["is_next"] for o in window if isinstance(o, Prediction)]
-
-
-def check_gold(items: Sequence[Item], recipe: Recipe) -> None:
-    """Stop before any scoring when rows carry labels and none of them is a label we know."""
-    if recipe.labels_ignored:
-        return
-    seen: dict[str, None] = {}
-    named = recipe.columns.get(recipe.template.spec.label_field)
-    found = [item for item in items if isinstance(item, Row)]
-    if named and found and not any(row.column(recipe.template.spec.label_field) for row in found):
-        found[0][recipe.template.spec.label_field]  # raises: no such column
-    for item in items:
-        if isinstance(item, Row):
-            try:
-                column = item.column(recipe.template.spec.label_field)
-                label, value = recipe.verbalizer.gold_label(item, column)
-            except RowError:
-                continue
-            if label is not None:
-                return
-            if value is not None:
-                seen[value] = None
-    if seen:
-        names = recipe.verbalizer.names
-        spelled = [f"{n} ({'/'.join(g)})" if (g := recipe.verbalizer.gold.get(n)) else n for n in names]
-        raise VerbalizerError(
-            f"no label fits the rows' own labels ({shortlist(seen, 8)}); {recipe.verbalizer.name} knows: "
-            f"{shortlist(spelled, 8)}",
-            hint="add them under 'gold:', name another --label-field, or predict only: --ignore-labels",
-        )
 
 
 def _windows(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from promptshot import guess, library, spec
-from promptshot.classify import Classifier, check_gold
+from promptshot.classify import Classifier
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
+from promptshot.gold import check_gold
 from promptshot.recipe import DemoPlan, Recipe
 from promptshot.rows import Item, Row
 from promptshot.run import with_columns

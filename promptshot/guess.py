@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from promptshot import library, spec
+from promptshot import columns, library, spec
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, shortlist
 from promptshot.labels import Labels, read_labels, verbalizer_of_labels
 from promptshot.prompts import Template, TemplateSpec
-from promptshot.rows import Row
-from promptshot.verbalizer import Verbalizer, gold_text
+from promptshot.rows import ALIASES, Reject, Row, folded
+from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 
 MOST_LABELS = 200
 SHARE = 0.8  # of a shelf verbalizer's labels that the rows must show before it is taken for theirs
@@ -133,23 +133,34 @@ def labels_of(rows: Iterable[Row], field: str = "label") -> list[str]:
     found: set[str] = set()
     for row in rows:
         column = row.column(field)
-        value = gold_text(row, column)
+        try:
+            value = gold_text(row, column)
+        except RowError:  # several labels: the row will be told when it is scored
+            continue
         if value is not None:
-            found.add(value.strip())
+            number = whole_number(value)
+            found.add(value.strip() if number is None else str(number))
         if len(found) > MOST_LABELS:
             what = f"more than {MOST_LABELS} different labels in column {column!r}"
             raise OptionError(what, hint="name another --label-field, or say --labels a,b,c")
     return sorted(found)
 
 
-def choose(wish: Wish, first: Callable[[], Sequence[Row]], every: Callable[[], Iterable[Row]]) -> list[Guess]:
-    """A template with label words for each one that was named; where none was, one for the rows.
+@dataclass(frozen=True)
+class Look:
+    """What can be seen of the rows before they are scored; each part is looked at only where it is needed."""
 
-    `first` gives some rows to look at, `every` all of them; they are called only where they are needed.
-    """
+    first: Callable[[], Sequence[Row]] = list  # some rows
+    every: Callable[[], Iterable[Row]] = list  # all of them, or as many as can be read twice
+    bad: Callable[[], Reject | None] = lambda: None  # the first that cannot be read
+    partly: Callable[[], bool] = lambda: False  # whether there may be more than `every` gives
+
+
+def choose(wish: Wish, look: Look) -> list[Guess]:
+    """A template with label words for each one that was named; where none was, one for the rows."""
     words = wish.words()
     if not wish.templates:
-        one = guess(first(), [] if words else labels_of(every()), words, wish.kind, wish.folder)
+        one = guess(look, words, wish.kind, wish.folder)
         return [replace(one, reasons=(*wish.reasons, *one.reasons))]
     found = []
     for said in wish.templates:
@@ -159,36 +170,53 @@ def choose(wish: Wish, first: Callable[[], Sequence[Row]], every: Callable[[], I
             hint = f"use scorer {own}, or a template for {wish.scorer}"
             raise OptionError(f"the template {template.name} is for scorer {own}, not {wish.scorer}", hint=hint)
         if words is None and "{" in said:
-            found.append(Guess(template, verbalizer_of_rows(labels_of(every()))))
+            labels = labels_of(look.every())
+            reasons = (f"labels from the rows: {_seen(labels, look)}",) if look.partly() else ()
+            found.append(Guess(template, verbalizer_of_rows(labels, look.first(), own, wish.folder), reasons))
         else:
             words_of = words or library.verbalizer_of(template, wish.folder)
             found.append(Guess(template, words_of, wish.reasons))
     return found
 
 
-def guess(
-    rows: Sequence[Row], found: Sequence[str], given: Verbalizer | None, scorer: str | None, folder: Path | None
-) -> Guess:
-    """A template for rows of which no template was named; `found` are the labels that the rows carry.
+def guess(look: Look, given: Verbalizer | None, scorer: str | None, folder: Path | None) -> Guess:
+    """A template for rows of which no template was named, by the labels that were said or that the rows carry.
 
-    Raises OptionError where neither labels nor rows tell what to choose from.
+    Raises OptionError where neither tells what to choose from.
     """
-    if not rows:
-        raise InputError("no good row to look at", hint="name a template: -t NAME")
+    rows = _some(look, "-t NAME")
+    found = [] if given else labels_of(look.every())
     reasons = [] if scorer else ["scorer mlm, the usual first choice"]
     scorer = scorer or "mlm"
     language = language_of(_texts(rows[:200]))
     spoken = {"zh": "Chinese", "en": "English"}[language]
     if given is None:
         for fitting in of_the_shelf(rows[0], found, f"{language}-", f"-{scorer}", folder)[:1]:
-            why = f"the rows' labels ({shortlist(found, 6)}) fit {fitting.verbalizer.name}, their texts are {spoken}"
+            labels = _seen(found, look)
+            why = f"the rows' labels ({labels}) fit {fitting.verbalizer.name}, their texts are {spoken}"
             return Guess(fitting.template, fitting.verbalizer, (*reasons, f"template {fitting.template.name}: {why}"))
-        given = verbalizer_of_rows(found)
-        reasons.append(f"labels from the rows: {shortlist(found, 6)}")
+        given = verbalizer_of_rows(found, rows, scorer, folder)
+        reasons.append(f"labels from the rows: {_seen(found, look)}")
     template = library.template(f"{language}-topic-{scorer}", folder)
-    _refuse_pairs(template, rows[0])
+    _refuse_other_rows(template, rows[0], found, scorer, folder)
     reasons.append(f"template {template.name}, the general one for {spoken} texts")
     return Guess(template, given, tuple(reasons))
+
+
+def _some(look: Look, flags: str) -> Sequence[Row]:
+    """Some rows to look at; raises InputError, with what is wrong with the first, where there is no good one."""
+    rows = look.first()
+    if not rows:
+        bad = look.bad()
+        said = f"no good row to look at: {bad.reason}" if bad else "no good row to look at"
+        hint = (bad.advice if bad else "") or f"name a template: {flags}"
+        raise InputError(said, where=bad.source if bad else "", hint=hint)
+    return rows
+
+
+def _seen(found: Sequence[str], look: Look) -> str:
+    """Labels that were seen, and where not all rows could be."""
+    return shortlist(found, 6) + (f"; of the first {len(look.first()):,} rows only" if look.partly() else "")
 
 
 def save(path: Path, found: Sequence[Guess]) -> None:
@@ -237,49 +265,115 @@ def of_the_shelf(row: Row, found: Sequence[str], start: str, end: str, folder: P
             if None in known or not enough or any(row.column(need) is None for need in template.needs):
                 continue
             task = name.removeprefix(start).removesuffix(end)
-            order = TASKS.index(task) if task in TASKS else len(TASKS)
-            fitting.append((len(verbalizer.names), order, name, Guess(template, verbalizer)))
+            fitting.append((len(verbalizer.names), _task_order(task), name, Guess(template, verbalizer)))
     words = [label for label in found if not _NUMBER.fullmatch(label)]
     return [guess for *_, guess in sorted(fitting, key=lambda f: f[:3])] if words else []
 
 
-def every(rows: Sequence[Row], found: Sequence[str], folder: Path | None = None) -> list[Guess]:
+def _task_order(task: str) -> int:
+    return TASKS.index(task) if task in TASKS else len(TASKS)
+
+
+def every(look: Look, field: str = "label", folder: Path | None = None) -> list[Guess]:
     """All templates of the shelf, for any scorer, that fit the rows' language and the labels they carry.
 
     Raises OptionError where there is none.
     """
-    if not rows:
-        raise InputError("no good row to look at", hint="name templates: -t NAME -t NAME")
+    rows = _some(look, "-t NAME -t NAME")
+    found = labels_of(look.every(), field)
     if not found:
-        raise InputError("no row has a label", where=rows[0].source, hint="name the column: --label-field NAME")
+        raise InputError("no row has a label", where=rows[0].source, hint=columns.missing(rows[0], field))
     language = language_of(_texts(rows[:200]))
     guesses = [one for kind in KINDS for one in of_the_shelf(rows[0], found, f"{language}-", f"-{kind}", folder)]
     if not guesses:
         what = f"no template of the shelf fits the rows' labels ({shortlist(found, 6)})"
-        raise OptionError(what, hint="name templates: -t NAME -t NAME (see: promptshot templates list)")
-    return guesses
+        names = [name for kind in KINDS for name in suited(rows[0], found, language, kind, folder)]
+        near = "".join(f" -t {name}" for name in names[:3])
+        hint = f"for such rows there is:{near}" if near else "name templates: -t NAME -t NAME"
+        raise OptionError(what, hint=f"{hint} (see: promptshot templates list)")
+    told = f"{len(guesses)} templates of the shelf fit the rows' labels: {shortlist(found, 6)}"
+    return [replace(guesses[0], reasons=(told,)), *guesses[1:]]
 
 
-def verbalizer_of_rows(found: Sequence[str]) -> Verbalizer:
-    """The labels that the rows carry as their own label words; raises OptionError for numbers or none."""
+# ------------------------------------------------------------------ what to try where nothing can be chosen
+
+
+def verbalizer_of_rows(
+    found: Sequence[str], rows: Sequence[Row] = (), scorer: str = "mlm", folder: Path | None = None
+) -> Verbalizer:
+    """The labels that the rows carry as their own label words; raises OptionError for numbers or none, with what fits
+    the rows at hand."""
+    numbers = bool(found) and all(_NUMBER.fullmatch(label) for label in found)
+    if len(found) > 1 and not numbers:
+        return verbalizer_of_labels(found)
+    if rows and (names := suited(rows[0], found, language_of(_texts(rows[:200])), scorer, folder)):
+        said = f", and their labels are numbers ({shortlist(found, 6)})" if numbers else ""
+        raise OptionError(f"{_shape(rows[0])}{said}", hint=f"for such rows there is: -t {names[0]}")
     if not found:
-        raise OptionError(
-            "no labels to choose from: none were said, and the rows carry none",
-            hint="say --labels a,b,c, or -t NAME (see: promptshot templates list)",
-        )
-    if all(_NUMBER.fullmatch(label) for label in found):
-        example = ",".join(f"{label}=WORD" for label in found[:3]) + ("" if len(found) <= 3 else ",...")
-        what = f"the rows' labels are numbers ({shortlist(found, 6)})"
-        raise OptionError(what, hint=f"say what they mean: --labels '{example}', or -t NAME")
-    if len(found) < 2:
+        what = "no labels to choose from: none were said, and the rows carry none"
+        more = f", or {columns.missing(rows[0], 'label')}" if rows else ""
+        raise OptionError(what, hint=f"say --labels a,b,c{more}, or -t NAME (see: promptshot templates list)")
+    if not numbers:
         raise OptionError(f"the rows carry only one label, {found[0]!r}", hint="say --labels a,b,c")
-    return verbalizer_of_labels(found)
+    what = f"the rows' labels are numbers ({shortlist(found, 6)})"
+    if named := _names_of_numbers(rows):
+        raise OptionError(what, hint=f"their names stand in another column: --label-field {named}")
+    example = ",".join(f"{label}=WORD" for label in found[:3]) + ("" if len(found) <= 3 else ",...")
+    raise OptionError(what, hint=f"say what they mean: --labels '{example}', or -t NAME")
 
 
-def _refuse_pairs(template: Template, row: Row) -> None:
+def suited(row: Row, found: Sequence[str], language: str, scorer: str, folder: Path | None) -> list[str]:
+    """The templates of the shelf for rows that hold more than one text: pairs, keywords, words of their own."""
+    names = []
+    for name in library.names("templates", folder):
+        if not (name.startswith(f"{language}-") and name.endswith(f"-{scorer}")):
+            continue
+        try:
+            template = library.template(name, folder)
+            words = library.verbalizer_of(template, folder)
+            if len(template.needs) < 2 or not _knows(words, found, row, template):
+                continue
+            template.render(row, words.choices(row))
+        except PromptshotError:
+            continue
+        names.append((not template.spec.words_from, _task_order(name.partition("-")[2].rpartition("-")[0]), name))
+    return [name for *_, name in sorted(names)]
+
+
+def _knows(words: Verbalizer, found: Sequence[str], row: Row, template: Template) -> bool:
+    """Whether a verbalizer knows the labels that the rows carry."""
+    if isinstance(words, RowWords):
+        return row.column(template.spec.label_field) is not None or not found
+    known = {words.gold_label(Row({"label": label}), "label")[0] for label in found}
+    return None not in known and len(known) >= SHARE * len(words.names) if found else True
+
+
+def _shape(row: Row) -> str:
+    """What kind of rows these are, in words."""
+    if row.column("text_a") and row.column("text_b"):
+        return "the rows are pairs of texts"
+    return "the rows hold more than a text"
+
+
+def _names_of_numbers(rows: Sequence[Row]) -> str:
+    """The column that names in words what the label column numbers; empty where there is none."""
+    for name, value in rows[0].fields.items() if rows else ():
+        known = folded(name)
+        usual = known.startswith(("label_", "class_", "category_")) or known in map(folded, ALIASES["label"])
+        if usual and isinstance(value, str) and value.strip() and not _NUMBER.fullmatch(value.strip()):
+            return name
+    return ""
+
+
+def _refuse_other_rows(template: Template, row: Row, found: Sequence[str], scorer: str, folder: Path | None) -> None:
+    """Rows that have no single text need a template of their own kind; raises OptionError or RowError."""
     try:
         row[template.needs[0]]
     except RowError as problem:
+        language = template.name.partition("-")[0]
+        names = suited(row, found, language, scorer, folder) or suited(row, (), language, scorer, folder)
+        if names:
+            raise OptionError(_shape(row), where=row.source, hint=f"for such rows there is: -t {names[0]}") from None
         if row.column("text_a") and row.column("text_b"):
             hint = "name a template for pairs, such as zh-same-nsp or en-entailment-mlm"
             raise OptionError("the rows are pairs of texts", where=row.source, hint=hint) from None

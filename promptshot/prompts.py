@@ -327,7 +327,7 @@ _ESCAPE = re.compile(r"\\[nt\\]")
 
 
 def typed(text: str) -> tuple[str, str]:
-    r"""Template text as typed in a shell, where `\n` is a line break and `\\` a backslash; and what was taken for what."""
+    r"""Template text as typed in a shell, where `\n` is a line break, `\\` a backslash; and what was taken for it."""
     read = ", ".join(f"{sign} taken as {_TYPED[sign][1]}" for sign in dict.fromkeys(_ESCAPE.findall(text)))
     return _ESCAPE.sub(lambda sign: _TYPED[sign[0]][0], text), read
 

@@ -13,6 +13,7 @@ from promptshot import library, scorers
 from promptshot.errors import InputError, OptionError
 from promptshot.prompts import Template
 from promptshot.scorers import ModelOptions
+from promptshot.streams import PLAIN, Reading
 from promptshot.verbalizer import Verbalizer
 
 DEMOS = 4  # demonstrations, where only the file to draw from is named
@@ -37,7 +38,9 @@ class Recipe:
     options: ModelOptions = field(default_factory=ModelOptions)
     demos: DemoPlan | None = None
     dev: str | None = None  # a file whose scores fix the thresholds of an ordered pair template
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)  # those that were named
+    guessed: Mapping[str, str] = field(default_factory=dict)  # those that go by a usual name; only told
+    reading: Reading = PLAIN  # how files of rows are read
     labels_ignored: bool = False
     labels_strict: bool = False  # a row whose own label is none of ours is rejected
     others: tuple[Recipe, ...] = ()  # more templates: an ensemble, by the mean of log-probabilities
@@ -78,7 +81,7 @@ class Recipe:
             "options": self.options.as_dict(),
             "demonstrations": vars(self.demos) if self.demos else None,
             "dev": self.dev,
-            "columns": dict(self.columns),
+            "columns": {**self.guessed, **self.columns},
             "labels": "ignored" if self.labels_ignored else "strict" if self.labels_strict else "counted",
             "ensemble": [other.as_dict() for other in self.others],
             "decision": "rank" if self.transductive else "thresholds" if self.dev else "best",

@@ -15,7 +15,7 @@ from typing import Any
 
 from promptshot import formats
 from promptshot.errors import InputError, RowError, fault_of, shortlist
-from promptshot.streams import PLAIN, Reading
+from promptshot.streams import PLAIN, Reading, encoding_advice
 from promptshot.tables import Bad, Odd
 
 # The names under which data sets keep what templates call text, text_a, text_b and label, the likeliest first.
@@ -110,6 +110,12 @@ class Reject:
     def record(self) -> dict[str, str]:
         """What the rejects file says of it."""
         return {"source": self.source, "reason": self.reason, "raw": self.raw}
+
+    @property
+    def advice(self) -> str:
+        """What to try where all rows of its file are like it: the file may be in another encoding."""
+        foreign = "not UTF-8" in self.reason or "\0" in self.raw or "\\x" in self.raw
+        return encoding_advice(self.source.rpartition(":")[0]) if foreign else ""
 
 
 Item = Row | Reject

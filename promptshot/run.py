@@ -9,18 +9,22 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from promptshot import formats, rows
-from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Outcome, Prediction, Spool, check_gold
+from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Outcome, Prediction, Spool
 from promptshot.errors import InputError, PromptshotError, RowError
+from promptshot.gold import check_gold
+from promptshot.guess import Look
 from promptshot.interrupt import Interrupts
 from promptshot.journal import Journal, Outputs, write_json
 from promptshot.metrics import Tally
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Reject, Row
+from promptshot.streams import PLAIN, Reading
 
 EXAMPLES = 10  # predictions kept for people to look at
 KEPT = ("seconds", "cut", "dropped", "split", "averaged")  # counts of a result, beside its tally
@@ -31,10 +35,15 @@ class Inputs:
     """Which rows: the files (`-` is standard input), the first `limit`, of these a seeded sample."""
 
     def __init__(
-        self, paths: Sequence[str], limit: int | None = None, sample: int | None = None, seed: int = 0
+        self,
+        paths: Sequence[str],
+        limit: int | None = None,
+        sample: int | None = None,
+        seed: int = 0,
+        how: Reading = PLAIN,
     ) -> None:
-        self.paths, self.limit, self.sample, self.seed = tuple(paths), limit, sample, seed
-        self._rest = self._selected()
+        self.paths, self.limit, self.sample, self.seed, self.how = tuple(paths), limit, sample, seed, how
+        self._rest = rows.select(self._all(), limit, sample, seed)
         self._first: list[Item] | None = None
 
     def peek(self) -> list[Item]:
@@ -53,17 +62,51 @@ class Inputs:
         return [replace(item, columns=columns) for item in self.peek() if isinstance(item, Row)]
 
     def all_rows(self, columns: Mapping[str, str]) -> Iterator[Row]:
-        """All good rows, read anew; of standard input, which can be read only once, the first window."""
-        items = iter(self.peek()) if "-" in self.paths else self._selected()
-        return (replace(item, columns=columns) for item in items if isinstance(item, Row))
+        """All good rows of the files, whatever the selection, read anew; of what can be read only once, the first
+        window. They end where a file is torn: the run itself will tell."""
+        items, any_read = self._all() if self.rereadable else iter(self.peek()), False
+        try:
+            for item in items:
+                any_read = True
+                if isinstance(item, Row):
+                    yield replace(item, columns=columns)
+        except InputError:
+            if not any_read:
+                raise
 
-    def _selected(self) -> Iterator[Item]:
-        return rows.select(rows.read(self.paths), self.limit, self.sample, self.seed)
+    @property
+    def rereadable(self) -> bool:
+        """Whether all files can be read again: no standard input, no pipe."""
+        return all(path != "-" and Path(path).is_file() for path in self.paths)
+
+    @property
+    def partly_seen(self) -> bool:
+        """Whether there may be rows that `all_rows` does not give."""
+        return not self.rereadable and len(self.peek()) == WINDOW
+
+    def look(self, columns: Mapping[str, str]) -> Look:
+        """What a guess may see of the rows."""
+
+        def bad() -> Reject | None:
+            return next((item for item in self.peek() if isinstance(item, Reject)), None)
+
+        first, every = partial(self.peek_rows, columns), partial(self.all_rows, columns)
+        return Look(first, every, bad, lambda: self.partly_seen)
+
+    def look_back(self, items: Sequence[Item], columns: Mapping[str, str]) -> Look:
+        """The same once they have been read."""
+        good = [row for item in items if isinstance(row := with_columns(item, columns), Row)]
+        every = partial(self.all_rows, columns) if self.rereadable else lambda: iter(good)
+        return Look(lambda: good[:WINDOW], every, lambda: next((i for i in items if isinstance(i, Reject)), None))
+
+    def _all(self) -> Iterator[Item]:
+        return rows.read(self.paths, how=self.how)
 
     @property
     def selection(self) -> dict[str, Any]:
         """What decides which rows are scored, but for the limit (a longer run may go on from a shorter)."""
-        return {"sample": self.sample, "seed": self.seed} if self.sample else {}
+        drawn = {"sample": self.sample, "seed": self.seed} if self.sample else {}
+        return {**drawn, **self.how.as_dict()}
 
 
 @dataclass
@@ -168,7 +211,7 @@ def run(
     run cannot start or go on, or when no row at all could be used; what was written stays.
     """
     outputs.check(inputs.paths)
-    check_gold([with_columns(item, recipe.columns) for item in inputs.peek()], recipe)
+    check_gold(inputs.all_rows(recipe.columns), recipe)
     selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
     stdin = "-" in inputs.paths  # cannot be read again
     outputs = replace(outputs, resume=outputs.resume and not stdin)
@@ -263,10 +306,11 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
 def _unusable(result: Result, inputs: Inputs, read: int) -> InputError:
     """Not one row could be used: says why the first could not, and how many were not even read."""
     reject = result.rejects[0]
-    total = formats.count(inputs.paths)
+    total = formats.count(inputs.paths, inputs.how)
     left = min(n for n in (total, inputs.limit, inputs.sample) if n is not None) - read if total is not None else 0
     unread = f" ({left:,} more were not read)" if left > 0 else ""
-    return InputError(f"none of {read:,} rows could be used{unread}; the first: {reject.reason}", where=reject.source)
+    what = f"none of {read:,} rows could be used{unread}; the first: {reject.reason}"
+    return InputError(what, where=reject.source, hint=reject.advice)
 
 
 def versions() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -99,7 +100,11 @@ class Verbalizer:
     def gold_label(self, row: Row, column: str | None) -> tuple[str | None, str | None]:
         """(our label, the row's own value as text); None where the row has no label or an unknown one."""
         shown = gold_text(row, column)
-        return (None, None) if shown is None else (self._by_spelling.get(shown.strip().casefold()), shown)
+        if shown is None:
+            return None, None
+        label = self._by_spelling.get(shown.strip().casefold())
+        number = whole_number(shown) if label is None else None
+        return self._by_spelling.get(str(number)) if number is not None else label, shown
 
     @cached_property
     def _by_spelling(self) -> dict[str, str]:
@@ -155,15 +160,32 @@ def of_ordered(labels: Sequence[str], name: str) -> Verbalizer:
 
 
 def gold_text(row: Row, column: str | None) -> str | None:
-    """What a row says its label is, as text: 1 and 1.0 alike; None where it is empty or an object or list."""
+    """What a row says its label is, as text: 1 and 1.0 alike, a list of one as its item; None where it is empty.
+
+    Raises RowError for several labels.
+    """
     value = None if column is None else row[column]
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if isinstance(value, str):
         return value if value.strip() else None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if isinstance(value, list) and value and all(isinstance(one, str | int | float) for one in value):
+        what = f"the row has several labels ({shortlist(map(str, value), 4)}), and one is looked for"
+        raise RowError(what, where=row.source, hint="keep one, or predict only: --ignore-labels")
     if value is None or isinstance(value, dict | list):
         return None
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_WHOLE = re.compile(r"([-+]?\d{1,18})(?:\.0+)?")
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a text is, also as pandas writes it after a gap ("1.0"); None for anything else."""
+    found = _WHOLE.fullmatch(text.strip())
+    return int(found[1]) if found else None
 
 
 def _weighted(words: str | list[str] | dict[str, float]) -> dict[str, float]:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from promptshot import classify, spec
-from promptshot.classify import WINDOW, Classifier, Prediction, check_gold
+from promptshot.classify import WINDOW, Classifier, Prediction
 from promptshot.errors import InputError, OptionError, RowError, TemplateError, VerbalizerError
+from promptshot.gold import check_gold
 from promptshot.library import verbalizer_of
 from promptshot.prompts import Prompt, Template, TemplateSpec
 from promptshot.recipe import DemoPlan, Recipe

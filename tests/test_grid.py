@@ -29,7 +29,7 @@ def made(
     found = []
     for words in verbalizers:
         wish = guess.Wish(templates, None, words)
-        found += guess.choose(wish, list, lambda: [row for row in ROWS if isinstance(row, Row)])
+        found += guess.choose(wish, guess.Look(every=lambda: [row for row in ROWS if isinstance(row, Row)]))
     return grid(found, [columns or {}] * len(found), Axes(ModelOptions(), **axes))  # type: ignore[arg-type]
 
 

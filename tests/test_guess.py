@@ -72,7 +72,12 @@ def test_the_scorer_is_read_from_the_models_architecture(tmp_path: Path) -> None
 
 
 def test_the_rows_labels_are_collected_up_to_a_limit() -> None:
-    assert labels_of(Row({"label": value}) for value in ("b", "a", 1, None, " ", ["x"])) == ["1", "a", "b"]
+    assert labels_of(Row({"label": value}) for value in ("b", "a", 1, None, " ", ["x"], [], ["y", "z"])) == [
+        "1",
+        "a",
+        "b",
+        "x",
+    ]
     with pytest.raises(OptionError, match="more than 200 different labels in column 'label'"):
         labels_of(Row({"label": str(i)}) for i in range(300))
 

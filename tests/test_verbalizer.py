@@ -151,7 +151,7 @@ def test_a_gold_label_is_known_by_name_and_spelling_whatever_its_case(value: obj
     assert said is not None
 
 
-@pytest.mark.parametrize("value", [None, "", "  ", [], ["1"], {"span1_text": "毛豆"}])
+@pytest.mark.parametrize("value", [None, "", "  ", [], [[]], {"span1_text": "毛豆"}])
 def test_a_row_whose_label_is_empty_or_no_plain_value_has_no_label(value: object) -> None:
     assert GOLD.gold_label(Row({"label": value}), "label") == (None, None)
 

@@ -18,8 +18,10 @@ from promptshot.cli.flags import (
     library_flag,
     model_flags,
     model_options,
+    named_columns,
     option,
     quiet_flag,
+    reading,
     row_flags,
     scorer_flag,
     typed,
@@ -99,7 +101,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     from promptshot.journal import Outputs
     from promptshot.run import Inputs
 
-    inputs = Inputs(files, given["limit"], given["sample"], given["seed"])
+    inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given))
     recipe = _recipe(given, inputs, quiet)
     if dry_run:
         return _dry_run(recipe, inputs)
@@ -114,12 +116,11 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
     from promptshot import guess, report
     from promptshot.recipe import Recipe
 
-    fields = {"text": given["text_field"], "label": given["label_field"], **given["columns"]}
-    columns = {field: column for field, column in fields.items() if column}
+    named = named_columns(given)
     said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
     templates = typed("templates", given["templates"], quiet)
     wish = guess.Wish(templates, model=given["model"] or "", **said)
-    found = guess.choose(wish, lambda: inputs.peek_rows(columns), lambda: inputs.all_rows(columns))
+    found = guess.choose(wish, inputs.look(named))
     for reason in () if quiet else found[0].reasons:
         report.note(reason)
     if given["save_template"]:
@@ -134,12 +135,26 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
             demos=demos,
             dev=given["dev"],
             columns=columns_of(given, one.template),
+            reading=inputs.how,
             labels_ignored=given["ignore_labels"],
             labels_strict=given["strict_labels"],
         )
         for one in found
     ]
+    recipes = [_told(recipe, inputs, quiet or number > 0) for number, recipe in enumerate(recipes)]
     return replace(recipes[0], others=tuple(recipes[1:]))
+
+
+def _told(recipe: Recipe, inputs: Inputs, quiet: bool) -> Recipe:
+    """The recipe with the columns that serve its fields, which are told where they were guessed."""
+    from promptshot import columns, report
+
+    rows = inputs.peek_rows(recipe.columns)
+    label = () if recipe.labels_ignored else (recipe.template.spec.label_field,)
+    found = columns.taken(rows, (*recipe.template.needs, *label))
+    for line in () if quiet else columns.told(found, rows, label):
+        report.note(line)
+    return replace(recipe, guessed={one.field: one.column for one in found})
 
 
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
@@ -156,7 +171,7 @@ def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, on_error: str, quiet:
     from promptshot import formats, report
     from promptshot.run import run
 
-    total = formats.count(inputs.paths)
+    total = formats.count(inputs.paths, inputs.how)
     if total is not None:
         total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None)
     with report.Watch(total, quiet, verbose) as watch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +17,24 @@ from promptshot.cli.flags import (
     library_flag,
     machine_flags,
     model_options,
+    named_columns,
     option,
     quiet_flag,
+    reading,
     row_flags,
     scorer_flag,
     typed,
 )
-from promptshot.errors import InputError, OptionError, shortlist
+from promptshot.errors import InputError, OptionError
 
 if TYPE_CHECKING:
     from promptshot.classify import Outcome
     from promptshot.compare import Comparison, Entry, Folder
     from promptshot.grid import Candidate
-    from promptshot.rows import Item
+    from promptshot.rows import Item, Row
+    from promptshot.run import Inputs
     from promptshot.search import Search
+    from promptshot.streams import Reading
 
 
 def suite(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
@@ -116,9 +120,9 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
 
     _check_options(files, given)
     folder = compare.Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
-    inputs = Inputs(files, given["limit"], given["sample"], given["seed"])
+    inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given))
     items = list(inputs.read({}))
-    candidates = _candidates(given, items, quiet)
+    candidates = _candidates(given, inputs, items, quiet)
     grid.check(candidates, items)
     search = _search(given, items, candidates) if given["search"] else None
     judging = search.judging if search else items
@@ -189,17 +193,13 @@ def _check_options(files: Sequence[str], given: dict[str, Any]) -> None:
         raise InputError("exists already", where=output, hint="use --overwrite, or write to another file")
 
 
-def _candidates(given: dict[str, Any], items: Sequence[Item], quiet: bool) -> list[Candidate]:
+def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], quiet: bool) -> list[Candidate]:
     """The grid that the options describe; without templates, those of the shelf that fit the rows."""
     from promptshot import guess, report
     from promptshot.grid import Axes, grid
     from promptshot.recipe import DEMOS
-    from promptshot.rows import Row
-    from promptshot.run import with_columns
 
-    fields = {"text": given["text_field"], "label": given["label_field"], **given["columns"]}
-    columns = {field: column for field, column in fields.items() if column}
-    rows = [row for item in items if isinstance(row := with_columns(item, columns), Row)]
+    look = inputs.look_back(items, named_columns(given))
     found: list[guess.Guess] = []
     models = given["models"] or ("",)
     if given["templates"]:
@@ -207,17 +207,33 @@ def _candidates(given: dict[str, Any], items: Sequence[Item], quiet: bool) -> li
         for words in given["verbalizers"] or (None,):
             model = models[0] if len(models) == 1 else ""
             wish = guess.Wish(templates, None, words, given["scorer"], model, given["folder"])
-            found += guess.choose(wish, lambda: rows, lambda: rows)
+            found += guess.choose(wish, look)
     else:
-        labels = guess.labels_of(rows)
-        found = guess.every(rows, labels, given["folder"])
-        if not quiet:
-            report.note(f"{len(found)} templates of the shelf fit the rows' labels: {shortlist(labels, 6)}")
+        found = guess.every(look, folder=given["folder"])
+    for reason in () if quiet else found[0].reasons:
+        report.note(reason)
     shots = tuple(dict.fromkeys(given["shots"])) or ((DEMOS,) if given["demos"] else (0,))
     if any(shots) and all(one.template.spec.scorer != "causal" for one in found):
         raise OptionError("demonstrations are for scorer causal, and no template is", hint="leave out -k and --demos")
     axes = Axes(model_options(given), models, given["scorer"], shots, given["demos"], given["seed"])
-    return grid(found, [columns_of(given, one.template) for one in found], axes)
+    candidates = grid(found, [columns_of(given, one.template) for one in found], axes)
+    return _told(candidates, inputs.how, look.first(), quiet)
+
+
+def _told(candidates: Sequence[Candidate], how: Reading, rows: Sequence[Row], quiet: bool) -> list[Candidate]:
+    """The candidates with the columns that serve their fields, which are told where they were guessed."""
+    from promptshot import columns, report
+
+    lines, found = dict[str, None](), []
+    for candidate in candidates:
+        recipe = candidate.recipe
+        taken = columns.taken(rows, (*recipe.template.needs, recipe.template.spec.label_field))
+        lines |= dict.fromkeys(columns.told(taken, rows))
+        guessed = {one.field: one.column for one in taken}
+        found.append(replace(candidate, recipe=replace(recipe, guessed=guessed, reading=how)))
+    for line in () if quiet else lines:
+        report.note(line)
+    return found
 
 
 def _search(given: dict[str, Any], items: Sequence[Item], candidates: Sequence[Candidate]) -> Search:
@@ -226,7 +242,7 @@ def _search(given: dict[str, Any], items: Sequence[Item], candidates: Sequence[C
     from promptshot.grid import check
     from promptshot.search import Search
 
-    dev = list(rows.read([given["dev"]])) if given["dev"] else None
+    dev = list(rows.read([given["dev"]], how=reading(given))) if given["dev"] else None
     if dev is not None:
         check(candidates, dev)
     return Search.of(items, dev, candidates[0].recipe, given["seed"])

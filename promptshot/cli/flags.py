@@ -16,6 +16,7 @@ from promptshot.errors import InputError, OptionError, did_you_mean
 if TYPE_CHECKING:
     from promptshot.prompts import Template
     from promptshot.scorers import ModelOptions
+    from promptshot.streams import Reading
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -150,6 +151,8 @@ row_flags = flags(
         metavar="FIELD=COLUMN",
         help="Where a template's field is.",
     ),
+    option("--encoding", metavar="NAME", help="Of the files: gb18030, utf-16, cp1252, ... or auto.  [default: UTF-8]"),
+    option("--no-header", is_flag=True, help="The first line of a table is a row; its columns are 1, 2, ..."),
 )
 
 
@@ -197,6 +200,19 @@ def model_options(given: dict[str, Any]) -> ModelOptions:
 
     names = [field.name for field in dataclass_fields(ModelOptions)]
     return ModelOptions(**{name: given[name] for name in names if given.get(name) is not None})
+
+
+def reading(given: dict[str, Any]) -> Reading:
+    """How files of rows are read."""
+    from promptshot.streams import Reading
+
+    return Reading(given["encoding"] or None, not given["no_header"])
+
+
+def named_columns(given: dict[str, Any]) -> dict[str, str]:
+    """Field -> column as it was said, whatever the template."""
+    fields = {"text": given["text_field"], "label": given["label_field"], **given["columns"]}
+    return {field: column for field, column in fields.items() if column}
 
 
 def columns_of(given: dict[str, Any], template: Template) -> dict[str, str]:

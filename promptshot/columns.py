@@ -1,0 +1,108 @@
+"""Which columns of the rows serve as a template's fields, and what else could have been meant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from promptshot.errors import shortlist
+from promptshot.rows import ALIASES, JUDGEMENTS, Row, folded
+
+LOOKED_AT = 200  # rows
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The column that serves as a field, and the others that could, where nobody said which."""
+
+    field: str
+    column: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        """How to name another."""
+        return {"text": "--text-field", "label": "--label-field"}.get(self.field, f"--map {self.field}=")
+
+
+def taken(rows: Sequence[Row], fields: Sequence[str]) -> list[Taken]:
+    """The columns that serve as these fields in the first row that has each; those of no row are left out."""
+    first = {name: row for name in fields for row in reversed(rows[:LOOKED_AT]) if row.column(name) is not None}
+    columns = {name: str(row.column(name)) for name, row in first.items()}
+    return [
+        Taken(name, column, () if name in first[name].columns else _others(first[name], name, set(columns.values())))
+        for name, column in columns.items()
+    ]
+
+
+def _others(row: Row, name: str, used: set[str]) -> tuple[str, ...]:
+    """The columns that go by another usual name of a field, where none goes by its own."""
+    if row.column(name) == name:
+        return ()
+    usual = {folded(alias) for alias in ALIASES.get(name, ())}
+    alike = [column for column, value in row.fields.items() if folded(column) in usual and _is_plain(value)]
+    return tuple(column for column in alike if column not in used and row.fields[column] not in JUDGEMENTS)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is not None and not isinstance(value, dict) and value != ""
+
+
+def told(found: Sequence[Taken], rows: Sequence[Row], labels: Sequence[str] = ()) -> list[str]:
+    """What a user should know of the columns that were taken; nothing where all go by their own names.
+
+    `labels` are the fields of which a row need have none; that no row has them is told too.
+    """
+    lines = []
+    guessed = [one for one in found if one.column != one.field]
+    if guessed:
+        parts = [f"{one.field} is {one.column!r}" + _or(one) for one in found]
+        lines.append(f"columns: {', '.join(parts)}")
+    for name in {*labels} - {one.field for one in found} if rows else ():
+        lines.append(f"no column of labels is known by its name; {missing(rows[0], name)}")
+    if judged := _judged(rows, {one.column for one in found}):
+        lines.append(judged)
+    return lines
+
+
+def _or(one: Taken) -> str:
+    return f" (or {shortlist(map(repr, one.others), 4)}? say {one.flag})" if one.others else ""
+
+
+def _judged(rows: Sequence[Row], used: set[str]) -> str:
+    """What an annotation tool's column of judgements says, which is no label."""
+    for column in ("answer", "Answer"):
+        said = Counter(str(row.fields[column]) for row in rows if row.fields.get(column) in JUDGEMENTS)
+        if said and column not in used and set(said) != {"accept"}:
+            counts = shortlist(f"{value} {count}" for value, count in said.items())
+            return f"column {column!r} says what an annotator thought of a row ({counts}); all rows count alike"
+    return ""
+
+
+def missing(row: Row, field: str) -> str:
+    """What to say where no column serves as a field: the columns there are, and the likeliest way to name one."""
+    flag = Taken(field, "").flag
+    path = nested(row.fields, field)
+    said = f"{flag}{path or 'NAME'}" if flag.endswith("=") else f"{flag} {path or 'NAME'}"
+    return f"name the column: {said} (the row has: {shortlist(row.fields) or 'nothing'})"
+
+
+def nested(fields: Mapping[str, Any], field: str) -> str:
+    """The path to a value within objects and lists that goes by a usual name of a field; empty where there is none."""
+    usual = {folded(alias) for alias in (field, *ALIASES.get(field, ()))} | ({"choices"} if field == "label" else set())
+    waiting: list[tuple[str, Any, int]] = [(name, value, 0) for name, value in fields.items()]
+    while waiting:
+        path, value, depth = waiting.pop(0)
+        if depth and folded(path.rpartition(".")[2]) in usual and isinstance(value, str | int | list):
+            return path
+        if depth < DEEPEST:
+            inside = (
+                value.items() if isinstance(value, Mapping) else enumerate(value[:1]) if isinstance(value, list) else ()
+            )
+            waiting += [(f"{path}.{name}", part, depth + 1) for name, part in inside]
+    return ""
+
+
+DEEPEST = 6  # levels in which a value is looked for
