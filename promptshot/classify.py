@@ -249,7 +249,7 @@ class Classifier:
         if self.recipe.labels_strict:
             label, value = self._gold(row)
             if label is None and value is not None:
-                known = shortlist(self.verbalizer.names, 8)
+                known = shortlist(self.verbalizer.names or self.verbalizer.choices(row), 8)
                 raise RowError(f"the label {value!r} is none of: {known}", where=row.source)
 
     def _gold(self, row: Row) -> tuple[str | None, str | None]:
@@ -381,6 +381,10 @@ def check_gold(items: Sequence[Item], recipe: Recipe) -> None:
                 return
             if value is not None:
                 seen[value] = None
+    if seen and isinstance(recipe.verbalizer, RowWords):
+        said = shortlist(seen, 8)
+        what = f"none of the rows' own labels ({said}) is a word of its row, or its letter or place from 0"
+        raise VerbalizerError(what, hint="name another --label-field, or predict only: --ignore-labels")
     if seen:
         names = recipe.verbalizer.names
         spelled = [f"{n} ({'/'.join(g)})" if (g := recipe.verbalizer.gold.get(n)) else n for n in names]

@@ -75,4 +75,4 @@ def draw(
 
 def values_of(row: Row, template: Template) -> tuple[str, ...]:
     """The row's values of the fields that the template uses: what makes two rows the same."""
-    return tuple(str(row[name]) for name in template.needs)
+    return tuple(str(row[name]) if name in template.needs or row.column(name) else "" for name in template.reads)

@@ -206,7 +206,8 @@ def save(path: Path, found: Sequence[Guess]) -> None:
         inside["gold"] = {label: list(values) for label, values in verbalizer.gold.items()}
     if verbalizer.pool != "mean":
         inside["pool"] = verbalizer.pool
-    text = yaml.safe_dump(keys | {"verbalizer": inside}, allow_unicode=True, sort_keys=False, width=100)
+    own = {} if template.spec.words_from else {"verbalizer": inside}  # there each row brings its own
+    text = yaml.safe_dump(keys | own, allow_unicode=True, sort_keys=False, width=100)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as problem:

@@ -204,8 +204,8 @@ def columns_of(given: dict[str, Any], template: Template) -> dict[str, str]:
     columns: dict[str, str] = dict(given["columns"])
     label = template.spec.label_field
     for name in columns:
-        if name not in (*template.needs, label):
-            hint = did_you_mean(name, [*template.needs, label])
+        if name not in (*template.reads, label):
+            hint = did_you_mean(name, [*template.reads, label])
             raise OptionError(f"--map {name}=...: the template has no such field", hint=hint)
     if given["text_field"]:
         if len(template.needs) != 1:
