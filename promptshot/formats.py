@@ -25,6 +25,7 @@ from typing import Any
 import jsonlines
 
 from promptshot.errors import InputError, fault_of, shortened
+from promptshot.once import Once
 
 GZIP = b"\x1f\x8b"  # how a gzip file begins
 PIECE = 64 << 10  # bytes read at once where lines do not matter
@@ -87,10 +88,11 @@ def records(path: str) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
 
 
 def _open(path: str) -> io.BufferedReader:
-    if path == "-" and (sys.stdin is None or sys.stdin.closed):
+    said = path.said if isinstance(path, Once) else None
+    if said is None and path == "-" and (sys.stdin is None or sys.stdin.closed):
         raise InputError("standard input is closed", where="<stdin>", hint="it can be read only once")
     try:
-        raw: Any = sys.stdin.buffer if path == "-" else open(path, "rb")
+        raw: Any = io.BytesIO(said) if said is not None else sys.stdin.buffer if path == "-" else open(path, "rb")
     except ValueError:  # a NUL, or characters that no file system can hold
         raise InputError("no file can have this name", where=path, hint="check the path") from None
     reader: io.BufferedReader = raw if hasattr(raw, "peek") else io.BufferedReader(raw)

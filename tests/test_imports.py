@@ -20,7 +20,7 @@ FLOORS = [
     ["errors"],
     ["flaws"],
     ["spec"],
-    ["formats", "rows", "writer", "prompts", "verbalizer", "labels", "library", "lint", "draft", "metrics"],
+    ["once", "formats", "rows", "writer", "prompts", "verbalizer", "labels", "library", "lint", "draft", "metrics"],
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "decide", "calibrate", "demos"],
     ["interrupt", "journal"],

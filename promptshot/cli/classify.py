@@ -20,6 +20,7 @@ from promptshot.cli.flags import (
     model_options,
     option,
     quiet_flag,
+    read_once,
     row_flags,
     scorer_flag,
     typed,
@@ -99,6 +100,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     from promptshot.journal import Outputs
     from promptshot.run import Inputs
 
+    read_once(given, files)
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"])
     recipe = _recipe(given, inputs, quiet)
     if dry_run:

@@ -19,6 +19,7 @@ from promptshot.cli.flags import (
     model_options,
     option,
     quiet_flag,
+    read_once,
     row_flags,
     scorer_flag,
     typed,
@@ -115,6 +116,7 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     from promptshot.run import Inputs
 
     _check_options(files, given)
+    read_once(given, files)
     folder = compare.Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"])
     items = list(inputs.read({}))
