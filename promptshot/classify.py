@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from promptshot import decide, demos, guess, library, rows, scorers
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError, shortlist
-from promptshot.prompts import Prompt, Template
+from promptshot.prompts import Kind, Prompt, Template
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Reject, Row
 from promptshot.scorers import Checkpoint, ModelOptions, Scored, Scorer
@@ -35,6 +35,7 @@ class Prediction:
     gold_value: str | None = None
     cut: int = 0
     dropped: int = 0
+    lacking: int = 0  # demonstrations that were the row itself, and no spare took their place
     averaged: bool = False  # word scores are means over tokens, for the words differ in length
     split: int = 0  # label words of several tokens
 
@@ -220,12 +221,12 @@ class Classifier:
         if problem:
             return Reject(row.source, problem, _raw(row), row.key)
         gold, value = said
-        cut, dropped = scored.cut, scored.dropped
+        cut, dropped, lacking = scored.cut, scored.dropped, self._lacking(prompt)
         if self.template.spec.ordered:
             # A pair has one score, the margin of IsNext; thresholds (or, later, ranks) make it a label.
             margin = scored.scores[0]
             label = self.template.spec.ordered[decide.bucket(margin, self.cuts)] if self.cuts is not None else ""
-            return Prediction(row, label, {"is_next": margin}, {}, None, gold, value, cut, dropped)
+            return Prediction(row, label, {"is_next": margin}, {}, None, gold, value, cut, dropped, lacking)
         words: Sequence[float] = scored.scores
         averaged = self._averages(scored)
         counts = prompt.scored == "choice" and self.recipe.scorer != "nsp"
@@ -235,7 +236,11 @@ class Classifier:
         labels = self.verbalizer.pooled(prompt.choices, words)
         of_word = dict(zip(prompt.choices, words, strict=True))
         chances, label = decide.softmax(labels), decide.best(labels)
-        return Prediction(row, label, labels, of_word, chances, gold, value, cut, dropped, averaged, split)
+        return Prediction(row, label, labels, of_word, chances, gold, value, cut, dropped, lacking, averaged, split)
+
+    def _lacking(self, prompt: Prompt) -> int:
+        """How many demonstrations the prompt has fewer than were drawn."""
+        return len(self.demos.drawn) - sum(piece.kind is Kind.DEMO for piece in prompt.pieces) if self.demos else 0
 
     def _averages(self, scored: Scored) -> bool:
         """Mean over a word's tokens instead of the sum: as the template says, or under a cloze whose words
@@ -251,7 +256,7 @@ class Classifier:
             return None, None
         label, value = self.verbalizer.gold_label(row, row.column(self.template.spec.label_field))
         if self.recipe.labels_strict and label is None and value is not None:
-            known = shortlist(self.verbalizer.names, 8)
+            known = shortlist(self.verbalizer.names or self.verbalizer.choices(row), 8)
             raise RowError(f"the label {value!r} is none of: {known}", where=row.source)
         return label, value
 
@@ -313,6 +318,7 @@ def mean(outcomes: Sequence[Outcome]) -> Outcome:
         probabilities=decide.softmax(labels),
         cut=max(member.cut for member in found),
         dropped=sum(member.dropped for member in found),
+        lacking=max(member.lacking for member in found),
         split=max(member.split for member in found),
         averaged=any(member.averaged for member in found),
     )

@@ -35,21 +35,31 @@ class Demonstrations:
         turns = rng.sample(sorted(by_label), len(by_label))
         drawn: list[Demonstration] = []
         while len(drawn) < k and any(by_label.values()):
-            drawn += [by_label[label].pop() for label in turns if by_label[label]][: k - len(drawn)]
+            turn = [by_label[label].pop() for label in turns if by_label[label]]
+            room = k - len(drawn)
+            drawn += turn[:room]
+            for demo in turn[room:]:  # they go back, to be the last spares of their labels
+                by_label[demo.label].insert(0, demo)
         rng.shuffle(drawn)
         self.drawn = tuple(drawn)
         self._spares = {label: tuple(reversed(rest)) for label, rest in by_label.items()}
 
     def for_row(self, values: Sequence[str]) -> tuple[str, ...]:
-        """The demonstrations' texts for a row with these field values, oldest first."""
+        """The demonstrations' texts for a row with these field values, oldest first; "" where no spare is left."""
         row = tuple(values)
-        return tuple(self._unless(demo, row) for demo in self.drawn)
+        if all(demo.values != row for demo in self.drawn):  # the usual case
+            return tuple(demo.text for demo in self.drawn)
+        spares = [s for label in sorted(self._spares) for s in self._spares[label] if s.values != row]
+        return tuple(demo.text if demo.values != row else _taken(spares, demo.label) for demo in self.drawn)
 
-    def _unless(self, demo: Demonstration, row: tuple[str, ...]) -> str:
-        if demo.values != row:
-            return demo.text
-        spares = [s for label in (demo.label, *sorted(self._spares)) for s in self._spares.get(label, ())]
-        return next((spare.text for spare in spares if spare.values != row), "")
+
+def _taken(spares: list[Demonstration], label: str) -> str:
+    """The text of a spare, of that label if there is one, which is then none any more."""
+    spare = next((s for s in spares if s.label == label), spares[0] if spares else None)
+    if spare is None:
+        return ""
+    spares.remove(spare)
+    return spare.text
 
 
 def draw(
@@ -75,4 +85,4 @@ def draw(
 
 def values_of(row: Row, template: Template) -> tuple[str, ...]:
     """The row's values of the fields that the template uses: what makes two rows the same."""
-    return tuple(str(row[name]) for name in template.needs)
+    return tuple(str(row[name]) if name in template.needs or row.column(name) else "" for name in template.reads)

@@ -197,8 +197,8 @@ class _Side:
             raise InputError("not a run record of ours", where=str(beside), hint="move it away") from None
         words = said.recipe.verbalizer
         columns = said.recipe.columns | ({said.gold_field: label_field} if label_field else {})
-        if "words_from" in words:
-            return cls(path, columns, RowWords(path, {}, field_name=str(words["words_from"])), said.gold_field)
+        if isinstance(words.get("words_from"), str | list):
+            return cls(path, columns, RowWords.of_field(path, words["words_from"]), said.gold_field)
         plain = {key: value for key, value in words.items() if key != "name"}
         return cls(path, columns, Verbalizer.parse(plain, str(beside)) if plain else None, said.gold_field)
 

@@ -22,10 +22,9 @@ class _Survey:
 
     known: int = 0
     values: dict[str, None] = field(default_factory=dict)  # as the rows spell them
-    numbers: dict[str, None] = field(default_factory=dict)  # those that may be numbers of labels
+    places: list[tuple[int, int]] = field(default_factory=list)  # of own words: (place from 0, the largest there is)
     column: bool = False  # whether any row has the column
     several: RowError | None = None  # the first row with several labels
-    reach: int = -1  # where rows bring their own words: the largest index there is
 
 
 def check_gold(items: Iterable[Item], recipe: Recipe) -> None:
@@ -49,7 +48,8 @@ def check_gold(items: Iterable[Item], recipe: Recipe) -> None:
     if found.values and not found.known:
         raise _unknown(found.values, recipe.verbalizer)
     if not recipe.labels_strict:
-        check_numbers(found.numbers, recipe.verbalizer, found.reach)
+        check_places(found.places)
+        check_numbers(found.values, recipe.verbalizer)
 
 
 def _survey(rows: Sequence[Row], recipe: Recipe) -> _Survey:
@@ -59,21 +59,24 @@ def _survey(rows: Sequence[Row], recipe: Recipe) -> _Survey:
         found.column |= column is not None
         try:
             label, value = verbalizer.gold_label(row, column)
-            if isinstance(verbalizer, RowWords):
-                found.reach = max(found.reach, len(verbalizer.choices(row)) - 1)
+            place = verbalizer.numbered(row, column) if isinstance(verbalizer, RowWords) else None
         except RowError as problem:
             if column is not None and isinstance(row[column], list):
                 found.several = found.several or problem
             continue
         found.known += label is not None
+        found.places += [place] if place else []
         if value is not None and len(found.values) < MOST:
             found.values[value] = None
-            if not (isinstance(verbalizer, RowWords) and value in verbalizer.choices(row)):
-                found.numbers[value] = None
     return found
 
 
 def _unknown(values: Iterable[str], verbalizer: Verbalizer) -> VerbalizerError:
+    if isinstance(verbalizer, RowWords):
+        what = (
+            f"none of the rows' own labels ({shortlist(values, 8)}) is a word of its row, or its letter or place from 0"
+        )
+        return VerbalizerError(what, hint="name another --label-field, or predict only: --ignore-labels")
     spelled = [f"{n} ({'/'.join(g)})" if (g := verbalizer.gold.get(n)) else n for n in verbalizer.names]
     return VerbalizerError(
         f"no label fits the rows' own labels ({shortlist(values, 8)}); {verbalizer.name} knows: "
@@ -85,30 +88,32 @@ def _unknown(values: Iterable[str], verbalizer: Verbalizer) -> VerbalizerError:
 # ------------------------------------------------------------------ numbers
 
 
-def check_numbers(values: Iterable[str], verbalizer: Verbalizer, reach: int = -1) -> None:
-    """Refuse numbers that the label words do not count as the rows do; raises VerbalizerError.
+def check_places(places: Sequence[tuple[int, int]]) -> None:
+    """Refuse places among the words of a row that are counted from 1; raises VerbalizerError.
 
-    `values` are all that the rows say, `reach` the largest index that rows with their own words have.
+    Each is (the place that a row's label says, the largest that there is, counted from 0).
     """
+    beyond = [place for place, largest in places if place > largest]
+    if beyond and all(place for place, _ in places):
+        what = f"the rows' labels count the words of a row from 1 (up to {max(beyond)}), and would be read from 0"
+        raise VerbalizerError(what, hint="take one from each, or write the letter or the word itself")
+
+
+def check_numbers(values: Iterable[str], verbalizer: Verbalizer) -> None:
+    """Refuse numbers that the label words do not count as the rows do; raises VerbalizerError."""
     said = {number for value in values if (number := whole_number(value)) is not None} - {UNLABELLED}
-    known = set(range(reach + 1)) if isinstance(verbalizer, RowWords) else _numbers_of(verbalizer)
+    known = _numbers_of(verbalizer)
     beyond = sorted(said - set(known))
-    if not said or not known or not beyond:
+    if not known or not beyond:
         return
-    low, high = min(known), max(known)
-    names = verbalizer.name
+    low, high, name = min(known), max(known), verbalizer.name
     if min(said) == low + 1 and max(said) == high + 1:
-        what = f"the rows' labels run from {min(said)} to {max(said)}, {names} counts from {low} to {high}"
-        raise VerbalizerError(f"{what}: every label would be taken for the next", hint=_in_words(said, verbalizer))
-    told = shortlist(map(str, beyond), 8)
-    have = (
-        f"{names} counts from {low} to {high}"
-        if len(known) > 8
-        else f"{names} knows {shortlist(map(str, sorted(known)))}"
-    )
-    what = f"the rows' labels are numbers, and {told} {'are' if len(beyond) > 1 else 'is'} none of ours; {have}"
-    hint = f"{_in_words(said, verbalizer)}; or leave such rows out: --strict-labels"
-    raise VerbalizerError(what, hint=hint)
+        what = f"the rows' labels run from {min(said)} to {max(said)}, {name} counts from {low} to {high}"
+        raise VerbalizerError(f"{what}: each would be taken for the next", hint=_in_words(said, verbalizer))
+    are = "are" if len(beyond) > 1 else "is"
+    counts = f"counts from {low} to {high}" if len(known) > 8 else f"knows {shortlist(map(str, sorted(known)))}"
+    what = f"the rows' labels are numbers, and {shortlist(map(str, beyond), 8)} {are} none of ours: {name} {counts}"
+    raise VerbalizerError(what, hint=f"{_in_words(said, verbalizer)}; or leave such rows out: --strict-labels")
 
 
 def _numbers_of(verbalizer: Verbalizer) -> Mapping[int, str]:
@@ -119,11 +124,9 @@ def _numbers_of(verbalizer: Verbalizer) -> Mapping[int, str]:
 
 def _in_words(said: set[int], verbalizer: Verbalizer) -> str:
     """The flag that says what each number means, with the words where there are as many."""
-    if isinstance(verbalizer, RowWords):
-        return "count the words of a row from 0, or write the right one out"
     words = [max(of, key=lambda word: of[word]) for of in verbalizer.labels.values()]
     numbers = sorted(said)
-    if len(numbers) != len(words) or len(words) > 8 or verbalizer.as_dict().get("labels") is None:
+    if len(numbers) != len(words) or len(words) > 8:
         words = ["WORD"] * len(numbers)
     pairs = [f"{number}={word}" for number, word in zip(numbers, words, strict=True)]
     return "say what each means: --labels '" + ",".join(pairs[:8]) + (",..." if len(pairs) > 8 else "") + "'"

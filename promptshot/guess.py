@@ -191,6 +191,10 @@ def guess(look: Look, given: Verbalizer | None, scorer: str | None, folder: Path
     language = language_of(_texts(rows[:200]))
     spoken = {"zh": "Chinese", "en": "English"}[language]
     if given is None:
+        for name in suited(rows[0], found, language, scorer, folder, own_words=True)[:1]:
+            chosen = library.template(name, folder)
+            reason = f"template {name}: each row brings its own words, their texts are {spoken}"
+            return Guess(chosen, library.verbalizer_of(chosen, folder), (*reasons, reason))
         for fitting in of_the_shelf(rows[0], found, f"{language}-", f"-{scorer}", folder)[:1]:
             labels = _seen(found, look)
             why = f"the rows' labels ({labels}) fit {fitting.verbalizer.name}, their texts are {spoken}"
@@ -234,7 +238,8 @@ def save(path: Path, found: Sequence[Guess]) -> None:
         inside["gold"] = {label: list(values) for label, values in verbalizer.gold.items()}
     if verbalizer.pool != "mean":
         inside["pool"] = verbalizer.pool
-    text = yaml.safe_dump(keys | {"verbalizer": inside}, allow_unicode=True, sort_keys=False, width=100)
+    own = {} if template.spec.words_from else {"verbalizer": inside}  # there each row brings its own
+    text = yaml.safe_dump(keys | own, allow_unicode=True, sort_keys=False, width=100)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as problem:
@@ -322,8 +327,11 @@ def verbalizer_of_rows(
     raise OptionError(what, hint=f"say what they mean: --labels '{example}', or -t NAME")
 
 
-def suited(row: Row, found: Sequence[str], language: str, scorer: str, folder: Path | None) -> list[str]:
-    """The templates of the shelf for rows that hold more than one text: pairs, keywords, words of their own."""
+def suited(
+    row: Row, found: Sequence[str], language: str, scorer: str, folder: Path | None, own_words: bool = False
+) -> list[str]:
+    """The templates of the shelf for rows that hold more than one text: pairs, keywords, words of their own, or the
+    last alone."""
     names = []
     for name in library.names("templates", folder):
         if not (name.startswith(f"{language}-") and name.endswith(f"-{scorer}")):
@@ -331,7 +339,8 @@ def suited(row: Row, found: Sequence[str], language: str, scorer: str, folder: P
         try:
             template = library.template(name, folder)
             words = library.verbalizer_of(template, folder)
-            if len(template.needs) < 2 or not _knows(words, found, row, template):
+            own = isinstance(words, RowWords)
+            if len(template.needs) < 2 or (own_words and not own) or not _knows(words, found, row, template):
                 continue
             template.render(row, words.choices(row))
         except PromptshotError:

@@ -74,7 +74,7 @@ def verbalizer_of(template: Template, library: Path | None = None) -> Verbalizer
     """The verbalizer a template names, holds, or implies (`words_from`, `ordered`)."""
     keys = template.spec
     if keys.words_from:
-        return RowWords(template.name, {}, field_name=keys.words_from)
+        return RowWords.of_field(template.name, keys.words_from)
     if isinstance(keys.verbalizer, dict):
         found = Verbalizer.parse(keys.verbalizer, f"{template.where} verbalizer")
     elif keys.verbalizer:

@@ -161,7 +161,7 @@ class Linter:
         """
         keys, base = template.spec, ("verbalizer",)
         if keys.words_from:
-            return RowWords(template.name, {}, field_name=keys.words_from), None, []
+            return RowWords.of_field(template.name, keys.words_from), None, []
         if isinstance(keys.verbalizer, dict):
             made, flaws = spec.examine(keys.verbalizer, VerbalizerSpec)
             found, more = Verbalizer.examined(made, template.name) if made else (None, [])
@@ -412,12 +412,12 @@ def example_fields(sheet: Sheet) -> Iterator[Flaw]:
         return
     row = example_row(template)
     lacking = [name for name in template.needs if row.column(name) is None]
-    extra = [name for name in template.spec.example if name not in (*template.needs, template.spec.label_field)]
+    extra = [name for name in template.spec.example if name not in (*template.reads, template.spec.label_field)]
     for name in lacking:
         hint = f"it has {shortlist(extra)}" if extra else "add it, or mend its name in the text"
         yield Flaw(codes.EXAMPLE_LACKS, f"the example has no field {name!r}", hint, ("example",))
     for name in extra if not lacking else ():
-        hint = did_you_mean(name, template.needs)
+        hint = did_you_mean(name, template.reads)
         yield Flaw(codes.EXAMPLE_EXTRA, f"the text does not read {name!r}", hint, ("example", name))
 
 

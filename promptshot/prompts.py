@@ -107,7 +107,9 @@ class TemplateSpec(spec.Spec):
     )
     normalize: Literal["sum", "mean"] | None = Field(default=None, description="How a word's tokens become one score.")
     label_field: str = Field(default="label", description="The field with the gold label.")
-    words_from: str | None = Field(default=None, description="The field in which each row brings its own label words.")
+    words_from: str | list[str] | None = Field(
+        default=None, description="The field with a row's own label words as a list, or a column for each of them."
+    )
     ordered: list[str] | None = Field(
         default=None, description="Labels of a pair (nsp), from the lowest score to the highest."
     )
@@ -161,10 +163,21 @@ class Template:
         return template, flaws or list(template._blanks())
 
     @cached_property
-    def needs(self) -> tuple[str, ...]:
-        """The fields a row must have, in order of appearance."""
+    def reads(self) -> tuple[str, ...]:
+        """The fields that may stand in a row, in order of appearance; the label's is not among them."""
         names = [part.text for parts in self.segments for part in parts if part.kind is Kind.FIELD]
-        return tuple(dict.fromkeys([*names, *([self.spec.words_from] if self.spec.words_from else [])]))
+        return tuple(dict.fromkeys([*names, *self._words_from]))
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """Those that a row must have: of the columns with its own label words, the first two."""
+        names = [part.text for parts in self.segments for part in parts if part.kind is Kind.FIELD]
+        return tuple(dict.fromkeys([*names, *self._words_from[:2]]))
+
+    @property
+    def _words_from(self) -> list[str]:
+        said = self.spec.words_from or []
+        return [said] if isinstance(said, str) else said
 
     @cached_property
     def scored(self) -> Scored:
@@ -283,8 +296,10 @@ def _clashes(made: TemplateSpec) -> Iterator[Flaw]:
     if made.ordered is not None and len(set(made.ordered)) < max(2, len(made.ordered)):
         yield Flaw(codes.FEW_LABELS, "ordered needs at least two labels, each once", "", ("ordered",))
     sources = [made.verbalizer is not None, made.words_from is not None, made.ordered is not None]
-    if sum(sources[1:]) > 1 or (made.words_from and made.verbalizer):
+    if sum(sources[1:]) > 1 or (made.words_from is not None and made.verbalizer):
         yield Flaw(clash, "words_from stands alone", "remove verbalizer and ordered", ("words_from",))
+    if isinstance(made.words_from, list) and len(set(made.words_from)) < max(2, len(made.words_from)):
+        yield Flaw(codes.FEW_LABELS, "words_from needs at least two columns, each once", "", ("words_from",))
     if made.prior is None:
         return
     if not (min(made.prior, default=0) > 0 and abs(sum(made.prior) - 1) <= 1e-6):
@@ -327,7 +342,7 @@ _ESCAPE = re.compile(r"\\[nt\\]")
 
 
 def typed(text: str) -> tuple[str, str]:
-    r"""Template text as typed in a shell, where `\n` is a line break, `\\` a backslash; and what was taken for it."""
+    r"""Template text as typed in a shell, where `\n` is a line break and `\\` a backslash; and what was read so."""
     read = ", ".join(f"{sign} taken as {_TYPED[sign][1]}" for sign in dict.fromkeys(_ESCAPE.findall(text)))
     return _ESCAPE.sub(lambda sign: _TYPED[sign[0]][0], text), read
 

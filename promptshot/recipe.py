@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from promptshot import library, scorers
 from promptshot.errors import InputError, OptionError
+from promptshot.once import Once
 from promptshot.prompts import Template
 from promptshot.scorers import ModelOptions
 from promptshot.streams import PLAIN, Reading
@@ -140,6 +141,8 @@ def _size(path: str) -> int:
 
 
 def _file_hash(path: str) -> str:
+    if isinstance(path, Once):
+        return hashlib.sha256(path.said).hexdigest()
     try:
         with open(path, "rb") as stream:
             return _hash(stream)

@@ -18,7 +18,11 @@ from promptshot.errors import InputError, RowError, fault_of, shortlist
 from promptshot.streams import PLAIN, Reading, encoding_advice
 from promptshot.tables import Bad, Odd
 
-# The names under which data sets keep what templates call text, text_a, text_b and label, the likeliest first.
+# A row's own label words, by whichever of these names a template calls them.
+WORDS = ("candidates", "choices", "options", "endings", "候选", "选项")
+
+# The names under which data sets keep what templates call text, text_a, text_b, label, answer and by one of WORDS, the
+# likeliest first.
 ALIASES: dict[str, tuple[str, ...]] = {
     "text": (
         *("text", "sentence", "content", "review", "body", "abst", "passage", "question", "query", "comment"),
@@ -29,8 +33,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "text_b": (*("text_b", "sentence2", "hypothesis", "text2", "question2", "sentence_b", "query2", "句子2", "文本2"),),
     "label": (
         *("label", "gold", "gold_label", "class", "category", "target", "answer", "label_desc", "label_des"),
-        *("sentiment", "labels", "class_index", "标签", "类别", "分类"),
+        *("sentiment", "labels", "class_index", "标签", "类别", "分类", "answerKey", "answer_key", "答案", "accept"),
     ),
+    "answer": (*("answer", "answerKey", "answer_key", "label", "gold", "答案"),),
+    **dict.fromkeys(WORDS, WORDS),
 }
 # What an annotator said of a row (prodigy), which is no label.
 JUDGEMENTS = ("accept", "reject", "ignore")

@@ -27,7 +27,7 @@ from promptshot.rows import Item, Reject, Row
 from promptshot.streams import PLAIN, Reading
 
 EXAMPLES = 10  # predictions kept for people to look at
-KEPT = ("seconds", "cut", "dropped", "split", "averaged")  # counts of a result, beside its tally
+KEPT = ("seconds", "cut", "dropped", "lacking", "split", "averaged")  # counts of a result, beside its tally
 HOPELESS = 1000  # rejected rows, and not one accepted: something is wrong with all of them
 
 
@@ -120,6 +120,7 @@ class Result:
     seconds: float = 0.0
     cut: int = 0  # rows whose text was shortened
     dropped: int = 0  # demonstrations left out, over all rows
+    lacking: int = 0  # rows with fewer demonstrations than asked for
     split: int = 0  # label words of several tokens
     averaged: bool = False
     examples: list[Prediction] = field(default_factory=list)  # the first few
@@ -139,7 +140,7 @@ class Result:
             result.tally = Tally.restored(labels, counts["tally"])
             result.rejects = [Reject(**reject) for reject in counts["rejects"]]
             for name in KEPT:
-                setattr(result, name, counts[name])
+                setattr(result, name, counts.get(name, getattr(result, name)))  # an older record has fewer
         return result
 
     def count(self, outcomes: Iterable[Outcome]) -> None:
@@ -156,6 +157,7 @@ class Result:
             self.tally.add(outcome.label, outcome.gold, outcome.gold_value, choices)
             self.cut += outcome.cut > 0
             self.dropped += outcome.dropped
+            self.lacking += outcome.lacking > 0
             self.split = max(self.split, outcome.split)
             self.averaged |= outcome.averaged
 
@@ -176,6 +178,7 @@ class Result:
             "seconds": self.seconds,
             "rows_cut": self.cut,
             "demonstrations_dropped": self.dropped,
+            "rows_lacking_demonstrations": self.lacking,
             "words_split": self.split,
             "mean_over_tokens": self.averaged,
             "transductive": self.recipe.transductive,

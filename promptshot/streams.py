@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from promptshot.errors import InputError, OptionError, did_you_mean
+from promptshot.once import Once
 
 GZIP = b"\x1f\x8b"  # how a gzip file begins
 HEAD = 64  # bytes that tell what a file is
@@ -81,6 +82,8 @@ def opened(path: str, encoding: str | None = None) -> io.BufferedReader:
 
 
 def _raw(path: str) -> io.BufferedReader:
+    if isinstance(path, Once):
+        return io.BufferedReader(io.BytesIO(path.said))
     if path == "-" and (sys.stdin is None or sys.stdin.closed):
         raise InputError("standard input is closed", where="<stdin>", hint="it can be read only once")
     try:

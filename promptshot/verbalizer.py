@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any, Literal
 
 from pydantic import Field
@@ -16,7 +18,7 @@ from promptshot import flaws as codes
 from promptshot import spec
 from promptshot.errors import RowError, VerbalizerError, fault_of, shortlist
 from promptshot.flaws import NO_LINES, Flaw, Lines
-from promptshot.rows import Row
+from promptshot.rows import WORDS, Row
 
 Pool = Literal["mean", "max", "logsumexp"]
 Words = Mapping[str, float]  # label word -> weight
@@ -119,39 +121,152 @@ class Verbalizer:
 
 
 @dataclass(frozen=True)
-class RowWords(Verbalizer):
-    """Each row brings its own label words (`words_from`); a word is its own label."""
+class Options:
+    """The words of one row, and the names by which the row's label may call them, such as A, B, C.
 
-    field_name: str = ""
+    `listed` names stand in a list of their own beside the words: there a label is one of them before it is a word.
+    """
+
+    words: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    listed: bool = False
+
+    def word(self, said: str) -> str | None:
+        """The word that a label means: itself or its name, then by its letter (A is the first), then by its place."""
+        place = self._called(said)
+        if place is None:
+            place = self._letter(said)
+        if place is None:
+            place = self.number(said)
+        return None if place is None or place >= len(self.words) else self.words[place]
+
+    def number(self, said: str) -> int | None:
+        """The place from 0 that a label is as a bare number; None where it is read in any other way."""
+        plain = said.strip()
+        if self._called(said) is not None or any(map(_DIGITS.fullmatch, self.names)):
+            return None
+        return int(plain) if _DIGITS.fullmatch(plain) else None
+
+    def _called(self, said: str) -> int | None:
+        ways = [self.names, self.words] if self.listed else [self.words, self.names]
+        return next((place for way in ways if (place := _place(said, way)) is not None), None)
+
+    def _letter(self, said: str) -> int | None:
+        """Names that are letters are all the letters there are."""
+        plain = said.strip().upper()
+        if any(map(_LETTER.fullmatch, self.names)) or not _LETTER.fullmatch(plain):
+            return None
+        return ord(plain) - ord("A")
+
+
+_DIGITS, _LETTER = re.compile("[0-9]{1,9}"), re.compile("[A-Za-z]")
+
+
+def _place(said: str, spellings: Sequence[str]) -> int | None:
+    """Where among the spellings a label stands: as it is, or but for case and white space around it."""
+    if said in spellings:
+        return spellings.index(said)
+    folded = [spelling.strip().casefold() for spelling in spellings]
+    plain = said.strip().casefold()
+    return folded.index(plain) if plain in folded else None
+
+
+@dataclass(frozen=True)
+class RowWords(Verbalizer):
+    """Each row brings its own label words (`words_from`); a word is its own label.
+
+    They are a list in one field, which may stand beside a list of their names ({"text": [...], "label": [...]}), or
+    each is a column of its own, of which the last may be empty.
+    """
+
+    field_name: str | tuple[str, ...] = ""
+
+    @classmethod
+    def of_field(cls, name: str, words_from: str | Sequence[str]) -> RowWords:
+        """What a template of that name says under `words_from`."""
+        return cls(name, {}, field_name=words_from if isinstance(words_from, str) else tuple(words_from))
 
     def choices(self, row: Row) -> tuple[str, ...]:
-        words = row[self.field_name]
-        plain = isinstance(words, list) and all(isinstance(word, str | int | float) for word in words)
-        unlike = {str(word).strip() for word in words} - {""} if plain else set()
-        if len(unlike) < 2 or len(unlike) < len(words):
-            raise RowError(
-                f"field {self.field_name!r} is not a list of at least two different words",
-                where=row.source,
-                hint="words_from takes the label words from it",
-            )
-        if fault := next(filter(None, map(fault_of, map(str, words))), ""):
-            raise RowError(f"a word of field {self.field_name!r} has {fault}", where=row.source, hint="mend the row")
-        return tuple(map(str, words))
+        return self.options(row).words
 
     def pooled(self, words: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
         return dict(zip(words, scores, strict=True))
 
     def gold_label(self, row: Row, column: str | None) -> tuple[str | None, str | None]:
-        shown, words = gold_text(row, column), self.choices(row)
-        if shown is None or shown in words:
-            return shown, shown
-        value = row[column] if column else None
-        if isinstance(value, int) and not isinstance(value, bool):
-            return words[value] if 0 <= value < len(words) else None, shown
-        return {word.casefold(): word for word in words}.get(shown.strip().casefold()), shown
+        shown, options = gold_text(row, column), self.options(row)
+        return (None, None) if shown is None else (options.word(shown), shown)
+
+    def numbered(self, row: Row, column: str | None) -> tuple[int, int] | None:
+        """The place from 0 that a row's label says as a bare number, and the largest there is; None where it says
+        none. Raises RowError.
+
+        Where no row of a run says 0 and one says more than the largest, its places are counted from 1.
+        """
+        shown, options = gold_text(row, column), self.options(row)
+        place = None if shown is None else options.number(shown)
+        return None if place is None else (place, len(options.words) - 1)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "words_from": self.field_name}
+        field = self.field_name
+        return {"name": self.name, "words_from": field if isinstance(field, str) else list(field)}
+
+    def options(self, row: Row) -> Options:
+        """The words that a row brings, and their names; raises RowError where they are no choice."""
+        field = self.field_name
+        found = _in_list(row, field) if isinstance(field, str) else _in_columns(row, field)
+        if fault := next(filter(None, map(fault_of, found.words)), ""):
+            raise RowError(f"a word of {_fields(field)} has {fault}", where=row.source, hint="mend the row")
+        return found
+
+
+def _in_list(row: Row, name: str) -> Options:
+    """The words in a field that is a list, or an object with the lists `text` and `label`."""
+    if row.column(name) is None and name in WORDS and len(lettered := _lettered(row)) > 1:
+        return _in_columns(row, lettered)
+    words: Any = row[name]
+    names: Any = None
+    if isinstance(words, dict) and "text" in words:
+        words, names = words["text"], words.get("label")
+    elif (column := row.column(name) or "").endswith(".text"):
+        beside = column.removesuffix("text") + "label"
+        names = row[beside] if row.column(beside) else None
+    if not _all_plain(words) or len(_unlike(words)) < max(2, len(words)):
+        raise RowError(
+            f"field {name!r} is not a list of at least two different words",
+            where=row.source,
+            hint="words_from takes the label words from it",
+        )
+    listed = _all_plain(names) and len(_unlike(names)) == len(words) == len(names)
+    return Options(tuple(map(str, words)), tuple(map(str, names)) if listed else (), listed)
+
+
+def _lettered(row: Row) -> list[str]:
+    """The columns A, B, C ... of a row, as far as they go."""
+    return list(takewhile(row.fields.__contains__, ascii_uppercase))
+
+
+def _in_columns(row: Row, names: Sequence[str]) -> Options:
+    """The words in columns of their own; the last may be empty or not there at all."""
+    said = [row[name] if number < 2 or row.column(name) else None for number, name in enumerate(names)]
+    words = ["" if word is None else word for word in said]
+    while words and _all_plain(words[-1:]) and not str(words[-1]).strip():
+        words.pop()
+    if not _all_plain(words) or len(_unlike(words)) < max(2, len(words)):
+        what = f"{_fields(names)} do not hold at least two different words, the empty ones last"
+        raise RowError(what, where=row.source, hint="words_from takes the label words from them")
+    return Options(tuple(map(str, words)), tuple(names[: len(words)]))
+
+
+def _all_plain(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str | int | float) for value in values)
+
+
+def _unlike(values: Sequence[Any]) -> set[str]:
+    return {str(value).strip() for value in values} - {""}
+
+
+def _fields(names: str | Sequence[str]) -> str:
+    return f"field {names!r}" if isinstance(names, str) else f"the columns {shortlist(names)}"
 
 
 def of_ordered(labels: Sequence[str], name: str) -> Verbalizer:

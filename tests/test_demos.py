@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
+from test_cli import fake, write_rows
 
 from promptshot import spec
+from promptshot.cli import run_command
 from promptshot.demos import Demonstration, Demonstrations, draw, values_of
 from promptshot.errors import InputError, OptionError, RowError, TemplateError
 from promptshot.prompts import Template, TemplateSpec
@@ -119,6 +124,101 @@ def test_where_there_is_no_spare_at_all_it_is_left_out() -> None:
 def test_a_copy_of_the_row_under_another_label_is_the_row_too() -> None:
     pool = [Demonstration("x|", "a", ("x",)), Demonstration("x!|", "a", ("x",)), Demonstration("y|", "b", ("y",))]
     assert set(Demonstrations(pool, 3, 0).for_row(("x",))) == {"", "y|"}
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("k", range(1, 9))
+def test_every_row_that_is_not_drawn_is_a_spare(k: int, seed: int) -> None:
+    labels = ["sports"] * 4 + ["money"] * 3 + ["art"]
+    found = drawn(labels, k, seed)
+    values = {demo.values for demo in found.drawn}
+    spares = {demo.values for rest in found._spares.values() for demo in rest}
+    assert not values & spares
+    assert len(values | spares) == len(labels)
+
+
+# What these seeds drew before the last turn's rest became spares.
+DRAWN = {
+    (4, 0): ["text 0", "text 5", "text 6", "text 7"],
+    (5, 1): ["text 7", "text 6", "text 0", "text 4", "text 2"],
+    (7, 3): ["text 6", "text 1", "text 2", "text 7", "text 4", "text 3", "text 5"],
+}
+
+
+@pytest.mark.parametrize(("k", "seed"), DRAWN)
+def test_a_seed_draws_what_it_always_drew(k: int, seed: int) -> None:
+    labels = ["sports"] * 4 + ["money"] * 3 + ["art"]
+    assert [demo.values[0] for demo in drawn(labels, k, seed).drawn] == DRAWN[k, seed]
+
+
+def test_two_twins_of_the_row_give_way_to_two_spares() -> None:
+    twins = [Demonstration("x|", "a", ("x",)), Demonstration("x again|", "a", ("x",))]
+    spares = [Demonstration("y|", "a", ("y",)), Demonstration("z|", "b", ("z",))]
+    found = Demonstrations([*twins, *spares], 4, 0)
+    found.drawn, found._spares = tuple(twins), {"a": (spares[0],), "b": (spares[1],)}
+    assert found.for_row(("x",)) == ("y|", "z|")
+    found._spares = {"a": (), "b": (spares[1], twins[0])}
+    assert found.for_row(("x",)) == ("z|", "")
+    assert found.for_row(("w",)) == ("x|", "x again|")
+
+
+# ------------------------------------------------------------------ rows that have fewer
+
+FEW = [{"text": f"text {i}", "label": label} for i, label in enumerate(("good", "bad", "good"))]
+SAID = "{n} had fewer than {k} demonstrations: the row itself was among them, and --demos has no other to spare"
+
+
+def counted(tmp_path: Path, k: int, *more: str) -> dict[str, Any]:
+    path = write_rows(tmp_path / "r.jsonl", [*FEW, {"text": "another", "label": "bad"}])
+    demos = write_rows(tmp_path / "d.jsonl", FEW)
+    shots = ["--demos", demos, "-k", str(k), "--summary", str(tmp_path / "s.json")]
+    assert fake(path, "-t", "{text} {mask}", "--labels", "good,bad", "-m", "builtin:gpt2", *shots, *more) == 0
+    found: dict[str, Any] = json.loads((tmp_path / "s.json").read_text())
+    return found
+
+
+def test_rows_with_fewer_demonstrations_are_counted_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert counted(tmp_path, 3)["rows_lacking_demonstrations"] == 3
+    assert f"note: {SAID.format(n='3 rows', k=3)}" in capsys.readouterr().err
+    assert counted(tmp_path, 2)["rows_lacking_demonstrations"] == 0
+    assert "had fewer" not in capsys.readouterr().err
+
+
+def test_the_count_survives_a_resumed_run_and_a_record_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("promptshot.classify", "promptshot.run"):
+        monkeypatch.setattr(f"{module}.WINDOW", 2)
+    out = tmp_path / "o.jsonl"
+    counted(tmp_path, 3, "-o", str(out), "-n", "2")
+    capsys.readouterr()
+    assert counted(tmp_path, 3, "-o", str(out))["rows_lacking_demonstrations"] == 3
+    assert "going on after 2 rows" in capsys.readouterr().err
+    assert counted(tmp_path, 3, "-o", str(out))["rows_lacking_demonstrations"] == 3
+    assert "all were done before" in capsys.readouterr().err
+    record = Path(f"{out}.run.json")
+    record.write_text(json.dumps(without(json.loads(record.read_text()), "lacking")))
+    assert counted(tmp_path, 3, "-o", str(out))["rows_lacking_demonstrations"] == 0
+
+
+def without(value: Any, key: str) -> Any:
+    """Plain data without a key, wherever it stands."""
+    return {k: without(v, key) for k, v in value.items() if k != key} if isinstance(value, dict) else value
+
+
+def test_compare_tells_it_of_each_candidate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_rows(tmp_path / "d.jsonl", FEW)
+    (tmp_path / "t.yaml").write_text(
+        "scorer: causal\ntext: '{text} {mask}'\nverbalizer: {labels: {good: fine, bad: poor}}\n"
+    )
+    board = str(tmp_path / "b.json")
+    shots = ["--demos", path, "-k", "2", "-k", "3", "-o", board]
+    assert run_command(["compare", path, "-t", str(tmp_path / "t.yaml"), "--scorer", "fake", *shots]) == 0
+    assert SAID.format(n="3 rows", k=3) in capsys.readouterr().err
+    found = json.loads(Path(board).read_text())["candidates"]
+    assert {one["shots"]: one["rows_lacking_demonstrations"] for one in found} == {2: 0, 3: 3}
 
 
 # ------------------------------------------------------------------ the file

@@ -21,6 +21,7 @@ FLOORS = [
     ["flaws"],
     ["spec"],
     [
+        "once",
         "streams",
         "tables",
         "formats",

@@ -141,6 +141,9 @@ def test_an_empty_field_is_an_error_of_that_row() -> None:
 def test_needs_are_the_fields_in_order_of_appearance() -> None:
     assert make("{b}{mask}{a}{b}").needs == ("b", "a")
     assert make(["{mask}", "{x.y}"], "nsp", words_from="candidates").needs == ("x.y", "candidates")
+    several = make("{q} {c} {mask}", words_from=["a", "b", "c", "d"])
+    assert several.needs == ("q", "c", "a", "b")
+    assert several.reads == ("q", "c", "a", "b", "d")
 
 
 # ------------------------------------------------------------------ the blank
@@ -248,6 +251,10 @@ def test_a_hole_without_a_marker_is_refused() -> None:
             {"ordered": ["a", "b"], "prior": [1.0]},
             "prior needs one number for each label of ordered",
         ),
+        *[
+            ("{mask}{text}", "mlm", {"words_from": names}, "words_from needs at least two columns, each once")
+            for names in ([], ["a"], ["a", "a"], ["a", "b", "a"])
+        ],
         ("{mask}{text}", "mlm", {"prior": [0.5, 0.5]}, "prior needs one number for each label of ordered"),
         (
             "{mask}{text}",

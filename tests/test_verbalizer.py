@@ -256,6 +256,149 @@ def test_a_row_without_words_is_an_error_of_that_row() -> None:
         WORDS.choices(Row({"text": "a"}, "f:4"))
 
 
+# ------------------------------------------------------------------ letters, names and columns
+
+TOOLS = ["saw", "hammer", "pliers"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        *[("A", "saw"), ("c", "pliers"), (" B ", "hammer"), ("D", None), ("AB", None), ("Ä", None)],
+        *[("0", "saw"), ("2", "pliers"), (1.0, "hammer"), ("3", None), ("-1", None), ("1.0", None), ("9" * 5000, None)],
+        *[("HAMMER", "hammer"), (False, None)],
+    ],
+)
+def test_a_letter_is_a_place_from_a_and_digits_in_a_table_one_from_zero(answer: object, word: str | None) -> None:
+    assert WORDS.gold_label(Row({"candidates": TOOLS, "answer": answer}), "answer")[0] == word
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "word"),
+    [
+        (["b", "A", "x"], "A", "A"),  # the very word
+        (["b", "a", "x"], "A", "a"),  # the word but for its case
+        (["b", "y", "x"], "C", "x"),  # the letter
+        (["3", "0", "1"], "0", "0"),
+        (["3", "5", "4"], "0", "3"),
+    ],
+)
+def test_a_word_goes_before_its_letter_or_place(words: list[str], answer: str, word: str) -> None:
+    assert WORDS.gold_label(Row({"candidates": words, "answer": answer}), "answer")[0] == word
+
+
+@pytest.mark.parametrize(
+    ("names", "answer", "word"),
+    [
+        (["A", "B", "C"], "B", "hammer"),
+        (["1", "2", "3"], "3", "pliers"),
+        ([1, 2, 3], 1, "saw"),
+        (["1", "2", "3"], "0", None),  # its numbers are all the numbers there are
+        (["1", "2", "3"], "B", "hammer"),
+        (["P", "Q", "R"], "A", None),
+        (["P", "Q", "R"], "q", "hammer"),
+        (["P", "Q", "R"], 2, "pliers"),
+        (["P", "Q", "R"], "saw", "saw"),
+        (["hammer", "pliers", "saw"], "saw", "pliers"),  # the names that the row gives go first
+        (["A", "B"], "B", "hammer"),  # no names: there are fewer than words
+        (["A", "A", "B"], "B", "hammer"),
+        (None, "C", "pliers"),
+    ],
+)
+@pytest.mark.parametrize("field", ["choices.text", "choices", "options"])
+def test_a_list_beside_the_words_names_them(names: object, answer: object, word: str | None, field: str) -> None:
+    verbalizer = RowWords.of_field("t", field)
+    row = Row({"choices": {"text": TOOLS, "label": names}, "answerKey": answer})
+    assert verbalizer.choices(row) == tuple(TOOLS)
+    assert verbalizer.gold_label(row, row.column("answer"))[0] == word
+
+
+def test_words_are_found_under_their_usual_names_and_their_own_goes_first() -> None:
+    for name in ("candidates", "choices", "options", "endings", "候选", "选项"):
+        assert WORDS.choices(Row({name: TOOLS})) == tuple(TOOLS)
+        assert RowWords.of_field("t", "endings").choices(Row({name: TOOLS})) == tuple(TOOLS)
+    assert WORDS.choices(Row({"choices": ["x", "y"], "candidates": TOOLS})) == tuple(TOOLS)
+    with pytest.raises(RowError, match="no field 'verbs'"):
+        RowWords.of_field("t", "verbs").choices(Row({"choices": TOOLS}))
+
+
+COLUMNS = RowWords.of_field("t", ["A", "B", "C", "D"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"A": "saw", "B": "hammer", "C": "pliers", "D": "axe"}, ("saw", "hammer", "pliers", "axe")),
+        ({"A": "saw", "B": "hammer", "C": "", "D": " "}, ("saw", "hammer")),
+        ({"A": "saw", "B": "hammer", "C": None}, ("saw", "hammer")),
+        ({"A": 1, "B": 2.5, "C": "3"}, ("1", "2.5", "3")),
+    ],
+)
+def test_words_may_stand_in_columns_of_which_the_last_may_be_empty(
+    fields: dict[str, object], words: tuple[str, ...]
+) -> None:
+    assert COLUMNS.choices(Row(fields)) == words
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"A": "saw", "B": ""}, {"A": "", "B": "saw"}, {"A": "saw", "B": "saw"}, {"A": "x", "B": "", "C": "y"}),
+        *({"A": "x", "B": ["y"]}, {"A": "x", "B": "y", "C": {"z": 1}}, {"A": "", "B": ""}),
+    ],
+)
+def test_columns_that_are_no_choice_are_an_error_of_that_row(fields: dict[str, object]) -> None:
+    with pytest.raises(RowError, match="f:4: the columns A, B, C, D do not hold at least two different words"):
+        COLUMNS.choices(Row(fields, "f:4"))
+
+
+def test_a_row_without_the_second_column_is_told_so() -> None:
+    with pytest.raises(RowError, match="f:4: no field 'B'; the row has: A, C; try --map B=COLUMN"):
+        COLUMNS.choices(Row({"A": "x", "C": "y"}, "f:4"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "answer", "word"),
+    [
+        (["A", "B"], "B", "hammer"),
+        (["opt1", "opt2"], "opt2", "hammer"),
+        (["opt1", "opt2"], "OPT1", "saw"),
+        (["opt1", "opt2"], "B", "hammer"),
+        (["opt1", "opt2"], 1, "hammer"),
+        (["1", "2"], "1", "saw"),  # the columns are named so: no place
+        (["saw", "axe"], "saw", "saw"),
+    ],
+)
+def test_a_label_may_be_the_name_of_a_column(columns: list[str], answer: object, word: str) -> None:
+    row = Row({columns[0]: "saw", columns[1]: "hammer", "answer": answer})
+    assert RowWords.of_field("t", columns).gold_label(row, "answer")[0] == word
+
+
+def test_columns_may_be_values_of_an_object_or_be_mapped() -> None:
+    verbalizer = RowWords.of_field("t", ["options.A", "options.B", "options.C"])
+    row = Row({"options": {"A": "saw", "B": "axe"}, "answer": "B"})
+    assert verbalizer.gold_label(row, "answer") == ("axe", "B")
+    assert COLUMNS.choices(Row({"a": "saw", "b": "axe"}, columns={"A": "a", "B": "b"})) == ("saw", "axe")
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "expected"),
+    [
+        (TOOLS, 0, (0, 2)),
+        (TOOLS, "3", (3, 2)),
+        (TOOLS, 2.0, (2, 2)),
+        *[(TOOLS, other, None) for other in ("B", "axe", "", None, True, -1, 1.5)],
+        (["3", "1"], "1", None),  # the word
+        (["3", "1"], "2", (2, 1)),
+    ],
+)
+def test_a_bare_number_is_told_with_the_largest_there_is(
+    words: list[str], answer: object, expected: tuple[int, int] | None
+) -> None:
+    assert WORDS.numbered(Row({"candidates": words, "answer": answer}), "answer") == expected
+    assert WORDS.numbered(Row({"candidates": words}), None) is None
+
+
 # ------------------------------------------------------------------ as data
 
 
@@ -274,6 +417,7 @@ def test_everything_that_decides_the_result_is_in_its_data() -> None:
         "pool": "max",
     }
     assert WORDS.as_dict() == {"name": "t", "words_from": "candidates"}
+    assert COLUMNS.as_dict() == {"name": "t", "words_from": ["A", "B", "C", "D"]}
 
 
 def test_a_verbalizer_can_be_sent_to_another_process() -> None:

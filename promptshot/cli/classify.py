@@ -21,6 +21,7 @@ from promptshot.cli.flags import (
     named_columns,
     option,
     quiet_flag,
+    read_once,
     reading,
     row_flags,
     scorer_flag,
@@ -101,6 +102,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     from promptshot.journal import Outputs
     from promptshot.run import Inputs
 
+    read_once(given, files)
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given))
     recipe = _recipe(given, inputs, quiet)
     if dry_run:

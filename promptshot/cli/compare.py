@@ -20,6 +20,7 @@ from promptshot.cli.flags import (
     named_columns,
     option,
     quiet_flag,
+    read_once,
     reading,
     row_flags,
     scorer_flag,
@@ -119,6 +120,7 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     from promptshot.run import Inputs
 
     _check_options(files, given)
+    read_once(given, files)
     folder = compare.Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given))
     items = list(inputs.read({}))

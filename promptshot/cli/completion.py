@@ -82,7 +82,7 @@ def _fields(context: click.Context) -> list[str]:
             template = guess.template_of(said, "mlm", context.params.get("folder"))
         except PromptshotError:
             continue
-        found += [*template.needs, template.spec.label_field]
+        found += [*template.reads, template.spec.label_field]
     return list(dict.fromkeys(found or ["text", "label"]))
 
 

@@ -195,6 +195,23 @@ def typed(name: str, said: Sequence[str], quiet: bool = False) -> tuple[str, ...
     return tuple(found)
 
 
+def read_once(given: dict[str, Any], files: Sequence[str]) -> None:
+    """Have --demos and --dev read, where a pipe gives them only once; raises OptionError for one stdin meant twice."""
+    from promptshot.once import is_stdin, once
+
+    takes = next(("FILE" for file in files if is_stdin(file)), None)
+    for name in ("demos", "dev"):
+        path = given[name]
+        if path and is_stdin(path):
+            if takes:
+                what = f"{takes} and --{name} are both standard input, which can be read only once"
+                raise OptionError(what, hint="write one of them to a file")
+            takes = f"--{name}"
+    for name in ("demos", "dev"):
+        if given[name]:
+            given[name] = once(given[name])
+
+
 def model_options(given: dict[str, Any]) -> ModelOptions:
     from promptshot.scorers import ModelOptions
 
@@ -220,8 +237,8 @@ def columns_of(given: dict[str, Any], template: Template) -> dict[str, str]:
     columns: dict[str, str] = dict(given["columns"])
     label = template.spec.label_field
     for name in columns:
-        if name not in (*template.needs, label):
-            hint = did_you_mean(name, [*template.needs, label])
+        if name not in (*template.reads, label):
+            hint = did_you_mean(name, [*template.reads, label])
             raise OptionError(f"--map {name}=...: the template has no such field", hint=hint)
     if given["text_field"]:
         if len(template.needs) != 1:

@@ -1,0 +1,167 @@
+"""Multiple choice from end to end: every room that a row's own label words pass through."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_cli import fake, read_rows, write_rows
+from test_schema import fits
+
+from promptshot import library
+from promptshot.cli import run_command
+from promptshot.diff import diff
+from promptshot.lint import Linter
+from promptshot.prompts import TemplateSpec
+from promptshot.spec import schema
+
+COLUMNS = """\
+scorer: causal
+text: "{question} {mask}"
+words_from: [A, B, C, D]
+label_field: answer
+example: {question: "What floats?", A: cork, B: iron, C: lead, answer: A}
+"""
+TABLE = """\
+question,A,B,C,D,answer
+What floats?,cork,iron,,,A
+What sinks?,cork,iron,wood,leaf,B
+What burns?,iron,wood,sand,,1
+What rolls?,ball,,cube,,A
+What flies?,stone,,,,A
+"""
+ARC = [
+    {"question": "What floats?", "choices": {"text": ["iron", "cork"], "label": ["A", "B"]}, "answerKey": "B"},
+    {"question": "Sinks?", "choices": {"text": ["leaf", "wood", "iron"], "label": ["1", "2", "3"]}, "answerKey": "3"},
+]
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> str:
+    (tmp_path / "t.yaml").write_text(COLUMNS, encoding="utf-8")
+    return str(tmp_path / "t.yaml")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    (tmp_path / "r.csv").write_text(TABLE, encoding="utf-8")
+    return str(tmp_path / "r.csv")
+
+
+def summary(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def test_options_in_columns_are_scored_counted_and_recorded(
+    template: str, table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o.csv"
+    assert fake(table, "-t", template, "-o", str(out)) == 3
+    with out.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [list(json.loads(row["scores"])) for row in rows] == [
+        ["cork", "iron"],
+        ["cork", "iron", "wood", "leaf"],
+        ["iron", "wood", "sand"],
+    ]
+    record = summary(Path(f"{out}.run.json"))
+    assert record["recipe"]["verbalizer"]["words_from"] == ["A", "B", "C", "D"]
+    assert record["labelled"] == 3
+    assert record["chance"] == pytest.approx((1 / 2 + 1 / 4 + 1 / 3) / 3)
+    assert set(record["confusion"]) == {"cork", "iron", "wood"}
+    rejects = read_rows(Path(f"{out}.rejects.jsonl"))
+    assert [row["source"].rpartition(":")[2] for row in rejects] == ["5", "6"]
+    assert "the columns A, B, C, D do not hold at least two different words" in rejects[0]["reason"]
+    capsys.readouterr()
+    assert fake(table, "-t", template, "-o", str(out)) == 3  # the record is read again
+    assert "all were done before" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("field", ["choices", "choices.text", "candidates"])
+def test_arcs_layout_is_scored_by_the_letters_and_numbers_that_it_gives(field: str, tmp_path: Path) -> None:
+    text = COLUMNS.replace("[A, B, C, D]", field).replace("A: cork, B: iron, C: lead", f"{field}: [cork, iron]")
+    (tmp_path / "t.yaml").write_text(text, encoding="utf-8")
+    path, out = write_rows(tmp_path / "r.jsonl", ARC), tmp_path / "o.jsonl"
+    assert fake(path, "-t", str(tmp_path / "t.yaml"), "-o", str(out)) == 0
+    assert set(summary(Path(f"{out}.run.json"))["confusion"]) == {"cork", "iron"}
+
+
+@pytest.mark.parametrize("name", ["en-choice-mlm", "en-choice-causal", "zh-choice-mlm", "zh-choice-causal"])
+def test_the_shelf_reads_lists_letters_and_arcs_layout(name: str, tmp_path: Path) -> None:
+    rows = [*ARC, {"question": "What rolls?", "endings": ["a ball", "a cube"], "label": 0}]
+    out = tmp_path / "o.jsonl"
+    assert fake(write_rows(tmp_path / "r.jsonl", rows), "-t", name, "-o", str(out)) == 0
+    assert set(summary(Path(f"{out}.run.json"))["confusion"]) == {"cork", "iron", "a ball"}
+
+
+def test_labels_that_call_no_word_stop_the_run_in_words_that_fit(
+    template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"question": "What floats?", "A": "cork", "B": "iron", "answer": "E"}]
+    assert fake(write_rows(tmp_path / "r.jsonl", rows), "-t", template) == 1
+    assert "none of the rows' own labels (E) is a word of its row, or its letter or place" in capsys.readouterr().err
+    path = write_rows(tmp_path / "r.jsonl", [*rows, {**rows[0], "answer": "A"}])
+    assert fake(path, "-t", template, "--strict-labels", "-o", str(tmp_path / "o.jsonl")) == 3
+    (reject,) = read_rows(tmp_path / "o.jsonl.rejects.jsonl")
+    assert reject["reason"] == "the label 'E' is none of: cork, iron"
+
+
+def test_a_saved_template_is_read_again(template: str, table: str, tmp_path: Path) -> None:
+    for number, name in enumerate((template, "en-choice-mlm")):
+        path = write_rows(tmp_path / "r.jsonl", ARC) if number else table
+        fake(path, "-t", name, "--save-template", str(tmp_path / f"{number}.yaml"))
+        saved = library.template(str(tmp_path / f"{number}.yaml"))
+        assert saved.spec.words_from == library.template(name).spec.words_from
+        assert library.verbalizer_of(saved).as_dict()["words_from"] == saved.spec.words_from
+
+
+def test_columns_are_mapped_and_drawn_from_and_compared(
+    template: str, table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"q": "What floats?", "a": "cork", "b": "iron", "d": "", "answer": "b"}]
+    path = write_rows(tmp_path / "r.jsonl", rows)
+    maps = [part for pair in ("question=q", "A=a", "B=b", "D=d") for part in ("--map", pair)]
+    assert fake(path, "-t", template, *maps, "--dry-run") == 0
+    assert "blank: cork, iron" in capsys.readouterr().err
+    assert fake(path, "-t", template, "--map", "E=e") == 1
+    assert "the template has no such field; there is: A, B, C, D, answer, question" in capsys.readouterr().err
+    demos = str(tmp_path / "d.csv")
+    Path(demos).write_text("".join(TABLE.splitlines(keepends=True)[:4]), encoding="utf-8")
+    assert fake(table, "-t", template, "--demos", demos, "-k", "2", "-n", "1", "--dry-run") == 0
+    assert "What floats? cork" not in capsys.readouterr().err  # a row never meets itself
+    assert run_command(["compare", demos, "-t", template, "-t", "en-choice-causal", "--scorer", "fake"]) == 1
+    assert "no field 'choices'" in capsys.readouterr().err
+
+
+def test_files_of_predictions_are_compared_by_the_record_of_their_run(
+    template: str, table: str, tmp_path: Path
+) -> None:
+    outs = [str(tmp_path / name) for name in ("a.csv", "b.jsonl")]
+    for out in outs:
+        fake(table, "-t", template, "-o", out)
+    found = diff(*outs)
+    assert found.rows == 3
+    assert set(found.by_label) == {"cork", "iron", "wood"}
+
+
+def test_lint_preview_and_the_schema_know_columns(
+    template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Linter().template(Path(template)) == []
+    broken = tmp_path / "b.yaml"
+    broken.write_text(COLUMNS.replace("B: iron", "E: iron"), encoding="utf-8")
+    assert [finding.message for finding in Linter().template(broken)] == ["the example has no field 'B'"]
+    broken.write_text(COLUMNS.replace("C: lead", "E: lead"), encoding="utf-8")
+    assert [finding.message for finding in Linter().template(broken)] == ["the text does not read 'E'"]
+    broken.write_text(COLUMNS.replace("[A, B, C, D]", "[A, A]"), encoding="utf-8")
+    assert "few-labels" in [finding.code for finding in Linter().template(broken)]
+    assert run_command(["templates", "preview", template, '{"question": "What burns?", "A": "wood", "B": "tin"}']) == 0
+    assert "blank: wood, tin" in capsys.readouterr().out
+    own = schema(TemplateSpec, "template")
+    assert fits(yaml.safe_load(COLUMNS), own, own)
+    assert not fits({**yaml.safe_load(COLUMNS), "words_from": {"A": "B"}}, own, own)
