@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from promptshot.errors import shortlist
-from promptshot.rows import ALIASES, JUDGEMENTS, Row, folded
+from promptshot.rows import ALIASES, JUDGEMENTS, Row, folded, nested
 
 LOOKED_AT = 200  # rows
 
@@ -87,22 +87,3 @@ def missing(row: Row, field: str) -> str:
     path = nested(row.fields, field)
     said = f"{flag}{path or 'NAME'}" if flag.endswith("=") else f"{flag} {path or 'NAME'}"
     return f"name the column: {said} (the row has: {shortlist(row.fields) or 'nothing'})"
-
-
-def nested(fields: Mapping[str, Any], field: str) -> str:
-    """The path to a value within objects and lists that goes by a usual name of a field; empty where there is none."""
-    usual = {folded(alias) for alias in (field, *ALIASES.get(field, ()))} | ({"choices"} if field == "label" else set())
-    waiting: list[tuple[str, Any, int]] = [(name, value, 0) for name, value in fields.items()]
-    while waiting:
-        path, value, depth = waiting.pop(0)
-        if depth and folded(path.rpartition(".")[2]) in usual and isinstance(value, str | int | list):
-            return path
-        if depth < DEEPEST:
-            inside = (
-                value.items() if isinstance(value, Mapping) else enumerate(value[:1]) if isinstance(value, list) else ()
-            )
-            waiting += [(f"{path}.{name}", part, depth + 1) for name, part in inside]
-    return ""
-
-
-DEEPEST = 6  # levels in which a value is looked for

@@ -68,6 +68,8 @@ def _circumstances(classifier: Classifier) -> list[str]:
     """What -v adds: the checkpoint, the machine, the label words."""
     recipe, machine = classifier.recipe, classifier.details
     lines = [f"template {recipe.name}, scorer {recipe.scorer}, model {recipe.model or 'none'}"]
+    if columns := {**recipe.guessed, **recipe.columns}:
+        lines.append("columns " + ", ".join(f"{field}={column}" for field, column in columns.items()))
     if machine:
         lines.append(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value))
     words = recipe.verbalizer.as_dict().get("labels")
@@ -329,6 +331,8 @@ def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
     if result.cut:
         limit = result.details.get("max_length")
         found.append(f"{result.cut:,} rows were too long and their text was cut to fit {limit} tokens")
+    if result.odd:
+        found.append(f"{result.odd:,} rows look odd; the first, {result.odd_first}")
     if result.dropped:
         found.append(f"{result.dropped:,} demonstrations were left out, oldest first, to fit the context")
     if result.lacking and result.recipe.demos:
@@ -348,7 +352,8 @@ def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
     if tally.rejected:
         first = result.rejects[0]
         where = f"see {result.rejects_path}" if result.rejects_path else f"keep them with {keep}"
-        found.append(f"{tally.rejected:,} rows were rejected, {where}; the first, {first.source}: {first.reason}")
+        said = f"{first.source}: {first.reason}" + (f"; {first.advice}" if first.advice else "")
+        found.append(f"{tally.rejected:,} rows were rejected, {where}; the first, {said}")
     return found
 
 

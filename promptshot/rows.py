@@ -41,6 +41,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 # What an annotator said of a row (prodigy), which is no label.
 JUDGEMENTS = ("accept", "reject", "ignore")
 MISSING: Any = object()
+DEEPEST = 6  # levels in which a value with a usual name is looked for
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ class Row:
         """The value of a field, by the column given for it, its own name, or a usual other name."""
         column = self.column(name)
         if column is None:
+            path = nested(self.fields, name)
             flag = "--text-field" if name == "text" else "--label-field" if name == "label" else ""
-            flag = flag + " NAME" if flag else f"--map {name}=COLUMN"
+            flag = f"{flag} {path or 'NAME'}" if flag else f"--map {name}={path or 'COLUMN'}"
             given = self.columns.get(name)
             missing = f"no column {given!r} for field {name!r}" if given else f"no field {name!r}"
             has = shortlist(_flat(self.fields)) or "nothing"
@@ -167,6 +169,22 @@ def value_at(fields: Mapping[str, Any], path: str) -> Any:
                     return value[int(number)]
                 waiting.append((value[int(number)], behind))
     return MISSING
+
+
+def nested(fields: Mapping[str, Any], field: str) -> str:
+    """The path to a value within objects and lists that goes by a usual name of a field; empty where there is none."""
+    usual = {folded(alias) for alias in (field, *ALIASES.get(field, ()))} | ({"choices"} if field == "label" else set())
+    waiting: list[tuple[str, Any, int]] = [(name, value, 0) for name, value in fields.items()]
+    while waiting:
+        path, value, depth = waiting.pop(0)
+        if depth and folded(path.rpartition(".")[2]) in usual and isinstance(value, str | int | list):
+            return path
+        if depth < DEEPEST:
+            inside = (
+                value.items() if isinstance(value, Mapping) else enumerate(value[:1]) if isinstance(value, list) else ()
+            )
+            waiting += [(f"{path}.{name}", part, depth + 1) for name, part in inside]
+    return ""
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -27,7 +27,16 @@ from promptshot.rows import Item, Reject, Row
 from promptshot.streams import PLAIN, Reading
 
 EXAMPLES = 10  # predictions kept for people to look at
-KEPT = ("seconds", "cut", "dropped", "lacking", "split", "averaged")  # counts of a result, beside its tally
+KEPT = (
+    "seconds",
+    "cut",
+    "odd",
+    "odd_first",
+    "dropped",
+    "lacking",
+    "split",
+    "averaged",
+)  # counts of a result, beside its tally
 HOPELESS = 1000  # rejected rows, and not one accepted: something is wrong with all of them
 
 
@@ -119,6 +128,8 @@ class Result:
     details: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     cut: int = 0  # rows whose text was shortened
+    odd: int = 0  # rows that were read and look odd
+    odd_first: str = ""  # where the first of them is, and why
     dropped: int = 0  # demonstrations left out, over all rows
     lacking: int = 0  # rows with fewer demonstrations than asked for
     split: int = 0  # label words of several tokens
@@ -156,6 +167,9 @@ class Result:
             choices = None if self.tally.labels else len(outcome.label_scores)
             self.tally.add(outcome.label, outcome.gold, outcome.gold_value, choices)
             self.cut += outcome.cut > 0
+            if outcome.row.remark:
+                self.odd += 1
+                self.odd_first = self.odd_first or f"{outcome.row.source}: {outcome.row.remark}"
             self.dropped += outcome.dropped
             self.lacking += outcome.lacking > 0
             self.split = max(self.split, outcome.split)
@@ -177,6 +191,7 @@ class Result:
             "rows_per_second": self.rows_per_second,
             "seconds": self.seconds,
             "rows_cut": self.cut,
+            "rows_odd": self.odd,
             "demonstrations_dropped": self.dropped,
             "rows_lacking_demonstrations": self.lacking,
             "words_split": self.split,

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from test_rows import fields, line, put, rejects
 
+from promptshot.cli import run_command
 from promptshot.errors import InputError, OptionError
 from promptshot.rows import Reject, Row, read
 from promptshot.streams import Reading, encoding_advice, likely_encoding
@@ -99,6 +100,20 @@ def test_a_cell_of_a_csv_that_swallows_what_look_like_rows_is_told(tmp_path: Pat
     (plain,) = read([put(tmp_path, "b.csv", 'text,label\n"Dear all,\n\nthe film is good,\nBob",1\n')])
     assert isinstance(plain, Row)
     assert (plain["text"], plain.remark) == ("Dear all,\n\nthe film is good,\nBob", "")
+
+
+def test_a_run_tells_of_rows_that_look_odd_and_remembers_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = put(tmp_path, "a.csv", 'text,label
+"An odd film,negative
+and so on",positive
+last,negative
+')
+    out = str(tmp_path / "o.jsonl")
+    for _ in range(2):  # the second run finds all done
+        assert run_command(["classify", path, "-t", "en-sentiment-mlm", "--scorer", "fake", "-o", out]) == 0
+        assert f"note: 1 rows look odd; the first, {path}:2: a cell in quotes holds several" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------ tables as spreadsheets write them
