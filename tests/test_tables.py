@@ -105,11 +105,7 @@ def test_a_cell_of_a_csv_that_swallows_what_look_like_rows_is_told(tmp_path: Pat
 def test_a_run_tells_of_rows_that_look_odd_and_remembers_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = put(tmp_path, "a.csv", 'text,label
-"An odd film,negative
-and so on",positive
-last,negative
-')
+    path = put(tmp_path, "a.csv", 'text,label\n"An odd film,negative\nand so on",positive\nlast,negative\n')
     out = str(tmp_path / "o.jsonl")
     for _ in range(2):  # the second run finds all done
         assert run_command(["classify", path, "-t", "en-sentiment-mlm", "--scorer", "fake", "-o", out]) == 0
