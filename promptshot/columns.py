@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptshot.errors import shortlist
-from promptshot.rows import ALIASES, JUDGEMENTS, Row, folded, nested
+from promptshot.rows import ALIASES, JUDGEMENTS, Row, folded, nested, no_header
 
 LOOKED_AT = 200  # rows
 
@@ -20,6 +20,7 @@ class Taken:
     field: str
     column: str
     others: tuple[str, ...] = ()
+    said: bool = False  # whether it was named
 
     @property
     def flag(self) -> str:
@@ -31,8 +32,11 @@ def taken(rows: Sequence[Row], fields: Sequence[str]) -> list[Taken]:
     """The columns that serve as these fields in the first row that has each; those of no row are left out."""
     first = {name: row for name in fields for row in reversed(rows[:LOOKED_AT]) if row.column(name) is not None}
     columns = {name: str(row.column(name)) for name, row in first.items()}
+    used = set(columns.values())
     return [
-        Taken(name, column, () if name in first[name].columns else _others(first[name], name, set(columns.values())))
+        Taken(name, column, said=True)
+        if name in first[name].columns
+        else Taken(name, column, _others(first[name], name, used))
         for name, column in columns.items()
     ]
 
@@ -56,7 +60,7 @@ def told(found: Sequence[Taken], rows: Sequence[Row], labels: Sequence[str] = ()
     `labels` are the fields of which a row need have none; that no row has them is told too.
     """
     lines = []
-    guessed = [one for one in found if one.column != one.field]
+    guessed = [one for one in found if one.column != one.field and not one.said]
     if guessed:
         parts = [f"{one.field} is {one.column!r}" + _or(one) for one in found]
         lines.append(f"columns: {', '.join(parts)}")
@@ -86,4 +90,4 @@ def missing(row: Row, field: str) -> str:
     flag = Taken(field, "").flag
     path = nested(row.fields, field)
     said = f"{flag}{path or 'NAME'}" if flag.endswith("=") else f"{flag} {path or 'NAME'}"
-    return f"name the column: {said} (the row has: {shortlist(row.fields) or 'nothing'})"
+    return f"name the column: {said} (the row has: {shortlist(row.fields) or 'nothing'}){no_header(row)}"

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def count(paths: Sequence[str], how: Reading = PLAIN) -> int | None:
             while block := stream.read(1 << 20):
                 total, last = total + block.count(b"\n"), block[-1:]
             total += last != b"\n"
-    return total
+    return total if total != 1 else None  # a lone line may hold all rows
 
 
 def records(path: str, how: Reading = PLAIN) -> Records:
@@ -332,9 +332,19 @@ def _text(data: bytes, name: str) -> Records:
 
 def _unless_one(found: Records) -> Records:
     """The records; where there is but one, and it holds all rows, these."""
-    first = list(islice(found, 2))
-    yield from _inside(*first[0]) if len(first) == 1 else first
-    yield from found
+    first = next(found, None)
+    if first is None:
+        return
+    try:
+        second = next(found, None)
+    except Exception:  # a tear behind the first
+        yield first
+        raise
+    if second is None:
+        yield from _inside(*first)
+    else:
+        yield from (first, second)
+        yield from found
 
 
 def _inside(where: str, value: Value) -> Records:

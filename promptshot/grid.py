@@ -172,6 +172,8 @@ class Suite(spec.Spec):
     dev: str | None = None
     label_field: str | None = None
     text_field: str | None = None
+    encoding: str | None = None
+    no_header: bool = False
     limit: int | None = Field(default=None, ge=1)
     seed: int = 0
     about: str = ""

@@ -16,7 +16,7 @@ from typing import Any
 from promptshot import formats
 from promptshot.errors import InputError, RowError, fault_of, shortlist
 from promptshot.streams import PLAIN, Reading, encoding_advice
-from promptshot.tables import Bad, Odd
+from promptshot.tables import Bad, Odd, looks_like_data
 
 # A row's own label words, by whichever of these names a template calls them.
 WORDS = ("candidates", "choices", "options", "endings", "候选", "选项")
@@ -64,7 +64,7 @@ class Row:
             given = self.columns.get(name)
             missing = f"no column {given!r} for field {name!r}" if given else f"no field {name!r}"
             has = shortlist(_flat(self.fields)) or "nothing"
-            raise RowError(f"{missing}; the row has: {has}", where=self.source, hint=f"try {flag}")
+            raise RowError(f"{missing}; the row has: {has}", where=self.source, hint=f"try {flag}{no_header(self)}")
         return self.fields[column] if column in self.fields else value_at(self.fields, column)
 
     def column(self, name: str) -> str | None:
@@ -131,6 +131,11 @@ Item = Row | Reject
 
 def _kind_of(value: Any) -> str:
     return {dict: "an object", list: "a list", type(None): "null"}.get(type(value), "no text")
+
+
+def no_header(row: Row) -> str:
+    """What to say where the columns of a row are called like the cells of one."""
+    return "; the first line looks like data: --no-header" if looks_like_data(list(row.fields)) else ""
 
 
 def folded(name: str) -> str:

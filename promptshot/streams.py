@@ -284,13 +284,20 @@ def _decodes(data: bytes, name: str) -> bool:
     return True
 
 
-def encoding_advice(path: str) -> str:
-    """What to try with a file whose bytes are no UTF-8; empty where they are, or where it cannot be read again."""
+def encoding_of(path: str) -> str:
+    """The likeliest encoding of a file; empty where it cannot be read again."""
     try:
         if not Path(path).is_file():
             return ""
         with opened(path) as stream:
-            name = likely_encoding(_filled(stream, SAMPLE))
+            return likely_encoding(_filled(stream, SAMPLE))
     except (*UNREADABLE, InputError):
         return ""
-    return "" if name.startswith("utf-8") else f"it looks like {name}: say --encoding {name}, or save it as UTF-8"
+
+
+def encoding_advice(path: str) -> str:
+    """What to try with a file whose bytes are no UTF-8; empty where they are."""
+    name = encoding_of(path)
+    if not name or name.startswith("utf-8"):
+        return ""
+    return f"it looks like {name}: say --encoding {name}, or save it as UTF-8"

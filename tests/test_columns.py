@@ -75,7 +75,8 @@ def test_columns_that_go_by_their_own_names_or_were_named_are_not_told() -> None
     own = Row({"text": "t", "label": "a", "title": "x", "sentiment": "b"})
     assert told(taken([own], ("text", "label")), [own]) == []
     named = Row({"title": "t", "comment": "c"}, columns={"text": "title"})
-    assert taken([named], ("text",)) == [Taken("text", "title")]
+    assert told(taken([named], ("text",)), [named]) == []
+    assert taken([named], ("text",)) == [Taken("text", "title", said=True)]
 
 
 def test_a_row_that_lacks_a_column_does_not_hide_it() -> None:

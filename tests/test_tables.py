@@ -166,6 +166,29 @@ def test_a_table_without_header_has_columns_by_number(tmp_path: Path) -> None:
     assert (row["2"], row.source) == ("Not for me.", f"{path}:1")
 
 
+def test_where_no_column_is_found_a_header_that_is_data_points_to_the_flag_and_the_flag_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = put(tmp_path, "a.csv", "4,A great day.\n0,Not for me.\n")
+    labels = ("--labels", "0=bad,4=good", "--scorer", "fake")
+    assert run_command(["classify", path, *labels]) == 1
+    assert "the first line looks like data: --no-header" in capsys.readouterr().err
+    assert run_command(["classify", path, *labels, "--no-header", "--text-field", "2", "--label-field", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert "columns" not in err
+    assert json.loads(out.splitlines()[0])["1"] == "4"
+
+
+def test_a_guessed_encoding_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = put(tmp_path, "a.csv", "文本,标签\n房间很干净，早餐也不错。,好\n又吵又脏。,差\n".encode("gb18030"))
+    assert run_command(["classify", path, "--scorer", "fake", "--encoding", "auto"]) == 0
+    assert f"note: {path}: read as gb18030" in capsys.readouterr().err
+    assert run_command(["compare", path, "--scorer", "fake", "--encoding", "gbk", "-t", "zh-topic-mlm"]) == 1
+    assert run_command(["classify", path, "--scorer", "fake", "--encoding", "gbk9"]) == 1
+    assert "no encoding 'gbk9'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("names", "data"),
     [
@@ -246,6 +269,15 @@ def test_a_torn_first_line_of_json_lines_is_told_and_the_others_are_read(tmp_pat
     assert isinstance(first, Reject)
     assert isinstance(second, Row)
     assert second["text"] == "b"
+
+
+def test_a_tear_behind_the_first_row_keeps_it(tmp_path: Path) -> None:
+    each = [json.dumps({"text": f"{i * i:x}" * 400}) + "\n" for i in range(2)]
+    whole = gzip.compress(each[0].encode()) + gzip.compress(each[1].encode())
+    kept = []
+    with pytest.raises(InputError, match="cannot be read"):
+        kept.extend(read([put(tmp_path, "a.jsonl.gz", whole[:-9])]))
+    assert len(kept) == 1
 
 
 def test_an_item_of_the_list_that_is_no_row_is_told_with_its_number(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     from promptshot.run import Inputs
 
     read_once(given, files)
-    inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given))
+    inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
     recipe = _recipe(given, inputs, quiet)
     if dry_run:
         return _dry_run(recipe, inputs)

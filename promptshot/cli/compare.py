@@ -122,11 +122,11 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     _check_options(files, given)
     read_once(given, files)
     folder = compare.Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
-    inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given))
+    inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
     items = list(inputs.read({}))
     candidates = _candidates(given, inputs, items, quiet)
     grid.check(candidates, items)
-    search = _search(given, items, candidates) if given["search"] else None
+    search = _search(given, items, candidates, inputs.how) if given["search"] else None
     judging = search.judging if search else items
     found = compare.Comparison(len(judging), compare.fingerprint(judging), given["seed"], len(candidates))
     try:
@@ -238,13 +238,13 @@ def _told(candidates: Sequence[Candidate], how: Reading, rows: Sequence[Row], qu
     return found
 
 
-def _search(given: dict[str, Any], items: Sequence[Item], candidates: Sequence[Candidate]) -> Search:
+def _search(given: dict[str, Any], items: Sequence[Item], candidates: Sequence[Candidate], how: Reading) -> Search:
     """Which rows choose, and which judge."""
     from promptshot import rows
     from promptshot.grid import check
     from promptshot.search import Search
 
-    dev = list(rows.read([given["dev"]], how=reading(given))) if given["dev"] else None
+    dev = list(rows.read([given["dev"]], how=how)) if given["dev"] else None
     if dev is not None:
         check(candidates, dev)
     return Search.of(items, dev, candidates[0].recipe, given["seed"])

@@ -219,11 +219,16 @@ def model_options(given: dict[str, Any]) -> ModelOptions:
     return ModelOptions(**{name: given[name] for name in names if given.get(name) is not None})
 
 
-def reading(given: dict[str, Any]) -> Reading:
-    """How files of rows are read."""
-    from promptshot.streams import Reading
+def reading(given: dict[str, Any], files: Sequence[str], quiet: bool) -> Reading:
+    """How files of rows are read; which encodings were guessed is told."""
+    from promptshot.report import note
+    from promptshot.streams import AUTO, Reading, encoding_of
 
-    return Reading(given["encoding"] or None, not given["no_header"])
+    how = Reading(given["encoding"] or None, not given["no_header"])
+    for path in files if how.encoding == AUTO and not quiet else ():
+        if name := encoding_of(path):
+            note(f"{path}: read as {name}")
+    return how
 
 
 def named_columns(given: dict[str, Any]) -> dict[str, str]:
