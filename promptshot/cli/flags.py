@@ -226,7 +226,7 @@ def reading(given: dict[str, Any], files: Sequence[str], quiet: bool) -> Reading
 
     how = Reading(given["encoding"] or None, not given["no_header"])
     for path in files if how.encoding == AUTO and not quiet else ():
-        if name := encoding_of(path):
+        if (name := encoding_of(path)) not in ("", "utf-8", "utf-8-sig"):
             note(f"{path}: read as {name}")
     return how
 
