@@ -240,8 +240,20 @@ def _json_reason(cause: BaseException | None) -> str:
     if isinstance(cause, UnicodeDecodeError):
         return f"not UTF-8 (byte {cause.start + 1})"
     if isinstance(cause, json.JSONDecodeError):
-        return f"not valid JSON: {cause.msg} (column {cause.colno})"
+        what, at = _stumble(cause.doc, cause.pos)
+        return f"not valid JSON: {what} (column {at + 1})"
     return str(cause) if cause else "not a JSON object"
+
+
+_OPEN_TEXT = re.compile(r'"(?:[^"\\]|\\.)*\\?\Z', re.DOTALL)
+
+
+def _stumble(text: str, at: int) -> tuple[str, int]:
+    """What keeps a text from being JSON, in our words (Pythons differ in theirs), and at which character."""
+    if not text[at:].strip() or _OPEN_TEXT.match(text, at):
+        return "it ends too early", len(text.rstrip())
+    quotes = "; JSON has double quotes" if text[at] == "'" else ""
+    return f"unexpected {text[at]!r}{quotes}", at
 
 
 def _shown(lines: Sequence[bytes]) -> str:
@@ -305,7 +317,7 @@ def _array_error(problem: ValueError | RecursionError, text: str, at: int, where
     """Says on which line the item that begins at `at` (its place is `where`) is broken."""
     name, _, line = where.rpartition(":")
     position = getattr(problem, "pos", at)
-    what = "nested too deeply" if isinstance(problem, RecursionError) else getattr(problem, "msg", str(problem))
+    what = "nested too deeply" if isinstance(problem, RecursionError) else _stumble(text, position)[0]
     place = f"{name}:{int(line) + text.count(chr(10), at, position)}"
     return InputError(f"not valid JSON: {what}", where=place, hint="mend the array")
 
@@ -324,6 +336,7 @@ class _Lines:
     def __init__(self, lines: Iterator[bytes], name: str) -> None:
         self.taken: list[bytes] = []  # the lines of the record being read
         self.broken = False  # whether one of them is no UTF-8
+        self.ended = False  # whether it wanted more lines than there are
         self.first = 1  # the number of the first of them
         self._lines, self._name = lines, name
         self._waiting: deque[bytes] = deque()
@@ -333,7 +346,7 @@ class _Lines:
         lines = len(self.taken) if lines is None else lines
         self._waiting.extendleft(reversed(self.taken[lines:]))
         self.first += lines
-        self.taken, self.broken = [], False
+        self.taken, self.broken, self.ended = [], False, False
 
     def __iter__(self) -> Iterator[str]:
         while (line := self._waiting.popleft() if self._waiting else next(self._lines, None)) is not None:
@@ -345,6 +358,7 @@ class _Lines:
             except UnicodeDecodeError:
                 self.broken = True
                 yield line.decode("utf-8", "surrogateescape")
+        self.ended = True
 
 
 def _table(lines: Iterator[bytes], name: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
@@ -359,8 +373,8 @@ def _table(lines: Iterator[bytes], name: str, delimiter: str) -> Iterator[tuple[
             values = next(reader)
         except StopIteration:
             return
-        except csv.Error as problem:
-            reason = _table_problem(problem, kind, len(source.taken))
+        except csv.Error:
+            reason = _table_problem(source, kind)
             if not header:
                 raise InputError(reason, where=where, hint="the first line names the columns") from None
             yield where, Bad(reason, _shown(source.taken[:1]))
@@ -376,11 +390,14 @@ def _table(lines: Iterator[bytes], name: str, delimiter: str) -> Iterator[tuple[
         source.next_record()
 
 
-def _table_problem(problem: csv.Error, kind: str, lines: int) -> str:
-    said = str(problem)
-    if lines > 1 or said == "unexpected end of data":
+def _table_problem(source: _Lines, kind: str) -> str:
+    """What a csv reader stumbled over, by a look of our own: its complaints are of one type, and may be reworded."""
+    if len(source.taken) > 1 or source.ended:
         return "a quote opens here and never closes"
-    return f"not valid {kind}: {said.partition(' - ')[0]}"
+    before, quote, _ = source.taken[0].partition(b'"')
+    if quote and b"\r" not in before:
+        return f"not valid {kind}: text behind a closing quote"
+    return f"not valid {kind}: a line end (CR alone) in a cell without quotes"
 
 
 def _table_reason(source: _Lines, cells: int, columns: int) -> str:

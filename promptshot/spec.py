@@ -8,11 +8,10 @@ sensible size, which are never read to their end.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -25,6 +24,7 @@ from promptshot.flaws import Flaw, Lines, Place
 LARGEST = 256 * 1024  # bytes; a template or verbalizer is a page, not a book
 MOST = 20_000  # values; many more label words than any verbalizer has, and a second's work
 DEEPEST = 20
+TOO_DEEP = f"nested too deeply (more than {DEEPEST} levels)"
 
 TAG = "tag:yaml.org,2002:"
 KEY = -1  # ends the place of a key itself, beside that of its value
@@ -107,40 +107,76 @@ def parse_source(text: str, where: str) -> Source:
     """YAML text with its flaws."""
     try:
         node = yaml.compose(text, Loader=_Loader)
+    except _TooMuch as problem:
+        return _no_yaml(where, str(problem), "is it a text file?")
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
-        message = str(problem.problem or problem.context or "invalid YAML")
+        line = mark.line + 1 if mark else None
+        if mark and _is_deep(text, mark.index):
+            return _no_yaml(where, TOO_DEEP, "is it a text file?", line)
         hint = "quote values that begin with { or [" if "{" in text else "check the indentation and quotes"
-        flaw = Flaw(codes.NOT_YAML, f"invalid YAML: {message}", hint, line=mark.line + 1 if mark else None)
-        return Source(where, flaws=(flaw,))
-    except (yaml.YAMLError, RecursionError, ValueError) as problem:
-        reason = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)
-        return Source(where, flaws=(Flaw(codes.NOT_YAML, f"invalid YAML: {reason}", "is it a text file?"),))
+        return _no_yaml(where, str(problem.problem or problem.context or type(problem).__name__), hint, line)
+    except RecursionError:
+        return _no_yaml(where, TOO_DEEP, "is it a text file?")
+    except (yaml.YAMLError, ValueError) as problem:
+        return _no_yaml(where, str(problem), "is it a text file?")
     reader = _Reader()
     data = None if node is None else reader.value(node, ())
     return Source(where, data, reader.lines, tuple(reader.flaws), reader.typed)
 
 
-_Events: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: much faster
+def _no_yaml(where: str, reason: str, hint: str, line: int | None = None) -> Source:
+    return Source(where, flaws=(Flaw(codes.NOT_YAML, f"invalid YAML: {reason}", hint, line=line),))
 
 
-class _Loader(Composer, _Events):  # type: ignore[misc]
-    """PyYAML's own, which gives up in time on a file of nothing but brackets or commas."""
+class _TooMuch(Exception):
+    """More than any file of ours has; `str()` says of what."""
 
-    def __init__(self, text: str) -> None:
-        _Events.__init__(self, text)
-        Composer.__init__(self)
-        self.nodes = self.depth = 0
+
+class _Counted(Composer):
+    """Gives up in time on a file of nothing but brackets or commas."""
+
+    nodes = depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.nodes, self.depth = self.nodes + 1, self.depth + 1
         if self.nodes > MOST:
-            raise yaml.YAMLError(f"more than {MOST:,} values")
+            raise _TooMuch(f"more than {MOST:,} values")
         if self.depth > DEEPEST + 1:
-            raise yaml.YAMLError(f"nested too deeply (more than {DEEPEST} levels)")
+            raise _TooMuch(TOO_DEEP)
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+
+class _Plain(_Counted, yaml.SafeLoader):
+    """PyYAML's own reader, which looks ahead no further than a key may reach."""
+
+
+_Events: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: much faster
+
+
+class _Loader(_Counted, _Events):  # type: ignore[misc]
+    """The fast reader; libyaml's parser has a composer of its own, which does not count."""
+
+    def __init__(self, text: str) -> None:
+        _Events.__init__(self, text)
+        Composer.__init__(self)
+
+
+def _is_deep(text: str, end: int) -> bool:
+    """Whether text that libyaml refuses is too deep before its `end`: it looks ahead of our counter, and has a
+    limit and words of its own."""
+    before = text[:end]
+    if before.count("[") + before.count("{") <= DEEPEST:  # the usual case, told without reading again
+        return False
+    try:
+        yaml.compose(before, Loader=_Plain)
+    except _TooMuch as problem:
+        return str(problem) == TOO_DEEP
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return False
+    return False
 
 
 class _Reader:
@@ -269,19 +305,68 @@ def _flaw(kind: type[BaseModel], place: Place, error: Mapping[str, Any]) -> Flaw
         return Flaw(codes.UNKNOWN_KEY, f"unknown key {shortened(repr(name))}", hint, place)
     if error["type"] == "missing":
         return Flaw(codes.MISSING_KEY, f"the key {loc[-1]!r} is missing", f"add a line '{loc[-1]}: ...'", place)
-    what = re.sub(r"^(Value|Assertion) error, ", "", str(error["msg"]))
-    what, _, hint = what.partition("; ")
+    what, _, hint = _complaint(kind, error).partition("; ")
     return Flaw(codes.WRONG_VALUE, f"{place[0]}: {what}" if place else what, hint, place)
+
+
+# Our words for what pydantic finds, by its names of it; {} are the numbers of its `ctx`.
+_WORDS = {
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "is too large a number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list",
+    "too_short": "must hold at least {min_length}",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "greater_than_equal": "must be at least {ge}",
+}
+
+
+def _complaint(kind: type[BaseModel], error: Mapping[str, Any]) -> str:
+    """What is wrong with a value: as our own check says it, else in our words for the kind of fault."""
+    about = error.get("ctx", {})
+    if error["type"] in ("value_error", "assertion_error"):
+        return str(about["error"])
+    if error["type"] == "literal_error":
+        return f"must be one of: {', '.join(_literals(_model_at(kind, error['loc']).model_fields, error['loc']))}"
+    known = _WORDS.get(error["type"])
+    return known.format_map(about) if known else str(error["msg"])
+
+
+def _literals(fields: Mapping[str, Any], loc: Place) -> list[str]:
+    """What a field may say, where only some words are allowed."""
+    named = [fields[str(step)].annotation for step in loc if str(step) in fields]
+    found: list[str] = []
+    waiting = named[-1:]
+    while waiting:
+        annotation = waiting.pop()
+        if get_origin(annotation) is Literal:
+            found += map(str, get_args(annotation))
+        else:
+            waiting += get_args(annotation)
+    return found
 
 
 def _siblings(kind: type[BaseModel], path: Place) -> list[str]:
     """The keys that may stand where `path` stands, as far as the model tells."""
+    return list(_model_at(kind, path).model_fields)
+
+
+def _model_at(kind: type[BaseModel], path: Place) -> type[BaseModel]:
+    """The innermost model in which `path` lies."""
     for step in path[:-1]:
         info = kind.model_fields.get(str(step))
         inner = info and _inner_model(info.annotation)
         if inner:
             kind = inner
-    return list(kind.model_fields)
+    return kind
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

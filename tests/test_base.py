@@ -466,6 +466,14 @@ def test_a_prompt_that_does_not_fit_into_the_memory_alone_fails_alone(
         assert found[i].scores == pytest.approx(wanted[i].scores, abs=1e-4)
 
 
+def test_lack_of_memory_is_known_by_what_this_torch_says_of_it() -> None:
+    def asks_for_too_much() -> list[tuple[int, list[float] | None]]:
+        torch.empty(1 << 60)  # on a CPU this raises a bare RuntimeError, told apart by its words alone
+        return []
+
+    assert fitting(asks_for_too_much) is None
+
+
 def test_other_problems_of_a_run_are_not_taken_for_lack_of_memory() -> None:
     def fails() -> list[tuple[int, list[float] | None]]:
         raise RuntimeError("the size of tensor a (3) must match the size of tensor b (4)")

@@ -92,7 +92,7 @@ def test_read_is_predicted_plus_rejected_and_every_reject_says_why(tmp_path: Pat
     assert [isinstance(item, Reject) for item in found] == [False, True, True, True, True, False]
     said = [(item.source, item.reason, item.raw) for item in found if isinstance(item, Reject)]
     assert said == [
-        (f"{path}:2", "not valid JSON: Expecting value (column 1)", "nonsense"),
+        (f"{path}:2", "not valid JSON: unexpected 'n' (column 1)", "nonsense"),
         (f"{path}:3", "no field 'text'; the row has: words; try --text-field NAME", '{"words": 1}'),
         (f"{path}:4", "field 'text' is empty; remove the row or fill it", '{"text": ""}'),
         (f"{path}:5", "not a JSON object", "[1]"),
