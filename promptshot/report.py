@@ -236,13 +236,21 @@ def _accuracy(tally: Tally) -> RenderableType:
         verdict, style = "clearly above the majority class", "green"
     elif high < bar:
         verdict, style = "below the majority class", "red"
+    beside = [
+        f"95% interval {low:.1%} to {high:.1%}",
+        f"Matthews' correlation {tally.matthews:.3f}",
+        f"majority class {majority:.1%}, chance {chance:.1%}",
+    ]
+    if people().width < NARROW:
+        beside = [f"{low:.1%} to {high:.1%}", f"Matthews' {tally.matthews:.3f}", f"majority {majority:.1%}"]
     return Text.assemble(
         ("accuracy  ", "bold"),
         (f"{accuracy:6.1%}", f"bold {style}"),
-        f"   95% interval {low:.1%} to {high:.1%}\n",
+        f"   {beside[0]}\n",
+        ("balanced  ", "bold"),
+        f"{tally.balanced_accuracy:6.1%}   {beside[1]}\n",
         ("macro-F1  ", "bold"),
-        f"{tally.macro_f1:6.1%}",
-        f"   majority class {majority:.1%}, chance {chance:.1%}\n",
+        f"{tally.macro_f1:6.1%}   {beside[2]}\n",
         (verdict, style),
     )
 
