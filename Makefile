@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint check chaos bench bench-quick clean
+.PHONY: help demo test test-newest pins lint check chaos bench bench-quick clean
 help:
 	@echo "make demo    install into .venv and classify example files with each scorer"
 	@echo "make test    install the test tools as well and run all tests"
+	@echo "make test-newest  do the newest versions that setup.cfg allows pass? make pins writes constraints.txt from them"
 	@echo "make lint    linter, formatter and types"
 	@echo "make check   lint and test"
 	@echo "make chaos   stop runs a hundred times, fill disks, fuzz a million inputs (an hour)"
@@ -32,6 +33,18 @@ demo: .venv/demo
 test: .venv/test
 	$(BIN)/python -m pytest
 
+test-newest:
+	PYTHON=$(PYTHON) .ci/newest
+
+# A fresh environment in which torch alone is pinned, as it was.
+pins:
+	rm -rf .venv-newest
+	$(PYTHON) -m venv .venv-newest
+	grep '^torch==' constraints.txt > .venv-newest/torch.txt
+	.venv-newest/bin/pip --disable-pip-version-check install -qq --constraint .venv-newest/torch.txt --editable '.[test,lint]'
+	.venv-newest/bin/python .ci/pins.py write > .venv-newest/pins.txt
+	cp .venv-newest/pins.txt constraints.txt
+
 lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,4 +65,4 @@ bench-quick: .venv/demo
 	$(BIN)/python -m benchmarks.bench --quick $(BENCH)
 
 clean:
-	rm -rf .venv build *.egg-info demo-*.jsonl*
+	rm -rf .venv .venv-newest build *.egg-info demo-*.jsonl*

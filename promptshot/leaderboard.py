@@ -16,7 +16,7 @@ from promptshot.diff import Difference
 from promptshot.errors import printable, shortened, shortlist
 from promptshot.grid import Candidate
 from promptshot.metrics import Tally
-from promptshot.report import NARROW, moving_bar, notes, people, plain_table
+from promptshot.report import NARROW, moving_bar, notes, people, plain_table, uncounted
 from promptshot.search import Search
 
 WIDE = 100  # columns; from here on the table has all it can have
@@ -259,7 +259,15 @@ def _difference(found: Difference, most: int, console: Console) -> list[Renderab
         parts.append(Text("no row has a label that both know: only what they agree on is told", style="yellow"))
     if found.flips and most:
         parts.append(_flips(found, most, console))
+    if said := _uncounted(found):
+        parts.append(Group(*(Text.assemble(("note: ", "yellow"), printable(line)) for line in said)))
     return parts
+
+
+def _uncounted(found: Difference) -> list[str]:
+    """Which rows were not counted, and why; what holds for both files once."""
+    a, b = (uncounted(tally, found.problem) for tally in found.tallies)
+    return a if a == b else [f"{letter}: {line}" for letter, lines in (("A", a), ("B", b)) for line in lines]
 
 
 def _accuracy(tally: Tally) -> str:

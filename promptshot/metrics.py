@@ -74,6 +74,11 @@ class Tally:
         return self.confusion.total()
 
     @property
+    def unlabelled(self) -> int:
+        """Rows without any gold label."""
+        return self.predicted - self.labelled - self.unknown_gold.total()
+
+    @property
     def correct(self) -> int:
         return sum(count for (gold, predicted), count in self.confusion.items() if gold == predicted)
 
@@ -104,13 +109,17 @@ class Tally:
             found[gold] += count
         return found
 
+    def _guesses(self) -> Counter[str]:
+        """Labelled rows of each predicted label."""
+        found: Counter[str] = Counter()
+        for (_, predicted), count in self.confusion.items():
+            found[predicted] += count
+        return found
+
     def per_label(self) -> dict[str, LabelScores]:
         """Scores of every label that was gold or predicted on a labelled row, in the labels' order."""
-        support, hits, guesses = self.support(), Counter[str](), Counter[str]()
-        for (gold, predicted), count in self.confusion.items():
-            guesses[predicted] += count
-            if gold == predicted:
-                hits[gold] += count
+        support, guesses = self.support(), self._guesses()
+        hits = Counter({gold: count for (gold, predicted), count in self.confusion.items() if gold == predicted})
         seen = [*self.labels, *support, *guesses]
         return {
             label: LabelScores(
@@ -129,6 +138,33 @@ class Tally:
         scores = self.per_label().values()
         return sum(s.f1 for s in scores) / len(scores) if scores else None
 
+    @property
+    def balanced_accuracy(self) -> float | None:
+        """The mean recall of the gold labels that occur (Brodersen et al. 2010; as in scikit-learn), None without any.
+
+        It is 1/k for whoever says the same of every row, however often each of the k labels occurs.
+        """
+        recalls = [scores.recall for scores in self.per_label().values() if scores.support]
+        return sum(recalls) / len(recalls) if recalls else None
+
+    @property
+    def matthews(self) -> float | None:
+        """Matthews' correlation of gold and predicted labels, -1 to 1, None without labels.
+
+        For k labels it is R_k (Gorodkin 2004), from n labelled rows, c of them right, of which label i was
+        gold for t_i and predicted for p_i:
+
+            R_k = (c n - sum t_i p_i) / sqrt((n^2 - sum p_i^2) (n^2 - sum t_i^2))
+
+        0 where one label alone was gold, or predicted (as in scikit-learn).
+        """
+        if not self.labelled:
+            return None
+        gold, predicted, n = self.support(), self._guesses(), self.labelled
+        spread = (n * n - sum(p * p for p in predicted.values())) * (n * n - sum(t * t for t in gold.values()))
+        covered = self.correct * n - sum(t * predicted[label] for label, t in gold.items())
+        return covered / math.sqrt(spread) if spread else 0.0
+
     def summary(self) -> dict[str, Any]:
         """Everything above as plain data."""
         per_label = {
@@ -141,12 +177,16 @@ class Tally:
         return {
             "accuracy": self.accuracy,
             "accuracy_interval": list(self.interval) if self.interval else None,
+            "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
+            "matthews": self.matthews,
             "majority": self.majority,
             "chance": self.chance,
             "rows": self.predicted + self.rejected,
             "predicted": self.predicted,
             "labelled": self.labelled,
+            "unlabelled": self.unlabelled,
+            "unknown": self.unknown_gold.total(),
             "rejected": self.rejected,
             "predictions": dict(sorted(self.predictions.items())),
             "unknown_gold": dict(self.unknown_gold.most_common(20)),

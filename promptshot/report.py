@@ -19,6 +19,7 @@ from promptshot.doctor import Finding
 from promptshot.errors import printable, shortlist
 from promptshot.journal import Journal
 from promptshot.metrics import Tally
+from promptshot.predictions import HINT, Counted
 from promptshot.prompts import Kind, Prompt
 from promptshot.run import Result, Watcher, versions
 
@@ -180,17 +181,20 @@ def summary(result: Result, examples: bool = False) -> None:
     """The report of a run; with some of its predictions where they are not written anywhere."""
     console = people()
     parts: list[RenderableType] = [_examples(result)] if examples else []
-    parts.append(_head(result))
-    if result.tally.labelled:
-        parts += [_accuracy(result.tally), _per_label(result.tally), _confusion(result.tally)]
-    else:
-        parts.append(_predictions(result.tally))
+    parts += [_head(result), *_fares(result.tally)]
     said = [Text.assemble(("note: ", "yellow"), printable(line)) for line in notes(result)]
     if said:
         parts.append(Group(*said))
     for part in parts:
         console.print()
         console.print(part)
+
+
+def _fares(tally: Tally) -> list[RenderableType]:
+    """How predictions fare; where no label tells, what they are."""
+    if tally.labelled:
+        return [_accuracy(tally), _per_label(tally), _confusion(tally)]
+    return [_predictions(tally)]
 
 
 def _examples(result: Result) -> RenderableType:
@@ -238,13 +242,21 @@ def _accuracy(tally: Tally) -> RenderableType:
         verdict, style = "clearly above the majority class", "green"
     elif high < bar:
         verdict, style = "below the majority class", "red"
+    beside = [
+        f"95% interval {low:.1%} to {high:.1%}",
+        f"Matthews' correlation {tally.matthews:.3f}",
+        f"majority class {majority:.1%}, chance {chance:.1%}",
+    ]
+    if people().width < NARROW:
+        beside = [f"{low:.1%} to {high:.1%}", f"Matthews' {tally.matthews:.3f}", f"majority {majority:.1%}"]
     return Text.assemble(
         ("accuracy  ", "bold"),
         (f"{accuracy:6.1%}", f"bold {style}"),
-        f"   95% interval {low:.1%} to {high:.1%}\n",
+        f"   {beside[0]}\n",
+        ("balanced  ", "bold"),
+        f"{tally.balanced_accuracy:6.1%}   {beside[1]}\n",
         ("macro-F1  ", "bold"),
-        f"{tally.macro_f1:6.1%}",
-        f"   majority class {majority:.1%}, chance {chance:.1%}\n",
+        f"{tally.macro_f1:6.1%}   {beside[2]}\n",
         (verdict, style),
     )
 
@@ -343,8 +355,7 @@ def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
         how = "mean" if result.averaged else "sum"
         found.append(f"{result.split} label words have several tokens; their score is the {how} over tokens")
     if tally.unknown_gold:
-        values = shortlist((printable(v) for v, _ in tally.unknown_gold.most_common()), 8)
-        found.append(f"{tally.unknown_gold.total():,} rows have a label that is none of ours, not counted: {values}")
+        found.append(_unknown(tally))
     if result.overwritten:
         found.append(f"input fields overwritten in the output: {', '.join(result.overwritten)}")
     if result.left_out:
@@ -355,6 +366,45 @@ def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
         said = f"{first.source}: {first.reason}" + (f"; {first.advice}" if first.advice else "")
         found.append(f"{tally.rejected:,} rows were rejected, {where}; the first, {said}")
     return found
+
+
+def uncounted(tally: Tally, problem: str = "") -> list[str]:
+    """Which predictions were not counted, and why, one line each; `problem` says why none was."""
+    found = []
+    if problem:
+        found.append(f"{problem}; {tally.unknown_gold.total():,} rows are not counted; {HINT}")
+    elif tally.unknown_gold:
+        found.append(_unknown(tally))
+    if tally.unlabelled:
+        where = "" if tally.unlabelled < tally.predicted else " (--label-field names its column, where there is one)"
+        found.append(f"{tally.unlabelled:,} rows have no label of their own, not counted{where}")
+    return found
+
+
+def _unknown(tally: Tally) -> str:
+    values = shortlist((printable(v) for v, _ in tally.unknown_gold.most_common()), 8)
+    return f"{tally.unknown_gold.total():,} rows have a label that is none of ours, not counted: {values}"
+
+
+# ------------------------------------------------------------------ stored predictions
+
+
+def counted(found: Counted, console: Console) -> None:
+    """The report of a file of predictions."""
+    tally = found.tally
+    rows = f"{tally.predicted:,} rows" + (f" ({tally.labelled:,} counted)" if tally.labelled != tally.predicted else "")
+    rows += f", {tally.rejected:,} cannot be used" if tally.rejected else ""
+    parts: list[RenderableType] = [Text.assemble((printable(found.path), "bold"), "\n", (rows, "dim"))]
+    parts += _fares(tally)
+    said = uncounted(tally, found.problem)
+    if tally.rejected:
+        first = found.rejects[0]
+        said.append(f"{tally.rejected:,} rows cannot be used; the first, {first.source}: {first.reason}")
+    if said:
+        parts.append(Group(*(Text.assemble(("note: ", "yellow"), printable(line)) for line in said)))
+    for part in parts:
+        console.print(part)
+        console.print()
 
 
 # ------------------------------------------------------------------ doctor

@@ -30,7 +30,9 @@ def rows(tmp_path: Path) -> str:
 
 
 def test_commands_are_offered() -> None:
-    assert {"classify", "templates", "verbalizers", "doctor", "completion"} <= set(offered(""))
+    assert {"classify", "compare", "diff", "report", "templates", "verbalizers", "doctor", "completion"} <= set(
+        offered("")
+    )
     assert offered("templates", "p") == ["path", "preview"]
 
 
@@ -52,6 +54,8 @@ def test_names_of_a_library_are_offered(tmp_path: Path) -> None:
 def test_columns_of_the_first_row_are_offered(rows: str) -> None:
     assert offered("classify", rows, "--text-field", "") == ["body", "grade", "body.x"]
     assert offered("classify", rows, "--label-field", "g") == ["grade"]
+    assert offered("report", rows, "--prediction-field", "g") == ["grade"]
+    assert offered("report", rows, "--label-field", "b") == ["body", "body.x"]
     assert offered("classify", rows, "-t", "zh-same-mlm", "--map", "") == ["text_a=", "text_b=", "label="]
     assert offered("classify", rows, "-t", "zh-same-mlm", "--map", "text_a=b") == ["text_a=body", "text_a=body.x"]
 

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, bootstrap
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    f1_score,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+)
 
 from promptshot.metrics import Paired, Tally, _binomial, holm, sign_test, wilson
 
@@ -44,6 +51,47 @@ def test_accuracy_and_f1_agree_with_scikit_learn(seed: int, rows: int) -> None:
         ours = found.per_label()[name]
         assert (ours.precision, ours.recall, ours.f1) == pytest.approx((precision, recall, f1))
         assert ours.support == support
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")
+@settings(deadline=None, max_examples=200)
+@given(data=st.data(), labels=st.integers(1, 5))
+def test_balanced_accuracy_and_matthews_correlation_agree_with_scikit_learn(data: st.DataObject, labels: int) -> None:
+    """Also where labels are never gold, never predicted, or the only ones."""
+    names = [f"类{i}" for i in range(labels)]
+    pairs = data.draw(st.lists(st.tuples(st.sampled_from(names), st.sampled_from(names)), min_size=1, max_size=40))
+    gold, predicted = map(list, zip(*pairs, strict=True))
+    found = tally(gold, predicted, tuple(names))
+    assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(gold, predicted))
+    assert found.matthews == pytest.approx(matthews_corrcoef(gold, predicted), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("gold", "predicted", "balanced", "matthews"),
+    [
+        ("bbbb", "bbbb", 1.0, 0.0),  # one label alone tells nothing
+        ("bbcc", "bbcc", 1.0, 1.0),
+        ("bbcc", "ccbb", 0.0, -1.0),
+        ("bbbc", "bbbb", 0.5, 0.0),  # always the same
+        ("bbbb", "bbcc", 0.5, 0.0),
+        ("bbcc", "bcbc", 0.5, 0.0),
+        ("bbcz", "bbzc", 1 / 3, 2 / 10),  # (2*4 - (2*2 + 1*1 + 1*1)) / sqrt((16 - 6) (16 - 6))
+    ],
+)
+def test_what_balanced_accuracy_and_matthews_correlation_come_to_by_hand(
+    gold: str, predicted: str, balanced: float, matthews: float
+) -> None:
+    found = tally(list(gold), list(predicted))
+    assert found.balanced_accuracy == pytest.approx(balanced)
+    assert found.matthews == pytest.approx(matthews)
+
+
+def test_matthews_correlation_stays_exact_for_very_many_rows() -> None:
+    found = Tally(LABELS)
+    found.confusion.update({("b", "b"): 3 * 10**12, ("c", "c"): 10**12, ("c", "b"): 10**12})
+    few = Tally(LABELS)
+    few.confusion.update({("b", "b"): 3, ("c", "c"): 1, ("c", "b"): 1})
+    assert found.matthews == pytest.approx(few.matthews, rel=1e-12)
 
 
 def test_the_confusion_agrees_with_scikit_learn() -> None:
@@ -86,6 +134,7 @@ def test_rows_without_a_known_label_are_counted_and_not_scored() -> None:
     found.rejected += 4
     assert (found.predicted, found.labelled, found.correct, found.accuracy) == (4, 1, 1, 1.0)
     assert found.unknown_gold == {"neutral": 2}
+    assert (found.unlabelled, found.summary()["unlabelled"], found.summary()["unknown"]) == (1, 1, 2)
     assert found.summary()["rows"] == 8
     assert found.summary()["predictions"] == {"b": 2, "c": 2}
 
@@ -94,7 +143,7 @@ def test_without_labels_there_is_no_accuracy_rather_than_zero() -> None:
     found = Tally(LABELS)
     found.add("b", None)
     said = found.summary()
-    for name in ("accuracy", "accuracy_interval", "macro_f1", "majority", "chance"):
+    for name in ("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1", "matthews", "majority", "chance"):
         assert said[name] is None, name
     assert said["per_label"] == {}
 

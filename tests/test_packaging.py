@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import configparser
+import json
 import os
 import re
+import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from email.message import Message
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from promptshot import library
 from promptshot.cli import cli, run_command
@@ -113,3 +123,125 @@ def test_no_option_of_classify_is_missing_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for flag in ("--template", "--model", "--output", "--demos", "--dev", "--summary", "--rejects", "--dry-run"):
         assert flag in readme or f" -{flag[2]} " in readme, flag
+
+
+# ------------------------------------------------------------------ pins
+
+
+PINS = runpy.run_path(str(ROOT / ".ci" / "pins.py"))
+PINNED: dict[str, str] = PINS["pinned"]((ROOT / "constraints.txt").read_text())
+
+
+def required() -> Iterator[Requirement]:
+    """What setup.cfg asks for to install, to test, to lint, and for CPM."""
+    said = configparser.ConfigParser()
+    said.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = said["options.extras_require"]
+    for lines in (said["options"]["install_requires"], extras["test"], extras["lint"], extras["cpm"]):
+        yield from (Requirement(line) for line in lines.split("\n") if line.strip())
+
+
+@pytest.mark.parametrize("wanted", list(required()), ids=str)
+def test_every_requirement_is_pinned_within_its_range(wanted: Requirement) -> None:
+    assert wanted.specifier.contains(PINNED[PINS["canonical"](wanted.name)])
+
+
+def test_what_a_pinned_package_draws_is_pinned_too() -> None:
+    waiting, seen = [wanted.name for wanted in required()], set()
+    while waiting:
+        name = PINS["canonical"](waiting.pop())
+        assert name in PINNED, f"{name} is not pinned: make pins"
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            continue
+        if name in seen or found.version.partition("+")[0] != PINNED[name]:
+            continue  # what another version draws is no matter of these pins
+        seen.add(name)
+        draws = map(Requirement, found.requires or ())
+        waiting += [one.name for one in draws if one.marker is None or one.marker.evaluate({"extra": ""})]
+
+
+def test_the_pins_name_no_registry_and_no_file() -> None:
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert re.fullmatch(r"#.*|[a-z0-9-]+==[0-9][\w.]*( ; python_version >= \"3\.1\d\")?", line), line
+
+
+def distributed(name: str, version: str, python: str | None = None) -> Any:
+    metadata = Message()
+    metadata["Name"] = name
+    if python:
+        metadata["Requires-Python"] = python
+    return SimpleNamespace(metadata=metadata, version=version)
+
+
+def test_pins_are_sorted_and_hold_for_the_pythons_a_package_is_made_for() -> None:
+    found = [
+        distributed("Types_X.Y", "1.0.20250101", ">=3.9"),
+        distributed("torch", "2.13.0+cpu", ">=3.10"),
+        distributed("numpy", "2.4", ">=3.11,!=3.13.1"),
+        distributed("promptshot", "0.1.0"),
+        distributed("pip", "23"),
+        distributed("old", "3"),
+    ]
+    assert PINS["written"](found, "# Why.\ngone==1\n# How.\n") == (
+        '# Why.\n# How.\nnumpy==2.4 ; python_version >= "3.11"\nold==3\ntorch==2.13.0\ntypes-x-y==1.0.20250101\n'
+    )
+    assert PINS["pinned"](PINS["written"](found, "# a==1\n"))["numpy"] == "2.4"
+
+
+def reported(**versions: str) -> dict[str, Any]:
+    return {"install": [{"metadata": {"name": name, "version": version}} for name, version in versions.items()]}
+
+
+def test_what_is_newer_is_told_beside_its_pin() -> None:
+    pins = {"torch": "2.13.0", "types-x": "1", "rich": "15"}
+    assert PINS["newer"](reported(torch="2.13.0+cpu", Types_X="1", promptshot="9"), pins) == []
+    assert PINS["newer"](reported(rich="16", fresh="2"), pins) == [
+        "fresh 2 (pinned: not at all)",
+        "rich 16 (pinned: 15)",
+    ]
+
+
+FAKE_PYTHON = """#!/usr/bin/env bash
+# Makes an environment whose tools do nothing but say that they were called.
+mkdir -p "$3/bin"
+printf '#!/usr/bin/env bash\\necho called ${0##*/} "$@" >> "%s"\\nwhile [ $# -gt 1 ]; do
+    [ "$1" = --report ] && cp "%s" "$2"; shift; done' "$LOG" "$REPORT" > "$3/bin/pip"
+printf '#!/usr/bin/env bash\\necho called ${0##*/} "$@" >> "%s"\\nexit 0' "$LOG" > "$3/bin/ruff"
+cp "$3/bin/ruff" "$3/bin/mypy"
+printf '#!/usr/bin/env bash\\n[ "$1" = .ci/pins.py ] && exec "%s" "$@"\\necho called ${0##*/} "$@" >> "%s"
+exit 1' "$REAL" "$LOG" > "$3/bin/python"
+chmod +x "$3"/bin/*
+"""
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "said", "tools"),
+    [
+        ("15.0", 0, "nothing newer than the pins\n", ["pip"]),
+        ("16.1", 1, "newer than the pins:\nrich 16.1 (pinned: 15.0)\nbroken by newer versions: pytest\n",
+         ["pip", "pip", "ruff", "ruff", "mypy", "python"]),
+    ],
+)  # fmt: skip
+def test_newer_versions_are_tried_where_there_are_any_and_what_broke_is_told(
+    tmp_path: Path, version: str, code: int, said: str, tools: list[str]
+) -> None:
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    (tmp_path / "constraints.txt").write_text("# Why.\nrich==15.0\ntorch==2.13.0\n")
+    (tmp_path / "report.json").write_text(json.dumps(reported(rich=version, torch="2.13.0+cpu")))
+    python = tmp_path / "fake-python"
+    python.write_text(FAKE_PYTHON)
+    python.chmod(0o755)
+    places = {"LOG": str(tmp_path / "log"), "REPORT": str(tmp_path / "report.json"), "REAL": sys.executable}
+    environment = {**os.environ, **places, "PYTHON": str(python)}
+    done = subprocess.run([tmp_path / ".ci" / "newest"], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, said, "")
+    assert [line.split()[1] for line in (tmp_path / "log").read_text().splitlines()] == tools
+    assert (tmp_path / ".venv-newest" / "torch.txt").read_text() == "torch==2.13.0\n"
+
+
+def test_newer_versions_cannot_fail_the_run_nor_make_it_endless() -> None:
+    last = (ROOT / ".ci" / "run").read_text().rstrip().rpartition("\n")[2]
+    assert re.fullmatch(r"timeout .+ \.ci/newest \|\| echo .+", last)
+    assert ".venv-newest/" in (ROOT / ".gitignore").read_text().splitlines()

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from promptshot import __version__
-from promptshot.cli import classify, compare, completion, diff, doctor, lint, new, preview, shelf
+from promptshot.cli import classify, compare, completion, diff, doctor, lint, new, preview, report, shelf
 from promptshot.errors import PromptshotError
 from promptshot.interrupt import Terminated
 
@@ -83,7 +83,7 @@ def cli() -> None:
 for group, own in (
     (shelf.templates, (lint.templates, new.template, preview.templates)),
     (shelf.verbalizers, (lint.verbalizers, new.verbalizer, preview.verbalizers)),
-    (cli, (classify.command, compare.command, diff.command, doctor.command)),
+    (cli, (classify.command, compare.command, diff.command, doctor.command, report.command)),
     (cli, (shelf.templates, shelf.verbalizers, completion.command)),
 ):
     for command in own:

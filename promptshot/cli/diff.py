@@ -16,6 +16,9 @@ from promptshot.errors import InputError
 @click.argument("one", metavar="A")
 @click.argument("other", metavar="B")
 @option("--label-field", metavar="COLUMN", help="The column with the gold label.  [default: as the run record says]")
+@option(
+    "--prediction-field", metavar="COLUMN", default="prediction", show_default=True, help="The column with predictions."
+)
 @option("-n", "--limit", type=click.IntRange(0), default=20, show_default=True, metavar="N", help="Flipped rows shown.")
 @option("--seed", type=int, default=0, show_default=True, help="For the bootstrap.")
 @option("-o", "--output", metavar="FILE", help="Everything as .json, or the flipped rows as .jsonl, .csv, .tsv.")
@@ -25,6 +28,7 @@ def command(
     one: str,
     other: str,
     label_field: str | None,
+    prediction_field: str,
     limit: int,
     seed: int,
     output: str | None,
@@ -33,7 +37,8 @@ def command(
 ) -> int:
     """Is B better than A, how sure is that, and which rows flipped?
 
-    A and B are predictions of the same rows, as classify -o and compare --predictions write them. No model is needed.
+    A and B are predictions of the same rows, as classify -o and compare --predictions write them, or another tool's
+    (see: promptshot report). No model is needed.
     The report goes to stdout: accuracy, the exact McNemar test, a paired bootstrap interval, changes by label, and
     the rows of which A and B say different things. Without gold labels only the latter.
     """
@@ -45,7 +50,7 @@ def command(
     Outputs(output).check([one, other])
     if output and output != "-" and Path(output).exists() and not overwrite:
         raise InputError("exists already", where=output, hint="use --overwrite, or write to another file")
-    found = diff(one, other, label_field, seed)
+    found = diff(one, other, label_field, seed, prediction_field)
     if output and output.lower().endswith(".json"):
         write_json(output, found.record())
     elif output:

@@ -1,0 +1,65 @@
+"""`promptshot report`: the report of stored predictions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from promptshot.cli import completion
+from promptshot.cli.flags import Command, option
+from promptshot.errors import InputError
+
+
+@click.command("report", cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="PREDICTIONS...", shell_complete=completion.file)
+@option(
+    "--label-field",
+    metavar="COLUMN",
+    shell_complete=completion.column,
+    help="The column with the gold label.  [default: as the run record says; label, ...]",
+)
+@option(
+    "--prediction-field",
+    metavar="COLUMN",
+    default="prediction",
+    show_default=True,
+    shell_complete=completion.column,
+    help="The column with the predictions.",
+)
+@option("--summary", metavar="FILE", help="Everything as JSON.")
+@option("--json", "as_json", is_flag=True, help="Everything as JSON on stdout, and no report.")
+@option("--overwrite", is_flag=True, help="Replace an existing summary.")
+def command(
+    files: tuple[str, ...],
+    label_field: str | None,
+    prediction_field: str,
+    summary: str | None,
+    as_json: bool,
+    overwrite: bool,
+) -> int:
+    """How well do stored predictions fare against the rows' own labels?
+
+    PREDICTIONS are files as classify -o writes them, or another tool's: JSONL, JSON, CSV, TSV, .gz, or - for stdin. No
+    model is needed. The report goes to stdout, one file after another. How labels are spelled is taken from the run
+    record beside a file; without one, from the keys of its probabilities, or else from what is gold and predicted.
+    """
+    from promptshot import predictions, report
+    from promptshot.journal import Outputs, write_json
+
+    Outputs(summary=summary).check(files)
+    if summary and Path(summary).exists() and not overwrite:
+        raise InputError("exists already", where=summary, hint="use --overwrite, or write to another file")
+    found = []
+    for path in files:
+        found.append(predictions.count(path, label_field, prediction_field))
+        if not as_json:
+            report.counted(found[-1], report.data())
+    record = {"files": [one.record() for one in found]}
+    if summary:
+        write_json(summary, record)
+    if as_json:
+        sys.stdout.write(json.dumps(record, ensure_ascii=False, indent=2) + "\n")
+    return 3 if any(one.rejects for one in found) else 0

@@ -1,0 +1,298 @@
+"""Files of predictions, ours or another tool's: what each row was predicted to be, and what it is. No model.
+
+How labels are spelled is taken from the run record beside a file. Without one, the labels of a row are the keys of its
+`probabilities`; of rows that have none, all that is predicted or gold anywhere in the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from promptshot import rows
+from promptshot.classify import OUTPUT_FIELDS
+from promptshot.errors import InputError, RowError, shortlist
+from promptshot.metrics import Tally
+from promptshot.rows import Reject, Row
+from promptshot.verbalizer import RowWords, Verbalizer, gold_text
+from promptshot.writer import FORMULA
+
+OURS = "prediction"  # the column where `classify` writes them
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a row was predicted to be, and what it is; where that is `open`, all rows together tell."""
+
+    prediction: str
+    gold: str | None  # its label
+    value: str | None  # the same as the row spells it
+    choices: int | None = None  # how many labels it could have been
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row of a file: its own fields, what they say, and the labels that its probabilities name."""
+
+    row: Row
+    said: Said
+    keys: tuple[str, ...] = ()
+
+
+class Labels:
+    """The labels of files without a run record, as far as their rows have been seen; told apart as verbalizers do."""
+
+    def __init__(self) -> None:
+        self._keys: dict[tuple[str, ...], None] = {}  # what probabilities name, each list once (two are enough)
+        self._names: dict[str, str] = {}  # predictions and keys: how they are told apart -> how they are spelled
+        self._values: dict[str, str] = {}  # gold labels likewise
+
+    def see(self, found: Found) -> None:
+        """Take in what a row says."""
+        if found.keys and found.keys not in self._keys:
+            self._names |= {_folded(key): key for key in found.keys}
+            if len(self._keys) < 2:
+                self._keys[found.keys] = None
+        elif not found.keys:
+            self._names.setdefault(_folded(found.said.prediction), found.said.prediction)
+        if found.said.value is not None:
+            self._values.setdefault(_folded(found.said.value), found.said.value)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All labels: in the order of the probabilities, else sorted; empty where each row has its own."""
+        if self._keys:
+            return next(iter(self._keys)) if len(self._keys) == 1 else ()
+        known = self._names if self.problem else self._values | self._names
+        return tuple(sorted(known.values()))
+
+    @property
+    def problem(self) -> str:
+        """Why no gold label can be counted at all; empty where some can."""
+        if not self._values or self._values.keys() & self._names.keys():
+            return ""
+        golds, names = (shortlist(map(repr, known.values()), 4) for known in (self._values, self._names))
+        return f"no gold label is spelled like any prediction: the gold labels are {golds}, the predictions {names}"
+
+    def settled(self, said: Said) -> Said:
+        """The same with the label that all rows together give it."""
+        if not said.open:
+            return said
+        known = self._names if self._keys or self.problem else self._values | self._names
+        gold = None if said.value is None else known.get(_folded(said.value))
+        return replace(said, prediction=self._names[_folded(said.prediction)], gold=gold)
+
+
+HINT = "name the column of the gold label (--label-field), or put the run record (FILE.run.json) beside the file"
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
+
+
+# ------------------------------------------------------------------ one file
+
+
+class _Recipe(BaseModel):
+    columns: dict[str, str] = {}
+    verbalizer: dict[str, Any] = {}
+
+
+class _Record(BaseModel):
+    """What a run record says of labels."""
+
+    gold_field: str = "label"
+    recipe: _Recipe = _Recipe()
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of predictions, the columns of its fields, and how its run spelled labels, where that is known."""
+
+    path: str
+    columns: Mapping[str, str]
+    words: Verbalizer | None = None
+    gold_field: str = "label"
+    prediction_field: str = OURS
+    label_field: str | None = None  # the column of the gold label that was asked for
+
+    @classmethod
+    def of(cls, path: str, label_field: str | None = None, prediction_field: str = OURS) -> File:
+        """With what the run record says, if one lies beside it; raises InputError if that is none."""
+        beside = Path(f"{path}.run.json")
+        try:
+            there = path != "-" and beside.is_file()
+            said = _Record.model_validate_json(beside.read_bytes()) if there else _Record()
+        except (OSError, ValidationError):
+            raise InputError("not a run record of ours", where=str(beside), hint="move it away") from None
+        columns = said.recipe.columns | ({said.gold_field: label_field} if label_field else {})
+        words = _words(said.recipe.verbalizer, str(beside))
+        return cls(path, columns, words, said.gold_field, prediction_field, label_field)
+
+    def read(self) -> Iterator[Found | Reject]:
+        """Its rows, and those that hold no prediction.
+
+        Raises InputError where no row has the column of predictions, or none the one asked for gold labels.
+        """
+        first: Row | None = None
+        lacking = {self.prediction_field, *filter(None, [self.label_field])}  # columns that no row has had so far
+        for item in rows.read([self.path]):
+            if isinstance(item, Reject):
+                yield item
+                continue
+            first = first or item
+            lacking -= {name for name in lacking if _column(item, name) is not None}
+            try:
+                yield self._found(item)
+            except RowError as problem:
+                yield Reject(item.source, problem.what, json.dumps(item.fields, ensure_ascii=False), item.key)
+        if first is not None and lacking:
+            self._refuse(first, lacking)
+
+    def strict(self) -> Iterator[Found]:
+        """Its rows; raises InputError as well at the first that holds no prediction."""
+        for item in self.read():
+            if isinstance(item, Reject):
+                for _ in self.read():  # to its end: does no row have the column?
+                    pass
+                hint = "give files as written by: promptshot classify -o"
+                raise InputError(item.reason, where=item.source, hint=hint)
+            yield item
+
+    def _refuse(self, row: Row, lacking: set[str]) -> None:
+        """Say which column is not there, and which are."""
+        has = shortlist(row.fields) or "nothing"
+        if self.prediction_field in lacking:
+            what, hint = f"no column {self.prediction_field!r} with predictions", "name it: --prediction-field COLUMN"
+        else:
+            what, hint = f"no column {self.label_field!r} with gold labels", "name another: --label-field COLUMN"
+        raise InputError(f"{what}; the rows have: {has}", where=self.path, hint=hint)
+
+    def _found(self, item: Row) -> Found:
+        """What a row says; raises RowError where that is no prediction."""
+        prediction = _label(replace(item, columns={OURS: self.prediction_field}))
+        if prediction is None:
+            raise RowError(f"no field {self.prediction_field!r} with a label in it", where=item.source)
+        hidden = {*OUTPUT_FIELDS, self.prediction_field} - {self.label_field}
+        own = {name: value for name, value in item.fields.items() if name not in hidden}
+        row = Row(own, item.source, item.key, self.columns)
+        keys = _keys(item.fields.get("probabilities"))
+        keys = keys if prediction in keys else ()  # else they are those of something else
+        return Found(row, self._said(row, prediction, keys), keys)
+
+    def _said(self, row: Row, prediction: str, keys: tuple[str, ...]) -> Said:
+        column = row.column(self.gold_field)
+        if column is None and self.label_field is None:  # the record has the column of the first row that has one
+            column = replace(row, columns={}).column(self.gold_field)
+        if column is not None and isinstance(row.fields.get(column), str):
+            row = replace(row, fields={**row.fields, column: plain(row.fields[column])})
+        if self.words is None:
+            value = gold_text(row, column)
+            if not keys:
+                return Said(prediction, None, value, open=True)
+            of = {_folded(key): key for key in keys} | {key: key for key in keys}
+            gold = None if value is None else of.get(value, of.get(_folded(value)))
+            return Said(prediction, gold, value, len(keys))
+        if not isinstance(self.words, RowWords):
+            return Said(prediction, *self.words.gold_label(row, column))
+        if keys and isinstance(self.words.field_name, str):  # in a table, its own words are the text of a list
+            row = replace(row, fields={**row.fields, self.words.field_name: list(keys)})
+        return Said(prediction, *self.words.gold_label(row, column), len(self.words.choices(row)))
+
+
+def _words(said: Mapping[str, Any], where: str) -> Verbalizer | None:
+    """The labels and words of a run record; None where it tells none."""
+    if isinstance(said.get("words_from"), str | list):
+        return RowWords.of_field(where, said["words_from"])
+    keys = {key: value for key, value in said.items() if key != "name"}
+    return Verbalizer.parse(keys, where) if keys else None
+
+
+def _column(row: Row, name: str) -> str | None:
+    """Where a column is, if anywhere; also one within an object."""
+    return name if name in row.fields else replace(row, columns={name: name}).column(name)
+
+
+def _label(row: Row) -> str | None:
+    """What a row was predicted to be; a truth value or a whole number is a label as text; None for anything else."""
+    value = None if row.column(OURS) is None else row[OURS]
+    return plain(value) if isinstance(value, str) else None if _is_share(value) else gold_text(row, row.column(OURS))
+
+
+def _is_share(value: Any) -> bool:
+    """Whether it is a number that no label is: a probability or a score."""
+    return isinstance(value, float) and not value.is_integer()
+
+
+def _keys(said: Any) -> tuple[str, ...]:
+    """The labels that probabilities name: an object, or in a table its text; else none."""
+    if isinstance(said, str) and said.startswith("{"):
+        try:
+            said = json.loads(said)
+        except (ValueError, RecursionError):
+            return ()
+    return tuple(said) if isinstance(said, dict) else ()
+
+
+def plain(value: Any) -> str:
+    """A value as tables have it: text, without the apostrophe that keeps spreadsheets from running it."""
+    if not isinstance(value, str):
+        return "" if value is None else json.dumps(value, ensure_ascii=False)
+    return value[1:] if value.startswith("'") and FORMULA.match(value[1:]) else value
+
+
+# ------------------------------------------------------------------ how they fare
+
+
+@dataclass
+class Counted:
+    """How the predictions of a file fare; `problem` says why not one gold label could be counted."""
+
+    path: str
+    tally: Tally = field(default_factory=Tally)
+    problem: str = ""
+    rejects: list[Reject] = field(default_factory=list)  # the first few rows that hold no prediction
+
+    def record(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        return {"path": self.path, **self.tally.summary(), "problem": self.problem or None}
+
+
+def count(path: str, label_field: str | None = None, prediction_field: str = OURS) -> Counted:
+    """How the predictions of a file (`-` is standard input) fare against its gold labels.
+
+    Raises InputError where it cannot be read, or not one row of it can be used.
+    """
+    file, labels = File.of(path, label_field, prediction_field), Labels()
+    found = Counted(path, Tally(file.words.names if file.words else ()))
+    waiting: Counter[Said] = Counter()
+    for item in file.read():
+        if isinstance(item, Reject):
+            found.tally.rejected += 1
+            found.rejects += [item] if len(found.rejects) < 3 else []
+            continue
+        if not file.words:
+            labels.see(item)
+        if item.said.open:
+            waiting[item.said] += 1
+        else:
+            _add(found.tally, item.said)
+    if not file.words:
+        found.tally.labels, found.problem = labels.names, labels.problem
+    for said in waiting.elements():
+        _add(found.tally, labels.settled(said))
+    if not found.tally.predicted:
+        reject, many = found.rejects[0], found.tally.rejected
+        raise InputError(f"none of {many:,} rows could be used; the first: {reject.reason}", where=reject.source)
+    return found
+
+
+def _add(tally: Tally, said: Said) -> None:
+    tally.add(said.prediction, said.gold, said.value, said.choices)
