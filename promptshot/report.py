@@ -331,6 +331,9 @@ def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
         found.append(f"{result.cut:,} rows were too long and their text was cut to fit {limit} tokens")
     if result.dropped:
         found.append(f"{result.dropped:,} demonstrations were left out, oldest first, to fit the context")
+    if result.unknown:
+        where = result.first_unknown
+        found.append(f"{result.unknown:,} rows hold nothing that the tokenizer knows; the first: {where}")
     if result.split:
         how = "mean" if result.averaged else "sum"
         found.append(f"{result.split} label words have several tokens; their score is the {how} over tokens")

@@ -23,7 +23,8 @@ from promptshot.recipe import Recipe
 from promptshot.rows import Item, Reject, Row
 
 EXAMPLES = 10  # predictions kept for people to look at
-KEPT = ("seconds", "cut", "dropped", "split", "averaged")  # counts of a result, beside its tally
+# Counts of a result, beside its tally.
+KEPT = ("seconds", "cut", "dropped", "split", "averaged", "unknown", "first_unknown")
 HOPELESS = 1000  # rejected rows, and not one accepted: something is wrong with all of them
 
 
@@ -79,6 +80,8 @@ class Result:
     dropped: int = 0  # demonstrations left out, over all rows
     split: int = 0  # label words of several tokens
     averaged: bool = False
+    unknown: int = 0  # rows of whose text the tokenizer knows nothing
+    first_unknown: str = ""  # where the first of them is
     examples: list[Prediction] = field(default_factory=list)  # the first few
     rejects: list[Reject] = field(default_factory=list)  # the first few
     rejects_path: str | None = None
@@ -96,7 +99,7 @@ class Result:
             result.tally = Tally.restored(labels, counts["tally"])
             result.rejects = [Reject(**reject) for reject in counts["rejects"]]
             for name in KEPT:
-                setattr(result, name, counts[name])
+                setattr(result, name, counts.get(name, getattr(result, name)))
         return result
 
     def count(self, outcomes: Iterable[Outcome]) -> None:
@@ -115,6 +118,9 @@ class Result:
             self.dropped += outcome.dropped
             self.split = max(self.split, outcome.split)
             self.averaged |= outcome.averaged
+            if outcome.unknown:
+                self.first_unknown = self.first_unknown or outcome.row.source
+                self.unknown += 1
 
     def state(self) -> dict[str, Any]:
         """The counts as plain data, from which `restored` goes on."""
@@ -132,6 +138,7 @@ class Result:
             "rows_per_second": self.rows_per_second,
             "seconds": self.seconds,
             "rows_cut": self.cut,
+            "rows_unknown": self.unknown,
             "demonstrations_dropped": self.dropped,
             "words_split": self.split,
             "mean_over_tokens": self.averaged,

@@ -417,7 +417,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, made: Any, most: int, probl
     forward = body.forward
 
     def bounded(*args: Any, **inputs: Any) -> Any:
-        cached = inputs.get("past_key_values")
+        cached = inputs.get("cache", inputs.get("past_key_values"))
         ids: Any = args[0] if args else inputs["input_ids"]
         runs.append(ids.numel() + (cached.get_seq_length() if cached is not None else 0))
         if runs[-1] > most:

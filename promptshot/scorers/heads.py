@@ -105,6 +105,6 @@ def same(whole: Callable[[], Tensor], parts: Callable[[], Tensor]) -> bool:
     try:
         with torch.inference_mode():
             expected, found = whole().float(), parts().float()
-    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
+    except Exception:  # whatever a model of any kind may say to inputs it does not know
         return False
     return expected.shape == found.shape and bool(torch.allclose(expected, found, atol=1e-4, rtol=1e-4))

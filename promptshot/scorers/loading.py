@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,26 @@ def check_head(scorer: str, name: str, model: Any, report: Mapping[str, Any]) ->
             where=name,
             hint="they would be random; use a checkpoint that was saved with its pre-training heads",
         )
+
+
+def check_vocabulary(name: str, encoder: Encoder, model: Any, special: Sequence[int]) -> int:
+    """Refuse a tokenizer with tokens that the model has no embedding for; gives the token to pad with.
+
+    What is padded is hidden from the model, so that any token will do where that of the tokenizer has no embedding.
+    """
+    pad = encoder.tokenizer.pad_token_id or 0
+    size = len(getattr(model.get_input_embeddings(), "weight", ()))
+    if not size:
+        return pad
+    lost = encoder.beyond(size) | {token: encoder.shown(token) for token in special if token >= size}
+    if lost:
+        names = shortlist(map(repr, lost.values()), 4)
+        raise ModelError(
+            f"the model has {size:,} embeddings, and none for {len(lost):,} tokens of its tokenizer: {names}",
+            where=name,
+            hint="take the tokenizer that the model was trained with, or resize its embeddings and train them",
+        )
+    return pad if pad < size else 0
 
 
 @contextlib.contextmanager

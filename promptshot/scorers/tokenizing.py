@@ -17,7 +17,7 @@ from promptshot.scorers.loading import Opened, check_architecture, limit_of, ope
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scorers.nsp import NspScorer
 from promptshot.scorers.plans import Plan, Planner
-from promptshot.scorers.tokens import Encoder, Ids, TooLong
+from promptshot.scorers.tokens import Encoder, Ids
 
 SCORERS: tuple[type[TorchScorer], ...] = (MlmScorer, NspScorer, CausalScorer)
 
@@ -50,22 +50,18 @@ class CheckpointTokenizer:
         return self.encoder.alike(words)
 
     def spelled(self, scorer: str, prompt: Prompt) -> list[tuple[str, ...]]:
-        """The tokens of each choice where the blank is."""
+        """The own tokens of each choice where the blank is."""
         return [tuple(map(self.encoder.shown, ids)) for ids in self.planners[scorer].words(prompt)]
 
     def misfit(self, scorer: str, prompt: Prompt) -> str | None:
         """Why the prompt does not fit into the model, if so."""
-        try:
-            self.planners[scorer].plan(prompt)
-        except TooLong as problem:
-            return str(problem)
-        return None
+        plan = self.planners[scorer].planned(prompt)
+        return plan if isinstance(plan, str) else None
 
     def _fit(self, planner: Planner, prompt: Prompt) -> Fit:
-        try:
-            plan = planner.plan(prompt)
-        except TooLong as problem:
-            return Fit(error=str(problem))
+        plan = planner.planned(prompt)
+        if isinstance(plan, str):
+            return Fit(error=plan)
         words = tuple(tuple(self._token(i, Kind.MASK) for i in ids) for ids in planner.words(prompt))
         length = max(len(query.ids) for query in plan.queries)
         fitted = plan.fitted
