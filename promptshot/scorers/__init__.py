@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from promptshot.errors import NotFoundError, OptionError, did_you_mean
+from promptshot.errors import NotFoundError, OptionError, did_you_mean, surfaces, told
 from promptshot.prompts import Kind, Piece, Prompt
 
 # Loaded when first needed. A name with a colon ("package.module:Class") is a third-party scorer.
@@ -156,12 +156,17 @@ def load(name: str, options: ModelOptions) -> Scorer:
     module, _, attribute = target.partition(":")
     try:
         kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as problem:
+    except Exception as problem:  # whatever a module of somebody else does when it is imported
         hint = "write it as package.module:Class"
-        raise OptionError(f"the scorer {name!r} cannot be loaded ({problem})", hint=hint) from None
+        raise OptionError(f"the scorer {name!r} cannot be loaded ({told(problem)})", hint=hint) from problem
     if not (isinstance(kind, type) and hasattr(kind, "score")):
         raise OptionError(f"{name!r} is no scorer", hint="name a class with a method score")
-    scorer: Scorer = kind(options)
+    try:
+        scorer: Scorer = kind(options)
+    except Exception as problem:
+        if name in SCORERS or surfaces(problem):
+            raise
+        raise OptionError(f"the scorer {name!r} cannot be loaded ({told(problem)})") from problem
     return scorer
 
 

@@ -57,11 +57,12 @@ def open_checkpoint(name: str, options: ModelOptions) -> Opened:
     with quiet(), hub_offline(options.offline):
         try:
             config = transformers.AutoConfig.from_pretrained(place, **where)
+            _forget_lost_pad(config)
             return Opened(name, place, where, config, load_encoder(place, config, where))
         except PromptshotError:
             raise
         except Exception as problem:  # tokenizers and safetensors raise bare exceptions
-            raise _not_loaded(name, options, problem) from None
+            raise not_loaded(name, options, problem) from None
 
 
 def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device: torch.device) -> tuple[Encoder, Any]:
@@ -84,7 +85,7 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
                 **opened.where,
             )
         except Exception as problem:
-            raise _not_loaded(name, options, problem) from None
+            raise not_loaded(name, options, problem) from None
     check_head(scorer, name, model, report)
     if scorer != "causal" and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
@@ -161,9 +162,9 @@ def check_vocabulary(name: str, encoder: Encoder, model: Any, special: Sequence[
         return pad
     lost = encoder.beyond(size) | {token: encoder.shown(token) for token in special if token >= size}
     if lost:
-        names = shortlist(map(repr, lost.values()), 4)
+        names = shortlist([repr(lost[token]) for token in sorted(lost)], 4)
         raise ModelError(
-            f"the model has {size:,} embeddings, and none for {len(lost):,} tokens of its tokenizer: {names}",
+            f"the model has {size:,} embeddings, and none for {len(lost):,} of its tokenizer's tokens: {names}",
             where=name,
             hint="take the tokenizer that the model was trained with, or resize its embeddings and train them",
         )
@@ -211,12 +212,22 @@ def _dtype(name: str, device: torch.device) -> torch.dtype | str:
     return DTYPES[name]
 
 
+def _forget_lost_pad(config: Any) -> None:
+    """A padding token that was added to a causal model and never got an embedding: none is needed, see `tensors`."""
+    text = config.get_text_config()
+    pad, size = getattr(text, "pad_token_id", None), getattr(text, "vocab_size", None)
+    causal = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING  # some of these count positions by it
+    if pad is not None and size is not None and pad >= size and causal and not masked:
+        text.pad_token_id = None
+
+
 def _refuse_path(place: str) -> None:
     if place.startswith((".", "/", "~", "\\")) or place.count("/") > 1:
         raise NotFoundError(f"no model folder {place!r}", hint="check the path, or give a hub name: owner/name")
 
 
-def _not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelError | NotFoundError:
+def not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelError | NotFoundError:
     """What was tried and what to try, from the many ways in which loading fails."""
     text = str(problem)
     local = Path(name).is_dir() or name.startswith(library.BUILTIN)
