@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -266,6 +267,32 @@ def test_loading_and_scoring_print_nothing(bert: Tiny, gpt2: Tiny, capfd: pytest
         transformers.logging.set_verbosity(level)
         transformers.logging.disable_progress_bar()
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_libraries_say_while_a_text_is_scored_stays_with_them(
+    bert: Tiny, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = scorer("mlm", bert.folder)
+    forward = made.model.forward
+
+    def talkative(*args: Any, **inputs: Any) -> Any:
+        warnings.warn("this will be removed", FutureWarning, stacklevel=2)
+        transformers.logging.get_logger("transformers.modeling").warning("We strongly recommend ...")
+        return forward(*args, **inputs)
+
+    monkeypatch.setattr(made.model, "forward", talkative)
+    level = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_warning()
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert made.score([CLOZE])[0].error is None
+            assert len(made.top([CLOZE], 3)[0]) == 3
+            warnings.warn("one of the user's own", FutureWarning, stacklevel=1)
+    finally:
+        transformers.logging.set_verbosity(level)
+    assert capfd.readouterr() == ("", "")
+    assert [str(one.message) for one in told] == ["one of the user's own"]
 
 
 # ------------------------------------------------------------------ options

@@ -15,7 +15,7 @@ from promptshot.prompts import Prompt
 from promptshot.scorers import BUILTIN_MODEL, ModelOptions, Scored
 from promptshot.scorers.batches import Answers, Batches, Work, fitting, token_budget
 from promptshot.scorers.heads import Head
-from promptshot.scorers.loading import check_vocabulary, limit_of, load_checkpoint, pick_device
+from promptshot.scorers.loading import check_vocabulary, limit_of, load_checkpoint, pick_device, quiet
 from promptshot.scorers.packed import pack
 from promptshot.scorers.plans import Plan, Planner, Query
 
@@ -47,6 +47,7 @@ class TorchScorer(ABC):
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:
         """For each query, one natural-log score per choice of it."""
 
+    @quiet()
     def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
         """One Scored per prompt, in order; a prompt that cannot be scored carries its error."""
         plans: list[Plan | str] = [self._planned(prompt) for prompt in prompts]
@@ -203,6 +204,7 @@ class HeadScorer(TorchScorer):
         """Sums of log-probabilities; the masks of a cloze are taken as independent."""
         return self.read(batch, self.head)
 
+    @quiet()
     def top(self, prompts: Sequence[Prompt], n: int) -> list[list[tuple[str, float]]]:
         """The n likeliest tokens at the blank of each prompt (its first mask), with natural-log probabilities.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +174,7 @@ def check_vocabulary(name: str, encoder: Encoder, model: Any, special: Sequence[
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """transformers without its bars, reports and warnings; its settings are put back afterwards."""
+    """Libraries without their bars, reports and warnings; their settings are put back afterwards."""
     import huggingface_hub.utils.logging as hub_logging
     from transformers.utils import logging
 
@@ -182,7 +183,9 @@ def quiet() -> Iterator[None]:
     hub_logging.set_verbosity(hub_logging.CRITICAL)
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.set_verbosity(level)
         hub_logging.set_verbosity(hub_level)

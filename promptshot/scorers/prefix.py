@@ -24,7 +24,7 @@ from transformers import DynamicCache
 from promptshot.errors import told
 from promptshot.scorers.batches import Answers
 from promptshot.scorers.heads import Head
-from promptshot.scorers.loading import NO_LIMIT
+from promptshot.scorers.loading import NO_LIMIT, quiet
 from promptshot.scorers.plans import Query
 from promptshot.scorers.tokens import Ids, common_prefix
 
@@ -288,7 +288,7 @@ def doubt(model: Any, head: Head) -> str | None:
     if "position_ids" not in inspect.signature(model.forward).parameters:  # ALiBi, recurrent states
         return "it takes no position ids"
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), quiet():
             error = _error(model, head)
     except Exception as problem:  # whatever a model of any kind may say to inputs it does not know
         return told(problem, 120)

@@ -37,6 +37,7 @@ class CheckpointTokenizer:
         self.planners = {scorer.name: scorer.planner_class(opened.encoder, self.limit) for scorer in fitting}
         self.kinds = list(self.planners)
 
+    @quiet()
     def fit(self, scorer: str, prompts: Sequence[Prompt]) -> list[Fit]:
         """What the scorer of that name would make of each prompt."""
         return [self._fit(self.planners[scorer], prompt) for prompt in prompts]
@@ -53,6 +54,7 @@ class CheckpointTokenizer:
         """The own tokens of each choice where the blank is."""
         return [tuple(map(self.encoder.shown, ids)) for ids in self.planners[scorer].words(prompt)]
 
+    @quiet()
     def misfit(self, scorer: str, prompt: Prompt) -> str | None:
         """Why the prompt does not fit into the model, if so."""
         plan = self.planners[scorer].planned(prompt)
