@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from promptshot import decide, demos, guess, library, rows, scorers
-from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError, shortlist
+from promptshot.errors import (
+    InputError,
+    OptionError,
+    PromptshotError,
+    RowError,
+    VerbalizerError,
+    shortlist,
+    surfaces,
+    told,
+)
 from promptshot.prompts import Kind, Prompt, Template
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Reject, Row
@@ -38,6 +47,7 @@ class Prediction:
     lacking: int = 0  # demonstrations that were the row itself, and no spare took their place
     averaged: bool = False  # word scores are means over tokens, for the words differ in length
     split: int = 0  # label words of several tokens
+    unknown: bool = False  # the tokenizer knows nothing of the row's own text
 
     @property
     def probability(self) -> float | None:
@@ -209,12 +219,27 @@ class Classifier:
                 raise _raised(outcomes[i])
         if isinstance(self.scorer, Checkpoint):
             self.scorer.progress = progress
-        scored = self.scorer.score([prompt for *_, prompt in prompts])
+        scored = self._scored([prompt for *_, prompt in prompts])
         for (i, row, gold, prompt), result in zip(prompts, scored, strict=True):
             outcomes[i] = found = self._outcome(row, gold, prompt, result)
             if on_error == "fail" and isinstance(found, Reject):
                 raise _raised(found)
         return [outcomes[i] for i in range(len(items))]
+
+    def _scored(self, prompts: Sequence[Prompt]) -> Sequence[Scored]:
+        """What the scorer says of the prompts; raises a PromptshotError that names it where it fails."""
+        said, hint = f"the scorer {self.recipe.scorer!r}", "it must give one Scored for each prompt"
+        try:
+            found = list(self.scorer.score(prompts))
+        except BaseException as problem:
+            if surfaces(problem) or isinstance(problem, BrokenPipeError):  # nobody reads what progress tells
+                raise
+            raise PromptshotError(f"{said} failed: {told(problem)}") from problem
+        if len(found) != len(prompts):
+            raise PromptshotError(f"{said} gave {len(found)} results for {len(prompts)} prompts", hint=hint)
+        if other := next((one for one in found if not isinstance(one, Scored)), None):
+            raise PromptshotError(f"{said} gave a {type(other).__name__} for a prompt", hint=hint)
+        return found
 
     def _outcome(self, row: Row, said: Gold, prompt: Prompt, scored: Scored) -> Outcome:
         problem = scored.error or _fault(scored, len(prompt.choices))
@@ -226,28 +251,33 @@ class Classifier:
             # A pair has one score, the margin of IsNext; thresholds (or, later, ranks) make it a label.
             margin = scored.scores[0]
             label = self.template.spec.ordered[decide.bucket(margin, self.cuts)] if self.cuts is not None else ""
-            return Prediction(row, label, {"is_next": margin}, {}, None, gold, value, cut, dropped, lacking)
+            plain = Prediction(row, label, {"is_next": margin}, {}, None, gold, value, cut, dropped)
+            return replace(plain, lacking=lacking, unknown=scored.unknown)
         words: Sequence[float] = scored.scores
         averaged = self._averages(scored)
         counts = prompt.scored == "choice" and self.recipe.scorer != "nsp"
         split = sum(n > 1 for n in scored.tokens) if counts and max(scored.tokens, default=1) > 1 else 0
         if averaged:
-            words = [score / n for score, n in zip(words, scored.tokens, strict=True)]
+            leads = scored.lead or [0.0] * len(words)
+            parts = zip(words, leads, scored.tokens, strict=True)
+            words = [(score - lead) / max(1, n) for score, lead, n in parts]
         labels = self.verbalizer.pooled(prompt.choices, words)
         of_word = dict(zip(prompt.choices, words, strict=True))
         chances, label = decide.softmax(labels), decide.best(labels)
-        return Prediction(row, label, labels, of_word, chances, gold, value, cut, dropped, lacking, averaged, split)
+        found = Prediction(row, label, labels, of_word, chances, gold, value, cut, dropped, lacking)
+        return replace(found, averaged=averaged, split=split, unknown=scored.unknown)
 
     def _lacking(self, prompt: Prompt) -> int:
         """How many demonstrations the prompt has fewer than were drawn."""
         return len(self.demos.drawn) - sum(piece.kind is Kind.DEMO for piece in prompt.pieces) if self.demos else 0
 
     def _averages(self, scored: Scored) -> bool:
-        """Mean over a word's tokens instead of the sum: as the template says, or under a cloze whose words
-        differ in length, where sums would favour the short ones."""
+        """Mean over a word's own tokens instead of the sum: as the template says, or under a cloze whose words
+        differ in what is read for them, where sums would favour the short ones."""
         if self.template.spec.normalize:
             return self.template.spec.normalize == "mean"
-        return self.template.spec.scorer == "mlm" and len(set(scored.tokens)) > 1
+        uneven = len(set(scored.tokens)) > 1 or (any(scored.lead) and not all(scored.lead))
+        return self.template.spec.scorer == "mlm" and uneven
 
     def _gold(self, row: Row) -> Gold:
         """(our label, the row's own spelling); raises RowError for several labels, and, where labels are taken
@@ -321,6 +351,7 @@ def mean(outcomes: Sequence[Outcome]) -> Outcome:
         lacking=max(member.lacking for member in found),
         split=max(member.split for member in found),
         averaged=any(member.averaged for member in found),
+        unknown=any(member.unknown for member in found),
     )
 
 
@@ -395,7 +426,12 @@ def _fault(scored: Scored, choices: int) -> str:
     """What is wrong with a scorer's answer, if anything: third-party scorers come this way too."""
     if len(scored.scores) != choices or len(scored.tokens) != choices:
         return f"the scorer gave {len(scored.scores)} scores for {choices} choices"
-    return "" if all(map(math.isfinite, scored.scores)) else "a score is not finite"
+    if len(scored.lead) not in (0, choices):
+        return f"the scorer gave {len(scored.lead)} leads for {choices} choices"
+    try:
+        return "" if all(map(math.isfinite, (*scored.scores, *scored.lead))) else "a score is not finite"
+    except TypeError:
+        return "a score is no number"
 
 
 def _raw(item: Item) -> str:

@@ -84,6 +84,20 @@ def shortened(text: str, most: int = 80) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def told(problem: BaseException, most: int = 200) -> str:
+    """What an exception of a library says, on one line: its kind, and the first line of its text."""
+    said = str(problem).strip().splitlines()[:1]
+    return printable(shortened(": ".join([type(problem).__name__, *said]), most))
+
+
+def surfaces(problem: BaseException) -> bool:
+    """Whether an exception is more than the failure of a library at some row: our own mistake, or a wish to stop."""
+    if isinstance(problem, (AssertionError, PromptshotError)):
+        return True
+    panic = type(problem).__name__ == "PanicException"  # of a library in Rust; to Python it is no Exception
+    return not (isinstance(problem, Exception) or panic)
+
+
 def fault_of(text: str) -> str:
     """What keeps a string from being Unicode text that tokenizers take; empty where nothing does."""
     if "\0" in text:

@@ -298,7 +298,7 @@ def spaces_before_mask(sheet: Sheet) -> Iterator[Flaw]:
 def glued_mask(sheet: Sheet) -> Iterator[Flaw]:
     """No space between what is read from left to right and an English word."""
     before, words = sheet.before_blank(), list(filter(_LATIN.match, sheet.words))
-    if sheet.scorer == "causal" and words and re.search(r"[A-Za-z0-9.,:;!?)]$", before):
+    if sheet.scorer == "causal" and words and re.search(r"[A-Za-z0-9.,:;!?)]\Z", before):
         what = f"no space between {before[-8:].strip()!r} and the word, as in {(before[-8:] + words[0]).strip()!r}"
         yield Flaw(codes.GLUED_MASK, what, "put a space before {mask}", ("text",))
 

@@ -344,13 +344,16 @@ def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
         limit = result.details.get("max_length")
         found.append(f"{result.cut:,} rows were too long and their text was cut to fit {limit} tokens")
     if result.odd:
-        found.append(f"{result.odd:,} rows look odd; the first, {result.odd_first}")
+        found.append(f"{result.odd:,} rows look odd; the first, {result.first_odd}")
     if result.dropped:
         found.append(f"{result.dropped:,} demonstrations were left out, oldest first, to fit the context")
     if result.lacking and result.recipe.demos:
         had = "row" if result.lacking == 1 else "rows"
         what = f"{result.lacking:,} {had} had fewer than {result.recipe.demos.k} demonstrations"
         found.append(f"{what}: the row itself was among them, and --demos has no other to spare")
+    if result.unknown:
+        where = result.first_unknown
+        found.append(f"{result.unknown:,} rows hold nothing that the tokenizer knows; the first: {where}")
     if result.split:
         how = "mean" if result.averaged else "sum"
         found.append(f"{result.split} label words have several tokens; their score is the {how} over tokens")

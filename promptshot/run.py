@@ -27,16 +27,8 @@ from promptshot.rows import Item, Reject, Row
 from promptshot.streams import PLAIN, Reading
 
 EXAMPLES = 10  # predictions kept for people to look at
-KEPT = (
-    "seconds",
-    "cut",
-    "odd",
-    "odd_first",
-    "dropped",
-    "lacking",
-    "split",
-    "averaged",
-)  # counts of a result, beside its tally
+# Counts of a result, beside its tally.
+KEPT = ("seconds", "cut", "odd", "first_odd", "dropped", "lacking", "split", "averaged", "unknown", "first_unknown")
 HOPELESS = 1000  # rejected rows, and not one accepted: something is wrong with all of them
 
 
@@ -129,11 +121,13 @@ class Result:
     seconds: float = 0.0
     cut: int = 0  # rows whose text was shortened
     odd: int = 0  # rows that were read and look odd
-    odd_first: str = ""  # where the first of them is, and why
+    first_odd: str = ""  # where the first of them is, and why
     dropped: int = 0  # demonstrations left out, over all rows
     lacking: int = 0  # rows with fewer demonstrations than asked for
     split: int = 0  # label words of several tokens
     averaged: bool = False
+    unknown: int = 0  # rows of whose text the tokenizer knows nothing
+    first_unknown: str = ""  # where the first of them is
     examples: list[Prediction] = field(default_factory=list)  # the first few
     rejects: list[Reject] = field(default_factory=list)  # the first few
     rejects_path: str | None = None
@@ -169,11 +163,14 @@ class Result:
             self.cut += outcome.cut > 0
             if outcome.row.remark:
                 self.odd += 1
-                self.odd_first = self.odd_first or f"{outcome.row.source}: {outcome.row.remark}"
+                self.first_odd = self.first_odd or f"{outcome.row.source}: {outcome.row.remark}"
             self.dropped += outcome.dropped
             self.lacking += outcome.lacking > 0
             self.split = max(self.split, outcome.split)
             self.averaged |= outcome.averaged
+            if outcome.unknown:
+                self.first_unknown = self.first_unknown or outcome.row.source
+                self.unknown += 1
 
     def state(self) -> dict[str, Any]:
         """The counts as plain data, from which `restored` goes on."""
@@ -192,6 +189,7 @@ class Result:
             "seconds": self.seconds,
             "rows_cut": self.cut,
             "rows_odd": self.odd,
+            "rows_unknown": self.unknown,
             "demonstrations_dropped": self.dropped,
             "rows_lacking_demonstrations": self.lacking,
             "words_split": self.split,

@@ -7,6 +7,7 @@ They share no code with promptshot; every fast path must agree with them (see `a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,6 +25,14 @@ def assert_agrees(found: Sequence[Any], expected: Sequence[Sequence[float]], tol
         assert len(scored.scores) == len(wanted)
         for choice, (score, want) in enumerate(zip(scored.scores, wanted, strict=True)):
             assert abs(score - want) <= tolerance, f"prompt {number}, choice {choice}: {score} is not {want}"
+
+
+def means(found: Sequence[Any]) -> list[Any]:
+    """The same Scored objects with means over the words' own tokens in place of the scores."""
+    return [
+        replace(one, scores=tuple((s - p) / n for s, p, n in zip(one.scores, one.lead or [0.0] * 99, one.tokens)))  # noqa: B905
+        for one in found
+    ]
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
@@ -49,6 +58,28 @@ def mlm(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) ->
 
     A space before the blank belongs to the word, as byte-level tokenizers spell it.
     """
+    return sum(_at_masks(model, tokenizer, segments, choice)[0])
+
+
+def mlm_mean(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:
+    """The mean of log p over the word's own tokens: a mask that stands for the space alone is none of them."""
+    scores, spelled = _at_masks(model, tokenizer, segments, choice)
+    own = own_tokens(tokenizer, spelled, len(spelled) - len(choice))
+    return sum(scores[-len(own) :]) / len(own)
+
+
+def own_tokens(tokenizer: Any, text: str, start: int) -> list[int]:
+    """The numbers of the tokens of a text that end behind character `start`, where the word begins.
+
+    A space mark that stands before every text is no token of a word that it is not joined to.
+    """
+    made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    marks = [tokenizer.convert_ids_to_tokens(i) == "▁" for i in made["input_ids"]]
+    return [i for i, (_, end) in enumerate(made["offset_mapping"]) if end > start and not marks[i]]
+
+
+def _at_masks(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> tuple[list[float], str]:
+    """log p of each token at its mask; and the word with the space that belongs to it."""
     ids: list[int] = [tokenizer.cls_token_id]
     types = [0]
     word: list[int] = []
@@ -71,7 +102,7 @@ def mlm(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) ->
     types.append(len(segments) - 1)
     more = {"token_type_ids": types} if model.config.type_vocab_size > 1 else {}
     log_p = logits_of(model, ids, **more).log_softmax(-1)  # (tokens, vocabulary)
-    return sum(float(log_p[start + i, token]) for i, token in enumerate(word))
+    return [float(log_p[start + i, token]) for i, token in enumerate(word)], choice
 
 
 def nsp(model: Any, tokenizer: Any, a: str, b: str) -> float:
@@ -126,6 +157,19 @@ def continued(model: Any, ids: Sequence[int], begin: int) -> float:
     """Sum of log p of the tokens from `begin` on: position p - 1 predicts token p."""
     log_p = logits_of(model, ids).log_softmax(-1)  # (tokens, vocabulary)
     return sum(float(log_p[p - 1, ids[p]]) for p in range(begin, len(ids)))
+
+
+def causal_mean(model: Any, tokenizer: Any, context: str, word: str, rest: str = "") -> float:
+    """The mean of log p over the own tokens of the word, and of the rest if that is scored too.
+
+    What ends before the word is context, whether it is scored or not: line breaks, and a space of its own.
+    """
+    start, text = _begin(tokenizer), context + word + rest
+    own = own_tokens(tokenizer, text, len(context))
+    ids, begin = start + encode(tokenizer, text), len(start) + own[0]
+    if not start and not context.strip():
+        ids, begin = [tokenizer.bos_token_id, *ids], begin + 1
+    return continued(model, ids, begin) / len(own)
 
 
 def channel(model: Any, tokenizer: Any, before: str, choice: str, after: str, lead: str = "") -> float:

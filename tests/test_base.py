@@ -5,33 +5,43 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import reference
 import torch
 import transformers
 from conftest import (
     LENGTH,
     LONG,
     ROWS,
+    SIZES,
     SPECIAL,
     Tiny,
+    bert_config,
     build,
+    byte_bpe,
     prompt_of,
+    rendered,
+    sentencepiece_bpe,
     wordpiece,
 )
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from promptshot.errors import ModelError, NotFoundError, OptionError
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import SCORERS, Checkpoint, ModelOptions, Scored, Scorer, load
+from promptshot.scorers import SCORERS, Checkpoint, ModelOptions, Scored, Scorer, load, load_tokenizer
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.batches import Batches, fitting, token_budget
 from promptshot.scorers.heads import Head
 from promptshot.scorers.loading import check_head, pick_device
 from promptshot.scorers.plans import Query
+from promptshot.scorers.tokens import Encoder, TextEncoder
 
 
 def scorer(kind: str, model: object, **options: Any) -> Any:
@@ -259,6 +269,32 @@ def test_loading_and_scoring_print_nothing(bert: Tiny, gpt2: Tiny, capfd: pytest
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_libraries_say_while_a_text_is_scored_stays_with_them(
+    bert: Tiny, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = scorer("mlm", bert.folder)
+    forward = made.model.forward
+
+    def talkative(*args: Any, **inputs: Any) -> Any:
+        warnings.warn("this will be removed", FutureWarning, stacklevel=2)
+        transformers.logging.get_logger("transformers.modeling").warning("We strongly recommend ...")
+        return forward(*args, **inputs)
+
+    monkeypatch.setattr(made.model, "forward", talkative)
+    level = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_warning()
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert made.score([CLOZE])[0].error is None
+            assert len(made.top([CLOZE], 3)[0]) == 3
+            warnings.warn("one of the user's own", FutureWarning, stacklevel=1)
+    finally:
+        transformers.logging.set_verbosity(level)
+    assert capfd.readouterr() == ("", "")
+    assert [str(one.message) for one in told] == ["one of the user's own"]
+
+
 # ------------------------------------------------------------------ options
 
 
@@ -417,7 +453,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, made: Any, most: int, probl
     forward = body.forward
 
     def bounded(*args: Any, **inputs: Any) -> Any:
-        cached = inputs.get("past_key_values")
+        cached = inputs.get("cache", inputs.get("past_key_values"))
         ids: Any = args[0] if args else inputs["input_ids"]
         runs.append(ids.numel() + (cached.get_seq_length() if cached is not None else 0))
         if runs[-1] > most:
@@ -467,11 +503,265 @@ def test_a_prompt_that_does_not_fit_into_the_memory_alone_fails_alone(
 
 
 def test_lack_of_memory_is_known_by_what_this_torch_says_of_it() -> None:
-    def asks_for_too_much() -> list[tuple[int, list[float] | None]]:
+    def asks_for_too_much() -> list[tuple[int, list[float] | str | None]]:
         torch.empty(1 << 60)  # on a CPU this raises a bare RuntimeError, told apart by its words alone
         return []
 
     assert fitting(asks_for_too_much) is None
+
+
+# ------------------------------------------------------------------ failures of libraries
+
+PANIC = type("PanicException", (BaseException,), {})("something in Rust gave up")
+KINDS: list[tuple[str, dict[str, Any]]] = [("mlm", {}), ("nsp", {}), ("causal", {}), ("causal", {"plain": True})]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, made: Any, token: int | None, problem: BaseException) -> list[int]:
+    """From here on the model fails where it meets the token (None: always); how many tokens each run had."""
+    runs: list[int] = []
+    body = made.model.base_model
+    forward = body.forward
+
+    def fragile(*args: Any, **inputs: Any) -> Any:
+        ids: Any = args[0] if args else inputs["input_ids"]
+        runs.append(ids.numel())
+        if token is None or token in ids:
+            raise problem
+        return forward(*args, **inputs)
+
+    monkeypatch.setattr(body, "forward", fragile)
+    return runs
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+def test_a_row_at_which_the_model_fails_takes_no_other_along(
+    monkeypatch: pytest.MonkeyPatch, bert: Tiny, gpt2: Tiny, kind: str, options: dict[str, Any]
+) -> None:
+    made = scorer(kind, (gpt2 if kind == "causal" else bert).folder, **options)
+    bad = {2, 17, 18, 100}
+    texts = [f"{i} {row[:60]}" + ("#" if i in bad else "") for i, row in enumerate(ROWS * 12)]
+    prompts = [prompt_of([text, ("it was ", "")], ["good", "体育"]) for text in texts]
+    (token,) = made.encoder.ids("#")
+    usual = failing(monkeypatch, made, -1, RuntimeError())
+    wanted = made.score(prompts)
+    monkeypatch.undo()
+    told: list[int] = []
+    made.progress = told.append
+    runs = failing(monkeypatch, made, token, IndexError("index out of range in self\nand a long story"))
+    found = made.score(prompts)
+    assert {i for i, one in enumerate(found) if one.error} == bad
+    assert {one.error for one in found} - {None} == {"the model failed: IndexError: index out of range in self"}
+    for one, other in zip(found, wanted, strict=True):
+        assert one.error or one.scores == pytest.approx(other.scores, abs=1e-4)
+    assert sum(told) == len(prompts)
+    assert made.reduced_budget is None
+    assert len(runs) <= len(usual) + 25 * len(bad)  # soon back to large pieces
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+@pytest.mark.parametrize("problem", [NotImplementedError(), KeyError("cache"), PANIC])
+def test_a_model_that_always_fails_gives_every_row_its_error_in_time(
+    monkeypatch: pytest.MonkeyPatch, bert: Tiny, gpt2: Tiny, kind: str, options: dict[str, Any], problem: Exception
+) -> None:
+    made = scorer(kind, (gpt2 if kind == "causal" else bert).folder, **options)
+    prompts = [prompt_of([f"{i} {row}", ("it was ", "")], ["good", "体育"]) for i, row in enumerate(ROWS * 4)]
+    runs = failing(monkeypatch, made, None, problem)
+    found = made.score(prompts)
+    assert all(str(one.error).startswith(f"the model failed: {type(problem).__name__}") for one in found)
+    assert len(runs) < 2 * 2 * len(prompts) + 10
+
+
+@pytest.mark.parametrize("problem", [AssertionError("ours"), KeyboardInterrupt()])
+def test_our_own_mistakes_and_a_wish_to_stop_are_no_error_of_a_row(
+    monkeypatch: pytest.MonkeyPatch, bert: Tiny, problem: BaseException
+) -> None:
+    made = scorer("mlm", bert.folder)
+    failing(monkeypatch, made, None, problem)
+    with pytest.raises(type(problem)):
+        made.score([CLOZE])
+    monkeypatch.setattr(type(made.planner), "plan", lambda self, prompt: failing_plan(problem))
+    with pytest.raises(type(problem)):
+        made.score([CLOZE])
+
+
+def failing_plan(problem: BaseException) -> None:
+    raise problem
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS[:3])
+def test_a_text_at_which_the_tokenizer_fails_is_the_error_of_its_row(
+    monkeypatch: pytest.MonkeyPatch, bert: Tiny, gpt2: Tiny, kind: str, options: dict[str, Any]
+) -> None:
+    tiny = gpt2 if kind == "causal" else bert
+    prompts = [prompt_of([text, ("it was ", "")], ["good", "体育"]) for text in ("a day", "fatal", "a long day")]
+    made = scorer(kind, tiny.folder)
+    alone = load_tokenizer(ModelOptions(tiny.name))
+    wanted = made.score(prompts)
+    tokenized = TextEncoder._tokenized
+
+    def fragile(self: TextEncoder, text: str) -> tuple[int, ...]:
+        if "fatal" in text:
+            raise OverflowError("out of range integral type conversion attempted")
+        return tokenized(self, text)
+
+    monkeypatch.setattr(TextEncoder, "_tokenized", fragile)
+    for encoder in (made.encoder, alone.encoder):  # type: ignore[attr-defined]
+        monkeypatch.setattr(encoder, "_remembered", lambda text, encoder=encoder: fragile(encoder, text))
+        monkeypatch.setattr(encoder, "extended", partial(Encoder.extended, encoder))
+    found = made.score(prompts)
+    said = "the tokenizer failed: OverflowError: out of range integral type conversion attempted"
+    assert [one.error for one in found] == [None, said, None]
+    assert [found[i].scores for i in (0, 2)] == [pytest.approx(wanted[i].scores, abs=1e-4) for i in (0, 2)]
+    assert [fit.error for fit in alone.fit(kind, prompts)] == [None, said, None]
+    assert alone.misfit(kind, prompts[1]) == said
+
+
+# ------------------------------------------------------------------ a tokenizer and weights that do not belong together
+
+
+def misfit(folder: Path, add: Callable[[Tokenizer], Any], **names: str) -> Tiny:
+    """A BERT whose tokenizer was changed afterwards."""
+    made = wordpiece()
+    config = bert_config(made)
+    add(made)
+    return build(folder, transformers.BertForPreTraining, config, made, **{**SPECIAL, **names})
+
+
+@pytest.mark.parametrize(
+    ("add", "names", "kinds", "said"),
+    [
+        (
+            lambda made: made.add_tokens(["天气", "new york"]),
+            {},
+            ["mlm", "nsp"],
+            "2 of its tokenizer's tokens: '天气', 'new york'",
+        ),
+        (lambda made: made.add_special_tokens(["<blank>"]), {"mask_token": "<blank>"}, ["mlm"], "1 of .*: '<blank>'"),
+    ],
+)
+def test_a_tokenizer_with_tokens_that_have_no_embedding_is_refused_with_their_names(
+    tmp_path: Path, add: Callable[[Tokenizer], Any], names: dict[str, str], kinds: list[str], said: str
+) -> None:
+    tiny = misfit(tmp_path, add, **names)
+    for kind in kinds:
+        with pytest.raises(ModelError, match=f"176 embeddings, and none for {said}") as caught:
+            scorer(kind, tiny.folder)
+        assert caught.value.where == tiny.name
+        assert "resize" in caught.value.hint
+    (fit,) = load_tokenizer(ModelOptions(tiny.name)).fit("mlm", [CLOZE])  # the tokenizer itself is sound
+    assert fit.error is None
+
+
+def test_an_unknown_token_without_an_embedding_is_refused_for_any_text_may_have_it(tmp_path: Path) -> None:
+    made = sentencepiece_bpe()
+    config = transformers.LlamaConfig(vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, **SIZES)
+    tiny = build(tmp_path, transformers.LlamaForCausalLM, config, made, unk_token="<unk>")
+    settings = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    settings["model"]["vocab"] |= {"<unk>": made.get_vocab_size(), "<none>": 0}
+    settings["added_tokens"] = [
+        t | {"id": made.get_vocab_size()} for t in settings["added_tokens"] if t["content"] == "<unk>"
+    ]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(settings), encoding="utf-8")
+    with pytest.raises(ModelError, match="1 of its tokenizer's tokens: '<unk>'"):
+        scorer("causal", tiny.folder)
+
+
+@pytest.mark.parametrize("kind", ["mlm", "nsp"])
+def test_special_tokens_that_no_text_can_come_to_need_no_embedding(tmp_path: Path, bert: Tiny, kind: str) -> None:
+    tiny = misfit(tmp_path, lambda made: made.add_special_tokens(["<user>", "<pad>"]), pad_token="<pad>")
+    made = scorer(kind, tiny.folder)
+    prompts = [prompt_of([row + " <user><pad>", ("it was ", "")], ["good", "体育"]) for row in ROWS]
+    found, wanted = made.score(prompts), scorer(kind, bert.folder).score(prompts)
+    assert [one.scores for one in found] == [pytest.approx(one.scores, abs=1e-4) for one in wanted]
+    assert made.pad == 0
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_causal_model_runs_without_an_embedding_of_the_padding_that_it_was_given(tmp_path: Path, plain: bool) -> None:
+    made = byte_bpe(["<|endoftext|>"])
+    config = transformers.LlamaConfig(vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, **SIZES)
+    made.add_special_tokens(["[PAD]"])
+    tiny = build(tmp_path, transformers.LlamaForCausalLM, config, made, eos_token="<|endoftext|>", pad_token="[PAD]")
+    said = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps(said | {"pad_token_id": made.get_vocab_size() - 1}))
+    prompts = [prompt_of([(row + " it was ", "")], ["good", "体育"]) for row in ROWS]
+    found = scorer("causal", tiny.folder, plain=plain).score(prompts)
+    wanted = [
+        [reference.causal(tiny.model, tiny.tokenizer, row + " it was ", w) for w in ("good", "体育")] for row in ROWS
+    ]
+    reference.assert_agrees(found, wanted)
+    assert load_tokenizer(ModelOptions(tiny.name)).misfit("causal", prompts[0]) is None
+
+
+def test_a_configuration_that_no_model_can_be_made_of_is_one_line_for_the_tokenizer_too(
+    bert: Tiny, tmp_path: Path
+) -> None:
+    shutil.copytree(bert.folder, tmp_path / "odd")
+    said = json.loads((tmp_path / "odd" / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "odd" / "config.json").write_text(json.dumps(said | {"num_attention_heads": 5}))
+    for load_it in (load_tokenizer, partial(load, "mlm")):
+        with pytest.raises(ModelError, match=r"cannot be loaded: .*not a multiple"):
+            load_it(ModelOptions(str(tmp_path / "odd")))
+
+
+# ------------------------------------------------------------------ texts of which the tokenizer knows nothing
+
+KNOWN = ["a", "!?", "好", "a 🙂", "🙂。"]
+STRANGE = ["🙂🙂", "ქართული", "\u0301\u0301", "\u200b", "🙂 ქ"]
+
+
+@pytest.mark.parametrize(("kind", "model"), [("mlm", "bert"), ("nsp", "bert"), ("causal", "llama")])
+def test_a_row_of_which_the_tokenizer_knows_nothing_is_told(
+    request: pytest.FixtureRequest, kind: str, model: str
+) -> None:
+    made = scorer(kind, request.getfixturevalue(model).folder)
+    texts = ["a", "!?", "a 🙂", *STRANGE] if kind == "causal" else [*KNOWN, *STRANGE]
+    prompts = [prompt_of([text, ("it was ", "")], ["good", "great"]) for text in texts]
+    found = made.score(prompts)
+    assert [one.unknown for one in found] == [text in STRANGE for text in texts]
+    assert all(one.error is None for one in found)
+
+
+def test_bytes_are_known_and_white_space_says_nothing(gpt2: Tiny, roberta: Tiny) -> None:
+    texts = ["🙂", "ქართული", "\u0301", " ", "\n\t"]
+    for kind, tiny in (("causal", gpt2), ("mlm", roberta)):
+        prompts = [prompt_of([text, ("it was ", "")], ["good"]) for text in texts]
+        assert [one.unknown for one in scorer(kind, tiny.folder).score(prompts)] == [False] * 3 + [True] * 2
+
+
+def test_a_tokenizer_that_loses_what_it_does_not_know_is_asked_about_every_text(tmp_path: Path, gpt2: Tiny) -> None:
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.train_from_iterator(
+        ["a good day it was great"], trainers.BpeTrainer(special_tokens=["<s>"], show_progress=False)
+    )
+    config = transformers.GPT2Config(**{**gpt2.model.config.to_dict(), "vocab_size": made.get_vocab_size()})
+    tiny = build(tmp_path, transformers.GPT2LMHeadModel, config, made, bos_token="<s>")
+    prompts = [prompt_of([text, ("it was ", "")], ["good", "great"]) for text in ("day", "ქართული", "z9", "aq")]
+    assert [one.unknown for one in scorer("causal", tiny.folder).score(prompts)] == [False, True, True, False]
+
+
+def test_what_counts_is_the_rows_own_text_and_any_field_of_it(bert: Tiny) -> None:
+    keys = {"scorer": "mlm", "text": "a good {mask} {one} {two}"}
+    made = scorer("mlm", bert.folder)
+
+    def unknown(one: str, two: str, *demos: str) -> bool:
+        (found,) = made.score([rendered(keys, {"one": one, "two": two}, ["day"], *demos)])
+        return bool(found.unknown)
+
+    assert unknown("🙂", "ქ")
+    assert unknown("🙂", "ქ", "a good day a day\n")  # a demonstration is not the row's text
+    assert not unknown("🙂", "day")
+    assert not unknown("a", "b", "🙂\n")
+    assert not made.score([CLOZE])[0].unknown  # no field at all
+
+
+def test_no_text_is_tokenized_again_where_all_is_known(bert: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = scorer("mlm", bert.folder)
+    asked: list[str] = []
+    monkeypatch.setattr(type(made.encoder), "knows", lambda self, text: bool(asked.append(text)) or True)
+    made.score([prompt_of([text, ("it was ", "")], ["good"]) for text in ("a day", "好", "!", "🙂 a")])
+    assert asked == ["!", "🙂 a"]
 
 
 def test_other_problems_of_a_run_are_not_taken_for_lack_of_memory() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 
 from promptshot import classify, spec
 from promptshot.classify import WINDOW, Classifier, Prediction
-from promptshot.errors import InputError, OptionError, RowError, TemplateError, VerbalizerError
+from promptshot.cli import run_command
+from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, VerbalizerError
 from promptshot.gold import check_gold
 from promptshot.library import verbalizer_of
 from promptshot.prompts import Prompt, Template, TemplateSpec
@@ -198,6 +200,112 @@ def test_word_scores_are_averaged_where_the_rule_says_so(
     expected = [-2.0 / tokens[0], -3.0 / tokens[1]] if averaged else [-2.0, -3.0]
     assert list(found.word_scores.values()) == expected
     assert found.averaged is averaged
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [({"normalize": "mean"}, [-3.0, -4.0 / 3]), ({"normalize": "sum"}, [-5.0, -6.0]), ({}, [-5.0, -6.0])],
+)
+def test_a_mean_leaves_out_what_is_read_before_the_word_and_a_sum_does_not(
+    keys: dict[str, Any], wanted: list[float]
+) -> None:
+    scorer = By(lambda prompt: Scored((-5.0, -6.0), (1, 3), lead=(-2.0, -2.0)))
+    (found,) = predictions(Classifier(make("{text}\n{mask}", "causal", **keys), scorer).outcomes(texts("a")))
+    assert list(found.word_scores.values()) == wanted
+    assert found.split == 1
+
+
+def test_a_cloze_in_which_one_word_has_a_mask_for_its_space_takes_means() -> None:
+    scorer = By(lambda prompt: Scored((-5.0, -4.0), (1, 1), lead=(-2.0, 0.0)))
+    (found,) = predictions(Classifier(make(), scorer).outcomes(texts("a")))
+    assert list(found.word_scores.values()) == [-3.0, -4.0]
+    assert (found.label, found.averaged, found.split) == ("positive", True, 0)
+
+
+# ------------------------------------------------------------------ scorers of somebody else
+
+
+class Foreign:
+    """A scorer from another package; named on the command line as test_classify:Foreign."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        self.rows = 0
+
+    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
+        self.rows += len(prompts)
+        if self.rows > WINDOW:
+            raise ConnectionError("the service is down\nfor a while")
+        return [Scored((-1.0, -2.0), (1, 1)) for _ in prompts]
+
+
+def test_a_scorer_of_somebody_else_that_fails_is_one_line_and_what_was_done_before_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = put(tmp_path, "a.jsonl", [{"text": f"text {i}"} for i in range(WINDOW + 5)])
+    out = tmp_path / "o.jsonl"
+    arguments = ["classify", path, "-t", "zh-sentiment-mlm", "--scorer", "test_classify:Foreign", "-o", str(out)]
+    assert run_command([*arguments, "-q"]) == 1
+    said = "the scorer 'test_classify:Foreign' failed: ConnectionError: the service is down"
+    assert capsys.readouterr().err == f"error: {said}\n"
+    assert len(out.read_text(encoding="utf-8").splitlines()) == WINDOW
+
+
+def of_one(given: Any) -> Callable[[Prompt], Any]:
+    return lambda prompt: given
+
+
+class Wrong:
+    """Gives something else than one Scored for each prompt."""
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def score(self, prompts: Sequence[Prompt]) -> Any:
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "the scorer 'fake' failed: TypeError: 'NoneType' object is not iterable"),
+        ([], "the scorer 'fake' gave 0 results for 1 prompts"),
+        ([Scored((1.0, 2.0), (1, 1))] * 2, "the scorer 'fake' gave 2 results for 1 prompts"),
+        ([{"scores": [1, 2]}], "the scorer 'fake' gave a dict for a prompt"),
+    ],
+)
+def test_a_scorer_that_breaks_its_word_is_named(given: Any, said: str) -> None:
+    with pytest.raises(PromptshotError, match=re.escape(said)):
+        list(Classifier(make(), Wrong(given)).outcomes(texts("a")))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (Scored((1.0,), (1,)), "gave 1 scores for 2 choices"),
+        (Scored((1.0, 2.0), (1, 1), lead=(1.0,)), "gave 1 leads for 2 choices"),
+        (Scored((1.0, 2.0), (1, 1), lead=(1.0, math.inf)), "a score is not finite"),
+        (Scored(("1", "2"), (1, 1)), "a score is no number"),  # type: ignore[arg-type]
+    ],
+)
+def test_an_answer_that_cannot_be_used_is_the_error_of_its_row(given: Scored, said: str) -> None:
+    (found,) = Classifier(make(), By(of_one(given))).outcomes(texts("a"))
+    assert isinstance(found, Reject)
+    assert said in found.reason
+
+
+def test_a_word_that_a_scorer_counts_no_token_of_has_its_score_for_a_mean() -> None:
+    (found,) = predictions(Classifier(make(normalize="mean"), fixed([-2.0, -3.0], [0, 1])).outcomes(texts("a")))
+    assert list(found.word_scores.values()) == [-2.0, -3.0]
+
+
+@pytest.mark.parametrize("problem", [AssertionError("ours"), KeyboardInterrupt(), RowError("no")])
+def test_our_own_mistakes_and_a_wish_to_stop_are_not_put_down_to_the_scorer(problem: BaseException) -> None:
+    def fails(prompt: Prompt) -> Scored:
+        raise problem
+
+    with pytest.raises(type(problem)) as caught:
+        list(Classifier(make(), By(fails)).outcomes(texts("a")))
+    assert caught.value is problem
 
 
 # ------------------------------------------------------------------ gold and the record

@@ -172,6 +172,22 @@ def test_a_few_unknown_labels_are_listed_and_not_counted(
     assert "2 rows (1 with a label)" in err
 
 
+@pytest.mark.parametrize("template", ["zh-sentiment-mlm", "zh-sentiment-nsp"])
+def test_rows_of_which_the_tokenizer_knows_nothing_are_predicted_and_told(
+    template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["房间干净", "🙂🙂🙂", "早餐🙂", "ქართული", "\u0301", "!!!"]
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    summary = tmp_path / "s.json"
+    arguments = ["classify", str(path), "-t", template, "--summary", str(summary)]
+    assert run_command([*arguments, "-o", str(tmp_path / "o.jsonl")]) == 0
+    err = capsys.readouterr().err
+    assert f"note: 3 rows hold nothing that the tokenizer knows; the first: {path}:2\n" in err
+    assert json.loads(summary.read_text(encoding="utf-8"))["rows_unknown"] == 3
+    assert len((tmp_path / "o.jsonl").read_text(encoding="utf-8").splitlines()) == len(texts)
+
+
 def test_output_fields_in_the_input_are_overwritten_with_a_note(
     template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

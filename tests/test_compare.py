@@ -52,7 +52,29 @@ def board(tmp_path: Path, *arguments: str) -> dict[str, Any]:
     return found
 
 
+class Unknowing(FakeScorer):
+    """Knows nothing of the rows with a 5."""
+
+    def score(self, prompts: Sequence[Any]) -> list[Scored]:
+        found = super().score(prompts)
+        return [replace(one, unknown="5" in prompt.text("")) for one, prompt in zip(found, prompts, strict=True)]
+
+
 # ------------------------------------------------------------------ the leaderboard
+
+
+def test_rows_that_hold_nothing_known_are_a_note_to_every_candidate(
+    rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "board.json"
+    code = run_command(["compare", rows, *TEMPLATES[:4], "--scorer", "test_compare:Unknowing", "-o", str(out)])
+    assert code == 0
+    said = f"15 rows hold nothing that the tokenizer knows; the first: {rows}:6\n"
+    (line,) = [line for line in capsys.readouterr().err.splitlines(keepends=True) if "nothing that" in line]
+    assert line.endswith(f": {said}")
+    assert all(name in line for name in NAMES[:2])
+    found = json.loads(out.read_text(encoding="utf-8"))["candidates"]
+    assert [one["rows_unknown"] for one in found] == [15, 15, 15]  # the ensemble too
 
 
 def test_every_candidate_comes_to_what_classify_says_of_it(rows: str, tmp_path: Path) -> None:

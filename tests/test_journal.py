@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from promptshot import classify, library, metrics
+from promptshot import classify, library, metrics, report
 from promptshot import run as running
 from promptshot.cli import run_command
 from promptshot.errors import InputError
@@ -148,6 +148,48 @@ def test_a_run_killed_before_its_first_window_begins_anew(rows: str, tmp_path: P
     out = tmp_path / "o.jsonl"
     out.touch()
     assert score(rows, out).rows_before == 0
+
+
+class Unknowing(FakeScorer):
+    """Knows nothing of rows with a 5; named on the command line as test_journal:Unknowing."""
+
+    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
+        found = super().score(prompts)
+        return [replace(one, unknown="5" in prompt.text("")) for one, prompt in zip(found, prompts, strict=True)]
+
+
+@pytest.mark.parametrize("template", ["zh-sentiment-mlm", "zh-entailment-nsp"])
+@pytest.mark.parametrize("after", [8, 24, 56])
+def test_rows_that_hold_nothing_known_are_counted_over_a_stop(
+    template: str, after: int, rows: str, tmp_path: Path
+) -> None:
+    recipe = replace(recipe_of(template), scorer="test_journal:Unknowing", labels_ignored=True)
+    out = tmp_path / "o.jsonl"
+    watcher = StopAfter(after)
+    with pytest.raises(KeyboardInterrupt):
+        score(rows, out, watcher, recipe)
+    result = score(rows, out, None, recipe)
+    unknown = [n for n in range(ROWS) if "5" in str(n) and n % 7]
+    assert result.unknown == json.loads(Path(f"{out}.summary").read_text())["rows_unknown"] == len(unknown)
+    said = f"{len(unknown)} rows hold nothing that the tokenizer knows; the first: {rows}:{unknown[0] + 1}"
+    assert said in report.notes(result)
+    assert result.tally.predicted == ROWS - 9  # they are predicted as well
+    assert report.notes(score(rows, out, None, recipe)) == report.notes(result)  # read back
+
+
+def test_a_record_from_before_a_count_was_kept_is_gone_on_with(rows: str, tmp_path: Path) -> None:
+    recipe = replace(recipe_of(), scorer="test_journal:Unknowing")
+    out = tmp_path / "o.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        score(rows, out, StopAfter(16), recipe)
+    path = Path(f"{out}.run.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("unknown", "first_unknown"):
+        del record["progress"]["counts"][name]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    result = score(rows, out, None, recipe)
+    assert result.tally.predicted == ROWS - 9
+    assert result.first_unknown == f"{rows}:26"
 
 
 def test_a_finished_run_is_not_done_again(rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

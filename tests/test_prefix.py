@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -214,6 +215,22 @@ def test_scores_equal_the_reference_for_every_kind_of_model(model: Any, lines: C
     wanted = truth(model, lines())
     for budget, seed in ((7, None), (25, 1), (10_000, 2)):
         assert_equal(walked(model, lines(), budget, seed), wanted)
+
+
+def test_no_kind_of_model_is_run_in_a_way_that_its_library_gives_up(model: Any) -> None:
+    head = Head(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        walked(model, nested_prefixes(), budget=25, head=head)
+
+
+@pytest.mark.parametrize("names", [["cache", "past_key_values"], ["past_key_values"], ["cache"], []])
+def test_keys_and_values_are_handed_over_by_the_name_that_the_model_knows(names: list[str]) -> None:
+    code = f"def forward(self, input_ids, {''.join(f'{name}=None, ' for name in names)}**others): ..."
+    made: dict[str, Any] = {}
+    exec(code, made)
+    module = type("Model", (), made)()
+    assert prefix.cache_name(module) == (names[0] if names else "past_key_values")
 
 
 @pytest.mark.parametrize("budget", [1, 2, 3, 5, 16, 41])

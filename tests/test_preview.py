@@ -15,9 +15,11 @@ import pytest
 from conftest import LENGTH, Tiny, prompt_of, rendered
 
 from promptshot import library, proof
+from promptshot.classify import Classifier, Prediction
 from promptshot.cli import run_command
 from promptshot.lint import Linter
 from promptshot.prompts import Kind, Prompt, example_row
+from promptshot.rows import Row
 from promptshot.scorers import ModelOptions, Tokenizing, load, load_tokenizer
 from promptshot.scorers.base import TorchScorer
 
@@ -276,6 +278,62 @@ def test_a_tokenizer_tells_of_words_that_change_behind_a_space(tmp_path: Path, r
     keys = {**keyed(a="great", b="good"), "text": "({mask}) {text}"}
     assert "space-matters" in linted(tmp_path, keys, roberta)
     assert "space-matters" not in linted(tmp_path, keyed(a="great", b="good"), roberta)
+
+
+BEFORE = {"{text} {mask}": "", "{text}{mask}": "", "{text}\n{mask}": "\n", "{text}:\n\n{mask}": "\n\n"}
+
+
+@pytest.mark.parametrize("text", BEFORE)
+def test_a_line_break_before_the_blank_is_shown_with_the_template_and_is_no_token_of_a_word(
+    text: str, gpt2: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = load_tokenizer(ModelOptions(gpt2.name))
+    one = rendered({"scorer": "causal", "text": text}, {"text": "房间"}, ["great", "very awful", "体育"])
+    (fit,) = tokenizer.fit("causal", [one])
+    for word, tokens in zip(one.choices, fit.words, strict=True):
+        assert gpt2.tokenizer.decode([token.id for token in tokens]).strip() == word
+        assert all(token.text.strip(" ▁\n") for token in tokens)
+    assert gpt2.tokenizer.decode([token.id for token in fit.tokens]) == one.text("great")
+    fixed = "".join(token.text for token in fit.tokens if token.kind is Kind.FIXED)
+    assert fixed.replace(":", "") == BEFORE[text]
+    out = shown(capsys, text, "房间", "-m", gpt2.name, "--scorer", "causal", "--labels", "great,very awful")
+    table = [line for line in out.splitlines() if line.startswith("  great")]
+    assert len(table) == 1
+    assert "↵" not in table[0]
+    assert ("↵" in out) == bool(BEFORE[text])
+
+
+@pytest.mark.parametrize(("text", "glued"), [("{text} is:{mask}", True), ("{text} is:\n{mask}", False)])
+def test_a_word_on_a_line_of_its_own_is_not_glued_to_the_line_before(
+    text: str, glued: bool, gpt2: Tiny, tmp_path: Path
+) -> None:
+    keys = {"scorer": "causal", "text": text, "verbalizer": {"labels": {"a": "great", "b": "awful"}}}
+    assert ("glued-mask" in linted(tmp_path, keys, gpt2)) == glued
+
+
+@pytest.mark.parametrize("text", BEFORE)
+@pytest.mark.parametrize("normalize", [None, "mean"])
+def test_lint_and_the_report_of_a_run_count_the_same_tokens(
+    text: str, normalize: str | None, gpt2: Tiny, tmp_path: Path
+) -> None:
+    labels = {"a": "t", "b": "great", "c": "体", "d": "很满意"}
+    keys = {"scorer": "causal", "text": text, "verbalizer": {"labels": labels}}
+    keys |= {"normalize": normalize} if normalize else {}
+    told = linted(tmp_path, keys, gpt2)
+    template = library.template(str(tmp_path / "t.yaml"))
+    classifier = Classifier.load(template, model=gpt2.name)
+    (found,) = classifier.outcomes([Row({"text": "a"})])
+    assert isinstance(found, Prediction)
+    assert told["split-word"].startswith(f"{found.split} of 4 words have several tokens")
+    (scored,) = classifier.scorer.score([classifier.prompt(Row({"text": "a"}))])
+    assert told["unequal-words"] == f"words have from {min(scored.tokens)} to {max(scored.tokens)} tokens"
+    if text != "{text} {mask}":  # behind a space English words have other tokens
+        assert min(scored.tokens) == 1
+        assert found.split == 2
+    leads = scored.lead or (0.0,) * 4
+    parts = zip(scored.scores, leads, scored.tokens, strict=True)
+    means = [(score - lead) / count for score, lead, count in parts] if normalize else list(scored.scores)
+    assert list(found.word_scores.values()) == means
 
 
 def test_a_template_that_leaves_no_room_is_an_error(tmp_path: Path, bert_mlm: Tiny) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from conftest import (
     LONG,
     ROWS,
     SIZES,
+    TEXTS,
     Tiny,
     build,
     byte_bpe,
@@ -23,10 +25,11 @@ from conftest import (
     shuffled,
 )
 from reference import assert_agrees
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from promptshot.prompts import Prompt, Scored
 from promptshot.scorers import ModelOptions
-from promptshot.scorers.causal import CausalScorer
+from promptshot.scorers.causal import CausalPlanner, CausalScorer
 
 WORDS = ["great", "very awful", "a", "体育"]
 Case = tuple[str, str, Scored]  # text before the blank, text after it, what is scored
@@ -142,6 +145,110 @@ def test_a_word_at_the_very_beginning_follows_the_token_that_begins_texts(named:
     assert_agrees(found, [expected_of(tiny, case)])
     bos = tiny.tokenizer.bos_token_id
     assert all(query.ids[0] == bos for query in scorer(tiny).plan(prompt(case)).queries)
+
+
+# ------------------------------------------------------------------ means over a word's own tokens
+
+BEFORE = ["Topic:\n", "Topic: \n\n", "Topic: ", "Topic:  ", "Topic:\t", "主题：\u3000", "主题：\u3000 ", "\n", "a", ""]
+AFTER: list[tuple[str, Scored]] = [("", "choice"), (" news\n", "choice+rest")]
+
+
+def mean_cases() -> list[Case]:
+    """All kinds of white space between rows and words; each with a short and with a long row."""
+    rows = [*ROWS[:3], ""]
+    return [(row + before, after, scored) for before in BEFORE for row in rows for after, scored in AFTER]
+
+
+def means_of(tiny: Tiny, case: Case) -> list[float]:
+    before, after, _ = case
+    return [reference.causal_mean(tiny.model, tiny.tokenizer, before, word, after) for word in WORDS]
+
+
+@pytest.fixture(scope="module")
+def means(gpt2: Tiny, llama: Tiny, joining: Tiny) -> Truths:
+    """The reference's means, computed once."""
+    tinies = {"gpt2": gpt2, "llama": llama, "joining": joining}
+    return {name: [means_of(tiny, case) for case in mean_cases()] for name, tiny in tinies.items()}
+
+
+@pytest.fixture(scope="module")
+def joining(tmp_path_factory: pytest.TempPathFactory, gpt2: Tiny) -> Tiny:
+    """A GPT-2 whose tokenizer joins a colon and line breaks to one token, as those of Llama 3 and Qwen do."""
+    made = Tokenizer(models.BPE())
+    cut = pre_tokenizers.Split(Regex(r" ?\w+| ?[^\s\w]+[\r\n]*|\s*[\r\n]+|\s+"), "isolated")
+    made.pre_tokenizer = pre_tokenizers.Sequence([cut, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    trainer = trainers.BpeTrainer(
+        vocab_size=420, special_tokens=["<|endoftext|>"], show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    made.train_from_iterator([f"{text}:\n\n{text}:\n" for text in TEXTS * 9], trainer)
+    made.decoder = decoders.ByteLevel()
+    config = transformers.GPT2Config(**{**gpt2.model.config.to_dict(), "vocab_size": made.get_vocab_size()})
+    names = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+    return build(tmp_path_factory.mktemp("joining"), transformers.GPT2LMHeadModel, config, made, **names)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "joining"])
+@pytest.mark.parametrize("options", [{}, {"batch_size": 1}, {"batch_size": 3}, {"batch_size": 32}, {"plain": True}])
+def test_means_are_over_a_words_own_tokens_for_every_batch_size(
+    name: str, means: Truths, options: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    found = scorer(request.getfixturevalue(name), **options).score([prompt(case) for case in mean_cases()])
+    assert_agrees(reference.means(found), means[name])
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "joining"])
+def test_a_lead_that_is_counted_with_the_word_makes_the_agreement_fail(
+    name: str, means: Truths, request: pytest.FixtureRequest
+) -> None:
+    made = scorer(request.getfixturevalue(name))
+    prompts = [prompt(case) for case in mean_cases()]
+    found = made.score(prompts)
+    counts = [tuple(len(query.asked) for query in made.plan(one).queries) for one in prompts]
+    assert counts != [one.tokens for one in found]
+    for wrong in (
+        [replace(one, lead=()) for one in found],  # its log p is left in
+        [replace(one, tokens=count, lead=()) for one, count in zip(found, counts, strict=True)],  # as sums have it
+        [replace(one, tokens=count) for one, count in zip(found, counts, strict=True)],
+    ):
+        with pytest.raises(AssertionError, match="is not"):
+            assert_agrees(reference.means(wrong), means[name])
+
+
+def test_a_colon_that_a_line_break_is_joined_to_is_no_part_of_the_word(joining: Tiny) -> None:
+    made = scorer(joining)
+    one = prompt(("Topic:\n", "", "choice"), ["great", "very awful"])
+    plan = made.plan(one)
+    assert {joining.tokenizer.decode(query.targets[0][:1]) for query in plan.queries} == {":\n"}
+    assert [query.leads for query in plan.queries] == [(1,), (1,)]
+    assert plan.tokens == tuple(len(ids) for ids in made.planner.words(one))
+    assert [joining.tokenizer.decode(ids) for ids in made.planner.words(one)] == ["great", "very awful"]
+
+
+def test_what_means_leave_out_changes_no_sum_and_costs_no_run(gpt2: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = scorer(gpt2)
+    prompts = [prompt(case) for case in mean_cases()]
+    sizes: list[int] = []
+    made.model.get_input_embeddings().register_forward_pre_hook(lambda _, ids: sizes.append(ids[0].numel()))
+    found, asked = made.score(prompts), list(sizes)
+    monkeypatch.setattr(CausalPlanner, "_leads", lambda self, found, begins: [0] * len(begins))
+    sizes.clear()
+    assert [one.scores for one in made.score(prompts)] == [one.scores for one in found]  # to the last digit
+    assert sizes == asked
+    assert any(one.lead for one in found)
+
+
+def test_a_channel_has_no_lead_for_it_scores_the_text(gpt2: Tiny) -> None:
+    (found,) = scorer(gpt2).score([prompt(("About ", ":\n a text", "rest"))])
+    assert found.lead == ()
+
+
+def test_the_likeliest_words_are_those_behind_a_line_break(gpt2: Tiny) -> None:
+    made = scorer(gpt2)
+    (found,) = made.top([prompt(("Topic:\n", "", "choice"))], 3)
+    ids = reference.encode(gpt2.tokenizer, "Topic:\n")
+    wanted = reference.logits_of(gpt2.model, ids).log_softmax(-1)[-1].topk(3)
+    assert [score for _, score in found] == pytest.approx(wanted.values.tolist(), abs=1e-4)
 
 
 def test_choices_that_grow_together_with_the_context_are_scored_on_one_condition(gpt2: Tiny) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 from conftest import prompt_of
 
@@ -37,6 +40,29 @@ def test_an_unknown_scorer_is_named_with_the_nearest_one() -> None:
 def test_a_third_party_scorer_that_is_not_there_is_an_option_error(name: str) -> None:
     with pytest.raises(OptionError, match="cannot be loaded"):
         load(name, ModelOptions())
+
+
+class Unready:
+    """A scorer whose own set-up fails."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        raise KeyError("API_KEY")
+
+    def score(self, prompts: object) -> None: ...
+
+
+@pytest.mark.parametrize("code", ["1 +", "raise RuntimeError('no licence')", "import no_such_thing"])
+def test_a_third_party_scorer_that_cannot_be_imported_or_made_is_an_option_error(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "somebodys.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "somebodys", raising=False)
+    for name, said in (("somebodys:Thing", "somebodys:Thing"), ("test_scorers_fake:Unready", "KeyError: 'API_KEY'")):
+        with pytest.raises(OptionError, match="cannot be loaded") as caught:
+            load(name, ModelOptions())
+        assert said in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 def test_the_fake_scorer_is_no_checkpoint_and_options_are_plain_data() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from reference import Segment, assert_agrees
 
 from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import ModelOptions, heads
+from promptshot.scorers import ModelOptions, Scored, heads
 from promptshot.scorers.mlm import MlmScorer
 
 WORDS = ["good", "好", "体育新闻", "awful"]  # of different token counts
@@ -123,6 +124,51 @@ def test_reading_one_position_off_makes_the_agreement_fail(
 def test_tokens_are_counted_for_each_word(bert_mlm: Tiny) -> None:
     (found,) = scorer(bert_mlm).score([prompt_of([("很", "满意")], WORDS)])
     assert found.tokens == (1, 1, 4, 1)
+
+
+def mean_cases() -> list[list[Segment]]:
+    """With and without a space before the blank, in the middle and at the beginning."""
+    rows = [row[:60] for row in ROWS[:5]]
+    return [[(row + before, after)] for row in rows for before, after in ((" It was ", "."), ("：", "新闻"))] + [
+        [("", " 是" + row)] for row in rows
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 3, 32])
+def test_means_are_over_a_words_own_tokens_for_every_batch_size(named: Named, batch_size: int | None) -> None:
+    _, tiny = named
+    found = scorer(tiny, batch_size=batch_size).score([prompt_of(case, WORDS) for case in mean_cases()])
+    wanted = [[reference.mlm_mean(tiny.model, tiny.tokenizer, c, word) for word in WORDS] for c in mean_cases()]
+    assert_agrees(reference.means(found), wanted)
+
+
+def test_a_space_that_is_counted_with_the_word_makes_the_agreement_fail(roberta: Tiny) -> None:
+    made = scorer(roberta)
+    prompts = [prompt_of(case, WORDS) for case in mean_cases()]
+    found = made.score(prompts)
+    wanted = [[reference.mlm_mean(roberta.model, roberta.tokenizer, c, word) for word in WORDS] for c in mean_cases()]
+    assert {len(one.lead) for one in found} == {0, len(WORDS)}
+    for wrong in ([replace(one, lead=()) for one in found], [with_leads(made, *pair) for pair in zip(prompts, found)]):  # noqa: B905
+        with pytest.raises(AssertionError, match="is not"):
+            assert_agrees(reference.means(wrong), wanted)
+
+
+def with_leads(made: MlmScorer, prompt: Prompt, found: Scored) -> Scored:
+    """The same with every mask counted."""
+    masks = {i: len(query.asked) for query in made.plan(prompt).queries for i in query.choices}
+    return replace(found, tokens=tuple(masks[i] for i in range(len(WORDS))), lead=())
+
+
+def test_a_space_of_its_own_has_a_mask_and_is_no_token_of_the_word(roberta: Tiny) -> None:
+    made = scorer(roberta)
+    one = prompt_of([("it was ", ".")], ["great", "体"])
+    assert [roberta.tokenizer.decode(word) for word in made.planner.words(one)] == [" great", "体"]
+    plan = made.plan(one)
+    assert plan.tokens == tuple(map(len, made.planner.words(one)))
+    masks = {query.choices: len(query.asked) for query in plan.queries}
+    assert masks == {(0,): plan.tokens[0], (1,): plan.tokens[1] + 1}
+    (found,) = made.score([one])
+    assert found.lead[0] == 0 > found.lead[1]
 
 
 def test_words_of_one_length_share_a_forward(bert_mlm: Tiny) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from promptshot.errors import NotFoundError, OptionError, did_you_mean
+from promptshot.errors import NotFoundError, OptionError, did_you_mean, surfaces, told
 from promptshot.prompts import Kind, Piece, Prompt
 
 # Loaded when first needed. A name with a colon ("package.module:Class") is a third-party scorer.
@@ -27,8 +27,11 @@ BUILTIN_MODEL = {"mlm": "builtin:bert", "nsp": "builtin:bert", "causal": "builti
 class Scored:
     """One natural-log score and one token count per choice; higher is better, comparable in a prompt only.
 
-    `cut` is how many tokens of the row were left out to make it fit, `dropped` how many demonstrations.
-    `error` fails this prompt only; then there are no scores.
+    `tokens` are those of the words themselves. A score may also hold the log p of what is read before the word,
+    such as a line break: that part is its `lead`, one for each choice, or () where there is none.
+    `cut` is how many tokens of the row were left out to make it fit, `dropped` how many demonstrations; `unknown`
+    whether the tokenizer knows nothing of what is left of the row. `error` fails this prompt only; then there are
+    no scores.
     """
 
     scores: tuple[float, ...] = ()
@@ -36,6 +39,8 @@ class Scored:
     cut: int = 0
     dropped: int = 0
     error: str | None = None
+    lead: tuple[float, ...] = ()
+    unknown: bool = False
 
 
 class Scorer(Protocol):
@@ -73,7 +78,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Fit:
-    """A prompt as a model reads it with its first choice, and the tokens of every choice where the blank is.
+    """A prompt as a model reads it with its first choice, and the own tokens of every choice where the blank is.
 
     `pieces` are what fitting left of the prompt's own; `length` is that of the longest sequence.
     """
@@ -108,7 +113,7 @@ class Tokenizing(Protocol):
         """Pairs of words that the tokenizer spells the same."""
 
     def spelled(self, scorer: str, prompt: Prompt) -> list[tuple[str, ...]]:
-        """The tokens of each choice where the blank is."""
+        """The own tokens of each choice where the blank is."""
 
     def misfit(self, scorer: str, prompt: Prompt) -> str | None:
         """Why the prompt does not fit into the model, if so."""
@@ -151,12 +156,17 @@ def load(name: str, options: ModelOptions) -> Scorer:
     module, _, attribute = target.partition(":")
     try:
         kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as problem:
+    except Exception as problem:  # whatever a module of somebody else does when it is imported
         hint = "write it as package.module:Class"
-        raise OptionError(f"the scorer {name!r} cannot be loaded ({problem})", hint=hint) from None
+        raise OptionError(f"the scorer {name!r} cannot be loaded ({told(problem)})", hint=hint) from problem
     if not (isinstance(kind, type) and hasattr(kind, "score")):
         raise OptionError(f"{name!r} is no scorer", hint="name a class with a method score")
-    scorer: Scorer = kind(options)
+    try:
+        scorer: Scorer = kind(options)
+    except Exception as problem:
+        if name in SCORERS or surfaces(problem):
+            raise
+        raise OptionError(f"the scorer {name!r} cannot be loaded ({told(problem)})") from problem
     return scorer
 
 

@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from promptshot.errors import surfaces, told
 from promptshot.prompts import Prompt
-from promptshot.scorers import ModelOptions, Scored
+from promptshot.scorers import BUILTIN_MODEL, ModelOptions, Scored
 from promptshot.scorers.batches import Answers, Batches, Work, fitting, token_budget
 from promptshot.scorers.heads import Head
-from promptshot.scorers.loading import limit_of, load_checkpoint, pick_device
+from promptshot.scorers.loading import check_vocabulary, limit_of, load_checkpoint, pick_device, quiet
 from promptshot.scorers.packed import pack
 from promptshot.scorers.plans import Plan, Planner, Query
-from promptshot.scorers.tokens import TooLong
 
 
 class TorchScorer(ABC):
@@ -38,6 +38,8 @@ class TorchScorer(ABC):
         self.tokenizer = self.encoder.tokenizer
         self.limit = limit_of(self.model, self.encoder, options)
         self.planner = self.planner_class(self.encoder, self.limit)
+        name = options.model or BUILTIN_MODEL[self.name]
+        self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
         self.budget = options.batch_budget or token_budget(self.device, self.model.config)
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
 
@@ -45,28 +47,31 @@ class TorchScorer(ABC):
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:
         """For each query, one natural-log score per choice of it."""
 
+    @quiet()
     def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
         """One Scored per prompt, in order; a prompt that cannot be scored carries its error."""
         plans: list[Plan | str] = [self._planned(prompt) for prompt in prompts]
         asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
         scores = [[math.nan] * len(prompt.choices) for prompt in prompts]
+        leads = [[0.0] * len(prompt.choices) for prompt in prompts]
         self.reduced_budget = None
         done = told = 0
         for batch in self.answers([query for _, query in asked], [i for i, _ in asked]):
             for number, values in batch:
                 owner, query = asked[number]
-                if values is None:
-                    plans[owner] = f"{len(query.ids)} tokens do not fit into the memory"
+                if not isinstance(values, list):
+                    plans[owner] = values or f"{len(query.ids)} tokens do not fit into the memory"
                     continue
-                for choice, value in zip(query.choices, values, strict=True):
-                    scores[owner][choice] = value
+                size = len(query.choices)
+                for choice, value, lead in zip(query.choices, values, values[size:] or [0.0] * size, strict=False):
+                    scores[owner][choice], leads[owner][choice] = value, lead
             done += len(batch)
             before, told = told, done * len(prompts) // len(asked)
             if self.progress:
                 self.progress(told - before)
         if self.progress and told < len(prompts):  # no query at all
             self.progress(len(prompts) - told)
-        return [_scored(plan, values) for plan, values in zip(plans, scores, strict=True)]
+        return list(map(_scored, plans, scores, leads))
 
     def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
         """The answers to all queries, as they come; `owners` are the prompts they belong to.
@@ -87,21 +92,28 @@ class TorchScorer(ABC):
     def pieces(self, work: Work, budget: int) -> Iterator[Answers]:
         """The answers of a work done piece by piece; where memory runs short, the pieces become smaller.
 
-        What is done is not done again; what does not fit even as the smallest piece is answered by None.
+        What is done is not done again; what does not fit even as the smallest piece is answered by None. A piece that
+        fails otherwise is made smaller too, until only what fails is left of it, and is answered by the reason.
         """
         start, size, proven = 0, budget, budget
+        reason: str | None = None  # of a failure that is no lack of memory, while pieces are small because of it
         while start < work.total:
             end = work.cut(start, size)
-            found = fitting(lambda start=start, end=end: work.run(start, end))  # type: ignore[misc]
-            if found is None:
+            found = _attempt(work, start, end)
+            if not isinstance(found, list):
+                reason = found
                 smaller = size // 2
                 while smaller and work.cut(start, smaller) == end:
                     smaller //= 2
                 if smaller:
                     size = smaller
                     continue
-                end, found = work.beyond(start)
-                size = proven  # one prompt that is too long does not make small pieces of the others
+                end, lost = work.beyond(start)
+                found = [(i, reason) for i, _ in lost]
+                size = size if reason else proven  # one prompt that is too long does not make small pieces of others
+            elif reason:  # bit by bit back to larger ones
+                size = min(2 * size, proven)
+                reason = reason if size < proven else None
             elif found:
                 proven = size
                 self.reduced_budget = size if size < budget else None
@@ -135,14 +147,10 @@ class TorchScorer(ABC):
         return self.planner.plan(prompt)
 
     def _planned(self, prompt: Prompt) -> Plan | str:
-        try:
-            return self.plan(prompt)
-        except TooLong as problem:
-            return str(problem)
+        return self.planner.planned(prompt)
 
     def tensors(self, batch: Sequence[Query]) -> dict[str, Tensor]:
         """Model inputs, padded on the right: input_ids, attention_mask and what the queries bring."""
-        pad = self.tokenizer.pad_token_id
         width = max(len(q.ids) for q in batch)
 
         def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
@@ -150,7 +158,7 @@ class TorchScorer(ABC):
             return torch.tensor(lines, device=self.device)  # (rows, width)
 
         inputs = {
-            "input_ids": padded([q.ids for q in batch], 0 if pad is None else pad),
+            "input_ids": padded([q.ids for q in batch], self.pad),
             "attention_mask": padded([[1] * len(q.ids) for q in batch], 0),
         }
         if batch[0].types is not None and self._takes_types:
@@ -165,7 +173,7 @@ class TorchScorer(ABC):
         return int(getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
 
     def read(self, batch: Sequence[Query], head: Head) -> list[list[float]]:
-        """Sum of natural-log probabilities of the targets, for each choice of each query.
+        """Sum of natural-log probabilities of the targets, for each choice of each query, and those of the leads.
 
         The head runs on the asked positions only; the softmax is over the whole vocabulary.
         """
@@ -178,7 +186,9 @@ class TorchScorer(ABC):
         for query in batch:
             span = torch.arange(start, start + len(query.asked), device=self.device)
             targets = torch.tensor(query.targets, device=self.device)  # (choices, asked)
-            answers.append((logits[span, targets] - norms[span]).double().sum(-1).tolist())
+            found = (logits[span, targets] - norms[span]).double()  # (choices, asked)
+            leads = [float(row[:size].sum()) for row, size in zip(found, query.leads, strict=False)]
+            answers.append([*found.sum(-1).tolist(), *leads])
             start += len(query.asked)
         return answers
 
@@ -194,12 +204,17 @@ class HeadScorer(TorchScorer):
         """Sums of log-probabilities; the masks of a cloze are taken as independent."""
         return self.read(batch, self.head)
 
+    @quiet()
     def top(self, prompts: Sequence[Prompt], n: int) -> list[list[tuple[str, float]]]:
-        """The n likeliest tokens at the blank of each prompt (its first mask), with natural-log probabilities."""
+        """The n likeliest tokens at the blank of each prompt (its first mask), with natural-log probabilities.
+
+        Where white space is read before the word, it is the place behind that.
+        """
         return [self._likeliest(self.plan(prompt).queries[0], n) for prompt in prompts]
 
     def _likeliest(self, query: Query, n: int) -> list[tuple[str, float]]:
-        place = torch.tensor(query.asked[:1], device=self.device)
+        first = query.leads[0] if query.leads else 0
+        place = torch.tensor(query.asked[first : first + 1], device=self.device)
         with torch.inference_mode():
             states = self.head.states(self.tensors([query]), torch.zeros_like(place), place)  # (1, size)
             found = self.head.logits(states).float().log_softmax(-1)[0].topk(n)  # (vocabulary,) -> (n,)
@@ -207,9 +222,21 @@ class HeadScorer(TorchScorer):
         return [(self.encoder.shown(token), score) for token, score in pairs]
 
 
-def _scored(plan: Plan | str, values: list[float]) -> Scored:
+def _attempt(work: Work, start: int, end: int) -> Answers | str | None:
+    """The answers of a piece; None where there is not enough memory, else what went wrong."""
+    try:
+        return fitting(lambda: work.run(start, end))
+    except BaseException as problem:
+        if surfaces(problem):
+            raise
+        return f"the model failed: {told(problem)}"
+
+
+def _scored(plan: Plan | str, values: list[float], leads: list[float]) -> Scored:
     if isinstance(plan, str):
         return Scored(error=plan)
     if not all(map(math.isfinite, values)):
         return Scored(error="a score is not finite (the model's weights or the precision may be at fault)")
-    return Scored(tuple(values), plan.tokens, plan.fitted.cut, plan.fitted.dropped)
+    lead = tuple(leads) if any(leads) else ()
+    cut, dropped = plan.fitted.cut, plan.fitted.dropped
+    return Scored(tuple(values), plan.tokens, cut, dropped, lead=lead, unknown=plan.unknown)

@@ -11,7 +11,8 @@ import torch
 from promptshot.scorers.plans import Query
 
 _SHORT = re.compile("not enough memory|out of memory|can't allocate memory", re.IGNORECASE)
-Answers = list[tuple[int, list[float] | None]]  # (number of a query, its scores; None: no memory)
+# (number of a query, what was read for it; or why not: None for lack of memory, else what went wrong)
+Answers = list[tuple[int, list[float] | str | None]]
 
 
 def token_budget(device: torch.device, config: Any) -> int:

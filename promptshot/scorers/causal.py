@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from promptshot.prompts import Kind, Piece, Prompt
@@ -12,6 +12,18 @@ from promptshot.scorers.base import HeadScorer
 from promptshot.scorers.batches import Answers
 from promptshot.scorers.plans import Plan, Planner, Query
 from promptshot.scorers.tokens import Encoder, Ids, common_prefix
+
+
+@dataclass(frozen=True)
+class _Sequences:
+    """For each choice, the ids of its context and of the whole; `spaced` has the white space of the context too.
+
+    Where the words themselves are not what is scored, there is no `spaced`.
+    """
+
+    contexts: Sequence[Ids] = ()
+    wholes: Sequence[Ids] = ()
+    spaced: Ids | None = None
 
 
 class CausalPlanner(Planner):
@@ -23,31 +35,40 @@ class CausalPlanner(Planner):
 
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each choice, all with the same cut of the row's text."""
-        contexts, sequences = list[Ids](), list[Ids]()
+        found = _Sequences()
 
         def size(pieces: Sequence[Piece]) -> int:
-            contexts[:], sequences[:] = self._sequences(pieces, prompt)  # those that fit are the last it is asked for
-            return max(map(len, sequences))
+            nonlocal found
+            found = self._sequences(pieces, prompt)  # those that fit are the last it is asked for
+            return max(map(len, found.wholes))
 
         fitted = self.fit(prompt.pieces, size)
         queries, counts = [], []
-        for i, (ids, begin) in enumerate(zip(sequences, self._begins(contexts, sequences, prompt), strict=True)):
-            # Position p predicts token p + 1:   c  c  c | w  w
-            #                             asked        ^  ^
+        begins = self._begins(found, prompt)
+        for i, (ids, begin, lead) in enumerate(zip(found.wholes, begins, self._leads(found, begins), strict=True)):
+            # Position p predicts token p + 1:   c  c  c | s  w  w
+            #                             asked        ^  ^  ^       s, a line break, is the lead
             asked = tuple(range(begin - 1, len(ids) - 1))
-            queries.append(Query(ids, (i,), asked, (tuple(ids[begin:]),)))
-            counts.append(len(asked))
+            queries.append(Query(ids, (i,), asked, (tuple(ids[begin:]),), leads=(lead,) if lead else ()))
+            counts.append(len(asked) - lead)
         return Plan(tuple(queries), tuple(counts), fitted)
 
     def words(self, prompt: Prompt) -> list[Ids]:
-        """The tokens of each choice as they go on from the context, without what follows."""
-        bare = replace(prompt, pieces=prompt.pieces[: [p.kind for p in prompt.pieces].index(Kind.MASK) + 1])
-        contexts, wholes = self._sequences(bare.pieces, replace(bare, scored="choice"))
-        begins = self._begins(contexts, wholes, replace(bare, scored="choice"))
-        return [whole[begin:] for whole, begin in zip(wholes, begins, strict=True)]
+        """The own tokens of each choice as they go on from the context, without what follows."""
+        pieces = prompt.pieces[: [p.kind for p in prompt.pieces].index(Kind.MASK) + 1]
+        bare = replace(prompt, pieces=pieces, scored="choice")
+        found = self._sequences(bare.pieces, bare)
+        begins = self._begins(found, bare)
+        leads = self._leads(found, begins)
+        return [whole[begin + lead :] for whole, begin, lead in zip(found.wholes, begins, leads, strict=True)]
 
-    def _sequences(self, pieces: Sequence[Piece], prompt: Prompt) -> tuple[list[Ids], list[Ids]]:
-        """For each choice, the ids of its context and of the whole.
+    @property
+    def special(self) -> Ids:
+        """What begins a text."""
+        return self.start or self._first_token()
+
+    def _sequences(self, pieces: Sequence[Piece], prompt: Prompt) -> _Sequences:
+        """The ids for each choice.
 
         The channel scores the row's own text: the template's words between blank and field are context too.
         """
@@ -57,16 +78,18 @@ class CausalPlanner(Planner):
         before, lead, rest = (_text(part) for part in (pieces[:blank], pieces[blank + 1 : text], pieces[text:]))
         if prompt.scored == "rest":
             pairs = [self._joined(before + choice + lead, [rest]) for choice in prompt.choices]
-            contexts, wholes = [head for head, _ in pairs], [whole for _, (whole,) in pairs]
+            found = _Sequences([head for head, _ in pairs], [whole for _, (whole,) in pairs])
         else:
             behind = lead + rest if prompt.scored == "choice+rest" else ""
-            head, wholes = self._joined(before, [choice + behind for choice in prompt.choices])
-            contexts = [head] * len(wholes)
-        if not all(contexts):
-            # Nothing stands before the word: its first token is predicted from the token that begins a text.
-            first = self._first_token()
-            return [first + ids for ids in contexts], [first + ids for ids in wholes]
-        return contexts, wholes
+            spaced = [""] if before[-1:].isspace() else []
+            head, wholes = self._joined(before, [*spaced, *(choice + behind for choice in prompt.choices)])
+            found = _Sequences([head] * len(prompt.choices), wholes[len(spaced) :], wholes[0] if spaced else head)
+        if all(found.contexts):
+            return found
+        # Nothing stands before the word: its first token is predicted from the token that begins a text.
+        first = self._first_token()
+        whole, context = ([first + ids for ids in of] for of in (found.wholes, found.contexts))
+        return _Sequences(context, whole, None if found.spaced is None else first + found.spaced)
 
     def _joined(self, context: str, scored: Sequence[str]) -> tuple[Ids, list[Ids]]:
         """The ids of the context, and of it with each scored text: one string, or two where the model learnt so.
@@ -82,15 +105,31 @@ class CausalPlanner(Planner):
         head, wholes = self.encoder.extended(kept, [context[len(kept) :] + text for text in scored])
         return self.start + head, [self.start + whole for whole in wholes]
 
-    def _begins(self, contexts: Sequence[Ids], wholes: Sequence[Ids], prompt: Prompt) -> list[int]:
+    def _begins(self, found: _Sequences, prompt: Prompt) -> list[int]:
         """Where the scored tokens begin: behind the context, or earlier where a token reaches across.
 
         Choices of one context share the place, so that they are scored on the same condition.
         """
-        shared = [common_prefix([context, whole]) for context, whole in zip(contexts, wholes, strict=True)]
+        pairs = list(zip(found.contexts, found.wholes, strict=True))
+        shared = [common_prefix([context, whole]) for context, whole in pairs]
         if prompt.scored != "rest":
             shared = [min(shared)] * len(shared)
-        return [max(1, min(place, len(whole) - 1)) for place, whole in zip(shared, wholes, strict=True)]
+        return [max(1, min(place, len(whole) - 1)) for place, (_, whole) in zip(shared, pairs, strict=True)]
+
+    def _leads(self, found: _Sequences, begins: Sequence[int]) -> list[int]:
+        """How many scored tokens of each choice stand before its word: they end in the context, or are white space.
+
+        context  Answer :↵          ":↵" is one token: the line break is scored, and so is the colon
+        whole    Answer :↵ word
+                        ^  ^ own
+        """
+        if found.spaced is None:
+            return [0] * len(begins)
+        leads = []
+        for whole, begin in zip(found.wholes, begins, strict=True):
+            before = max(begin, min(common_prefix([found.spaced, whole]), len(whole) - 1))
+            leads.append(before - begin + self.encoder.lead(whole[before:]))
+        return leads
 
     def _first_token(self) -> Ids:
         ids = (self.encoder.tokenizer.bos_token_id, self.encoder.tokenizer.eos_token_id)

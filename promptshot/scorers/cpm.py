@@ -119,6 +119,10 @@ class CpmEncoder(Encoder):
         """Where each token stands in the text (characters)."""
         return self.tokenizer.spans(text)
 
+    def beyond(self, size: int) -> dict[int, str]:
+        """All pieces from there on; `load` has compared their number with the model's."""
+        return {i: self.shown(i) for i in range(size, len(self.tokenizer))}
+
     def shown(self, token: int) -> str:
         """The piece of the sentencepiece model."""
         return str(self.tokenizer.pieces.id_to_piece(token))

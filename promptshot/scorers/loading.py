@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,12 @@ def open_checkpoint(name: str, options: ModelOptions) -> Opened:
     with quiet(), hub_offline(options.offline):
         try:
             config = transformers.AutoConfig.from_pretrained(place, **where)
+            _forget_lost_pad(config)
             return Opened(name, place, where, config, load_encoder(place, config, where))
         except PromptshotError:
             raise
         except Exception as problem:  # tokenizers and safetensors raise bare exceptions
-            raise _not_loaded(name, options, problem) from None
+            raise not_loaded(name, options, problem) from None
 
 
 def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device: torch.device) -> tuple[Encoder, Any]:
@@ -84,7 +86,7 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
                 **opened.where,
             )
         except Exception as problem:
-            raise _not_loaded(name, options, problem) from None
+            raise not_loaded(name, options, problem) from None
     check_head(scorer, name, model, report)
     if scorer != "causal" and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
@@ -150,9 +152,29 @@ def check_head(scorer: str, name: str, model: Any, report: Mapping[str, Any]) ->
         )
 
 
+def check_vocabulary(name: str, encoder: Encoder, model: Any, special: Sequence[int]) -> int:
+    """Refuse a tokenizer with tokens that the model has no embedding for; gives the token to pad with.
+
+    What is padded is hidden from the model, so that any token will do where that of the tokenizer has no embedding.
+    """
+    pad = encoder.tokenizer.pad_token_id or 0
+    size = len(getattr(model.get_input_embeddings(), "weight", ()))
+    if not size:
+        return pad
+    lost = encoder.beyond(size) | {token: encoder.shown(token) for token in special if token >= size}
+    if lost:
+        names = shortlist([repr(lost[token]) for token in sorted(lost)], 4)
+        raise ModelError(
+            f"the model has {size:,} embeddings, and none for {len(lost):,} of its tokenizer's tokens: {names}",
+            where=name,
+            hint="take the tokenizer that the model was trained with, or resize its embeddings and train them",
+        )
+    return pad if pad < size else 0
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """transformers without its bars, reports and warnings; its settings are put back afterwards."""
+    """Libraries without their bars, reports and warnings; their settings are put back afterwards."""
     import huggingface_hub.utils.logging as hub_logging
     from transformers.utils import logging
 
@@ -161,7 +183,9 @@ def quiet() -> Iterator[None]:
     hub_logging.set_verbosity(hub_logging.CRITICAL)
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.set_verbosity(level)
         hub_logging.set_verbosity(hub_level)
@@ -191,12 +215,22 @@ def _dtype(name: str, device: torch.device) -> torch.dtype | str:
     return DTYPES[name]
 
 
+def _forget_lost_pad(config: Any) -> None:
+    """A padding token that was added to a causal model and never got an embedding: none is needed, see `tensors`."""
+    text = config.get_text_config()
+    pad, size = getattr(text, "pad_token_id", None), getattr(text, "vocab_size", None)
+    causal = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING  # some of these count positions by it
+    if pad is not None and size is not None and pad >= size and causal and not masked:
+        text.pad_token_id = None
+
+
 def _refuse_path(place: str) -> None:
     if place.startswith((".", "/", "~", "\\")) or place.count("/") > 1:
         raise NotFoundError(f"no model folder {place!r}", hint="check the path, or give a hub name: owner/name")
 
 
-def _not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelError | NotFoundError:
+def not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelError | NotFoundError:
     """What was tried and what to try, from the many ways in which loading fails."""
     text = str(problem)
     local = Path(name).is_dir() or name.startswith(library.BUILTIN)

@@ -23,7 +23,8 @@ class MlmPlanner(Planner):
 
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each distinct word length; words of one length share it."""
-        words = self.words(prompt)
+        words = self._spelled(prompt)
+        leads = [self.encoder.lead(word) for word in words]
         longest = max(map(len, words))
         fitted = self.fit(prompt.pieces, lambda pieces: len(self._ids(pieces, longest)[0]))
         queries = []
@@ -31,11 +32,24 @@ class MlmPlanner(Planner):
             ids, types, start = self._ids(fitted.pieces, n)
             choices = tuple(i for i, word in enumerate(words) if len(word) == n)
             asked = tuple(range(start, start + n))
-            queries.append(Query(ids, choices, asked, tuple(tuple(words[i]) for i in choices), types))
-        return Plan(tuple(queries), tuple(map(len, words)), fitted)
+            targets = tuple(tuple(words[i]) for i in choices)
+            before = tuple(leads[i] for i in choices) if any(leads) else ()
+            queries.append(Query(ids, choices, asked, targets, types, leads=before))
+        tokens = tuple(len(word) - lead for word, lead in zip(words, leads, strict=True))
+        return Plan(tuple(queries), tokens, fitted)
 
     def words(self, prompt: Prompt) -> list[Ids]:
-        """The tokens of each choice. A space before the blank belongs to the word ("It was great")."""
+        """The tokens of each choice, without a space that has a token of its own."""
+        return [word[self.encoder.lead(word) :] for word in self._spelled(prompt)]
+
+    @property
+    def special(self) -> Ids:
+        """Those around a text, and the mask."""
+        layout = self.encoder.layout(pair=False)
+        return [*layout.before, self.mask, *layout.after]
+
+    def _spelled(self, prompt: Prompt) -> list[Ids]:
+        """The tokens read for each choice. A space before the blank belongs to the word ("It was great")."""
         runs = next(runs for runs in segments(prompt.pieces) if Kind.MASK in runs)
         blank = runs.index(Kind.MASK)
         encode = self.encoder.continuing if blank else self.encoder.ids

@@ -29,6 +29,12 @@ class NspPlanner(Planner):
         """The tokens of each choice alone."""
         return [self.encoder.ids(choice) for choice in prompt.choices]
 
+    @property
+    def special(self) -> Ids:
+        """Those around and between two segments."""
+        layout = self.encoder.layout(pair=True)
+        return [*layout.before, *layout.between, *layout.after]
+
     def _query(self, pieces: Sequence[Piece], choice: str, number: int) -> Query:
         """The pair of segments with the choice in the blank."""
         if any(piece.kind is Kind.HOLE for piece in pieces):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from promptshot.prompts import Piece, Prompt
-from promptshot.scorers.tokens import Encoder, Fitted, Ids, fit
+from promptshot.errors import surfaces, told
+from promptshot.prompts import Kind, Piece, Prompt
+from promptshot.scorers.tokens import Encoder, Fitted, Ids, TooLong, fit
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Query:
     """One sequence to run, and what to read from it.
 
     `asked` are the positions whose predictions are read; `targets` holds, for each of `choices`, the
-    token ids expected there (same length as `asked`).
+    token ids expected there (same length as `asked`). The first `leads` of them (for each choice; () is none at all)
+    stand before the word. The answer is a score for each choice, then, where there are any, the part of the leads.
     """
 
     ids: Ids
@@ -25,21 +27,23 @@ class Query:
     targets: tuple[tuple[int, ...], ...] = ()
     types: Ids | None = None
     positions: Ids | None = None
+    leads: tuple[int, ...] = ()
 
     @property
     def key(self) -> tuple[Any, ...]:
         """The same for queries that have the same answer."""
         types, positions = (None if ids is None else tuple(ids) for ids in (self.types, self.positions))
-        return tuple(self.ids), self.asked, self.targets, types, positions
+        return tuple(self.ids), self.asked, self.targets, types, positions, self.leads
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All queries of one prompt, the tokens scored for each choice, and what fitting did."""
+    """All queries of one prompt, how many tokens each choice has of its own, and what fitting did."""
 
     queries: tuple[Query, ...]
     tokens: tuple[int, ...]
     fitted: Fitted
+    unknown: bool = False  # whether the tokenizer knows nothing of the row itself
 
 
 class Planner(ABC):
@@ -55,7 +59,32 @@ class Planner(ABC):
 
     @abstractmethod
     def words(self, prompt: Prompt) -> list[Ids]:
-        """The tokens of each choice, where the prompt has its blank."""
+        """The own tokens of each choice, where the prompt has its blank."""
+
+    @property
+    @abstractmethod
+    def special(self) -> Ids:
+        """The special tokens that its sequences have."""
+
+    def planned(self, prompt: Prompt) -> Plan | str:
+        """The plan of a prompt, or why there is none."""
+        try:
+            plan = self.plan(prompt)
+            return replace(plan, unknown=self._unknown(plan))
+        except TooLong as problem:
+            return str(problem)
+        except BaseException as problem:
+            if surfaces(problem):
+                raise
+            return f"the tokenizer failed: {told(problem)}"
+
+    def _unknown(self, plan: Plan) -> bool:
+        """Whether the tokenizer knows nothing of the row itself; looked at closely only where that may be."""
+        fields = [piece.text for piece in plan.fitted.pieces if piece.kind is Kind.FIELD]
+        doubtful = self.encoder.loses or any(self.encoder.unk in query.ids for query in plan.queries[:1])
+        if not doubtful and any(any(map(str.isalnum, text)) for text in fields):
+            return False
+        return bool(fields) and not any(map(self.encoder.knows, fields))
 
     def fit(self, pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int]) -> Fitted:
         """See `tokens.fit`."""

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from promptshot.errors import told
 from promptshot.scorers.batches import Answers
 from promptshot.scorers.heads import Head
-from promptshot.scorers.loading import NO_LIMIT
+from promptshot.scorers.loading import NO_LIMIT, quiet
 from promptshot.scorers.plans import Query
 from promptshot.scorers.tokens import Ids, common_prefix
 
@@ -53,6 +54,7 @@ class Trie:
     at: Tensor  # (reads,) nodes, ascending
     targets: Tensor  # (reads,) tokens
     lines: Tensor  # (reads,) lines
+    lead: Tensor  # (reads,) whether the target stands before the word
     order: tuple[int, ...]  # the query of each line
     lasts: tuple[int, ...]  # the last node of each line, ascending
 
@@ -62,7 +64,7 @@ class Trie:
         inputs = [query.ids[: query.asked[-1] + 1] for query in queries]  # what nothing is read behind is not run
         order = sorted(range(len(queries)), key=inputs.__getitem__)
         tokens, depths, ends, lasts = list[int](), list[int](), list[int](), list[int]()
-        reads: list[tuple[int, int, int]] = []
+        reads: list[tuple[int, int, int, bool]] = []
         path: list[int] = []  # the nodes of the line before
         before: Ids = []
         for line, i in enumerate(order):
@@ -75,13 +77,15 @@ class Trie:
             depths += range(shared, len(ids))
             ends += [0] * (len(ids) - shared)
             lasts.append(path[-1])
-            reads += [(path[p], target, line) for p, target in zip(query.asked, query.targets[0], strict=True)]
+            lead = query.asked[: sum(query.leads)]
+            pairs = zip(query.asked, query.targets[0], strict=True)
+            reads += [(path[p], target, line, p in lead) for p, target in pairs]
             before = ids
         for node in path:
             ends[node] = len(tokens)
-        at, targets, lines = torch.tensor(sorted(reads)).T.contiguous()  # (reads,) each
+        at, targets, lines, leads = torch.tensor(sorted(reads)).T.contiguous()  # (reads,) each
         nodes = torch.tensor([tokens, depths, ends])  # (3, nodes)
-        return cls(nodes[0], nodes[1], nodes[2], at, targets, lines, tuple(order), tuple(lasts))
+        return cls(nodes[0], nodes[1], nodes[2], at, targets, lines, leads.bool(), tuple(order), tuple(lasts))
 
     def __len__(self) -> int:
         """How many nodes there are."""
@@ -152,7 +156,8 @@ class Walk:
         self.rows = rows_at_once(model)
         self.owners = [owners[i] for i in trie.order]
         self.total = len(trie)
-        self.totals = torch.zeros(len(trie.order), dtype=torch.float64)  # (lines,)
+        self.totals = torch.zeros(len(trie.order), 2, dtype=torch.float64)  # (lines, score and lead)
+        self.cache = cache_name(model.base_model if head.sparse else model)
         self.finished = 0  # lines
         self.kept = torch.zeros(0, dtype=torch.long)  # (kept,) nodes, ascending
         self.past: States = {}
@@ -178,12 +183,13 @@ class Walk:
         path = Path(self.past, len(self.kept))
         first, last = torch.searchsorted(trie.at, torch.tensor([start, end])).tolist()
         nodes, which = torch.unique_consecutive(trie.at[first:last], return_inverse=True)  # (read nodes,), (reads,)
-        inputs = self._inputs(new, columns) | {"past_key_values": path, "use_cache": True}
+        inputs = self._inputs(new, columns) | {self.cache: path, "use_cache": True}
         places = (nodes - start).to(self.model.device)  # (read nodes,)
         states = self.head.states(inputs, torch.zeros_like(places), places)  # (read nodes, ...)
         values = log_probabilities(self.head, states, which, trie.targets[first:last], self.rows)  # (reads,)
         self._keep(path.grown, columns, end)
-        self.totals.index_add_(0, trie.lines[first:last], values)
+        parts = torch.stack([values, values * trie.lead[first:last]], -1)  # (reads, 2)
+        self.totals.index_add_(0, trie.lines[first:last], parts)
         return self._finished(end)
 
     def beyond(self, start: int) -> tuple[int, Answers]:
@@ -217,8 +223,8 @@ class Walk:
         begin = self.finished
         while self.finished < len(self.owners) and self.trie.lasts[self.finished] < end:
             self.finished += 1
-        values = self.totals[begin : self.finished].tolist()
-        return [(i, [value]) for i, value in zip(self.trie.order[begin : self.finished], values, strict=True)]
+        values: list[list[float]] = self.totals[begin : self.finished].tolist()
+        return list(zip(self.trie.order[begin : self.finished], values, strict=True))
 
 
 def log_probabilities(head: Head, states: Tensor, which: Tensor, targets: Tensor, rows: int) -> Tensor:
@@ -240,6 +246,11 @@ def rows_at_once(model: Any) -> int:
     """For how many positions logits are held at once, by a fixed rule of device and vocabulary."""
     vocabulary = int(model.config.get_text_config().vocab_size)
     return max(1, LOGITS.get(model.device.type, MORE_LOGITS) // vocabulary)
+
+
+def cache_name(module: Any) -> str:
+    """What the forward of a model calls the keys and values that it goes on from; newer ones say "cache"."""
+    return "cache" if "cache" in inspect.signature(type(module).forward).parameters else "past_key_values"
 
 
 def token_budget(model: Any, head: Head) -> int:
@@ -277,10 +288,10 @@ def doubt(model: Any, head: Head) -> str | None:
     if "position_ids" not in inspect.signature(model.forward).parameters:  # ALiBi, recurrent states
         return "it takes no position ids"
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), quiet():
             error = _error(model, head)
     except Exception as problem:  # whatever a model of any kind may say to inputs it does not know
-        return f"{type(problem).__name__}: {str(problem).strip().splitlines()[0][:100] if str(problem).strip() else ''}"
+        return told(problem, 120)
     within = error <= EXACT.get(model.dtype, ROUGH)
     return None if within else f"a probe is off by {error:.2g}"
 
@@ -308,5 +319,5 @@ def _error(model: Any, head: Head) -> float:
     walk = Walk(model, head, Trie.of(queries), range(len(queries)))
     half = walk.total // 2
     answers = dict(walk.run(0, half) + walk.run(half, walk.total))
-    found = torch.tensor([answers[i] for i in range(len(queries))]).double().reshape(wanted.shape)  # (positions, FAN)
+    found = torch.tensor([answers[i] for i in range(len(queries))]).double()[:, 0].reshape(wanted.shape)
     return float((found - wanted).norm() / (wanted - wanted.mean(0)).norm())

@@ -13,11 +13,11 @@ from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import Fit, ModelOptions, Token
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.causal import CausalScorer
-from promptshot.scorers.loading import Opened, check_architecture, limit_of, open_checkpoint, quiet
+from promptshot.scorers.loading import Opened, check_architecture, limit_of, not_loaded, open_checkpoint, quiet
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scorers.nsp import NspScorer
 from promptshot.scorers.plans import Plan, Planner
-from promptshot.scorers.tokens import Encoder, Ids, TooLong
+from promptshot.scorers.tokens import Encoder, Ids
 
 SCORERS: tuple[type[TorchScorer], ...] = (MlmScorer, NspScorer, CausalScorer)
 
@@ -33,10 +33,11 @@ class CheckpointTokenizer:
             family = getattr(opened.config, "model_type", "such")
             raise ModelError(f"a {family} model has no scorer", where=opened.name, hint="use a BERT- or GPT-like model")
         self.encoder: Encoder = opened.encoder
-        self.limit = limit_of(_skeleton(fitting[0], opened), opened.encoder, options)
+        self.limit = limit_of(_skeleton(fitting[0], opened, options), opened.encoder, options)
         self.planners = {scorer.name: scorer.planner_class(opened.encoder, self.limit) for scorer in fitting}
         self.kinds = list(self.planners)
 
+    @quiet()
     def fit(self, scorer: str, prompts: Sequence[Prompt]) -> list[Fit]:
         """What the scorer of that name would make of each prompt."""
         return [self._fit(self.planners[scorer], prompt) for prompt in prompts]
@@ -50,22 +51,19 @@ class CheckpointTokenizer:
         return self.encoder.alike(words)
 
     def spelled(self, scorer: str, prompt: Prompt) -> list[tuple[str, ...]]:
-        """The tokens of each choice where the blank is."""
+        """The own tokens of each choice where the blank is."""
         return [tuple(map(self.encoder.shown, ids)) for ids in self.planners[scorer].words(prompt)]
 
+    @quiet()
     def misfit(self, scorer: str, prompt: Prompt) -> str | None:
         """Why the prompt does not fit into the model, if so."""
-        try:
-            self.planners[scorer].plan(prompt)
-        except TooLong as problem:
-            return str(problem)
-        return None
+        plan = self.planners[scorer].planned(prompt)
+        return plan if isinstance(plan, str) else None
 
     def _fit(self, planner: Planner, prompt: Prompt) -> Fit:
-        try:
-            plan = planner.plan(prompt)
-        except TooLong as problem:
-            return Fit(error=str(problem))
+        plan = planner.planned(prompt)
+        if isinstance(plan, str):
+            return Fit(error=plan)
         words = tuple(tuple(self._token(i, Kind.MASK) for i in ids) for ids in planner.words(prompt))
         length = max(len(query.ids) for query in plan.queries)
         fitted = plan.fitted
@@ -146,9 +144,12 @@ def _fits(scorer: type[TorchScorer], opened: Opened) -> bool:
     return True
 
 
-def _skeleton(scorer: type[TorchScorer], opened: Opened) -> torch.nn.Module:
-    """The model with its modules and without any weight."""
+def _skeleton(scorer: type[TorchScorer], opened: Opened, options: ModelOptions) -> torch.nn.Module:
+    """The model with its modules and without any weight; raises ModelError where the configuration allows none."""
     made: torch.nn.Module
     with quiet(), torch.device("meta"):
-        made = getattr(transformers, scorer.auto_class).from_config(opened.config)
+        try:
+            made = getattr(transformers, scorer.auto_class).from_config(opened.config)
+        except Exception as problem:
+            raise not_loaded(opened.name, options, problem) from None
     return made

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from promptshot.errors import ModelError
@@ -16,6 +16,8 @@ from promptshot.prompts import Kind, Piece
 Ids = list[int]
 SEAM = 8  # words
 REMEMBERED = 1024  # texts whose tokens are kept
+UTF8 = 4  # bytes, and so tokens, that a character may take
+RARE = "\U000103a0"  # a letter of Old Persian
 
 
 class TooLong(Exception):
@@ -69,6 +71,46 @@ class Encoder(ABC):
     @abstractmethod
     def shown(self, token: int) -> str:
         """A token for people: its text, with a mark for the space that it may begin with."""
+
+    @abstractmethod
+    def beyond(self, size: int) -> dict[int, str]:
+        """The tokens that a text can come to and whose ids are `size` or more, as people know them."""
+
+    def lead(self, ids: Ids) -> int:
+        """How many first tokens are white space only, of a word that has more than these."""
+        count = 0
+        while count < len(ids) - 1 and (size := self._white(ids[count : count + UTF8])):
+            count += size
+        return max(0, min(count, len(ids) - 1))
+
+    def _white(self, ids: Ids) -> int:
+        """How many of some first tokens are white space: one, several bytes of a wide space, or none."""
+        for n in range(1, len(ids) + 1):
+            text = self._decoded(tuple(ids[:n]))
+            if not text.strip():
+                return n
+            if "\ufffd" not in text:  # no part of a character
+                break
+        return 0
+
+    @cached_property
+    def _decoded(self) -> Callable[[tuple[int, ...]], str]:
+        return lru_cache(maxsize=REMEMBERED)(lambda ids: str(self.tokenizer.decode(list(ids))))
+
+    @property
+    def unk(self) -> int | None:
+        """The token of what the tokenizer does not know, if it has one."""
+        found: int | None = self.tokenizer.unk_token_id
+        return found
+
+    @cached_property
+    def loses(self) -> bool:
+        """Whether characters that the tokenizer does not know leave no token at all."""
+        return not self.ids(RARE)
+
+    def knows(self, text: str) -> bool:
+        """Whether the tokenizer has any token for a text, besides the unknown one and white space."""
+        return any(token != self.unk and not self._white([token]) for token in self.ids(text))
 
     def unknown(self, words: Sequence[str]) -> list[str]:
         """The words for which the tokenizer has only its unknown token (in part or whole)."""
@@ -150,6 +192,16 @@ class TextEncoder(Encoder):
         piece = str(self.tokenizer.convert_ids_to_tokens(token))
         text = str(self.tokenizer.decode([token])) or piece
         return "▁" + text.lstrip(" ▁") if piece.startswith(("▁", "Ġ")) else text
+
+    def beyond(self, size: int) -> dict[int, str]:
+        """Special tokens that were added stay text in a text; the unknown one may come of any text."""
+        added = self.tokenizer.added_tokens_decoder
+        found = {i: token for token, i in self.tokenizer.get_vocab().items() if i >= size}
+        return {
+            i: str(token)
+            for i, token in found.items()
+            if i not in added or not added[i].special or (i == self.unk and i in self.ids(RARE))
+        }
 
     def layout(self, pair: bool) -> Layout:
         """Found by encoding a probe: works for every tokenizer and every version of transformers."""
