@@ -693,6 +693,17 @@ def test_a_causal_model_runs_without_an_embedding_of_the_padding_that_it_was_giv
     assert load_tokenizer(ModelOptions(tiny.name)).misfit("causal", prompts[0]) is None
 
 
+def test_a_device_without_room_for_the_weights_is_one_line(bert: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Any, device: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nSee the documentation")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(ModelError, match=r"cannot be loaded: CUDA out of memory\. Tried to allocate") as caught:
+        scorer("mlm", bert.folder)
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint == "take a smaller model, or another --device"
+
+
 def test_a_configuration_that_no_model_can_be_made_of_is_one_line_for_the_tokenizer_too(
     bert: Tiny, tmp_path: Path
 ) -> None:

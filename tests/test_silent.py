@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "compare": ("compare", ZH, *TWO, "-t", "zh-sentiment-nsp", *FEW),
     "search": ("compare", ZH, *TWO, "--search", "-q", "-o", "OUT.json"),
     "diff": ("diff", "A.jsonl", "B.jsonl"),
+    "report": ("report", "A.jsonl"),
     "doctor mlm": ("doctor", "--scorer", "mlm"),
     "doctor nsp": ("doctor", "--scorer", "nsp"),
     "doctor causal": ("doctor", "--scorer", "causal", "--dtype", "bfloat16"),

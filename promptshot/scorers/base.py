@@ -15,7 +15,7 @@ from promptshot.prompts import Prompt
 from promptshot.scorers import BUILTIN_MODEL, ModelOptions, Scored
 from promptshot.scorers.batches import Answers, Batches, Work, fitting, token_budget
 from promptshot.scorers.heads import Head
-from promptshot.scorers.loading import check_vocabulary, limit_of, load_checkpoint, pick_device, quiet
+from promptshot.scorers.loading import check_vocabulary, limit_of, load_checkpoint, loading, pick_device, quiet
 from promptshot.scorers.packed import pack
 from promptshot.scorers.plans import Plan, Planner, Query
 
@@ -37,9 +37,10 @@ class TorchScorer(ABC):
             pack(self.model)
         self.tokenizer = self.encoder.tokenizer
         self.limit = limit_of(self.model, self.encoder, options)
-        self.planner = self.planner_class(self.encoder, self.limit)
         name = options.model or BUILTIN_MODEL[self.name]
-        self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
+        with loading(name, options):
+            self.planner = self.planner_class(self.encoder, self.limit)
+            self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
         self.budget = options.batch_budget or token_budget(self.device, self.model.config)
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
 
@@ -63,7 +64,8 @@ class TorchScorer(ABC):
                     plans[owner] = values or f"{len(query.ids)} tokens do not fit into the memory"
                     continue
                 size = len(query.choices)
-                for choice, value, lead in zip(query.choices, values, values[size:] or [0.0] * size, strict=False):
+                parts = zip(query.choices, values[:size], values[size:] or [0.0] * size, strict=True)
+                for choice, value, lead in parts:
                     scores[owner][choice], leads[owner][choice] = value, lead
             done += len(batch)
             before, told = told, done * len(prompts) // len(asked)
@@ -187,8 +189,8 @@ class TorchScorer(ABC):
             span = torch.arange(start, start + len(query.asked), device=self.device)
             targets = torch.tensor(query.targets, device=self.device)  # (choices, asked)
             found = (logits[span, targets] - norms[span]).double()  # (choices, asked)
-            leads = [float(row[:size].sum()) for row, size in zip(found, query.leads, strict=False)]
-            answers.append([*found.sum(-1).tolist(), *leads])
+            answers.append(found.sum(-1).tolist())
+            answers[-1] += [float(found[i, :size].sum()) for i, size in enumerate(query.leads)]
             start += len(query.asked)
         return answers
 

@@ -55,15 +55,10 @@ def open_checkpoint(name: str, options: ModelOptions) -> Opened:
     if not Path(place).is_dir():
         _refuse_path(place)
         where |= {"revision": options.revision or "main", "local_files_only": options.offline}
-    with quiet(), hub_offline(options.offline):
-        try:
-            config = transformers.AutoConfig.from_pretrained(place, **where)
-            _forget_lost_pad(config)
-            return Opened(name, place, where, config, load_encoder(place, config, where))
-        except PromptshotError:
-            raise
-        except Exception as problem:  # tokenizers and safetensors raise bare exceptions
-            raise not_loaded(name, options, problem) from None
+    with loading(name, options):
+        config = transformers.AutoConfig.from_pretrained(place, **where)
+        _forget_lost_pad(config)
+        return Opened(name, place, where, config, load_encoder(place, config, where))
 
 
 def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device: torch.device) -> tuple[Encoder, Any]:
@@ -75,23 +70,21 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
     if not options.trust_remote_code and config._attn_implementation not in ATTENTIONS:
         config._attn_implementation = None  # others are code that is fetched from the hub and run
     loader = getattr(transformers, auto_class)
-    with quiet(), hub_offline(options.offline):
-        try:
-            model, report = loader.from_pretrained(
-                opened.place,
-                config=config,
-                dtype=dtype,
-                use_safetensors=None if options.allow_pickle else True,
-                output_loading_info=True,
-                **opened.where,
-            )
-        except Exception as problem:
-            raise not_loaded(name, options, problem) from None
+    with loading(name, options):
+        model, report = loader.from_pretrained(
+            opened.place,
+            config=config,
+            dtype=dtype,
+            use_safetensors=None if options.allow_pickle else True,
+            output_loading_info=True,
+            **opened.where,
+        )
     check_head(scorer, name, model, report)
     if scorer != "causal" and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
         raise ModelError(what, where=name, hint="use a BERT-like model")
-    return opened.encoder, model.to(device).eval()
+    with loading(name, options):  # the device's memory may be too small
+        return opened.encoder, model.to(device).eval()
 
 
 def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
@@ -173,6 +166,18 @@ def check_vocabulary(name: str, encoder: Encoder, model: Any, special: Sequence[
 
 
 @contextlib.contextmanager
+def loading(name: str, options: ModelOptions) -> Iterator[None]:
+    """Libraries are silent within, and whatever they raise is a line that says what to try."""
+    with quiet(), hub_offline(options.offline):
+        try:
+            yield
+        except PromptshotError:
+            raise
+        except Exception as problem:  # tokenizers and safetensors raise bare exceptions
+            raise _not_loaded(name, options, problem) from problem
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Libraries without their bars, reports and warnings; their settings are put back afterwards."""
     import huggingface_hub.utils.logging as hub_logging
@@ -230,7 +235,7 @@ def _refuse_path(place: str) -> None:
         raise NotFoundError(f"no model folder {place!r}", hint="check the path, or give a hub name: owner/name")
 
 
-def not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelError | NotFoundError:
+def _not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelError | NotFoundError:
     """What was tried and what to try, from the many ways in which loading fails."""
     text = str(problem)
     local = Path(name).is_dir() or name.startswith(library.BUILTIN)
@@ -241,7 +246,9 @@ def not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelErr
         return ModelError("only pickled weights (.bin)", where=name, hint="if you trust them: --allow-pickle")
     if local or not isinstance(problem, OSError):
         first = text.strip().splitlines()[0] if text.strip() else type(problem).__name__
-        return ModelError(f"cannot be loaded: {first[:200]}", where=name, hint="is it a transformers checkpoint?")
+        short = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
+        hint = "take a smaller model, or another --device" if short else "is it a transformers checkpoint?"
+        return ModelError(f"cannot be loaded: {first[:200]}", where=name, hint=hint)
     if pickled:
         return ModelError("no safetensors weights", where=name, hint="for pickled ones: --allow-pickle")
     tried = "the local cache (offline)" if options.offline else "the local cache and the model hub"

@@ -13,7 +13,7 @@ from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import Fit, ModelOptions, Token
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.causal import CausalScorer
-from promptshot.scorers.loading import Opened, check_architecture, limit_of, not_loaded, open_checkpoint, quiet
+from promptshot.scorers.loading import Opened, check_architecture, limit_of, loading, open_checkpoint, quiet
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scorers.nsp import NspScorer
 from promptshot.scorers.plans import Plan, Planner
@@ -34,7 +34,8 @@ class CheckpointTokenizer:
             raise ModelError(f"a {family} model has no scorer", where=opened.name, hint="use a BERT- or GPT-like model")
         self.encoder: Encoder = opened.encoder
         self.limit = limit_of(_skeleton(fitting[0], opened, options), opened.encoder, options)
-        self.planners = {scorer.name: scorer.planner_class(opened.encoder, self.limit) for scorer in fitting}
+        with loading(opened.name, options):
+            self.planners = {scorer.name: scorer.planner_class(opened.encoder, self.limit) for scorer in fitting}
         self.kinds = list(self.planners)
 
     @quiet()
@@ -147,9 +148,6 @@ def _fits(scorer: type[TorchScorer], opened: Opened) -> bool:
 def _skeleton(scorer: type[TorchScorer], opened: Opened, options: ModelOptions) -> torch.nn.Module:
     """The model with its modules and without any weight; raises ModelError where the configuration allows none."""
     made: torch.nn.Module
-    with quiet(), torch.device("meta"):
-        try:
-            made = getattr(transformers, scorer.auto_class).from_config(opened.config)
-        except Exception as problem:
-            raise not_loaded(opened.name, options, problem) from None
+    with loading(opened.name, options), torch.device("meta"):
+        made = getattr(transformers, scorer.auto_class).from_config(opened.config)
     return made
