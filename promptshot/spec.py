@@ -22,9 +22,10 @@ from promptshot import flaws as codes
 from promptshot.errors import InputError, PromptshotError, did_you_mean, fault_of, shortened
 from promptshot.flaws import Flaw, Lines, Place
 
-LARGEST = 256 * 1024  # bytes; a template or verbalizer is a page, not a book
-MOST = 20_000  # values; many more label words than any verbalizer has, and a second's work
+LARGEST = 2 << 20  # bytes; twenty thousand labels with a few words each are less
+MOST = 200_000  # values; a second's work, some seconds without libyaml
 DEEPEST = 20
+TOLD = 200  # complaints about the shape of one file; one with more is something else
 
 TAG = "tag:yaml.org,2002:"
 KEY = -1  # ends the place of a key itself, beside that of its value
@@ -121,10 +122,11 @@ def parse_source(text: str, where: str) -> Source:
     return Source(where, data, reader.lines, tuple(reader.flaws), reader.typed)
 
 
-_Events: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: much faster
+# libyaml, where PyYAML was built with it, is much faster; the tree is still put together by PyYAML's own composer.
+_Events: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(Composer, _Events):  # type: ignore[misc]
+class _Loader(*((_Events,) if issubclass(_Events, Composer) else (Composer, _Events))):  # type: ignore[misc]
     """PyYAML's own, which gives up in time on a file of nothing but brackets or commas."""
 
     def __init__(self, text: str) -> None:
@@ -211,7 +213,7 @@ def examine(data: Any, kind: type[S]) -> tuple[S | None, list[Flaw]]:
     try:
         return kind.model_validate(data), []
     except ValidationError as problem:
-        found = problem.errors()
+        found = problem.errors(include_url=False, include_input=False)[: TOLD + 1]
     first: dict[Place, Any] = {}  # a value that fits no member of a union is one flaw, however often told
     for error in found:
         loc = tuple(error["loc"])
@@ -220,7 +222,7 @@ def examine(data: Any, kind: type[S]) -> tuple[S | None, list[Flaw]]:
     hints = {(flaw.place[:-1], flaw.hint) for flaw in flaws}
     # A misspelt key that is needed is one flaw, not two.
     flaws = [f for f in flaws if not (f.place and (f.place[:-1], f"did you mean {f.place[-1]!r}?") in hints)]
-    if any(len(flaw.place) > 1 and flaw.code is not codes.UNKNOWN_KEY for flaw in flaws):
+    if len(found) > TOLD or any(len(flaw.place) > 1 and flaw.code is not codes.UNKNOWN_KEY for flaw in flaws):
         return None, flaws  # without such a value, the rest might say something else
     try:
         return kind.model_validate(_without(data, first)), flaws
