@@ -20,6 +20,7 @@ from promptshot.flaws import NO_LINES, Lines
 from promptshot.verbalizer import Verbalizer, VerbalizerSpec
 
 FLAG = "--labels"
+LARGEST = 2 << 20  # bytes of a file
 COMMAS = ",，"
 OTHERS = {"、": "`、`", "；": "`；`", ";": "`;`", "\n": "a line break"}  # they separate labels where no comma does
 EQUALS, BARS = "=＝", "|｜"  # the plain sign, and the full-width one of Chinese keyboards
@@ -199,26 +200,27 @@ def _json(text: str, where: str) -> Any:
 
 def _of_file(name: str) -> Labels:
     """The labels in a file: a label a line, or a list or mapping in JSON or YAML."""
-    text, suffix = _text_of(name), Path(name).suffix.lower()
+    suffix = Path(name).suffix.lower()
     if suffix in (".yaml", ".yml", ".json"):
-        data, lines = (_json(text, name), NO_LINES) if suffix == ".json" else spec.parse_yaml(text, name, OptionError)
+        of_yaml = suffix != ".json"
+        data, lines = spec.load_yaml(Path(name), OptionError) if of_yaml else (_json(_text_of(name), name), NO_LINES)
         if not isinstance(data, list | dict):
             raise OptionError("neither a list of labels nor labels with their words", where=name, hint="see --help")
         return _of_data(data, name, (), lines)
-    lines_of = [(f"{name}:{number}", line.strip()) for number, line in enumerate(re.split("\r\n|\r|\n", text), 1)]
+    lines_of = [(f"{name}:{n}", line.strip()) for n, line in enumerate(re.split("\r\n|\r|\n", _text_of(name)), 1)]
     return _of_parts([(place, line) for place, line in lines_of if line], name, [])
 
 
 def _text_of(name: str) -> str:
     try:
         with open(name, "rb") as stream:
-            data = stream.read(spec.LARGEST + 1)
+            data = stream.read(LARGEST + 1)
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         hint = r"check the path; a label that begins with @ is written \@"
         raise InputError(f"cannot be read ({reason})", where=name or FLAG, hint=hint) from None
-    if len(data) > spec.LARGEST:
-        raise InputError(f"larger than {spec.LARGEST:,} bytes", where=name, hint="is it the right file?")
+    if len(data) > LARGEST:
+        raise InputError(f"larger than {LARGEST:,} bytes", where=name, hint="is it the right file?")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -377,7 +378,8 @@ def repeated_word(words: Words) -> Iterator[Flaw]:
     for label in words.verbalizer.names:
         place = (*words.base, "labels", label)
         said = _at(words.source.data, place)
-        for word in dict.fromkeys(w for w in said if said.count(w) > 1) if isinstance(said, list) else ():
+        counts = Counter(said) if isinstance(said, list) else {}
+        for word in (word for word, count in counts.items() if count > 1):
             yield Flaw(codes.REPEATED_WORD, f"the word {word!r} stands twice", "keep one of them", place)
 
 

@@ -27,7 +27,7 @@ ScorerName = Literal["mlm", "nsp", "causal"]
 Scored = Literal["choice", "choice+rest", "rest"]
 
 MASK = "mask"
-_NAME = re.compile(r"[^\W\d][\w.\- ]*")
+_BRACE = re.compile(r"\{\{|\}\}|\{([^\W\d][\w.\- ]*)\}|[{}]")  # doubled, a name within, or stray
 
 
 class Kind(Enum):
@@ -310,24 +310,31 @@ def _clashes(made: TemplateSpec) -> Iterator[Flaw]:
 
 
 def parse(text: str, flaws: list[Flaw], place: Place = ()) -> list[_Part]:
-    """Template text as parts; a stray brace stays text, and is one more of the flaws, with its column."""
+    """Template text as parts; a stray brace stays text, and is one more of the flaws, with its column.
+
+    One look at every character, for a text may hold a million braces.
+    """
     parts: list[_Part] = []
-    literal, i = "", 0
-    while i < len(text):
-        char = text[i]
-        end = text.find("}", i) if char == "{" else i
-        if text[i : i + 2] in ("{{", "}}"):
-            literal, i = literal + char, i + 2
-        elif char == "{" and _NAME.fullmatch(name := text[i + 1 : max(end, i)]):
-            parts.extend([_Part(Kind.FIXED, literal)] if literal else [])
+    literal: list[str] = []
+    i, last = 0, text.rfind("}")
+    while found := _BRACE.search(text, i):
+        start, sign, name = found.start(), found[0], found[1]
+        literal.append(text[i:start])
+        i = found.end()
+        if name is not None:
+            parts.extend([_Part(Kind.FIXED, fixed)] if (fixed := "".join(literal)) else [])
             parts.append(_Part(Kind.MASK) if name == MASK else _Part(Kind.FIELD, name))
-            literal, i = "", end + 1
+            literal = []
+        elif len(sign) == 2:
+            literal.append(sign[0])
         else:
-            behind = max(end, i) + 1
-            if char in "{}":
-                flaws.append(_stray_brace(text, i, end, place))
-            literal, i = literal + text[i:behind], behind
-    return parts + ([_Part(Kind.FIXED, literal)] if literal else [])
+            end = start if sign == "}" else text.find("}", start) if start < last else -1
+            if len(flaws) < spec.TOLD:
+                flaws.append(_stray_brace(text, start, end, place))
+            i = max(end, start) + 1
+            literal.append(text[start:i])
+    fixed = "".join([*literal, text[i:]])
+    return parts + ([_Part(Kind.FIXED, fixed)] if fixed else [])
 
 
 def _stray_brace(text: str, start: int, end: int, place: Place) -> Flaw:

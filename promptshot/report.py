@@ -26,6 +26,8 @@ from promptshot.run import Result, Watcher, versions
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
 NARROW = 60  # columns; below, tables leave out what can be spared
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
+LISTED = 200  # labels in a table
+MOST = 30  # of more labels than that, those with the most rows
 ADVICE = {
     "mlm": "hfl/chinese-roberta-wwm-ext or google-bert/bert-base-uncased",
     "nsp": "google-bert/bert-base-chinese or google-bert/bert-base-uncased",
@@ -264,7 +266,12 @@ def _accuracy(tally: Tally) -> RenderableType:
 def _per_label(tally: Tally) -> RenderableType:
     narrow = people().width < NARROW
     table = plain_table("label", *([] if narrow else ["precision", "recall"]), "F1", "rows", "predicted")
-    for label, scores in tally.per_label().items():
+    scores_of = tally.per_label()
+    shown = list(scores_of)
+    if len(shown) > LISTED:
+        shown = sorted(shown, key=lambda label: (-scores_of[label].support, -tally.predictions[label]))[:MOST]
+    for label in shown:
+        scores = scores_of[label]
         table.add_row(
             printable(label),
             *([] if narrow else [f"{scores.precision:.3f}", f"{scores.recall:.3f}"]),
@@ -272,7 +279,12 @@ def _per_label(tally: Tally) -> RenderableType:
             f"{scores.support:,}",
             f"{tally.predictions[label]:,}",
         )
-    return table
+    return _with_rest(table, len(scores_of) - len(shown))
+
+
+def _with_rest(table: Table, rest: int) -> RenderableType:
+    """The table, and how many more labels there are."""
+    return Group(table, Text(f"and {rest:,} more labels (all of them: --summary FILE)", style="dim")) if rest else table
 
 
 def _confusion(tally: Tally) -> RenderableType:
@@ -309,10 +321,12 @@ def _top_confusions(tally: Tally) -> RenderableType:
 
 def _predictions(tally: Tally) -> RenderableType:
     table = plain_table("label", "predicted", "share")
-    for label in dict.fromkeys([*tally.labels, *(name for name, _ in tally.predictions.most_common(30))]):
+    common = [name for name, _ in tally.predictions.most_common(MOST)]
+    shown = list(dict.fromkeys([*(tally.labels if len(tally.labels) <= LISTED else ()), *common]))
+    for label in shown:
         count = tally.predictions[label]
         table.add_row(printable(label), f"{count:,}", f"{count / tally.predicted:.1%}")
-    return table
+    return _with_rest(table, len(tally.labels) - len(shown) if len(tally.labels) > LISTED else 0)
 
 
 def plain_table(*headers: str, texts: int = 1) -> Table:

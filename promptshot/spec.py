@@ -21,10 +21,11 @@ from promptshot import flaws as codes
 from promptshot.errors import InputError, PromptshotError, did_you_mean, fault_of, shortened
 from promptshot.flaws import Flaw, Lines, Place
 
-LARGEST = 256 * 1024  # bytes; a template or verbalizer is a page, not a book
-MOST = 20_000  # values; many more label words than any verbalizer has, and a second's work
+LARGEST = 2 << 20  # bytes; twenty thousand labels with a few words each are less
+MOST = 200_000  # values; a second's work, some seconds without libyaml
 DEEPEST = 20
 TOO_DEEP = f"nested too deeply (more than {DEEPEST} levels)"
+TOLD = 200  # complaints about the shape of one file; one with more is something else
 
 TAG = "tag:yaml.org,2002:"
 KEY = -1  # ends the place of a key itself, beside that of its value
@@ -247,7 +248,7 @@ def examine(data: Any, kind: type[S]) -> tuple[S | None, list[Flaw]]:
     try:
         return kind.model_validate(data), []
     except ValidationError as problem:
-        found = problem.errors()
+        found = problem.errors(include_url=False, include_input=False)[: TOLD + 1]
     first: dict[Place, Any] = {}  # a value that fits no member of a union is one flaw, however often told
     for error in found:
         loc = tuple(error["loc"])
@@ -256,7 +257,7 @@ def examine(data: Any, kind: type[S]) -> tuple[S | None, list[Flaw]]:
     hints = {(flaw.place[:-1], flaw.hint) for flaw in flaws}
     # A misspelt key that is needed is one flaw, not two.
     flaws = [f for f in flaws if not (f.place and (f.place[:-1], f"did you mean {f.place[-1]!r}?") in hints)]
-    if any(len(flaw.place) > 1 and flaw.code is not codes.UNKNOWN_KEY for flaw in flaws):
+    if len(found) > TOLD or any(len(flaw.place) > 1 and flaw.code is not codes.UNKNOWN_KEY for flaw in flaws):
         return None, flaws  # without such a value, the rest might say something else
     try:
         return kind.model_validate(_without(data, first)), flaws

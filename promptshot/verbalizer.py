@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal
@@ -72,7 +72,7 @@ class Verbalizer:
         """The same with all its flaws."""
         labels = {label: _weighted(words) for label, words in made.labels.items()}
         gold = {label: ((values,) if isinstance(values, str) else tuple(values)) for label, values in made.gold.items()}
-        return cls(name, labels, gold, made.pool, made.about), list(_flaws(labels, gold))
+        return cls(name, labels, gold, made.pool, made.about), list(islice(_flaws(labels, gold), spec.TOLD))
 
     @property
     def names(self) -> tuple[str, ...]:

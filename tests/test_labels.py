@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_cli import fake, read_rows, write_rows
 
-from promptshot import Classifier, spec
+from promptshot import Classifier, labels
 from promptshot.cli import run_command
 from promptshot.errors import InputError, OptionError, PromptshotError
 from promptshot.labels import read_labels
@@ -214,7 +214,7 @@ def test_a_file_that_cannot_be_read_is_one_line_that_says_how_to_write_the_sign(
 
 
 def test_a_file_without_end_is_given_up() -> None:
-    assert complaint("@/dev/zero") == f"/dev/zero: larger than {spec.LARGEST:,} bytes; is it the right file?"
+    assert complaint("@/dev/zero") == f"/dev/zero: larger than {labels.LARGEST:,} bytes; is it the right file?"
 
 
 # ------------------------------------------------------------------ on the way
@@ -224,8 +224,8 @@ def test_labels_from_a_file_are_scored_and_notes_go_to_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_rows(tmp_path / "r.jsonl", ROWS)
-    labels = put(tmp_path / "l.txt", "home\nmoney, and markets＝money\n")
-    assert fake(path, "-t", "{text} {mask}", "--labels", labels, "-o", str(tmp_path / "o.jsonl")) == 0
+    named = put(tmp_path / "l.txt", "home\nmoney, and markets＝money\n")
+    assert fake(path, "-t", "{text} {mask}", "--labels", named, "-o", str(tmp_path / "o.jsonl")) == 0
     assert set(read_rows(tmp_path / "o.jsonl")[0]["scores"]) == {"home", "money, and markets＝money"}
     assert fake(path, "-t", "{text} {mask}", "--labels", "home；garden", "--ignore-labels") == 0
     err = capsys.readouterr().err

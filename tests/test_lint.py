@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -313,3 +314,22 @@ def test_every_code_is_explained_in_whole_sentences(name: str, capsys: pytest.Ca
     assert flaws.CODES[name].why.strip()[-1] in ".`"
     assert run_command(["templates", "lint", "--explain", name]) == 0
     assert name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "labels:\n a: [" + "".join(f"w{i}," for i in range(90_000)) + "]\n b: x\n",
+        "labels:\n a: [" + "".join(f"w{i // 2}," for i in range(90_000)) + "]\n b: x\n",
+        "labels:\n" + "".join(f" l{i}: {{w{i}: heavy}}\n" for i in range(49_000)),
+        "labels:\n" + "".join(f" no{i}: no\n" for i in range(90_000)),
+    ],
+    ids=["words", "words twice", "no weights", "one word"],
+)
+def test_a_file_as_large_as_it_may_be_is_linted_in_time(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "v.yaml"
+    path.write_text(text)
+    began = time.process_time()
+    found = Linter().verbalizer(path)
+    assert time.process_time() - began < 10
+    assert len(found) <= 100

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -233,10 +235,25 @@ def test_a_file_as_large_as_a_book_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["- a\n" * 60_000, "[" + "a," * 120_000 + "]", "".join(f"{i}: \n" for i in range(30_000))]
+    "text", ["- a\n" * 250_000, "[" + "a," * 500_000 + "]", "".join(f"{i}: \n" for i in range(110_000))]
 )
 def test_a_file_of_very_many_values_is_given_up_in_time(tmp_path: Path, text: str) -> None:
     assert complaint(put(tmp_path, text)).what == f"invalid YAML: more than {spec.MOST:,} values"
+
+
+def test_without_libyaml_files_are_read_just_the_same(tmp_path: Path) -> None:
+    path = put(tmp_path, GOOD + "about: no\n")
+    code = f"""
+import yaml
+del yaml.CSafeLoader
+from pathlib import Path
+from promptshot import spec
+from promptshot.errors import TemplateError
+data, lines = spec.load_yaml(Path({str(path)!r}), TemplateError)
+print(data["about"], lines[("about",)], spec.parse_source("[" + "a," * spec.MOST + "]", "x").flaws[0].what)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
+    assert done.stdout == f"no 4 invalid YAML: more than {spec.MOST:,} values\n", done.stderr
 
 
 def test_a_file_without_end_is_not_read_to_its_end() -> None:
