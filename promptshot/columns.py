@@ -65,7 +65,8 @@ def told(found: Sequence[Taken], rows: Sequence[Row], labels: Sequence[str] = ()
         parts = [f"{one.field} is {one.column!r}" + _or(one) for one in found]
         lines.append(f"columns: {', '.join(parts)}")
     for name in {*labels} - {one.field for one in found} if rows else ():
-        lines.append(f"no column of labels is known by its name; {missing(rows[0], name)}")
+        if nested(rows[0].fields, name) or likely_label(rows):  # else they may well have no label
+            lines.append(f"no column of labels is known by its name; {missing(rows, name)}")
     if judged := _judged(rows, {one.column for one in found}):
         lines.append(judged)
     return lines
@@ -85,9 +86,25 @@ def _judged(rows: Sequence[Row], used: set[str]) -> str:
     return ""
 
 
-def missing(row: Row, field: str) -> str:
-    """What to say where no column serves as a field: the columns there are, and the likeliest way to name one."""
-    flag = Taken(field, "").flag
-    path = nested(row.fields, field)
+def missing(rows: Sequence[Row], field: str) -> str:
+    """What to say where no column serves as a field: the columns there are, and the likeliest to be named."""
+    row, flag = rows[0], Taken(field, "").flag
+    path = nested(row.fields, field) or (likely_label(rows) if field == "label" else "")
     said = f"{flag}{path or 'NAME'}" if flag.endswith("=") else f"{flag} {path or 'NAME'}"
     return f"name the column: {said} (the row has: {shortlist(row.fields) or 'nothing'}){no_header(row)}"
+
+
+def likely_label(rows: Sequence[Row]) -> str:
+    """The one column that says again and again one of a few short things, as labels do; empty where there is none."""
+    rows = rows[:LOOKED_AT]
+    likely = []
+    for column in rows[0].fields:
+        values = [row.fields.get(column) for row in rows]
+        if not all(isinstance(value, str | int) and len(str(value)) <= SHORT for value in values):
+            continue
+        if 1 < len(set(map(str, values))) <= len(values) / 2:
+            likely.append(column)
+    return likely[0] if len(likely) == 1 else ""
+
+
+SHORT = 40  # characters of a label

@@ -69,10 +69,14 @@ def draw(
     pool = []
     for item in items:
         if isinstance(item, Reject):
-            raise InputError(item.reason, where=item.source, hint="every demonstration must be a good row")
+            raise InputError(
+                item.reason, where=item.source, hint=item.advice or "every demonstration must be a good row"
+            )
         label, value = verbalizer.gold_label(item, item.column(template.spec.label_field))
         if label is None:
-            said = "has no label" if value is None else f"has the label {value!r}, which is none of ours"
+            column = item.columns.get(template.spec.label_field)
+            none = "has no label" + (f" in column {column!r}" if column else "")
+            said = none if value is None else f"has the label {value!r}, which is none of ours"
             hint = f"the labels are: {shortlist(verbalizer.names)}"
             raise InputError(f"a demonstration {said}", where=item.source, hint=hint)
         words = verbalizer.labels.get(label, {label: 1.0})

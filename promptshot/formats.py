@@ -30,7 +30,7 @@ from promptshot.streams import (
     lines_by_cr,
     opened,
     pieces,
-    refuse_utf16,
+    refuse_wide,
     shown,
 )
 from promptshot.tables import Bad, Odd, endless, first_doubled, table
@@ -100,7 +100,7 @@ def _head(stream: Any) -> list[bytes]:
 def _lines(head: list[bytes], stream: Any, kind: str, name: str) -> Iterator[bytes]:
     """All lines of a file; they may end with CR alone, as old Macs and some spreadsheets write them."""
     first = head[-1] if head else b""
-    refuse_utf16(first, name)
+    refuse_wide(first, name)
     if b"\n" not in first and (b"}\r" if kind == "jsonl" else b"\r") in first.strip():
         return lines_by_cr(chain(head, pieces(stream, PIECE)))
     head[-1:] = [line if line.endswith(b"\n") else line + stream.readline(LONGEST) for line in head[-1:]]
@@ -354,41 +354,60 @@ def _inside(where: str, value: Value) -> Records:
         yield where, value
         return
     for number, row in enumerate(inner, 1):
-        place = f"{where} row {number}"
-        yield place, row if isinstance(row, dict) else Bad("not a JSON object", json.dumps(row, ensure_ascii=False))
+        bad = Bad("not as many cells as columns", json.dumps(row, ensure_ascii=False))
+        yield f"{where} row {number}", row if isinstance(row, dict) else bad
 
 
 def _rows_in(value: Mapping[str, Any]) -> Sequence[Any] | None:
     """The rows that an object holds, None where it is itself a row.
 
-    {"data": [{...}, ...], "version": 1}          its one list of objects, beside plain values
     {"columns": [...], "index": [...], "data": [[...], ...]}          pandas, orient="split"
     {"text": {"0": ..., "1": ...}, "label": {"0": ..., ...}}          pandas, columns by default
+    {"0": {"text": ..., "label": ...}, "1": {...}}                    pandas, orient="index"
     {"text": [..., ...], "label": [..., ...]}                         columns as lists
+    {"data": [{...}, ...], "version": 1}          its one list of objects, beside plain values
+    {"data": [{"text": ...}, {"text": ...}], "meta": {...}}           the same, certain by their texts
     """
     parts = list(value.values())
     names, data = value.get("columns"), value.get("data")
     if isinstance(names, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
-        return [dict(zip(map(str, names), row, strict=False)) for row in data]
+        return _split([*map(str, names)], data)
     if len(parts) > 1 and all(isinstance(part, dict) for part in parts) and len({tuple(part) for part in parts}) == 1:
+        if all(map(str.isdecimal, value)) and not all(map(str.isdecimal, parts[0])):
+            return parts
         return [{name: part[key] for name, part in value.items()} for key in parts[0]]
     if len(parts) > 1 and all(isinstance(part, list) for part in parts) and len(set(map(len, parts))) == 1:
         return [dict(zip(value, row, strict=True)) for row in zip(*parts, strict=True)]
     lists = [part for part in parts if isinstance(part, list)]
-    if len(lists) != 1 or any(isinstance(part, dict) for part in parts) or _is_row(value):
+    if len(lists) != 1 or _is_row(value) or not lists[0] or not all(isinstance(row, dict) for row in lists[0]):
         return None
-    return lists[0] if lists[0] and all(isinstance(row, dict) for row in lists[0]) else None
+    plain = not any(isinstance(part, dict) for part in parts)
+    return lists[0] if plain or (len(lists[0]) > 1 and all(map(_has_text, lists[0]))) else None
+
+
+def _split(names: Sequence[str], data: Sequence[Sequence[Any]]) -> list[Any]:
+    """Rows of cells under the names of columns; a row of another length stays a list."""
+    if (doubled := first_doubled(names)) is not None:
+        raise InputError(f"column {shortened(repr(doubled))} stands twice", hint="give each column its own name")
+    return [dict(zip(names, row, strict=True)) if len(row) == len(names) else row for row in data]
 
 
 def _is_row(value: Mapping[str, Any]) -> bool:
     """Whether an object has a text of its own beside its list, as a row with spans or options has."""
-    return any(isinstance(part, str) and len(part) > MOST_OF_A_NAME for part in value.values()) or bool(
-        {name.strip().casefold() for name in value} & OWN_TEXT
-    )
+    return _has_text(value) or any(isinstance(part, str) and len(part) > MOST_OF_A_NAME for part in value.values())
+
+
+def _has_text(value: Mapping[str, Any]) -> bool:
+    return any(isinstance(part, str) and name.strip().casefold() in TEXTS for name, part in value.items())
 
 
 MOST_OF_A_NAME = 200  # characters; what is longer is a text
-OWN_TEXT = {"text", "sentence", "content", "review", "question", "premise", "文本", "句子", "内容"}
+# The names under which rows keep their texts, the likeliest first.
+TEXTS = (
+    *("text", "sentence", "content", "review", "body", "abst", "passage", "question", "query", "comment"),
+    *("utterance", "tweet", "message", "title", "headline", "description"),
+    *("文本", "内容", "句子", "正文", "评论", "标题"),
+)
 
 
 # ------------------------------------------------------------------ other formats
@@ -404,13 +423,14 @@ def _fasttext(lines: Iterable[bytes], name: str) -> Records:
         if problem := decoding_error(line):
             yield f"{name}:{number}", Bad(f"not UTF-8 (byte {problem.start + 1})", shown([line]))
             continue
-        text, labels = line.decode().strip(), []
-        while text.startswith("__label__"):
-            label, _, text = text.partition(" ")
-            labels.append(label.removeprefix("__label__"))
-            text = text.lstrip()
+        words = line.decode().split()
+        labels = [word.removeprefix("__label__") for word in words if word.startswith("__label__")]
+        text = _LABELS.sub("", line.decode()).strip()
         label_of = labels[0] if len(labels) == 1 else labels or None
         yield f"{name}:{number}", {"text": text, "label": label_of}
+
+
+_LABELS = re.compile(r"(?<!\S)__label__\S*\s*")  # with what parts them from the text
 
 
 def _parquet(data: bytes, name: str) -> Records:
@@ -437,10 +457,13 @@ def _columnar(data: bytes, name: str, batches: Callable[[Any], Iterator[Any]]) -
     arrow = _needed("pyarrow")
     try:
         for batch in batches(arrow.BufferReader(data)):
+            if (doubled := first_doubled(batch.schema.names)) is not None:
+                hint = "give each column its own name"
+                raise InputError(f"column {shortened(repr(doubled))} stands twice", where=name, hint=hint)
             for row in batch.to_pylist():
                 number += 1
                 yield f"{name} row {number}", {key: _plain(value) for key, value in row.items()}
-    except arrow.ArrowException as problem:
+    except (arrow.ArrowException, ValueError, OverflowError) as problem:  # also what Python has no value for
         first = str(problem).splitlines()[0][:200]
         raise InputError(f"cannot be read ({first})", where=name, hint="is the file whole?") from None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from promptshot import columns
 from promptshot.errors import InputError, RowError, VerbalizerError, shortlist
@@ -20,41 +22,44 @@ MOST = 1000  # different values that are told apart
 class _Survey:
     """What the labels of some rows say."""
 
+    first: Row | None = None
     known: int = 0
     values: dict[str, None] = field(default_factory=dict)  # as the rows spell them
-    places: list[tuple[int, int]] = field(default_factory=list)  # of own words: (place from 0, the largest there is)
+    places: Counter[tuple[int, int]] = field(default_factory=Counter)  # of own words: (place from 0, the largest)
     column: bool = False  # whether any row has the column
     several: RowError | None = None  # the first row with several labels
 
 
-def check_gold(items: Iterable[Item], recipe: Recipe) -> None:
-    """Stop before any scoring when the rows' labels cannot be what the recipe takes them for.
+def check_gold(items: Iterable[Item], recipe: Recipe) -> str:
+    """Stop before any scoring when the rows' labels cannot be what the recipe takes them for; gives what can be
+    doubted, in a line, where it cannot be told.
 
     Raises VerbalizerError where none is known, or numbers are counted otherwise; InputError where labels were
     asked for and there is none.
     """
     if recipe.labels_ignored:
-        return
-    rows = [row for row, _ in zip((item for item in items if isinstance(item, Row)), range(SURVEYED), strict=False)]
-    found, name = _survey(rows, recipe), recipe.template.spec.label_field
+        return ""
+    found, name = _survey(items, recipe), recipe.template.spec.label_field
     named = recipe.columns.get(name)
-    if rows and named and not found.column:
-        rows[0][name]  # raises: no such column
+    if found.first is None:
+        return ""
+    if named and not found.column:
+        found.first[name]  # raises: no such column
     if found.several and not found.known:
         raise InputError(found.several.what, where=found.several.where, hint=found.several.hint)
-    if rows and not found.values and (named or recipe.labels_strict):
+    if not found.values and (named or recipe.labels_strict):
         what = f"no row has a label in column {named!r}" if named else "no row has a label"
-        raise InputError(what, where=rows[0].source, hint=columns.missing(rows[0], name))
+        raise InputError(what, where=found.first.source, hint=columns.missing([found.first], name))
     if found.values and not found.known:
         raise _unknown(found.values, recipe.verbalizer)
-    if not recipe.labels_strict:
-        check_places(found.places)
-        check_numbers(found.values, recipe.verbalizer)
+    check_places(found.places)
+    return check_numbers(found.values, recipe.verbalizer, recipe.labels_strict)
 
 
-def _survey(rows: Sequence[Row], recipe: Recipe) -> _Survey:
+def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
     found, name, verbalizer = _Survey(), recipe.template.spec.label_field, recipe.verbalizer
-    for row in rows:
+    for row in islice((item for item in items if isinstance(item, Row)), SURVEYED):
+        found.first = found.first or row
         column = row.column(name)
         found.column |= column is not None
         try:
@@ -65,7 +70,7 @@ def _survey(rows: Sequence[Row], recipe: Recipe) -> _Survey:
                 found.several = found.several or problem
             continue
         found.known += label is not None
-        found.places += [place] if place else []
+        found.places.update([place] if place else [])
         if value is not None and len(found.values) < MOST:
             found.values[value] = None
     return found
@@ -88,32 +93,43 @@ def _unknown(values: Iterable[str], verbalizer: Verbalizer) -> VerbalizerError:
 # ------------------------------------------------------------------ numbers
 
 
-def check_places(places: Sequence[tuple[int, int]]) -> None:
+def check_places(places: Iterable[tuple[int, int]]) -> None:
     """Refuse places among the words of a row that are counted from 1; raises VerbalizerError.
 
     Each is (the place that a row's label says, the largest that there is, counted from 0).
     """
+    places = list(places)
     beyond = [place for place, largest in places if place > largest]
     if beyond and all(place for place, _ in places):
         what = f"the rows' labels count the words of a row from 1 (up to {max(beyond)}), and would be read from 0"
         raise VerbalizerError(what, hint="take one from each, or write the letter or the word itself")
 
 
-def check_numbers(values: Iterable[str], verbalizer: Verbalizer) -> None:
-    """Refuse numbers that the label words do not count as the rows do; raises VerbalizerError."""
+def check_numbers(values: Iterable[str], verbalizer: Verbalizer, strict: bool = False) -> str:
+    """Refuse numbers that the label words do not count as the rows do; gives what can be doubted.
+
+    With `strict`, numbers that are none of ours may be there: their rows are rejected. Where nothing says that the rows
+    count from where the words do, that is no way out. Raises VerbalizerError.
+    """
     said = {number for value in values if (number := whole_number(value)) is not None} - {UNLABELLED}
     known = _numbers_of(verbalizer)
     beyond = sorted(said - set(known))
-    if not known or not beyond:
-        return
+    if not known or not said:
+        return ""
     low, high, name = min(known), max(known), verbalizer.name
+    if not beyond:
+        doubt = len(known) > 2 and len(said) == len(known) - 1 and low not in said
+        return f"no row's label is {low}: are they counted from {low + 1}? they are read from {low}" if doubt else ""
     if min(said) == low + 1 and max(said) == high + 1:
         what = f"the rows' labels run from {min(said)} to {max(said)}, {name} counts from {low} to {high}"
         raise VerbalizerError(f"{what}: each would be taken for the next", hint=_in_words(said, verbalizer))
+    if strict and low in said:
+        return ""
     are = "are" if len(beyond) > 1 else "is"
     counts = f"counts from {low} to {high}" if len(known) > 8 else f"knows {shortlist(map(str, sorted(known)))}"
     what = f"the rows' labels are numbers, and {shortlist(map(str, beyond), 8)} {are} none of ours: {name} {counts}"
-    raise VerbalizerError(what, hint=f"{_in_words(said, verbalizer)}; or leave such rows out: --strict-labels")
+    way_out = "; or leave such rows out: --strict-labels" if low in said else ""
+    raise VerbalizerError(what, hint=_in_words(said, verbalizer) + way_out)
 
 
 def _numbers_of(verbalizer: Verbalizer) -> Mapping[int, str]:
@@ -124,9 +140,12 @@ def _numbers_of(verbalizer: Verbalizer) -> Mapping[int, str]:
 
 def _in_words(said: set[int], verbalizer: Verbalizer) -> str:
     """The flag that says what each number means, with the words where there are as many."""
-    words = [max(of, key=lambda word: of[word]) for of in verbalizer.labels.values()]
+    known = _numbers_of(verbalizer)
+    ranked = [known[number] for number in sorted(known)]
+    labels = dict.fromkeys([*ranked, *verbalizer.names])  # in the order of their numbers
+    words = [max(of, key=lambda word: of[word]) for of in map(verbalizer.labels.__getitem__, labels)]
     numbers = sorted(said)
     if len(numbers) != len(words) or len(words) > 8:
         words = ["WORD"] * len(numbers)
     pairs = [f"{number}={word}" for number, word in zip(numbers, words, strict=True)]
-    return "say what each means: --labels '" + ",".join(pairs[:8]) + (",..." if len(pairs) > 8 else "") + "'"
+    return "add what each means: --labels '" + ",".join(pairs[:8]) + (",..." if len(pairs) > 8 else "") + "'"

@@ -191,10 +191,10 @@ def guess(look: Look, given: Verbalizer | None, scorer: str | None, folder: Path
     language = language_of(_texts(rows[:200]))
     spoken = {"zh": "Chinese", "en": "English"}[language]
     if given is None:
-        for name in suited(rows[0], found, language, scorer, folder, own_words=True)[:1]:
-            chosen = library.template(name, folder)
-            reason = f"template {name}: each row brings its own words, their texts are {spoken}"
-            return Guess(chosen, library.verbalizer_of(chosen, folder), (*reasons, reason))
+        for own in _own_words(rows[0], found, language, scorer, folder)[:1]:
+            reason = f"template {own.template.name}: each row brings its own words, their texts are {spoken}"
+            return replace(own, reasons=(*reasons, reason))
+        _refuse_letters(rows[0], found, f"{language}-choice-{scorer}")
         for fitting in of_the_shelf(rows[0], found, f"{language}-", f"-{scorer}", folder)[:1]:
             labels = _seen(found, look)
             why = f"the rows' labels ({labels}) fit {fitting.verbalizer.name}, their texts are {spoken}"
@@ -213,7 +213,7 @@ def _some(look: Look, flags: str) -> Sequence[Row]:
     if not rows:
         bad = look.bad()
         said = f"no good row to look at: {bad.reason}" if bad else "no good row to look at"
-        hint = (bad.advice if bad else "") or f"name a template: {flags}"
+        hint = (bad.advice or "mend the file" if bad else "") or f"name a template: {flags}"
         raise InputError(said, where=bad.source if bad else "", hint=hint)
     return rows
 
@@ -287,9 +287,11 @@ def every(look: Look, field: str = "label", folder: Path | None = None) -> list[
     rows = _some(look, "-t NAME -t NAME")
     found = labels_of(look.every(), field)
     if not found:
-        raise InputError("no row has a label", where=rows[0].source, hint=columns.missing(rows[0], field))
+        raise InputError("no row has a label", where=rows[0].source, hint=columns.missing(rows, field))
     language = language_of(_texts(rows[:200]))
-    guesses = [one for kind in KINDS for one in of_the_shelf(rows[0], found, f"{language}-", f"-{kind}", folder)]
+    guesses = [one for kind in KINDS for one in _own_words(rows[0], found, language, kind, folder)]
+    if not guesses:
+        guesses = [one for kind in KINDS for one in of_the_shelf(rows[0], found, f"{language}-", f"-{kind}", folder)]
     if not guesses:
         what = f"no template of the shelf fits the rows' labels ({shortlist(found, 6)})"
         names = [name for kind in KINDS for name in suited(rows[0], found, language, kind, folder)]
@@ -316,7 +318,7 @@ def verbalizer_of_rows(
         raise OptionError(f"{_shape(rows[0])}{said}", hint=f"for such rows there is: -t {names[0]}")
     if not found:
         what = "no labels to choose from: none were said, and the rows carry none"
-        more = f", or {columns.missing(rows[0], 'label')}" if rows else ""
+        more = f", or {columns.missing(rows, 'label')}" if rows else ""
         raise OptionError(what, hint=f"say --labels a,b,c{more}, or -t NAME (see: promptshot templates list)")
     if not numbers:
         raise OptionError(f"the rows carry only one label, {found[0]!r}", hint="say --labels a,b,c")
@@ -325,6 +327,12 @@ def verbalizer_of_rows(
         raise OptionError(what, hint=f"their names stand in another column: --label-field {named}")
     example = ",".join(f"{label}=WORD" for label in found[:3]) + ("" if len(found) <= 3 else ",...")
     raise OptionError(what, hint=f"say what they mean: --labels '{example}', or -t NAME")
+
+
+def _own_words(row: Row, found: Sequence[str], language: str, scorer: str, folder: Path | None) -> list[Guess]:
+    """The templates of the shelf for rows that bring their own label words."""
+    named = [library.template(name, folder) for name in suited(row, found, language, scorer, folder, own_words=True)]
+    return [Guess(template, library.verbalizer_of(template, folder)) for template in named]
 
 
 def suited(
@@ -372,6 +380,13 @@ def _names_of_numbers(rows: Sequence[Row]) -> str:
         if usual and isinstance(value, str) and value.strip() and not _NUMBER.fullmatch(value.strip()):
             return name
     return ""
+
+
+def _refuse_letters(row: Row, found: Sequence[str], name: str) -> None:
+    """Labels that are names of columns call the answers there, and are none themselves; raises OptionError."""
+    if len(found) > 1 and all(label in row.fields for label in found):
+        what = f"the rows' labels ({shortlist(found, 6)}) are the columns of their answers"
+        raise OptionError(what, hint=f"name the question: -t {name} --map question=COLUMN")
 
 
 def _refuse_other_rows(template: Template, row: Row, found: Sequence[str], scorer: str, folder: Path | None) -> None:

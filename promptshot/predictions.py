@@ -20,7 +20,8 @@ from promptshot.classify import OUTPUT_FIELDS
 from promptshot.errors import InputError, RowError, shortlist
 from promptshot.metrics import Tally
 from promptshot.rows import Reject, Row
-from promptshot.verbalizer import RowWords, Verbalizer, gold_text
+from promptshot.streams import PLAIN, Reading
+from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 from promptshot.writer import FORMULA
 
 OURS = "prediction"  # the column where `classify` writes them
@@ -94,7 +95,9 @@ HINT = "name the column of the gold label (--label-field), or put the run record
 
 
 def _folded(name: str) -> str:
-    return name.strip().casefold()
+    """What tells labels apart: not upper and lower case, not blanks around them, and 1.0 is 1."""
+    number = whole_number(name)
+    return name.strip().casefold() if number is None else str(number)
 
 
 # ------------------------------------------------------------------ one file
@@ -122,9 +125,10 @@ class File:
     gold_field: str = "label"
     prediction_field: str = OURS
     label_field: str | None = None  # the column of the gold label that was asked for
+    how: Reading = PLAIN
 
     @classmethod
-    def of(cls, path: str, label_field: str | None = None, prediction_field: str = OURS) -> File:
+    def of(cls, path: str, label_field: str | None = None, prediction_field: str = OURS, how: Reading = PLAIN) -> File:
         """With what the run record says, if one lies beside it; raises InputError if that is none."""
         beside = Path(f"{path}.run.json")
         try:
@@ -134,7 +138,7 @@ class File:
             raise InputError("not a run record of ours", where=str(beside), hint="move it away") from None
         columns = said.recipe.columns | ({said.gold_field: label_field} if label_field else {})
         words = _words(said.recipe.verbalizer, str(beside))
-        return cls(path, columns, words, said.gold_field, prediction_field, label_field)
+        return cls(path, columns, words, said.gold_field, prediction_field, label_field, how)
 
     def read(self) -> Iterator[Found | Reject]:
         """Its rows, and those that hold no prediction.
@@ -143,7 +147,7 @@ class File:
         """
         first: Row | None = None
         lacking = {self.prediction_field, *filter(None, [self.label_field])}  # columns that no row has had so far
-        for item in rows.read([self.path]):
+        for item in rows.read([self.path], how=self.how):
             if isinstance(item, Reject):
                 yield item
                 continue
@@ -223,7 +227,9 @@ def _column(row: Row, name: str) -> str | None:
 def _label(row: Row) -> str | None:
     """What a row was predicted to be; a truth value or a whole number is a label as text; None for anything else."""
     value = None if row.column(OURS) is None else row[OURS]
-    return plain(value) if isinstance(value, str) else None if _is_share(value) else gold_text(row, row.column(OURS))
+    if isinstance(value, str):
+        return plain(value) if value.strip() else None
+    return None if _is_share(value) or isinstance(value, list) else gold_text(row, row.column(OURS))
 
 
 def _is_share(value: Any) -> bool:
@@ -265,12 +271,12 @@ class Counted:
         return {"path": self.path, **self.tally.summary(), "problem": self.problem or None}
 
 
-def count(path: str, label_field: str | None = None, prediction_field: str = OURS) -> Counted:
+def count(path: str, label_field: str | None = None, prediction_field: str = OURS, how: Reading = PLAIN) -> Counted:
     """How the predictions of a file (`-` is standard input) fare against its gold labels.
 
     Raises InputError where it cannot be read, or not one row of it can be used.
     """
-    file, labels = File.of(path, label_field, prediction_field), Labels()
+    file, labels = File.of(path, label_field, prediction_field, how), Labels()
     found = Counted(path, Tally(file.words.names if file.words else ()))
     waiting: Counter[Said] = Counter()
     for item in file.read():

@@ -7,7 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.syntax import Syntax
@@ -25,6 +27,7 @@ from promptshot.run import Result, Watcher, versions
 
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
 NARROW = 60  # columns; below, tables leave out what can be spared
+CORNER = "gold \\ predicted"
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 LISTED = 200  # labels in a table
 MOST = 30  # of more labels than that, those with the most rows
@@ -152,7 +155,7 @@ class Watch(Watcher):
         now = time.monotonic()
         if self._bar:
             self._bar.update(self._task, completed=self.done, said=self._said(now))
-        elif not self.quiet and now - self.told >= (0.5 if self.verbose else self.SECONDS):
+        elif not self.quiet and self.done > self.first and now - self.told >= (0.5 if self.verbose else self.SECONDS):
             self.told = now
             self.console.print(self._said(now))
 
@@ -207,7 +210,8 @@ def _examples(result: Result) -> RenderableType:
     table.expand = people().is_terminal
     for found in result.examples:
         right = "green" if found.gold == found.label else "red" if found.gold else ""
-        texts = [str(found.row[name]) for name in result.recipe.template.needs]
+        names = [name for name in result.recipe.template.needs if found.row.column(name) is not None]
+        texts = [str(found.row[name]) for name in names]
         chance = "" if found.probability is None else f"{found.probability:.2f}"
         gold = [printable(found.gold or found.gold_value or "")] if labelled else []
         table.add_row(Text(printable(found.label), style=right), chance, *gold, printable(" / ".join(texts)))
@@ -289,12 +293,15 @@ def _with_rest(table: Table, rest: int) -> RenderableType:
 
 def _confusion(tally: Tally) -> RenderableType:
     labels = list(tally.per_label())
-    return _matrix(tally, labels) if len(labels) <= MATRIX else _top_confusions(tally)
+    widest = max(map(cell_len, map(printable, labels)), default=0)
+    room = people().width - max(widest, cell_len(CORNER))
+    fits = sum(max(cell_len(printable(label)), 3) + 3 for label in labels) <= room
+    return _matrix(tally, labels) if len(labels) <= MATRIX and fits else _top_confusions(tally)
 
 
 def _matrix(tally: Tally, labels: Sequence[str]) -> RenderableType:
     support = tally.support()
-    table = plain_table("gold \\ predicted", *map(printable, labels))
+    table = plain_table(CORNER, *map(printable, labels))
     for gold in labels:
         cells = []
         for predicted in labels:
@@ -329,10 +336,24 @@ def _predictions(tally: Tally) -> RenderableType:
     return _with_rest(table, len(tally.labels) - len(shown) if len(tally.labels) > LISTED else 0)
 
 
+class _Numbers(Table):
+    """A table that never shortens a number, however narrow the terminal: texts and headings give way."""
+
+    def __init__(self, texts: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.texts = texts
+
+    def add_row(self, *cells: RenderableType | None, **settings: Any) -> None:
+        super().add_row(*cells, **settings)
+        for column, cell in list(zip(self.columns, cells, strict=True))[self.texts :]:
+            width = cell.cell_len if isinstance(cell, Text) else cell_len(str(cell))
+            column.min_width = max(column.min_width or 0, width)
+
+
 def plain_table(*headers: str, texts: int = 1) -> Table:
     """A table without box lines: the first `texts` columns left and shortened to fit, numbers right."""
     gap = 3 if people().width >= NARROW else 2
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
+    table = _Numbers(texts, box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
     for i, header in enumerate(headers):
         text = i < texts
         table.add_column(
@@ -354,6 +375,8 @@ def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
             f"{label} {share:.0%}" for label, share in zip(keys.ordered or (), result.recipe.prior, strict=True)
         )
         found.append(f"labels come from ranking the whole run by this prior: {shares} (transductive)")
+    if result.doubt:
+        found.append(result.doubt)
     if result.cut:
         limit = result.details.get("max_length")
         found.append(f"{result.cut:,} rows were too long and their text was cut to fit {limit} tokens")

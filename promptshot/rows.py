@@ -24,17 +24,15 @@ WORDS = ("candidates", "choices", "options", "endings", "候选", "选项")
 # The names under which data sets keep what templates call text, text_a, text_b, label, answer and by one of WORDS, the
 # likeliest first.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "text": (
-        *("text", "sentence", "content", "review", "body", "abst", "passage", "question", "query", "comment"),
-        *("utterance", "tweet", "message", "title", "headline", "description"),
-        *("文本", "内容", "句子", "正文", "评论", "标题"),
-    ),
+    "text": formats.TEXTS,
     "text_a": (*("text_a", "sentence1", "premise", "text1", "question1", "sentence_a", "query1", "句子1", "文本1"),),
     "text_b": (*("text_b", "sentence2", "hypothesis", "text2", "question2", "sentence_b", "query2", "句子2", "文本2"),),
     "label": (
         *("label", "gold", "gold_label", "class", "category", "target", "answer", "label_desc", "label_des"),
-        *("sentiment", "labels", "class_index", "标签", "类别", "分类", "answerKey", "answer_key", "答案", "accept"),
+        *("sentiment", "labels", "class_index", "is_duplicate", "标签", "类别", "分类", "情感"),
+        *("answerKey", "answer_key", "答案", "accept"),
     ),
+    "question": ("question", "query", "题目", "问题", "题干"),
     "answer": (*("answer", "answerKey", "answer_key", "label", "gold", "答案"),),
     **dict.fromkeys(WORDS, WORDS),
 }
@@ -135,7 +133,8 @@ def _kind_of(value: Any) -> str:
 
 def no_header(row: Row) -> str:
     """What to say where the columns of a row are called like the cells of one."""
-    return "; the first line looks like data: --no-header" if looks_like_data(list(row.fields)) else ""
+    is_json = re.search(r"\.(json|jsonl|ndjson)(\.gz)?:", row.source)
+    return "; the first line looks like data: --no-header" if not is_json and looks_like_data([*row.fields]) else ""
 
 
 def folded(name: str) -> str:
@@ -169,7 +168,7 @@ def value_at(fields: Mapping[str, Any], path: str) -> Any:
             waiting += [(value[rest[:dot]], rest[dot + 1 :]) for dot in dots]
         elif isinstance(value, list):
             number, dot, behind = rest.partition(".")
-            if number.isdecimal() and int(number) < len(value):
+            if number.isdecimal() and len(number) < 10 and int(number) < len(value):
                 if not dot:
                     return value[int(number)]
                 waiting.append((value[int(number)], behind))
@@ -179,17 +178,25 @@ def value_at(fields: Mapping[str, Any], path: str) -> Any:
 def nested(fields: Mapping[str, Any], field: str) -> str:
     """The path to a value within objects and lists that goes by a usual name of a field; empty where there is none."""
     usual = {folded(alias) for alias in (field, *ALIASES.get(field, ()))} | ({"choices"} if field == "label" else set())
-    waiting: list[tuple[str, Any, int]] = [(name, value, 0) for name, value in fields.items()]
+    waiting: list[tuple[str, Any, int]] = [(str(name), value, 0) for name, value in fields.items()]
     while waiting:
         path, value, depth = waiting.pop(0)
-        if depth and folded(path.rpartition(".")[2]) in usual and isinstance(value, str | int | list):
+        *above, last = path.split(".")
+        known = folded(last) in usual or (folded(last) in NAMES and any(folded(name) in usual for name in above))
+        if depth and known and (isinstance(value, str | int) or _is_plain_list(value)):
             return path
         if depth < DEEPEST:
-            inside = (
-                value.items() if isinstance(value, Mapping) else enumerate(value[:1]) if isinstance(value, list) else ()
-            )
+            inside: Any = value.items() if isinstance(value, Mapping) else ()
+            inside = enumerate(value[:1]) if isinstance(value, list) else inside
             waiting += [(f"{path}.{name}", part, depth + 1) for name, part in inside]
     return ""
+
+
+NAMES = ("name", "value", "label", "text")  # by which an object within a label calls it
+
+
+def _is_plain_list(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(part, str | int) for part in value)
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -29,6 +29,7 @@ from promptshot.streams import PLAIN, Reading
 EXAMPLES = 10  # predictions kept for people to look at
 # Counts of a result, beside its tally.
 KEPT = ("seconds", "cut", "odd", "first_odd", "dropped", "lacking", "split", "averaged", "unknown", "first_unknown")
+FOREIGN = 0.25  # of the first rows, at most, may be in another encoding
 HOPELESS = 1000  # rejected rows, and not one accepted: something is wrong with all of them
 
 
@@ -83,7 +84,8 @@ class Inputs:
     @property
     def partly_seen(self) -> bool:
         """Whether there may be rows that `all_rows` does not give."""
-        return not self.rereadable and len(self.peek()) == WINDOW
+        cut = self.limit is not None or self.sample is not None
+        return not self.rereadable and (cut or len(self.peek()) == WINDOW)
 
     def look(self, columns: Mapping[str, str]) -> Look:
         """What a guess may see of the rows."""
@@ -131,6 +133,7 @@ class Result:
     examples: list[Prediction] = field(default_factory=list)  # the first few
     rejects: list[Reject] = field(default_factory=list)  # the first few
     rejects_path: str | None = None
+    doubt: str = ""  # what can be doubted of the rows' own labels
     rows_before: int = 0  # rows that an earlier run had done
     overwritten: tuple[str, ...] = ()  # input fields that gave way to output fields
     left_out: tuple[str, ...] = ()  # columns that a table had no room for
@@ -227,10 +230,10 @@ def run(
     run cannot start or go on, or when no row at all could be used; what was written stays.
     """
     outputs.check(inputs.paths)
-    check_gold(inputs.all_rows(recipe.columns), recipe)
+    refuse_foreign(inputs.peek())
+    doubt = check_gold(inputs.all_rows(recipe.columns), recipe)
     selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
-    stdin = "-" in inputs.paths  # cannot be read again
-    outputs = replace(outputs, resume=outputs.resume and not stdin)
+    outputs = replace(outputs, resume=outputs.resume and inputs.rereadable)  # another pipe may say something else
     journal = Journal(outputs, recipe.identity(inputs.paths, selection), inputs.limit)
     if journal.complete is not None:
         result = Result.restored(recipe, journal, journal.complete)
@@ -238,6 +241,7 @@ def run(
     else:
         with Interrupts() as interrupts:
             result = _scored(_Run(recipe, inputs, journal, watcher or Watcher(), interrupts, on_error))
+    result.doubt = doubt
     if outputs.summary:
         write_json(outputs.summary, result.summary())
     return result
@@ -317,6 +321,14 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
         ranked = classifier.ranked(spool)
         while window := list(islice(ranked, WINDOW)):
             yield window
+
+
+def refuse_foreign(first: Sequence[Item]) -> None:
+    """Stop before any scoring where many of the first rows are in another encoding: the others are no fair sample."""
+    foreign = [item for item in first if isinstance(item, Reject) and item.reason.startswith("not UTF-8")]
+    if len(foreign) > len(first) * FOREIGN and (advice := foreign[0].advice):
+        what = f"{len(foreign):,} of the first {len(first):,} rows are not UTF-8"
+        raise InputError(what, where=foreign[0].source, hint=advice)
 
 
 def _unusable(result: Result, inputs: Inputs, read: int) -> InputError:

@@ -72,7 +72,7 @@ def opened(path: str, encoding: str | None = None) -> io.BufferedReader:
         zipped: Any = gzip.GzipFile(fileobj=reader)
         zipped.myfileobj = reader  # so that closing the one closes the other
         reader = io.BufferedReader(zipped)
-    if encoding is None:
+    if encoding is None or head.startswith((b"PAR1", b"ARROW1")):
         return reader
     if encoding == AUTO:
         head = _filled(reader, SAMPLE)
@@ -138,10 +138,11 @@ class _Recoded(io.RawIOBase):
             self._done = not taken
             try:
                 text = self._decoder.decode(taken, final=self._done)
+                said = text.encode("utf-8", "surrogatepass" if self._wide else "surrogateescape")
             except UnicodeError:
                 hint = "name another --encoding, or save it as UTF-8"
                 raise InputError(f"not {self._encoding}", where=self._name, hint=hint) from None
-            self._waiting = io.BytesIO(text.encode("utf-8", "surrogatepass" if self._wide else "surrogateescape"))
+            self._waiting = io.BytesIO(said)
         return count
 
     def close(self) -> None:
@@ -210,27 +211,33 @@ def refuse_foreign(head: bytes, name: str) -> None:
         raise InputError("this is a web page or XML", where=name, hint="was it downloaded as a page? fetch the file")
 
 
-def refuse_utf16(head: bytes, name: str) -> None:
-    """Say that a file is UTF-16, in place of a complaint about each row; raises InputError."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError("this is UTF-16", where=name, hint="save it as UTF-8, or say --encoding utf-16")
+def refuse_wide(head: bytes, name: str) -> None:
+    """Say that a file is UTF-16 or UTF-32, in place of a complaint about each row; raises InputError."""
+    for mark, encoding in MARKS:
+        if encoding != "utf-8-sig" and head.startswith(mark):
+            what, hint = f"this is {encoding.upper()}", f"save it as UTF-8, or say --encoding {encoding}"
+            raise InputError(what, where=name, hint=hint)
+
+
+# How files of an encoding begin; UTF-32 before UTF-16, which begins alike.
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 # ------------------------------------------------------------------ encodings
 
-COMMON = 0.8  # of the characters that are no ASCII, in Chinese text as it is written
+COMMON = 0.8  # of the signs, at least, where most of them must be of one kind
 
 
 def likely_encoding(data: bytes) -> str:
     """The encoding that bytes are most likely in, as Python calls it; `utf-8` where they can be that."""
     data = data[:SAMPLE]
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF32_LE, "utf-32"),
-        (codecs.BOM_UTF32_BE, "utf-32"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
+    for mark, name in MARKS:
         if data.startswith(mark):
             return name
     if zeros := data.count(0):
@@ -240,7 +247,26 @@ def likely_encoding(data: bytes) -> str:
     broken = decoding_error(data)
     if broken is None or (broken.reason == "unexpected end of data" and broken.start > len(data) - 4):
         return "utf-8"
-    return "gb18030" if _chinese(data) else _by_statistics(data)
+    if _mostly_utf8(data):  # some of its rows are not
+        return "utf-8"
+    if _chinese(data):
+        return "gb18030"
+    return "cp1252" if _western(data) else _by_statistics(data)
+
+
+def _mostly_utf8(data: bytes) -> bool:
+    """Whether most of what is no ASCII is UTF-8."""
+    text = data.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    return sum(not sign.isascii() for sign in text) - broken > 2 * broken
+
+
+def _western(data: bytes) -> bool:
+    """Whether letters with accents and typographic signs stand here and there among plain ones."""
+    if not _decodes(data, "cp1252"):
+        return False
+    letters = [sign for sign in data.decode("cp1252") if sign.isalpha()]
+    return sum(sign.isascii() for sign in letters) > COMMON * len(letters)
 
 
 def _chinese(data: bytes) -> bool:

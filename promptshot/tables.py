@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptshot.errors import InputError, fault_of, shortened
-from promptshot.streams import LONGEST, decoding_error, shown
+from promptshot.streams import LONGEST, decoding_error, encoding_advice, shown
 
 DELIMITERS = (",", ";", "|", "\t")
 LOOKED_AT = 20  # lines from which a delimiter is told, where the header leaves it open
 HALF = 0.5  # of them, at least; the others may be parts of cells with line ends
-TRIES = 100  # lines at which a quote may seem to close; a cell that has more is none
+TRIES = 20  # lines at which a quote may seem to close; a cell that has more is none
+PATIENCE = 200_000  # lines of a CSV that are read again because of quotes that lead nowhere; from then on
+FEW = 100  # lines are all that a cell may have
 _SEP = re.compile(rb'"?sep=([^"\r\n])"?\r?\n?', re.IGNORECASE)
-_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,18 @@ def table(
     columns: list[str] = []
     for record in _by_tabs(source) if delimiter == "\t" else _by_quotes(source, delimiter):
         where = f"{name}:{record.first}"
-        if record.blank:
+        if record.blank or (len(columns) > 1 and len(record.cells) == 1 and not record.cells[0].strip()):
             continue
         if not columns:
-            columns = _header(record, where) if header else [str(i + 1) for i in range(len(record.cells))]
+            columns = _header(record, where) if header else _numbers(len(record.cells))
             if header:
                 continue
         yield where, _fields(record, columns, delimiter)
+
+
+def _numbers(columns: int) -> list[str]:
+    """The names of columns that have none: their numbers; a lone one is the text."""
+    return [str(i + 1) for i in range(columns)] if columns > 1 else ["text"]
 
 
 def _fields(record: _Record, columns: Sequence[str], delimiter: str) -> dict[str, Any] | Odd | Bad:
@@ -101,7 +107,10 @@ def _fields(record: _Record, columns: Sequence[str], delimiter: str) -> dict[str
     if not named <= len(cells) <= len(columns):
         return Bad(f"{len(cells)} cells under a header of {len(columns)}", raw)
     found: dict[str, Any] = dict(zip(columns[:named], cells, strict=False))
-    found |= {f"column {i + 1}": cells[i] for i in range(named, len(cells)) if cells[i]}
+    for i in range(named, len(cells)):
+        if cells[i]:
+            name = f"column {i + 1}"
+            found[name if name not in found else f"{name} (unnamed)"] = cells[i]
     return Odd(found, SWALLOWED) if _swallowed(record, len(cells), delimiter) else found
 
 
@@ -109,14 +118,22 @@ SWALLOWED = "a cell in quotes holds several lines, and each looks like a row of 
 
 
 def _swallowed(record: _Record, cells: int, delimiter: str) -> bool:
-    """Whether every line of a record could be a row by itself."""
-    sign = delimiter.encode()
-    return len(record.lines) > 1 < cells and all(line.count(sign) == cells - 1 for line in record.lines)
+    """Whether a line of a record ends, or begins, as a row by itself would: with a short cell without blanks, beside as
+    many delimiters as a row has. The last line may end so in any case, and the first begin so."""
+    if len(record.lines) < 2 or cells < 2:
+        return False
+    parted = [_text(line).rstrip("\r\n").split(delimiter) for line in record.lines]
+    edges = [parts[-1] for parts in parted[:-1] if len(parts) >= cells]
+    edges += [parts[0] for parts in parted[1:] if len(parts) >= cells]
+    return any(map(_LABEL_LIKE.fullmatch, edges))
+
+
+_LABEL_LIKE = re.compile(r"[^\s\"]{1,30}")
 
 
 def _broken(record: _Record) -> str:
     """Why a record that could be cut into cells is none all the same."""
-    if problem := decoding_error(b"".join(record.lines)):
+    if not all(map(bytes.isascii, record.lines)) and (problem := decoding_error(b"".join(record.lines))):
         return f"not UTF-8 (byte {problem.start + 1})"
     if len(record.lines) > 1 and sum(line.count(b'"') for line in record.lines) % 2:
         return f"quotes that do not pair, over {len(record.lines)} lines"
@@ -130,7 +147,8 @@ def _header(record: _Record, where: str) -> list[str]:
         raise InputError(record.reason, where=where, hint=f"the first line names the columns; {data}")
     names = list(record.cells)
     if decoding_error(b"".join(record.lines)) or any(map(fault_of, names)):
-        raise InputError("the header is not UTF-8 text", where=where, hint="save the file as UTF-8")
+        advice = encoding_advice(where.rpartition(":")[0]) or "save the file as UTF-8"
+        raise InputError("the header is not UTF-8 text", where=where, hint=advice)
     named = len(names)
     while named and not names[named - 1].strip():
         named -= 1
@@ -147,6 +165,8 @@ def looks_like_data(names: Sequence[str]) -> bool:
     numbered = [str(i + 1) for i in range(len(names))]
     if list(names) == numbered:  # they were given
         return False
+    if len(names) == 1 and (len(names[0].split()) > 3 or len(re.findall("[\u3400-\u9fff]", names[0])) > 7):
+        return True
     return any(re.fullmatch(r"[-+]?\d+([.,]\d+)?", n) or len(n) > 60 or re.search(r"\w[.!?。！？]$", n) for n in names)
 
 
@@ -233,10 +253,11 @@ def _by_quotes(source: _Lines, delimiter: str) -> Iterator[_Record]:
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))  # 128 KB otherwise: less than a long text
     taken: list[bytes] = []
     ended = False  # whether the reader wanted more lines than there are
+    again = 0  # lines that were read more than once, because a quote led nowhere
 
     def feed() -> Iterator[str]:
         nonlocal ended
-        while (line := source.take()) is not None:
+        while (again < PATIENCE or len(taken) < FEW) and (line := source.take()) is not None:
             taken.append(line)
             yield _text(line)
         ended = True
@@ -251,6 +272,7 @@ def _by_quotes(source: _Lines, delimiter: str) -> Iterator[_Record]:
         except csv.Error:
             yield _Record(first, taken[:1], reason=_problem(taken, ended))
             source.put_back(taken[1:])
+            again += len(taken) - 1
             reader, ended = csv.reader(feed(), delimiter=delimiter, strict=True), False
         else:
             yield _Record(first, tuple(taken), cells)
@@ -281,26 +303,36 @@ def _by_tabs(source: _Lines) -> Iterator[_Record]:
     columns = 0
     while (line := source.take()) is not None:
         first, lines = source.number - 1, [line]
-        cells = [_unquoted(cell) for cell in _parted(line)]
+        cells = _parted(line)
         if not columns:
             columns = len(cells)
-        quoted = _in_quotes(line) if b'"' in line else None
+        if b'"' not in line:  # the usual case
+            yield _Record(first, (line,), [] if cells == [""] else cells)
+            continue
+        cells, quoted = list(map(_unquoted, cells)), _in_quotes(line)
         if len(cells) != columns and quoted is not None and len(quoted) == columns:
             cells = quoted
         elif quoted is None and (more := _goes_on(source, line, columns)):
             lines += [taken for _ in range(more) if (taken := source.take()) is not None]
             cells = _in_quotes(b"".join(lines)) or []
-        yield _Record(first, tuple(lines), [] if cells == [""] and line.strip() == b"" else cells)
+        yield _Record(first, tuple(lines), cells)
 
 
 def _parted(line: bytes) -> list[str]:
     return _text(line).rstrip("\r\n").split("\t")
 
 
+def _closing(text: str, at: int) -> int:
+    """Where the quote that opens at `at` closes; doubled quotes are text. -1 where it does not."""
+    while (at := text.find('"', at + 1)) >= 0 and text[at + 1 : at + 2] == '"':
+        at += 1
+    return at
+
+
 def _unquoted(cell: str) -> str:
     """A cell without the quotes around it, where it is properly quoted as a whole."""
-    found = _QUOTED.fullmatch(cell) if cell.startswith('"') else None
-    return found[1].replace('""', '"') if found else cell
+    whole = len(cell) > 1 and cell[0] == '"' and _closing(cell, 0) == len(cell) - 1
+    return cell[1:-1].replace('""', '"') if whole else cell
 
 
 def _in_quotes(lines: bytes) -> list[str] | None:
@@ -308,18 +340,17 @@ def _in_quotes(lines: bytes) -> list[str] | None:
     text, cells, at = _text(lines).rstrip("\r\n"), [], 0
     while True:
         if text.startswith('"', at):
-            found = _QUOTED.match(text, at)
-            if found is None or text[found.end() : found.end() + 1] not in ("", "\t"):
+            end = _closing(text, at) + 1
+            if not end or text[end : end + 1] not in ("", "\t"):
                 return None
-            cells.append(found[1].replace('""', '"'))
-            at = found.end()
+            cells.append(text[at + 1 : end - 1].replace('""', '"'))
         else:
             end = text.find("\t", at)
-            cells.append(text[at:] if end < 0 else text[at:end])
-            at = len(text) if end < 0 else end
-        if at >= len(text):
+            end = len(text) if end < 0 else end
+            cells.append(text[at:end])
+        if end >= len(text):
             return cells
-        at += 1
+        at = end + 1
 
 
 def _goes_on(source: _Lines, line: bytes, columns: int) -> int:
@@ -328,8 +359,9 @@ def _goes_on(source: _Lines, line: bytes, columns: int) -> int:
     A line that could be a row by itself never does: a whole one is followed by parts only, a part goes on until its
     quote is closed, unless a line without any quote has all the cells of a row.
     """
-    whole, lines, tries = len(_parted(line)) == columns, [line], 0
-    if not _opens(line) or columns < 2:
+    cells = _parted(line)
+    whole, lines, tries = len(cells) == columns, [line], 0
+    if columns < 2 or not _opens(cells, whole):
         return 0
     while tries < TRIES and (next_line := source.peek(len(lines) - 1)) is not None:
         alone = len(_parted(next_line)) == columns
@@ -338,12 +370,12 @@ def _goes_on(source: _Lines, line: bytes, columns: int) -> int:
         lines.append(next_line)
         if b'"' in next_line:
             tries += 1
-            if (cells := _in_quotes(b"".join(lines))) is not None:
-                return len(lines) - 1 if len(cells) == columns else 0
+            if (closed := _in_quotes(b"".join(lines))) is not None:
+                return len(lines) - 1 if len(closed) == columns else 0
     return 0
 
 
-def _opens(line: bytes) -> bool:
-    """Whether the last cell that begins with a quote is not closed on its line."""
-    cell = next((cell for cell in reversed(_parted(line)) if cell.startswith('"')), "")
-    return bool(cell) and _QUOTED.fullmatch(cell) is None
+def _opens(cells: Sequence[str], whole: bool) -> bool:
+    """Whether a cell begins with a quote that its line does not close; of a line that could be a row, the last."""
+    cell = cells[-1] if whole else next((cell for cell in reversed(cells) if cell.startswith('"')), "")
+    return cell.startswith('"') and _closing(cell, 0) != len(cell) - 1

@@ -124,28 +124,38 @@ class Verbalizer:
 class Options:
     """The words of one row, and the names by which the row's label may call them, such as A, B, C.
 
-    `listed` names stand in a list of their own beside the words: there a label is one of them before it is a word.
+    `listed` names belong to the words, as columns or in a list beside them: a label is one of them before it is a word.
     """
 
     words: tuple[str, ...]
     names: tuple[str, ...] = ()
     listed: bool = False
 
-    def word(self, said: str) -> str | None:
-        """The word that a label means: itself or its name, then by its letter (A is the first), then by its place."""
-        place = self._called(said)
+    def word(self, said: str, is_number: bool = False) -> str | None:
+        """The word that a label means: itself or its name, then by its letter (A is the first), then by its place.
+
+        What is a number in its file is a place first: options may be numbers, too.
+        """
+        place = self._place_of(said) if is_number else self._called(said)
+        if place is None:
+            place = self._called(said)
         if place is None:
             place = self._letter(said)
         if place is None:
             place = self.number(said)
         return None if place is None or place >= len(self.words) else self.words[place]
 
-    def number(self, said: str) -> int | None:
+    def number(self, said: str, is_number: bool = False) -> int | None:
         """The place from 0 that a label is as a bare number; None where it is read in any other way."""
-        plain = said.strip()
-        if self._called(said) is not None or any(map(_DIGITS.fullmatch, self.names)):
+        if any(map(_DIGITS.fullmatch, self.names)) or (self._called(said) is not None and not is_number):
             return None
-        return int(plain) if _DIGITS.fullmatch(plain) else None
+        place = whole_number(said)
+        return place if place is not None and place >= 0 else None
+
+    def _place_of(self, said: str) -> int | None:
+        """The place that a number says, where there is such a one."""
+        place = self.number(said, is_number=True)
+        return place if place is not None and place < len(self.words) else None
 
     def _called(self, said: str) -> int | None:
         ways = [self.names, self.words] if self.listed else [self.words, self.names]
@@ -194,7 +204,7 @@ class RowWords(Verbalizer):
 
     def gold_label(self, row: Row, column: str | None) -> tuple[str | None, str | None]:
         shown, options = gold_text(row, column), self.options(row)
-        return (None, None) if shown is None else (options.word(shown), shown)
+        return (None, None) if shown is None else (options.word(shown, _is_number(row, column)), shown)
 
     def numbered(self, row: Row, column: str | None) -> tuple[int, int] | None:
         """The place from 0 that a row's label says as a bare number, and the largest there is; None where it says
@@ -203,7 +213,7 @@ class RowWords(Verbalizer):
         Where no row of a run says 0 and one says more than the largest, its places are counted from 1.
         """
         shown, options = gold_text(row, column), self.options(row)
-        place = None if shown is None else options.number(shown)
+        place = None if shown is None else options.number(shown, _is_number(row, column))
         return None if place is None else (place, len(options.words) - 1)
 
     def as_dict(self) -> dict[str, Any]:
@@ -217,6 +227,12 @@ class RowWords(Verbalizer):
         if fault := next(filter(None, map(fault_of, found.words)), ""):
             raise RowError(f"a word of {_fields(field)} has {fault}", where=row.source, hint="mend the row")
         return found
+
+
+def _is_number(row: Row, column: str | None) -> bool:
+    """Whether a label is a number in its file, and no text that looks like one."""
+    value = None if column is None else row[column]
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _in_list(row: Row, name: str) -> Options:
@@ -254,7 +270,7 @@ def _in_columns(row: Row, names: Sequence[str]) -> Options:
     if not _all_plain(words) or len(_unlike(words)) < max(2, len(words)):
         what = f"{_fields(names)} do not hold at least two different words, the empty ones last"
         raise RowError(what, where=row.source, hint="words_from takes the label words from them")
-    return Options(tuple(map(str, words)), tuple(names[: len(words)]))
+    return Options(tuple(map(str, words)), tuple(names[: len(words)]), listed=True)
 
 
 def _all_plain(values: Any) -> bool:

@@ -98,8 +98,10 @@ def test_what_an_annotator_thought_of_a_row_is_no_label_and_is_told() -> None:
 def test_where_no_column_is_known_the_likeliest_path_is_named() -> None:
     row = Row({"id": 1, "data": {"text": "x"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]})
     assert nested(row.fields, "text") == "data.text"
-    assert missing(row, "label").startswith("name the column: --label-field annotations.0.result.0.value.choices (the")
-    assert missing(Row({"a": 1}), "keyword") == "name the column: --map keyword=NAME (the row has: a)"
+    assert missing([row], "label").startswith(
+        "name the column: --label-field annotations.0.result.0.value.choices (the"
+    )
+    assert missing([Row({"a": 1})], "keyword") == "name the column: --map keyword=NAME (the row has: a)"
 
 
 def test_guessed_columns_are_told_written_down_and_shown_with_v(
@@ -118,15 +120,43 @@ def test_guessed_columns_are_told_written_down_and_shown_with_v(
     assert json.loads(capsys.readouterr().out)["a"]["labelled"] == 1
 
 
-def test_an_unlabelled_run_says_which_columns_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_rows(tmp_path / "r.jsonl", [{"text": "fine", "verdict": "positive"}])
+def test_a_column_that_looks_like_labels_is_named_and_others_are_let_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"id": i, "text": f"text {i}", "verdict": "for" if i % 2 else "against"} for i in range(6)]
+    path = write_rows(tmp_path / "r.jsonl", rows)
     assert fake(path, "-t", "en-sentiment-mlm") == 0
-    assert (
-        "no column of labels is known by its name; name the column: --label-field NAME (the row has: text, verdict)"
-        in (capsys.readouterr().err)
-    )
+    said = "name the column: --label-field verdict (the row has: id, text, verdict)"
+    assert f"no column of labels is known by its name; {said}" in capsys.readouterr().err
+    assert fake(path) == 1
+    assert said in capsys.readouterr().err
     assert fake(path, "-t", "en-sentiment-mlm", "--ignore-labels") == 0
     assert "no column" not in capsys.readouterr().err
+    assert (
+        fake(
+            write_rows(tmp_path / "u.jsonl", [{"id": row["id"], "text": row["text"]} for row in rows]),
+            "-t",
+            "en-sentiment-mlm",
+        )
+        == 0
+    )
+    assert "no column" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("label", "path"),
+    [({"value": "pos"}, "label.value"), ([{"name": "pos", "score": 1}], "label.0.name"), ({"a": {"b": 1}}, "")],
+)
+def test_a_label_within_an_object_is_found_by_its_path(label: Any, path: str) -> None:
+    assert nested({"text": "a", "label": label}, "label") == path
+
+
+def test_labels_that_are_names_of_columns_are_no_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"stem": "Which one flies?", "A": "horse", "B": "sparrow", "answer": answer} for answer in "BABA"]
+    path = write_rows(tmp_path / "r.jsonl", rows)
+    assert fake(path, "--text-field", "stem") == 1
+    assert "are the columns of their answers; name the question: -t en-choice-mlm --map" in capsys.readouterr().err
+    assert fake(path, "-t", "en-choice-mlm", "--map", "question=stem") == 0
 
 
 def test_compare_tells_its_columns_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

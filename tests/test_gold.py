@@ -69,8 +69,32 @@ def test_numbers_that_may_be_ours_pass(values: list[str], words: Verbalizer) -> 
 def test_the_advice_for_numbers_has_the_words_of_the_template_where_there_are_as_many() -> None:
     with pytest.raises(VerbalizerError, match=r"--labels '1=x,2=y,3=z,4=w'"):
         check_numbers(["1", "2", "3", "4"], FOUR)
-    with pytest.raises(VerbalizerError, match=r"--labels '1=WORD,2=WORD,3=WORD'; or leave .*--strict-labels"):
-        check_numbers(["1", "2", "3"], TWO)
+    with pytest.raises(VerbalizerError, match=r"--labels '0=WORD,1=WORD,3=WORD'; or leave .*--strict-labels"):
+        check_numbers(["0", "1", "3"], TWO)
+
+
+def test_the_advice_pairs_numbers_with_words_in_the_order_of_the_numbers_not_of_the_labels() -> None:
+    words = Verbalizer.parse({"labels": {"good": "yes", "bad": "no"}, "gold": {"good": "1", "bad": "0"}}, "turned")
+    with pytest.raises(VerbalizerError, match="--labels '1=no,2=yes'"):
+        check_numbers(["1", "2"], words)
+
+
+def test_rejecting_other_numbers_is_no_way_out_where_nothing_says_that_rows_count_from_0() -> None:
+    for values in (["1", "2", "3", "4"], ["2", "4"]):
+        with pytest.raises(VerbalizerError) as caught:
+            check_numbers(values, FOUR, strict=True)
+        assert "--strict-labels" not in str(caught.value)
+    assert check_numbers(["0", "1", "7"], FOUR, strict=True) == ""
+
+
+def test_numbers_of_which_the_last_class_may_be_absent_are_read_and_doubted_aloud(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check_numbers(["1", "2", "3"], FOUR) == "no row's label is 0: are they counted from 1? they are read from 0"
+    assert check_numbers(["0", "1", "2"], FOUR) == check_numbers(["1"], FOUR) == check_numbers(["1"], TWO) == ""
+    path = counted(tmp_path, 1, 2, 3)
+    assert fake(path, "-t", "en-news-mlm") == 0
+    assert "note: no row's label is 0: are they counted from 1?" in capsys.readouterr().err
 
 
 def test_stars_under_two_labels_stop_the_run_and_both_ways_out_work(
@@ -80,7 +104,8 @@ def test_stars_under_two_labels_stop_the_run_and_both_ways_out_work(
     assert fake(path, "-t", "en-sentiment-mlm") == 1
     assert "3, 5 are none of ours: en-great-terrible knows 0, 1" in capsys.readouterr().err
     assert fake(path, "-t", "en-sentiment-mlm", "--labels", "1=terrible,3=okay,5=great") == 0
-    assert fake(path, "-t", "en-sentiment-mlm", "--strict-labels") == 3
+    assert fake(path, "-t", "en-sentiment-mlm", "--strict-labels") == 1  # a single star would be counted as good
+    assert fake(counted(tmp_path, 0, 1, 2), "-t", "en-sentiment-mlm", "--strict-labels") == 3
     assert fake(path, "-t", "en-sentiment-mlm", "--ignore-labels") == 0
 
 
@@ -187,6 +212,16 @@ def test_of_a_stream_the_labels_of_the_first_rows_are_taken_and_that_is_told(
     err = capsys.readouterr().err
     assert "labels from the rows: cocoa, tea; of the first 1,024 rows only" in err
     assert "1 rows have a label that is none of ours, not counted: milk" in err
+
+
+@pytest.mark.parametrize("arguments", [(), ("-t", "{text} is {mask}")])
+def test_of_a_stream_that_is_cut_short_the_labels_are_told_as_those_of_a_part(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    text = "".join(json.dumps({"text": "x", "label": label}) + "\n" for label in ("tea", "cocoa", "milk"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert fake("-", "-n", "2", *arguments) == 0
+    assert "labels from the rows: cocoa, tea; of the first 2 rows only" in capsys.readouterr().err
 
 
 def test_a_short_stream_is_seen_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

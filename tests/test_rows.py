@@ -564,7 +564,7 @@ def test_a_header_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 @pytest.mark.parametrize(("name", "data"), [("a.csv", "text,label\n1,2\n"), ("a.jsonl", JSONL), ("a", JSONL)])
 def test_a_file_in_another_unicode_encoding_is_told(tmp_path: Path, encoding: str, name: str, data: str) -> None:
-    with pytest.raises(InputError, match="this is UTF-16; save it as UTF-8"):
+    with pytest.raises(InputError, match=f"this is {encoding.upper()}; save it as UTF-8, or say --encoding {encoding}"):
         list(read([put(tmp_path, name, data.encode(encoding))]))
 
 

@@ -76,6 +76,35 @@ def test_a_quoted_cell_of_a_tsv_may_hold_tabs_and_line_ends_where_the_lines_are_
     ]
 
 
+def test_a_quote_in_the_middle_of_a_whole_line_opens_nothing(tmp_path: Path) -> None:
+    text = 'id\ttext\tlabel\n1\t"Good film\tpos\nragged"\tneg\n3\tok\tpos\n'
+    items = list(read([put(tmp_path, "a.tsv", text)]))
+    assert [type(item) for item in items] == [Row, Reject, Row]
+    assert items[0]["text"] == '"Good film'  # type: ignore[index]
+
+
+@pytest.mark.parametrize("data", [b'x","z\n' * 20_000, b'"x,z\n' * 20_000, b'Screen 5","great\n' * 20_000])
+def test_quotes_of_a_csv_that_lead_nowhere_are_given_up_in_time(tmp_path: Path, data: bytes) -> None:
+    began = time.monotonic()
+    items = list(read([put(tmp_path, "a.csv", b"text,label\n" + data)]))
+    assert len(items) > 100
+    assert time.monotonic() - began < 30
+
+
+def test_a_long_cell_in_quotes_costs_no_more_than_its_length(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = put(tmp_path, "a.tsv", 'text\tlabel\n"' + "a" * 2_000_000 + '"\tpos\n')
+    tracemalloc.start()
+    try:
+        (row,) = fields(path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(row["text"]) == 2_000_000
+    assert most < 40_000_000
+
+
 def test_a_row_of_a_tsv_with_too_few_cells_costs_itself_only(tmp_path: Path) -> None:
     text = 'a\tb\n"only one cell\nx\t1\ny"\ny\t2\n'
     items = list(read([put(tmp_path, "a.tsv", text)]))
@@ -97,6 +126,13 @@ def test_a_cell_of_a_csv_that_swallows_what_look_like_rows_is_told(tmp_path: Pat
     assert isinstance(last, Row)
     assert "each looks like a row of its own" in first.remark
     assert (last["text"], last.remark) == ("last", "")
+    for swallowed in (
+        '"An odd, odd film,0\nfine, really fine,1\nand so on",1',
+        '"An odd film\n\nfine,1\nand so on",1',
+    ):
+        (row,) = read([put(tmp_path, "c.csv", f"text,label\n{swallowed}\n")])
+        assert isinstance(row, Row)
+        assert row.remark
     (plain,) = read([put(tmp_path, "b.csv", 'text,label\n"Dear all,\n\nthe film is good,\nBob",1\n')])
     assert isinstance(plain, Row)
     assert (plain["text"], plain.remark) == ("Dear all,\n\nthe film is good,\nBob", "")
@@ -150,6 +186,9 @@ def test_of_two_signs_in_a_header_the_one_that_parts_the_rows_too_is_taken(tmp_p
 
 
 def test_what_stands_under_no_name_is_kept_under_its_number(tmp_path: Path) -> None:
+    assert fields(put(tmp_path, "b.csv", "column 3,text,\nkeep me,good,lost?\n")) == [
+        {"column 3": "keep me", "text": "good", "column 3 (unnamed)": "lost?"}
+    ]
     assert fields(put(tmp_path, "a.csv", "v1,v2,,\nham,Hi,,\nspam,Win,now,\n")) == [
         {"v1": "ham", "v2": "Hi"},
         {"v1": "spam", "v2": "Win", "column 3": "now"},
@@ -226,6 +265,9 @@ COLUMNS = {name: {str(i): row[name] for i, row in enumerate(TWO)} for name in ("
         COLUMNS,
         {name: list(column.values()) for name, column in COLUMNS.items()},
         {"columns": ["text", "label"], "index": [0, 1], "data": [["很好", "1"], ["不好", "0"]]},
+        {"0": TWO[0], "1": TWO[1]},
+        {"examples": TWO, "meta": {"version": 1}},
+        {"schema": {"fields": [{"name": "text"}]}, "data": TWO},
     ],
 )
 @pytest.mark.parametrize("indent", [None, 0, 2])
@@ -245,6 +287,8 @@ def test_an_object_that_holds_all_rows_gives_them(tmp_path: Path, value: Any, in
         {"a": {"x": 1}, "b": {"y": 2}},
         {"a": []},
         {"q": "x" * 300, "options": [{"id": 1}, {"id": 2}]},
+        {"title": "Stocks fell", "entities": [{"text": "Stocks", "label": "ORG"}, {"text": "x", "label": "y"}]},
+        {"评论": "很好", "spans": [{"text": "很"}, {"text": "好"}]},
     ],
 )
 def test_a_lone_row_stays_a_row(tmp_path: Path, row: dict[str, Any]) -> None:
@@ -271,6 +315,25 @@ def test_a_torn_first_line_of_json_lines_is_told_and_the_others_are_read(tmp_pat
     assert second["text"] == "b"
 
 
+def test_doubled_columns_and_rows_of_another_length_are_told_in_every_format(tmp_path: Path) -> None:
+    split = {"columns": ["text", "label"], "data": [["good", "pos"], ["bad"], ["nice", "pos", "extra"]]}
+    items = list(read([put(tmp_path, "a.json", json.dumps(split))]))
+    assert [type(item) for item in items] == [Row, Reject, Reject]
+    doubled = {"columns": ["text", "text"], "data": [["a", "b"]]}
+    with pytest.raises(InputError, match="column 'text' stands twice"):
+        list(read([put(tmp_path, "b.json", json.dumps(doubled))]))
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), str(tmp_path / "c"))
+    with pytest.raises(InputError, match="column 'text' stands twice"):
+        list(read([str(tmp_path / "c")]))
+    late = pa.array([10**15], pa.timestamp("s"))
+    pq.write_table(pa.table({"text": ["a"], "day": late}), str(tmp_path / "d"))
+    with pytest.raises(InputError, match="cannot be read"):
+        list(read([str(tmp_path / "d")]))
+
+
 def test_a_tear_behind_the_first_row_keeps_it(tmp_path: Path) -> None:
     each = [json.dumps({"text": " ".join(f"{n * n * 7919:x}" for n in range(i, 40_000))}) + "\n" for i in range(2)]
     whole = gzip.compress(each[0].encode()) + gzip.compress(each[1].encode())
@@ -292,6 +355,12 @@ def test_an_item_of_the_list_that_is_no_row_is_told_with_its_number(tmp_path: Pa
 
 def test_lines_of_fasttext_are_text_and_label(tmp_path: Path) -> None:
     text = "__label__news The pound fell.\n\n__label__a __label__b Both at once\n__label__体育 主队 赢了\n__label__x\n"
+    tabbed = put(tmp_path, "t.txt", "__label__pos\tGood room\nno __label__neg\nnot__label__c\n")
+    assert fields(tabbed) == [
+        {"text": "Good room", "label": "pos"},
+        {"text": "no", "label": "neg"},
+        {"text": "not__label__c", "label": None},
+    ]
     assert fields(put(tmp_path, "train.txt", text)) == [
         {"text": "The pound fell.", "label": "news"},
         {"text": "Both at once", "label": ["a", "b"]},
@@ -424,6 +493,25 @@ def test_a_byte_that_the_encoding_does_not_know_costs_its_row_only(tmp_path: Pat
     assert [type(item) for item in items] == [Row, Reject, Row]
     with pytest.raises(InputError, match=r"b\.jsonl: not utf-16; name another --encoding"):
         list(read([put(tmp_path, "b.jsonl", '{"a": 1}\n'.encode("utf-16-le")[:-1] + b"\xd8")], how=Reading("utf-16")))
+
+
+def test_a_file_of_which_many_rows_are_in_another_encoding_is_refused_before_scoring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["Grüße aus Köln", "plain", "schöner Tag", "also plain"]
+    raw = ("text,label\n" + "".join(f"{text},positive\n" for text in texts)).encode("cp1252")
+    path = put(tmp_path, "a.csv", raw)
+    for command in ("classify", "compare"):
+        assert run_command([command, path, "-t", "en-sentiment-mlm", "--scorer", "fake"]) == 1
+        assert "2 of the first 4 rows are not UTF-8; it looks like cp1252: say --encoding" in capsys.readouterr().err
+    header = put(tmp_path, "b.csv", "文本,标签\n房间很干净，早餐也不错。,好\n又吵又脏。,差\n".encode("gb18030"))
+    with pytest.raises(InputError, match="the header is not UTF-8 text; it looks like gb18030: say --encoding gb18030"):
+        list(read([header]))
+
+
+def test_a_row_in_another_encoding_among_many_in_utf8_does_not_make_the_file_so(tmp_path: Path) -> None:
+    raw = "房间很干净\n".encode() * 5 + "又吵\n".encode("gbk")
+    assert encoding_advice(put(tmp_path, "a.txt", raw)) == ""
 
 
 @pytest.mark.parametrize("name", ["utf-9", "base64", "rot13", "", "a\0b"])

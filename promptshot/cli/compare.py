@@ -117,13 +117,14 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     comes to. With --search, the best is chosen on some rows and judged on others.
     """
     from promptshot import compare, grid, leaderboard
-    from promptshot.run import Inputs
+    from promptshot.run import Inputs, refuse_foreign
 
     _check_options(files, given)
     read_once(given, files)
     folder = compare.Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
     items = list(inputs.read({}))
+    refuse_foreign(items)
     candidates = _candidates(given, inputs, items, quiet)
     grid.check(candidates, items)
     search = _search(given, items, candidates, inputs.how) if given["search"] else None

@@ -29,6 +29,7 @@ from promptshot.errors import InputError
     shell_complete=completion.column,
     help="The column with the predictions.",
 )
+@option("--encoding", metavar="NAME", help="Of the files: gb18030, utf-16, cp1252, ... or auto.  [default: UTF-8]")
 @option("--summary", metavar="FILE", help="Everything as JSON.")
 @option("--json", "as_json", is_flag=True, help="Everything as JSON on stdout, and no report.")
 @option("--overwrite", is_flag=True, help="Replace an existing summary.")
@@ -36,6 +37,7 @@ def command(
     files: tuple[str, ...],
     label_field: str | None,
     prediction_field: str,
+    encoding: str | None,
     summary: str | None,
     as_json: bool,
     overwrite: bool,
@@ -48,13 +50,14 @@ def command(
     """
     from promptshot import predictions, report
     from promptshot.journal import Outputs, write_json
+    from promptshot.streams import Reading
 
     Outputs(summary=summary).check(files)
     if summary and Path(summary).exists() and not overwrite:
         raise InputError("exists already", where=summary, hint="use --overwrite, or write to another file")
-    found = []
+    found, how = [], Reading(encoding or None)
     for path in files:
-        found.append(predictions.count(path, label_field, prediction_field))
+        found.append(predictions.count(path, label_field, prediction_field, how))
         if not as_json:
             report.counted(found[-1], report.data())
     record = {"files": [one.record() for one in found]}

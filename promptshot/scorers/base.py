@@ -68,7 +68,7 @@ class TorchScorer(ABC):
                 for choice, value, lead in parts:
                     scores[owner][choice], leads[owner][choice] = value, lead
             done += len(batch)
-            before, told = told, done * len(prompts) // len(asked)
+            before, told = told, done * len(prompts) // max(1, len(asked))
             if self.progress:
                 self.progress(told - before)
         if self.progress and told < len(prompts):  # no query at all
