@@ -89,7 +89,7 @@ def _judged(rows: Sequence[Row], used: set[str]) -> str:
 def missing(rows: Sequence[Row], field: str) -> str:
     """What to say where no column serves as a field: the columns there are, and the likeliest to be named."""
     row, flag = rows[0], Taken(field, "").flag
-    path = nested(row.fields, field) or (likely_label(rows) if field == "label" else "")
+    path = nested(row.fields, field) or (likely_label(rows) if field == "label" and field not in row.columns else "")
     said = f"{flag}{path or 'NAME'}" if flag.endswith("=") else f"{flag} {path or 'NAME'}"
     return f"name the column: {said} (the row has: {shortlist(row.fields) or 'nothing'}){no_header(row)}"
 

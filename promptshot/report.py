@@ -7,13 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.syntax import Syntax
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from promptshot.classify import Classifier
@@ -27,6 +26,7 @@ from promptshot.run import Result, Watcher, versions
 
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
 NARROW = 60  # columns; below, tables leave out what can be spared
+LEAST = 4  # columns of a text in a table
 CORNER = "gold \\ predicted"
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 LISTED = 200  # labels in a table
@@ -227,7 +227,8 @@ def _head(result: Result) -> Text:
         rows += f" ({tally.labelled:,} with a label)"
     if tally.rejected:
         rows += f", {tally.rejected:,} rejected"
-    what = f"{result.recipe.name} · {result.recipe.scorer} · {result.recipe.model or 'no model'}{place}"
+    shots = f" · {result.recipe.demos.k} demonstrations" if result.recipe.demos and result.recipe.demos.k else ""
+    what = f"{result.recipe.name} · {result.recipe.scorer} · {result.recipe.model or 'no model'}{place}{shots}"
     speed = f"{rows} in {result.seconds:.1f} s, {result.rows_per_second:,.0f} rows/s"
     if result.rows_before:
         before = result.rows_before
@@ -337,23 +338,33 @@ def _predictions(tally: Tally) -> RenderableType:
 
 
 class _Numbers(Table):
-    """A table that never shortens a number, however narrow the terminal: texts and headings give way."""
+    """A table that never shortens a number, however narrow the terminal: headings give way first, then texts."""
 
-    def __init__(self, texts: int, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.texts = texts
+    def __init__(self, texts: int, gap: int) -> None:
+        super().__init__(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
+        self.texts, self.gap = texts, gap
 
-    def add_row(self, *cells: RenderableType | None, **settings: Any) -> None:
-        super().add_row(*cells, **settings)
-        for column, cell in list(zip(self.columns, cells, strict=True))[self.texts :]:
-            width = cell.cell_len if isinstance(cell, Text) else cell_len(str(cell))
-            column.min_width = max(column.min_width or 0, width)
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        numbers, room = self.columns[self.texts :], options.max_width - self.gap * (len(self.columns) - 1)
+        if numbers and sum(_width(column, heading=True) for column in self.columns) > room:
+            for column in numbers:
+                column.width = _width(column)
+                room -= column.width
+            for column in self.columns[: self.texts]:
+                column.min_width, column.max_width = None, max(LEAST, room // self.texts)
+        yield from super().__rich_console__(console, options)
+
+
+def _width(column: Column, heading: bool = False) -> int:
+    """Of its widest cell, in columns of the terminal."""
+    cells = [*column.cells, *([column.header] if heading else [])]
+    return max((cell.cell_len if isinstance(cell, Text) else cell_len(str(cell)) for cell in cells), default=0)
 
 
 def plain_table(*headers: str, texts: int = 1) -> Table:
     """A table without box lines: the first `texts` columns left and shortened to fit, numbers right."""
     gap = 3 if people().width >= NARROW else 2
-    table = _Numbers(texts, box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
+    table = _Numbers(texts, gap)
     for i, header in enumerate(headers):
         text = i < texts
         table.add_column(

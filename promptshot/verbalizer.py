@@ -147,10 +147,11 @@ class Options:
 
     def number(self, said: str, is_number: bool = False) -> int | None:
         """The place from 0 that a label is as a bare number; None where it is read in any other way."""
-        if any(map(_DIGITS.fullmatch, self.names)) or (self._called(said) is not None and not is_number):
+        place = None if any(map(_DIGITS.fullmatch, self.names)) else whole_number(said)
+        if place is None or place < 0:
             return None
-        place = whole_number(said)
-        return place if place is not None and place >= 0 else None
+        is_word = self._called(said) is not None
+        return None if is_word and not (is_number and place < len(self.words)) else place
 
     def _place_of(self, said: str) -> int | None:
         """The place that a number says, where there is such a one."""

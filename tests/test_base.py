@@ -781,3 +781,12 @@ def test_other_problems_of_a_run_are_not_taken_for_lack_of_memory() -> None:
 
     with pytest.raises(RuntimeError, match="must match"):
         fitting(fails)
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+def test_no_prompts_are_no_scores(bert: Tiny, gpt2: Tiny, kind: str, options: dict[str, Any]) -> None:
+    made = scorer(kind, (gpt2 if kind == "causal" else bert).folder, **options)
+    told: list[int] = []
+    made.progress = told.append
+    assert made.score([]) == []
+    assert sum(told) == 0

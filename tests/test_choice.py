@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from promptshot.cli import run_command
 from promptshot.diff import diff
 from promptshot.lint import Linter
 from promptshot.prompts import TemplateSpec
+from promptshot.rows import Row
 from promptshot.spec import schema
 
 COLUMNS = """\
@@ -165,3 +167,53 @@ def test_lint_preview_and_the_schema_know_columns(
     own = schema(TemplateSpec, "template")
     assert fits(yaml.safe_load(COLUMNS), own, own)
     assert not fits({**yaml.safe_load(COLUMNS), "words_from": {"A": "B"}}, own, own)
+
+
+def golds(folder: Path, rows: list[dict[str, Any]], template: str = "en-choice-mlm") -> list[str]:
+    """What the labels of rows were read as, by way of a run that had them all."""
+    out = folder / "golds.jsonl"
+    assert fake(write_rows(folder / "g.jsonl", rows), "-t", template, "-o", str(out), "--overwrite") == 0
+    words = library.verbalizer_of(library.template(template))
+    return [str(words.gold_label(row := Row(one), row.column("answer"))[0]) for one in read_rows(out)]
+
+
+def test_a_number_is_a_place_also_where_the_options_are_numbers(tmp_path: Path) -> None:
+    rows = [
+        {"question": "2 + 2?", "choices": ["0", "4", "2"], "answer": 1},
+        {"question": "6 * 4?", "choices": ["8", "2", "24", "1"], "answer": 2},
+        {"question": "Largest?", "choices": [1, 2, 3], "answer": 2},
+        {"question": "As a word?", "choices": ["1", "0"], "answer": "0"},
+        {"question": "Beyond?", "choices": ["7", "9"], "answer": 9},
+    ]
+    assert golds(tmp_path, rows) == ["4", "24", "3", "0", "9"]
+
+
+def test_a_column_is_called_by_its_name_also_where_an_option_is_spelled_like_it(tmp_path: Path) -> None:
+    rows = [
+        {"question": "Universal donor?", "A": "AB", "B": "O", "C": "A", "D": "B", "answer": "B"},
+        {"question": "Universal recipient?", "A": "O", "B": "AB", "C": "A", "D": "B", "answer": "b"},
+        {"question": "Capital of France?", "A": "Rome", "B": "Paris", "C": "Bonn", "D": "Bern", "answer": "Paris"},
+    ]
+    assert golds(tmp_path, rows) == ["O", "AB", "Paris"]
+
+
+def test_a_place_as_pandas_writes_it_is_a_place(tmp_path: Path) -> None:
+    rows = [{"question": "q?", "A": "red", "B": "blue", "answer": answer} for answer in ("1.0", "0.0")]
+    assert golds(tmp_path, rows) == ["blue", "red"]
+
+
+@pytest.mark.parametrize("name", ["题目", "问题", "question"])
+def test_a_table_of_questions_in_chinese_needs_nothing_said(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(
+        f"{name},A,B,C,答案\n会飞的是哪一个？,马,麻雀,鲤鱼,B\n会游的是哪一个？,马,麻雀,鲤鱼,C\n", encoding="utf-8"
+    )
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)  # ten examples stand for the rows
+    assert fake(str(path)) == 0
+    err = capsys.readouterr().err
+    assert "template zh-choice-mlm: each row brings its own words" in err
+    assert "会飞的是哪一个？" in err
+    assert run_command(["compare", str(path), "--scorer", "fake"]) == 0
+    assert "zh-choice-causal" in capsys.readouterr().err

@@ -203,3 +203,14 @@ def test_what_was_read_is_read_again_and_goes_along_to_another_process(monkeypat
         assert found[0].source == "<stdin>:1"
     assert isinstance(plan.path, Once)
     assert json.dumps(vars(plan)) == '{"path": "-", "k": 4, "seed": 0}'
+
+
+def test_another_pipe_is_another_input_whatever_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, fifo = tmp_path / "o.jsonl", tmp_path / "rows"
+    os.mkfifo(fifo)
+    for said, code in ((SENTIMENT, 0), (SENTIMENT + SENTIMENT, 1)):
+        writer = threading.Thread(target=lambda data=said: fifo.write_bytes(data))  # type: ignore[misc]
+        writer.start()
+        assert fake(str(fifo), "-t", "zh-sentiment-mlm", "-o", str(out)) == code
+        writer.join()
+    assert "exists already" in capsys.readouterr().err

@@ -380,3 +380,43 @@ def test_no_line_of_the_report_breaks_at_any_width(
     assert all(one in out for one in said), out
     assert max(map(len, out.splitlines())) <= columns
     assert len(out.split("\n\n")[1].splitlines()) == 4
+
+
+@pytest.mark.parametrize("columns", [120, 60, 40, 30])
+def test_no_number_of_a_table_is_shortened_however_narrow_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    names = ["Feature request", "Question about billing", "又吵又脏的房间"]
+    golds, guesses = [name for name in names for _ in range(1234)], [names[0]] * 1234 + [names[2]] * 2468
+    put(tmp_path / "p.jsonl", labelled(golds, guesses))
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", str(columns))):
+        monkeypatch.setenv(name, value)
+    assert run_command(["report", str(tmp_path / "p.jsonl")]) == 0
+    out = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    table = out[out.index("label") :]
+    for number in ("1.000", "0.000", "0.667", "2,468"):
+        assert number in table, out
+    assert table.count("1,234") >= 5  # three in the column of rows, one predicted, one confusion at least
+
+
+def test_the_same_number_is_the_same_label_however_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("text,prediction,label\na,1,1.0\nb,0,0\nc,01,0\nd,0,1.0\n", encoding="utf-8")
+    found = count(str(path))
+    assert (found.tally.accuracy, sorted(found.tally.labels)) == (0.5, ["0", "1"])
+
+
+def test_an_empty_prediction_is_none_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("text,prediction,label\na,x,x\nb,,y\nc,y,y\n", encoding="utf-8")
+    found = count(str(path))
+    assert (found.tally.accuracy, found.tally.rejected) == (1.0, 1)
+    assert "no field 'prediction' with a label in it" in found.rejects[0].reason
+
+
+def test_another_encoding_may_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "p.csv"
+    path.write_bytes("文本,prediction,label\n很好,好,好\n".encode("utf-16"))
+    assert run_command(["report", str(path)]) == 1
+    assert "say --encoding utf-16" in capsys.readouterr().err
+    assert run_command(["report", str(path), "--encoding", "utf-16"]) == 0
