@@ -6,7 +6,6 @@ A record that cannot be read does not stop the reading: it comes out as `Bad`, w
 from __future__ import annotations
 
 import codecs
-import importlib
 import io
 import json
 import math
@@ -18,6 +17,7 @@ from typing import Any
 
 import jsonlines
 
+from promptshot.columnar import arrow, parquet
 from promptshot.errors import InputError, shortened
 from promptshot.streams import (
     GZIP,
@@ -33,12 +33,11 @@ from promptshot.streams import (
     refuse_wide,
     shown,
 )
-from promptshot.tables import Bad, Odd, endless, first_doubled, table
+from promptshot.tables import Bad, Value, endless, first_doubled, table
 
 DEEPEST = 50  # levels of objects and lists in a row; whatever walks them later cannot run out of stack
 DIGITS = 4300  # of a number; Python itself writes no longer ones
 
-Value = dict[str, Any] | Odd | Bad
 Records = Iterator[tuple[str, Value]]
 
 
@@ -433,62 +432,4 @@ def _fasttext(lines: Iterable[bytes], name: str) -> Records:
 _LABELS = re.compile(r"(?<!\S)__label__\S*\s*")  # with what parts them from the text
 
 
-def _parquet(data: bytes, name: str) -> Records:
-    """The rows of a Parquet file."""
-    yield from _columnar(data, name, lambda stream: _needed("pyarrow.parquet").ParquetFile(stream).iter_batches())
-
-
-def _arrow(data: bytes, name: str) -> Records:
-    """The rows of an Arrow file or stream."""
-    ipc = _needed("pyarrow.ipc")
-    if data.startswith(b"ARROW1"):
-        yield from _columnar(data, name, lambda stream: _batches(ipc.open_file(stream)))
-    else:
-        yield from _columnar(data, name, lambda stream: iter(ipc.open_stream(stream)))
-
-
-def _batches(file: Any) -> Iterator[Any]:
-    return (file.get_batch(i) for i in range(file.num_record_batches))
-
-
-def _columnar(data: bytes, name: str, batches: Callable[[Any], Iterator[Any]]) -> Records:
-    """The rows of some batches of columns; a row's place is its number."""
-    number = 0
-    arrow = _needed("pyarrow")
-    try:
-        for batch in batches(arrow.BufferReader(data)):
-            if (doubled := first_doubled(batch.schema.names)) is not None:
-                hint = "give each column its own name"
-                raise InputError(f"column {shortened(repr(doubled))} stands twice", where=name, hint=hint)
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{name} row {number}", {key: _plain(value) for key, value in row.items()}
-    except (arrow.ArrowException, ValueError, OverflowError) as problem:  # also what Python has no value for
-        first = str(problem).splitlines()[0][:200]
-        raise InputError(f"cannot be read ({first})", where=name, hint="is the file whole?") from None
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: dates as text, what is no number as nothing, bytes as text where they are any."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _needed(module: str) -> Any:
-    """A module of the extra; raises InputError with the command that installs it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise InputError(
-            "Parquet and Arrow need the package pyarrow", hint="pip install 'promptshot[parquet]'"
-        ) from None
-
-
-WHOLE: Mapping[str, Whole] = {"array": _array, "text": _text, "parquet": _parquet, "arrow": _arrow}
+WHOLE: Mapping[str, Whole] = {"array": _array, "text": _text, "parquet": parquet, "arrow": arrow}

@@ -41,6 +41,9 @@ class Odd:
     remark: str
 
 
+Value = dict[str, Any] | Odd | Bad  # what a record of any file is
+
+
 @dataclass(frozen=True)
 class _Record:
     """Some lines of a table as cells, or why they are none."""

@@ -24,6 +24,7 @@ FLOORS = [
         "once",
         "streams",
         "tables",
+        "columnar",
         "formats",
         "rows",
         "columns",
