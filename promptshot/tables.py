@@ -82,15 +82,17 @@ def table(
     source = _Lines(lines, name)
     delimiter = _said(source) or delimiter or _likeliest(source)
     columns: list[str] = []
+    named = 0  # of the columns, as trailing ones may have no name
     for record in _by_tabs(source) if delimiter == "\t" else _by_quotes(source, delimiter):
         where = f"{name}:{record.first}"
         if record.blank or (len(columns) > 1 and len(record.cells) == 1 and not record.cells[0].strip()):
             continue
         if not columns:
             columns = _header(record, where) if header else _numbers(len(record.cells))
+            named = max((i for i, column in enumerate(columns, 1) if column), default=1)
             if header:
                 continue
-        yield where, _fields(record, columns, delimiter)
+        yield where, _fields(record, columns, named, delimiter)
 
 
 def _numbers(columns: int) -> list[str]:
@@ -98,17 +100,13 @@ def _numbers(columns: int) -> list[str]:
     return [str(i + 1) for i in range(columns)] if columns > 1 else ["text"]
 
 
-def _fields(record: _Record, columns: Sequence[str], delimiter: str) -> dict[str, Any] | Odd | Bad:
+def _fields(record: _Record, columns: Sequence[str], named: int, delimiter: str) -> dict[str, Any] | Odd | Bad:
     """A record under the names of its columns; what stands under no name is called by its number."""
-    raw, cells = shown(record.lines), record.cells
-    reason = record.reason or _broken(record)
-    if reason:
-        return Bad(reason, raw)
-    named = len(columns)
-    while named and not columns[named - 1] and named > 1:
-        named -= 1
+    cells = record.cells
+    if reason := record.reason or _broken(record):
+        return Bad(reason, shown(record.lines))
     if not named <= len(cells) <= len(columns):
-        return Bad(f"{len(cells)} cells under a header of {len(columns)}", raw)
+        return Bad(f"{len(cells)} cells under a header of {len(columns)}", shown(record.lines))
     found: dict[str, Any] = dict(zip(columns[:named], cells, strict=False))
     for i in range(named, len(cells)):
         if cells[i]:
@@ -117,7 +115,7 @@ def _fields(record: _Record, columns: Sequence[str], delimiter: str) -> dict[str
     return Odd(found, SWALLOWED) if _swallowed(record, len(cells), delimiter) else found
 
 
-SWALLOWED = "a cell in quotes holds several lines, and each looks like a row of its own; is a quote missing there?"
+SWALLOWED = "a cell in quotes holds several lines, and one looks like a row of its own; is a quote missing there?"
 
 
 def _swallowed(record: _Record, cells: int, delimiter: str) -> bool:

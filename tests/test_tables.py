@@ -124,7 +124,7 @@ def test_a_cell_of_a_csv_that_swallows_what_look_like_rows_is_told(tmp_path: Pat
     first, last = read([put(tmp_path, "a.csv", text)])
     assert isinstance(first, Row)
     assert isinstance(last, Row)
-    assert "each looks like a row of its own" in first.remark
+    assert "one looks like a row of its own" in first.remark
     assert (last["text"], last.remark) == ("last", "")
     for swallowed in (
         '"An odd, odd film,0\nfine, really fine,1\nand so on",1',
