@@ -119,7 +119,7 @@ def test_a_hostile_yaml_file_is_refused_in_time_with_one_line(
     out, err = capsys.readouterr()
     tracemalloc.start()  # which takes several times as long
     with pytest.raises(PromptshotError):
-        Template.load(path)
+        library.verbalizer_of(Template.load(path))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (code, out) == (1, "")
