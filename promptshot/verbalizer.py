@@ -134,7 +134,7 @@ class Options:
     def word(self, said: str, is_number: bool = False) -> str | None:
         """The word that a label means: itself or its name, then by its letter (A is the first), then by its place.
 
-        What is a number in its file is a place first: options may be numbers, too.
+        A number beside words that are texts is a place first, for these may look like numbers, too.
         """
         place = self._place_of(said) if is_number else self._called(said)
         if place is None:
@@ -205,7 +205,7 @@ class RowWords(Verbalizer):
 
     def gold_label(self, row: Row, column: str | None) -> tuple[str | None, str | None]:
         shown, options = gold_text(row, column), self.options(row)
-        return (None, None) if shown is None else (options.word(shown, _is_number(row, column)), shown)
+        return (None, None) if shown is None else (options.word(shown, self._counts(row, column)), shown)
 
     def numbered(self, row: Row, column: str | None) -> tuple[int, int] | None:
         """The place from 0 that a row's label says as a bare number, and the largest there is; None where it says
@@ -214,8 +214,15 @@ class RowWords(Verbalizer):
         Where no row of a run says 0 and one says more than the largest, its places are counted from 1.
         """
         shown, options = gold_text(row, column), self.options(row)
-        place = None if shown is None else options.number(shown, _is_number(row, column))
+        place = None if shown is None else options.number(shown, self._counts(row, column))
         return None if place is None else (place, len(options.words) - 1)
+
+    def _counts(self, row: Row, column: str | None) -> bool:
+        """Whether a label is a number in its file, and the words beside it are none."""
+        value = None if column is None else row[column]
+        words = row[self.field_name] if isinstance(self.field_name, str) and row.column(self.field_name) else None
+        of_numbers = isinstance(words, list) and all(isinstance(word, int | float) for word in words)
+        return isinstance(value, int | float) and not isinstance(value, bool) and not of_numbers
 
     def as_dict(self) -> dict[str, Any]:
         field = self.field_name
@@ -228,12 +235,6 @@ class RowWords(Verbalizer):
         if fault := next(filter(None, map(fault_of, found.words)), ""):
             raise RowError(f"a word of {_fields(field)} has {fault}", where=row.source, hint="mend the row")
         return found
-
-
-def _is_number(row: Row, column: str | None) -> bool:
-    """Whether a label is a number in its file, and no text that looks like one."""
-    value = None if column is None else row[column]
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _in_list(row: Row, name: str) -> Options:

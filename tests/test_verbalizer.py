@@ -265,7 +265,16 @@ TOOLS = ["saw", "hammer", "pliers"]
     ("answer", "word"),
     [
         *[("A", "saw"), ("c", "pliers"), (" B ", "hammer"), ("D", None), ("AB", None), ("Ä", None)],
-        *[("0", "saw"), ("2", "pliers"), (1.0, "hammer"), ("3", None), ("-1", None), ("1.0", None), ("9" * 5000, None)],
+        *[
+            ("0", "saw"),
+            ("2", "pliers"),
+            (1.0, "hammer"),
+            ("3", None),
+            ("-1", None),
+            ("1.0", "hammer"),
+            ("1.5", None),
+            ("9" * 5000, None),
+        ],
         *[("HAMMER", "hammer"), (False, None)],
     ],
 )
