@@ -346,12 +346,15 @@ class _Numbers(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         numbers, room = self.columns[self.texts :], options.max_width - self.gap * (len(self.columns) - 1)
-        if numbers and sum(_width(column, heading=True) for column in self.columns) > room:
-            for column in numbers:
-                column.width = _width(column)
-                room -= column.width
+        excess = sum(_width(column, heading=True) for column in self.columns) - room
+        if numbers and excess > 0:
+            for column in sorted(numbers, key=lambda column: _width(column) - _width(column, heading=True)):
+                slack = _width(column, heading=True) - _width(column)
+                column.width = _width(column, heading=True) - min(slack, max(0, excess))
+                excess -= min(slack, max(0, excess))
+            left = room - sum(column.width or 0 for column in numbers)
             for column in self.columns[: self.texts]:
-                column.min_width, column.max_width = None, max(LEAST, room // self.texts)
+                column.min_width, column.max_width = None, max(LEAST, left // self.texts)
         yield from super().__rich_console__(console, options)
 
 
