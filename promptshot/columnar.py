@@ -13,12 +13,12 @@ from promptshot.tables import Value, first_doubled
 
 def parquet(data: bytes, name: str) -> Iterator[tuple[str, Value]]:
     """The rows of a Parquet file."""
-    yield from _columnar(data, name, lambda stream: _needed("pyarrow.parquet").ParquetFile(stream).iter_batches())
+    yield from _columnar(data, name, lambda stream: _needed("pyarrow.parquet", name).ParquetFile(stream).iter_batches())
 
 
 def arrow(data: bytes, name: str) -> Iterator[tuple[str, Value]]:
     """The rows of an Arrow file or stream."""
-    ipc = _needed("pyarrow.ipc")
+    ipc = _needed("pyarrow.ipc", name)
     if data.startswith(b"ARROW1"):
         yield from _columnar(data, name, lambda stream: _batches(ipc.open_file(stream)))
     else:
@@ -32,7 +32,7 @@ def _batches(file: Any) -> Iterator[Any]:
 def _columnar(data: bytes, name: str, batches: Callable[[Any], Iterator[Any]]) -> Iterator[tuple[str, Value]]:
     """The rows of some batches of columns; a row's place is its number."""
     number = 0
-    pa = _needed("pyarrow")
+    pa = _needed("pyarrow", name)
     try:
         for batch in batches(pa.BufferReader(data)):
             if (doubled := first_doubled(batch.schema.names)) is not None:
@@ -59,11 +59,10 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def _needed(module: str) -> Any:
+def _needed(module: str, name: str) -> Any:
     """A module of the extra; raises InputError with the command that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise InputError(
-            "Parquet and Arrow need the package pyarrow", hint="pip install 'promptshot[parquet]'"
-        ) from None
+        what, hint = "Parquet and Arrow need the package pyarrow", "pip install 'promptshot[parquet]'"
+        raise InputError(what, where=name, hint=hint) from None

@@ -11,6 +11,7 @@ from promptshot.errors import shortlist
 from promptshot.rows import ALIASES, JUDGEMENTS, Row, folded, nested, no_header
 
 LOOKED_AT = 200  # rows
+SHORT = 40  # characters of a label
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Taken:
 
 def taken(rows: Sequence[Row], fields: Sequence[str]) -> list[Taken]:
     """The columns that serve as these fields in the first row that has each; those of no row are left out."""
-    first = {name: row for name in fields for row in reversed(rows[:LOOKED_AT]) if row.column(name) is not None}
+    first = {name: row for name in fields if (row := _first_with(rows, name)) is not None}
     columns = {name: str(row.column(name)) for name, row in first.items()}
     used = set(columns.values())
     return [
@@ -39,6 +40,10 @@ def taken(rows: Sequence[Row], fields: Sequence[str]) -> list[Taken]:
         else Taken(name, column, _others(first[name], name, used))
         for name, column in columns.items()
     ]
+
+
+def _first_with(rows: Sequence[Row], field: str) -> Row | None:
+    return next((row for row in rows[:LOOKED_AT] if row.column(field) is not None), None)
 
 
 def _others(row: Row, name: str, used: set[str]) -> tuple[str, ...]:
@@ -105,6 +110,3 @@ def likely_label(rows: Sequence[Row]) -> str:
         if 1 < len(set(map(str, values))) <= len(values) / 2:
             likely.append(column)
     return likely[0] if len(likely) == 1 else ""
-
-
-SHORT = 40  # characters of a label

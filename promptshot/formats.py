@@ -107,7 +107,6 @@ def _lines(head: list[bytes], stream: Any, kind: str, name: str) -> Iterator[byt
 
 
 _OPEN = (b"{", b"[", b",", b":")  # how a line of JSON ends that goes on in the next
-_FASTTEXT = b"__label__"
 
 
 def _format(path: str, head: bytes) -> str:
@@ -126,7 +125,7 @@ def _format(path: str, head: bytes) -> str:
         return "text"
     if start == b"{" or suffix in (".jsonl", ".json", ".ndjson") or not start:
         return "jsonl"
-    if said.startswith(_FASTTEXT):
+    if said.startswith(b"__label__"):
         return "fasttext"
     return "tsv" if b"\t" in head else "csv"
 
@@ -348,7 +347,7 @@ def _unless_one(found: Records) -> Records:
 
 def _inside(where: str, value: Value) -> Records:
     """The rows within an object: its one list of them, or its columns, as pandas and datasets write them."""
-    inner = _rows_in(value) if isinstance(value, dict) else None
+    inner = _rows_in(value, where) if isinstance(value, dict) else None
     if inner is None:
         yield where, value
         return
@@ -357,8 +356,8 @@ def _inside(where: str, value: Value) -> Records:
         yield f"{where} row {number}", row if isinstance(row, dict) else bad
 
 
-def _rows_in(value: Mapping[str, Any]) -> Sequence[Any] | None:
-    """The rows that an object holds, None where it is itself a row.
+def _rows_in(value: Mapping[str, Any], where: str) -> Sequence[Any] | None:
+    """The rows that an object holds, None where it is itself a row; raises InputError for doubled columns.
 
     {"columns": [...], "index": [...], "data": [[...], ...]}          pandas, orient="split"
     {"text": {"0": ..., "1": ...}, "label": {"0": ..., ...}}          pandas, columns by default
@@ -370,7 +369,7 @@ def _rows_in(value: Mapping[str, Any]) -> Sequence[Any] | None:
     parts = list(value.values())
     names, data = value.get("columns"), value.get("data")
     if isinstance(names, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
-        return _split([*map(str, names)], data)
+        return _split([*map(str, names)], data, where)
     if len(parts) > 1 and all(isinstance(part, dict) for part in parts) and len({tuple(part) for part in parts}) == 1:
         if all(map(str.isdecimal, value)) and not all(map(str.isdecimal, parts[0])):
             return parts
@@ -384,10 +383,11 @@ def _rows_in(value: Mapping[str, Any]) -> Sequence[Any] | None:
     return lists[0] if plain or (len(lists[0]) > 1 and all(map(_has_text, lists[0]))) else None
 
 
-def _split(names: Sequence[str], data: Sequence[Sequence[Any]]) -> list[Any]:
+def _split(names: Sequence[str], data: Sequence[Sequence[Any]], where: str) -> list[Any]:
     """Rows of cells under the names of columns; a row of another length stays a list."""
     if (doubled := first_doubled(names)) is not None:
-        raise InputError(f"column {shortened(repr(doubled))} stands twice", hint="give each column its own name")
+        what = f"column {shortened(repr(doubled))} stands twice"
+        raise InputError(what, where=where, hint="give each column its own name")
     return [dict(zip(names, row, strict=True)) if len(row) == len(names) else row for row in data]
 
 
@@ -422,9 +422,9 @@ def _fasttext(lines: Iterable[bytes], name: str) -> Records:
         if problem := decoding_error(line):
             yield f"{name}:{number}", Bad(f"not UTF-8 (byte {problem.start + 1})", shown([line]))
             continue
-        words = line.decode().split()
-        labels = [word.removeprefix("__label__") for word in words if word.startswith("__label__")]
-        text = _LABELS.sub("", line.decode()).strip()
+        said = line.decode()
+        labels = [word.removeprefix("__label__") for word in said.split() if word.startswith("__label__")]
+        text = _LABELS.sub("", said).strip()
         label_of = labels[0] if len(labels) == 1 else labels or None
         yield f"{name}:{number}", {"text": text, "label": label_of}
 

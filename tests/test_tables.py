@@ -105,6 +105,11 @@ def test_a_long_cell_in_quotes_costs_no_more_than_its_length(tmp_path: Path) -> 
     assert most < 40_000_000
 
 
+def test_blank_lines_before_the_header_of_a_tsv_do_not_count_as_its_columns(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.tsv", '\n\na\tb\n"x\ty"\t1\n"one\ntwo"\t2\n')
+    assert fields(path) == [{"a": "x\ty", "b": "1"}, {"a": "one\ntwo", "b": "2"}]
+
+
 def test_a_row_of_a_tsv_with_too_few_cells_costs_itself_only(tmp_path: Path) -> None:
     text = 'a\tb\n"only one cell\nx\t1\ny"\ny\t2\n'
     items = list(read([put(tmp_path, "a.tsv", text)]))
@@ -320,7 +325,7 @@ def test_doubled_columns_and_rows_of_another_length_are_told_in_every_format(tmp
     items = list(read([put(tmp_path, "a.json", json.dumps(split))]))
     assert [type(item) for item in items] == [Row, Reject, Reject]
     doubled = {"columns": ["text", "text"], "data": [["a", "b"]]}
-    with pytest.raises(InputError, match="column 'text' stands twice"):
+    with pytest.raises(InputError, match=r"b\.json:1: column 'text' stands twice"):
         list(read([put(tmp_path, "b.json", json.dumps(doubled))]))
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
@@ -398,7 +403,9 @@ def test_parquet_and_arrow_are_read(tmp_path: Path, kind: str) -> None:
 def test_without_pyarrow_a_parquet_file_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pyarrow", "pyarrow.parquet"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(InputError, match=r"need the package pyarrow; pip install 'promptshot\[parquet\]'"):
+    with pytest.raises(
+        InputError, match=r"a\.parquet: .* need the package pyarrow; pip install 'promptshot\[parquet\]'"
+    ):
         list(read([put(tmp_path, "a.parquet", b"PAR1....PAR1")]))
 
 
