@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tempfile
+import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -28,6 +31,7 @@ from promptshot.rows import Item, Reject, Row
 from promptshot.scorers import Checkpoint, ModelOptions, Scored, Scorer
 from promptshot.verbalizer import RowWords, Verbalizer
 
+SHARE = 0.05  # of the time, at most, is spent on waiting for the disk
 WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut at its edges
 
 
@@ -359,36 +363,47 @@ Progress = Callable[[int], None]  # called with the number of rows just finished
 
 
 class Spool:
-    """Scored rows that wait in a file until the whole run can be decided: a line for each window.
+    """Scored rows that wait in a file until the whole run can be decided: a line for each window, with a checksum.
 
-    What a run left that was killed is taken up again: all whole windows, and a torn last line is cut off.
+    What a run left that was killed is taken up again: the whole windows up to the first that is torn or damaged.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
-        """`file` is open for reading and writing."""
-        self._file = file
+    def __init__(self, file: IO[bytes], durable: bool = False) -> None:
+        """`file` is open for reading and writing; with `durable` it outlives a power cut."""
+        self._file, self._durable = file, durable
         self.margins: list[float] = []  # of the good rows, in order
         self.rows = 0
+        self.note: Any = []  # what was told with the last window
+        self._next = 0.0  # when the disk is waited for again
         end = 0
         file.seek(0)
         for line in file:
-            if not line.endswith(b"\n"):
+            try:
+                note, window = _unspooled(line)
+            except (ValueError, TypeError, KeyError, AttributeError):
                 break
-            self._count(_unspooled(line))
-            end += len(line)
-        file.truncate(end)
+            self._count(window)
+            self.note, end = note, end + len(line)
         file.seek(end)
+        file.truncate()
 
-    def add(self, window: Sequence[Outcome]) -> None:
-        """Append a window."""
-        self._file.write(json.dumps([_spooled(outcome) for outcome in window]).encode() + b"\n")
+    def add(self, window: Sequence[Outcome], note: Any = None) -> None:
+        """Append a window, with plain data about it."""
+        data = json.dumps([note, [_spooled(outcome) for outcome in window]]).encode()
+        self._file.write(b"%08x %s\n" % (zlib.crc32(data), data))
         self._file.flush()
+        self.note = note
         self._count(window)
+        began = time.monotonic()
+        if self._durable and began >= self._next:
+            os.fsync(self._file.fileno())
+            ended = time.monotonic()
+            self._next = ended + (ended - began) / SHARE
 
     def __iter__(self) -> Iterator[Outcome]:
         self._file.seek(0)
         for line in self._file:
-            yield from _unspooled(line)
+            yield from _unspooled(line)[1]
 
     def _count(self, window: Sequence[Outcome]) -> None:
         self.rows += len(window)
@@ -445,8 +460,13 @@ def _spooled(outcome: Outcome) -> dict[str, Any]:
     return {"row": {**vars(outcome.row), "columns": dict(outcome.row.columns)}, "rest": plain}
 
 
-def _unspooled(line: bytes) -> list[Outcome]:
-    return [
+def _unspooled(line: bytes) -> tuple[Any, list[Outcome]]:
+    """What was told with a window, and the window; raises ValueError and the like for a damaged line."""
+    sum_of, data = line[:8], line[9:-1]
+    if not line.endswith(b"\n") or int(sum_of, 16) != zlib.crc32(data):
+        raise ValueError("damaged")
+    note, window = json.loads(data)
+    return note, [
         Reject(**said["reject"]) if "reject" in said else Prediction(Row(**said["row"]), **said["rest"])
-        for said in json.loads(line)
+        for said in window
     ]

@@ -16,12 +16,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from promptshot import classify, scorers
+from promptshot import classify, files, scorers
 from promptshot.classify import Classifier, Outcome, Prediction
 from promptshot.errors import InputError, PromptshotError
+from promptshot.files import Named
 from promptshot.grid import Candidate
-from promptshot.journal import write_json
 from promptshot.metrics import Paired, Tally, holm
+from promptshot.record import as_json
 from promptshot.rows import Item, Reject
 from promptshot.run import Result, versions, with_columns
 from promptshot.scorers import ModelOptions, Scorer
@@ -318,18 +319,28 @@ class Folder:
         self.path, self.written = path, 0
         try:
             path.mkdir(exist_ok=True)
+            self._replaced = sorted(p for p in path.iterdir() if _OURS.fullmatch(p.name)) if overwrite else []
             occupied = any(path.iterdir())
-        except OSError as problem:
-            raise InputError(f"no folder can be made here ({problem.strerror})", where=str(path)) from None
+        except (OSError, ValueError) as problem:
+            reason = getattr(problem, "strerror", None) or str(problem)
+            raise InputError(f"no folder can be made here ({reason})", where=str(path)) from None
         if occupied and not overwrite:
             hint = "use --overwrite to write into it, or name another folder"
             raise InputError("the folder is not empty", where=str(path), hint=hint)
 
+    @property
+    def goes(self) -> list[Named]:
+        """The files of an earlier comparison that go."""
+        return [Named("--predictions", str(path)) for path in self._replaced]
+
     def write(self, entry: Entry, outcomes: Sequence[Outcome]) -> None:
-        """Write the predictions of a candidate, as `classify` would."""
+        """Write the predictions of a candidate, as `classify` would; with the first, those of an earlier comparison
+        go."""
+        while self._replaced:
+            self._replaced.pop().unlink(missing_ok=True)
         self.written += 1
-        name = re.sub(r"[^\w.=+-]+", "-", entry.candidate.name)[:80].strip("-.")
-        path = str(self.path / f"{self.written:02}-{name}.jsonl")
+        name = re.sub(r"[^\w.=+-]+", "-", entry.candidate.name).encode()[:LONGEST].decode("utf-8", "ignore")
+        path = str(self.path / f"{self.written:02}-{name[:80].strip('-.')}.jsonl")
         with Writer(path) as writer:
             writer.write([one.record() for one in outcomes if isinstance(one, Prediction)])
         rejected = [one.record() for one in outcomes if isinstance(one, Reject)]
@@ -339,16 +350,20 @@ class Folder:
                 writer.write(rejected)
         recipe = entry.candidate.recipe
         head = {"gold_field": recipe.template.spec.label_field, "label_order": list(recipe.labels), "complete": True}
-        write_json(f"{path}.run.json", {**head, **_summary(entry.result)})
+        files.put(f"{path}.run.json", as_json({**head, **_summary(entry.result)}))
 
 
-def write(path: str, record: Mapping[str, Any]) -> None:
+LONGEST = 200  # bytes of a candidate's name in that of its file; more than 255 in all has no file system
+_OURS = re.compile(r"\d\d+-.*\.jsonl(\.run\.json|\.rejects\.jsonl)?")
+
+
+def write(path: str, record: Mapping[str, Any], replace: bool = False) -> None:
     """Write a comparison's record: all of it as .json, else one line a candidate."""
     if path.lower().endswith(".json"):
-        write_json(path, record)
+        files.put(path, as_json(record), replace)
         return
     shared = {"data": record["data"], "rows": record["rows"], "versions": record["versions"]}
-    with Writer(path) as writer:
+    with Writer(path, replace=replace) as writer:
         writer.write([{**candidate, **shared} for candidate in record["candidates"]])
 
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from promptshot import library
-from promptshot.errors import InputError
 from promptshot.prompts import MASK
 from promptshot.verbalizer import Verbalizer
 
@@ -47,18 +45,6 @@ def verbalizer(words: Verbalizer) -> str:
     """A verbalizer file."""
     lines = [line.removeprefix("  ") for line in _words(words)[1:]]
     return "\n".join([*lines, "pool: mean  # how the scores of a label's words become one: mean, max, logsumexp", ""])
-
-
-def write(path: Path, text: str, overwrite: bool) -> None:
-    """Write the file; raises InputError where it exists and may not be replaced."""
-    try:
-        with path.open("w" if overwrite else "x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError:
-        raise InputError("exists already", where=str(path), hint="give another name, or --overwrite") from None
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise InputError(f"cannot be written ({reason})", where=str(path), hint="check the path") from None
 
 
 def _text(texts: Sequence[str]) -> list[str]:

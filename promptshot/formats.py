@@ -26,6 +26,7 @@ from promptshot.streams import (
     PLAIN,
     UNREADABLE,
     Reading,
+    Seen,
     decoding_error,
     lines_by_cr,
     opened,
@@ -58,14 +59,14 @@ def count(paths: Sequence[str], how: Reading = PLAIN) -> int | None:
     return total if total != 1 else None  # a lone line may hold all rows
 
 
-def records(path: str, how: Reading = PLAIN) -> Records:
+def records(path: str, how: Reading = PLAIN, seen: Seen | None = None) -> Records:
     """(file:line, fields or what is bad) of every record of one file; `-` is standard input.
 
     Raises InputError for a file that cannot be read as a whole.
     """
     name = "<stdin>" if path == "-" else path
     try:
-        with opened(path, how.encoding) as stream:
+        with opened(path, how.encoding, seen) as stream:
             head = _head(stream)
             kind = _format(path, b"".join(head))
             if kind in WHOLE:

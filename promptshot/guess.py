@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from promptshot import columns, library, spec
+from promptshot import columns, files, library, spec
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, shortlist
 from promptshot.labels import Labels, read_labels, verbalizer_of_labels
 from promptshot.prompts import Template, TemplateSpec
@@ -223,13 +223,11 @@ def _seen(found: Sequence[str], look: Look) -> str:
     return shortlist(found, 6) + (f"; of the first {len(look.first()):,} rows only" if look.partly() else "")
 
 
-def save(path: Path, found: Sequence[Guess]) -> None:
-    """Write template and verbalizer down as one file that `-t` reads."""
+def save(path: Path, found: Sequence[Guess], replace: bool = False) -> None:
+    """Write template and verbalizer down as one file that `-t` reads; raises InputError where another exists."""
     if len(found) != 1:
         raise OptionError("--save-template writes one template, not an ensemble", hint="leave it out")
     template, verbalizer = found[0].template, found[0].verbalizer
-    if path.exists():
-        raise InputError("exists already", where=str(path), hint="give another name")
     keys = template.spec.model_dump(exclude_defaults=True, exclude={"verbalizer", "example"})
     labels = {label: dict(words) for label, words in verbalizer.labels.items()}
     plain = {label: [*words] if set(words.values()) == {1.0} else words for label, words in labels.items()}
@@ -239,11 +237,7 @@ def save(path: Path, found: Sequence[Guess]) -> None:
     if verbalizer.pool != "mean":
         inside["pool"] = verbalizer.pool
     own = {} if template.spec.words_from else {"verbalizer": inside}  # there each row brings its own
-    text = yaml.safe_dump(keys | own, allow_unicode=True, sort_keys=False, width=100)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise InputError(f"cannot be written ({problem.strerror})", where=str(path)) from None
+    files.put(str(path), yaml.safe_dump(keys | own, allow_unicode=True, sort_keys=False, width=100), replace)
 
 
 def _texts(rows: Sequence[Row]) -> list[str]:

@@ -3,27 +3,33 @@
 window     1      2      3           killed here
 output  |------|------|------|---        <- cut back to the mark, then the run goes on
 rejects |-|----|------|--|-
-record            mark: rows read, bytes written, counts
+record            mark: rows read, bytes written, their hashes, counts
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from promptshot.classify import Outcome, Prediction
-from promptshot.errors import InputError, shortlist
+from promptshot import files, record
+from promptshot.classify import SHARE, Outcome, Prediction
+from promptshot.errors import InputError, OptionError, shortlist
+from promptshot.files import Named
 from promptshot.recipe import digest
+from promptshot.record import AFRESH, Mark, Record
 from promptshot.rows import Reject
-from promptshot.writer import Place, Writer
+from promptshot.streams import Part
+from promptshot.writer import NOTHING, Place, Writer
 
-SHARE = 0.05  # of the time, at most, goes into marks: each waits for the disk
+MOST = 16  # summaries of a run that are remembered
 
 
 @dataclass(frozen=True)
@@ -53,39 +59,30 @@ class Outputs:
     @property
     def on_disk(self) -> bool:
         """Whether the output is a file that can be gone on with: no stream, pipe or device."""
-        if self.output in (None, "-"):
-            return False
-        path = Path(str(self.output))
-        return path.is_file() or not path.exists()
+        return self.output is not None and files.is_file(self.output)
 
     def _beside(self, ending: str) -> str | None:
         return f"{self.output}.{ending}" if self.on_disk else None
 
-    def check(self, inputs: Sequence[str]) -> None:
-        """Refuse to write over an input, or where there is no folder: before any model is loaded."""
-        for path in (self.output, self.summary, self.record, self.rejects):
-            if not path or path == "-":
-                continue
-            if any(_same(path, given) for given in inputs):
-                raise InputError("this is the input", where=path, hint="write to another file")
-            if not Path(path).parent.is_dir():
-                raise InputError("cannot be written (no such folder)", where=path, hint="make the folder first")
-
-
-@dataclass(frozen=True)
-class Mark:
-    """The end of a whole window: the rows read so far, the files up to there, and the counts."""
-
-    rows: int = 0
-    output: Place = field(default_factory=Place)
-    rejects: Place = field(default_factory=Place)
-    counts: Mapping[str, Any] = field(default_factory=dict)
+    def check(self, read: Sequence[Named], more: Sequence[Named] = ()) -> None:
+        """Refuse files that meet one another, `more` that are written, or what is read, or that cannot be written:
+        before any model is loaded."""
+        if self.record and not files.is_file(self.record) and self.record != os.devnull:
+            raise OptionError("--record is no file", where=self.record, hint="it is written again and again")
+        named = {
+            "--output": self.output,
+            "--summary": self.summary,
+            "--record" if self.record else "the run record": self.record_path,
+            "--rejects" if self.rejects else "the file of rejected rows": self.rejects_path,
+            "the file of waiting scores": self.spool_path,
+        }
+        files.check([*(Named(by, path) for by, path in named.items() if path), *more], read)
 
 
 class Journal:
     """Opens, writes and marks the files of a run; `mark` is where it begins.
 
-    Use it as a context manager. Raises InputError where the output exists and is not of this very run.
+    Use it as a context manager. Raises InputError where a file exists and is not of this very run.
     """
 
     def __init__(self, outputs: Outputs, identity: Mapping[str, Any], limit: int | None) -> None:
@@ -94,90 +91,171 @@ class Journal:
         self.identity = json.loads(json.dumps(identity))
         self.fingerprint = digest(identity)
         self.head: dict[str, Any] = {}  # what else the record says
+        self.files: dict[str, str] = {}  # what lies beside the output and is this run's own
+        self.summaries: list[str] = []
+        if outputs.on_disk:
+            files.refuse_in_use(str(outputs.output))
+        self._found = record.said(outputs.record_path or os.devnull)
         self.earlier = self._earlier()
         self.mark = self._begin()
         self.spooled = 0  # rows that wait for the whole run's decision
         self._next = 0.0  # when the next mark may be saved
+        self._begun = False  # whether anything has been written
+        self._replaces = outputs.overwrite or bool(self._found)  # whether a record may be replaced
         self._output: Writer | None = None
         self._rejects: Writer | None = None
         self._open = contextlib.ExitStack()
 
     # ---------------------------------------------------------------- what there is
 
-    def _earlier(self) -> dict[str, Any] | None:
-        """The record of an earlier run that this one may go on from."""
-        if not self.outputs.on_disk or self.outputs.overwrite:
+    def _earlier(self) -> Record | None:
+        """The record of an earlier run that this one goes on from; raises InputError for what is in the way."""
+        outputs = self.outputs
+        if outputs.overwrite:
+            with contextlib.suppress(InputError):  # what lies beside the output goes with it
+                there = record.read(outputs.record_path or os.devnull)
+                self.files = dict(there.files) if there else {}
             return None
-        found = _read(self.outputs.record_path)
-        if found and self.outputs.resume and found.get("fingerprint") == self.fingerprint:
-            return found
-        if _empty(str(self.outputs.output)):
-            return None
-        what = "exists already"
-        if self.outputs.resume and found is None:
-            what += ", and no run record tells how far it goes"
-        elif self.outputs.resume and found is not None:
-            differing = differences(found.get("identity", {}), self.identity)
-            what += f", from a run that differs in {shortlist(differing, 4) or 'its version'}"
-        hint = "use --overwrite to replace it, or write to another file"
-        raise InputError(what, where=str(self.outputs.output), hint=hint)
+        there = self._beside() if self._found and outputs.on_disk else None
+        own = there is not None and outputs.resume and there.fingerprint == self.fingerprint
+        if not own:
+            self._refuse_others(there)
+        if there is not None:  # if not of this run, then of one whose output is gone
+            self.files, self.summaries = dict(there.files), list(there.summaries)
+        if outputs.rejects_path and outputs.rejects_path != self.files.get("rejects"):
+            files.refuse_taken(outputs.rejects_path)
+        if outputs.summary and not self._wrote(outputs.summary):
+            files.refuse_taken(outputs.summary)
+        return there if own else None
+
+    def _beside(self) -> Record:
+        try:
+            there = record.read(str(self.outputs.record_path))
+        except InputError as problem:
+            if files.is_free(str(self.outputs.output)):
+                raise
+            what = f"exists already, and {problem.where} is {problem.what}"
+            raise InputError(what, where=str(self.outputs.output), hint=files.OVERWRITE) from None
+        assert there is not None
+        return there
+
+    def _refuse_others(self, there: Record | None) -> None:
+        """Refuse an output or a record that is not of this run; raises InputError."""
+        outputs = self.outputs
+        if outputs.on_disk and not files.is_free(str(outputs.output)):
+            what = "exists already"
+            if outputs.resume and there is None:
+                what += ", and no run record tells how far it goes"
+            elif outputs.resume and there is not None:
+                differing = differences(there.identity, self.identity)
+                what += f", from a run that differs in {shortlist(differing, 4) or 'its version'}"
+            raise InputError(what, where=str(outputs.output), hint=files.OVERWRITE)
+        if self._found and (outputs.record or there is None):
+            what = "exists already, and is of another run"
+            raise InputError(what, where=str(outputs.record_path), hint=files.OVERWRITE)
+
+    def _wrote(self, summary: str) -> bool:
+        """Whether what stands in a summary is of this run."""
+        return bool(self.summaries) and files.digest_of(summary) in self.summaries
 
     def _begin(self) -> Mark:
-        if self.earlier is None or _empty(str(self.outputs.output)):
+        earlier = self.earlier
+        if earlier is None or files.is_free(str(self.outputs.output)):
             return Mark()
-        try:
-            said = self.earlier["progress"]
-            places = {name: Place(**_tuples(said[name])) for name in ("output", "rejects")}
-            mark = Mark(said["rows"], counts=said["counts"], **places)
-        except (KeyError, TypeError):
-            hint = "use --overwrite to start afresh"
-            raise InputError("not a run record of ours", where=self.outputs.record_path or "", hint=hint) from None
-        done = self.earlier.get("rows_read", mark.rows)
+        done = earlier.progress.rows if earlier.rows_read is None else earlier.rows_read
         if self.limit is not None and self.limit < done:
             what = f"has {done:,} rows already, and only {self.limit:,} are asked for"
             raise InputError(what, where=str(self.outputs.output), hint="raise -n, or use --overwrite to start afresh")
-        return mark
+        before = self.files.get("rejects")
+        if before not in (None, self.outputs.rejects_path):
+            what = f"the rows rejected so far are in {before}"
+            raise InputError(what, where=str(self.outputs.rejects_path), hint=f"name that one: --rejects {before}")
+        return earlier.progress
 
-    @property
-    def complete(self) -> Mapping[str, Any] | None:
-        """The final counts, where the earlier run had come to its end and no more is asked for."""
-        done = self.earlier is not None and self.earlier.get("complete") and self.earlier.get("limit") == self.limit
-        return self.earlier["counts"] if done and self.earlier and not _empty(str(self.outputs.output)) else None
+    def finished(self) -> Record | None:
+        """The record of the earlier run, where that had come to its end and no more is asked for.
+
+        Raises InputError where its files are not as it left them.
+        """
+        earlier = self.earlier
+        if earlier is None or not earlier.complete or earlier.limit != self.limit or earlier.counts is None:
+            return None
+        if files.is_free(str(self.outputs.output)):
+            return None
+        for name, path in (("output", self.outputs.output), ("rejects", self.outputs.rejects_path)):
+            if end := earlier.ends.get(name):
+                found = files.digest_of(str(path))
+                if found != end.sha256:
+                    what = "has been changed since its run wrote it" if found else "is gone, though it has been written"
+                    raise InputError(what, where=str(path), hint=AFRESH)
+        return earlier
 
     def budget(self) -> int | None:
         """The batch budget of the earlier run: the same batches give the same last digits."""
-        return ((self.earlier or {}).get("machine") or {}).get("batch_budget")
+        found = self.earlier.machine.get("batch_budget") if self.earlier else None
+        return found if type(found) is int and found > 0 else None
 
     # ---------------------------------------------------------------- writing
 
     def __enter__(self) -> Journal:
-        path, rejects = self.outputs.output, self.outputs.rejects_path
+        path = self.outputs.output
+        goes_on = self.earlier is not None and Path(str(path)).exists()
+        place, replace = self.mark.output if goes_on else None, self.outputs.overwrite
         if path:
-            self._output = Writer(path, place=self.mark.output)
-        if self.outputs.on_disk and self.mark.rows == 0:
-            # Behind the lock, and before anything is emptied: a run killed here begins anew.
-            self.save(self.mark)
-        if self._output:
-            self._open.enter_context(self._output)
-        if rejects and self.mark.rejects.bytes:
-            self._rejects = self._open.enter_context(Writer(rejects, place=self.mark.rejects))
-        elif rejects and Path(rejects).is_file():
-            Path(rejects).unlink()
+            self._output = self._open.enter_context(Writer(path, place=place, replace=replace, look=self._look_again))
+        try:
+            if not goes_on:
+                self._start()
+            self._open_rejects()
+        except BaseException:
+            self._open.close()
+            raise
         return self
+
+    def _look_again(self) -> None:
+        """Behind the lock: another run may have come to its end meanwhile; raises InputError."""
+        if record.said(self.outputs.record_path or os.devnull) != self._found:
+            hint = "run the same command again"
+            raise InputError("another run has written this meanwhile", where=str(self.outputs.output), hint=hint)
+
+    def _start(self) -> None:
+        """Begin the record; what an earlier run left beside its output goes."""
+        self._begun = True
+        rejects, spool = self.outputs.rejects_path, self.outputs.spool_path
+        before, waiting = self.files.pop("rejects", None), self.files.get("spool")
+        if rejects and files.is_file(rejects) and (self.outputs.overwrite or rejects == before):
+            Path(rejects).unlink(missing_ok=True)
+        if spool and spool == waiting and self.earlier is None:
+            Path(spool).unlink(missing_ok=True)
+        self.files = {"spool": waiting} if self.earlier and waiting else {}
+        self.save(self.mark)
+
+    def _open_rejects(self) -> None:
+        """Take up the rejected rows; or keep the place for them, where they have a name of their own."""
+        path = self.outputs.rejects_path
+        if path and path == self.files.get("rejects") and (self.mark.rejects.bytes or Path(path).exists()):
+            self._rejects = self._open.enter_context(Writer(path, place=self.mark.rejects))
+        elif path and self.outputs.rejects:
+            self._rejects = self._open.enter_context(Writer(path))
 
     def write(self, window: Sequence[Outcome]) -> None:
         """Write what came of a window: all of it, or nothing."""
+        self._begun = True
         rejected = [outcome.record() for outcome in window if isinstance(outcome, Reject)]
         if self._output:
             self._output.write([outcome.record() for outcome in window if isinstance(outcome, Prediction)])
         if rejected and self.outputs.rejects_path:
             self._rejects = self._rejects or self._open.enter_context(Writer(self.outputs.rejects_path))
+            if files.is_file(self.outputs.rejects_path) and "rejects" not in self.files:
+                self.files["rejects"] = self.outputs.rejects_path
+                self.save(self.mark)  # before anything stands in it: from now on it is ours
+        if self._rejects:
             self._rejects.write(rejected)
 
-    def advance(self, rows: int, counts: Mapping[str, Any]) -> None:
+    def advance(self, rows: int, counts: Mapping[str, Any], inputs: Sequence[Part] = ()) -> None:
         """A window has been written whole; tell the record, now and then."""
         output, rejects = (writer.place if writer else Place() for writer in (self._output, self._rejects))
-        self.mark = Mark(rows, output, rejects, counts)
+        self.mark = Mark(rows, output, rejects, counts, tuple(inputs))
         if time.monotonic() >= self._next:
             self.save(self.mark)
 
@@ -191,29 +269,65 @@ class Journal:
             if writer:
                 writer.sync()
         said = {"fingerprint": self.fingerprint, "complete": False, "limit": self.limit, **self.head, **more}
-        write_json(path, {**said, "identity": self.identity, "progress": asdict(mark)})
+        kept = {"files": self.files, "summaries": self.summaries, "identity": self.identity}
+        files.put(path, record.as_json({**said, **kept, "progress": record.of_mark(mark)}), self._replaces)
+        self._replaces = True
         ended = time.monotonic()
         self._next = ended + (ended - began) / SHARE
 
-    def finish(self, rows: int, counts: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
-        """The run has come to its end."""
-        if self.outputs.on_disk or self.outputs.record:
-            self.save(self.mark, complete=True, rows_read=rows, counts=counts, **summary)
-        if self.outputs.spool_path:
-            Path(self.outputs.spool_path).unlink(missing_ok=True)
+    def stop(self) -> None:
+        """The run ends early: the record says how far it got, if it got anywhere."""
+        if self._begun:
+            self.save(self.mark)
 
-    def spool(self) -> IO[bytes] | None:
+    def finish(self, rows: int, counts: Mapping[str, Any], inputs: Sequence[Part], summary: Mapping[str, Any]) -> None:
+        """The run has come to its end; the record knows the summary before that is written."""
+        writers = {"output": self._output, "rejects": self._rejects}
+        for writer in filter(None, writers.values()):
+            writer.settle()
+        if self.files.pop("spool", None) and self.outputs.spool_path:
+            Path(self.outputs.spool_path).unlink(missing_ok=True)
+        if self.outputs.on_disk or self.outputs.record:
+            self._know(summary)
+            ends = {name: vars(writer.place) for name, writer in writers.items() if writer and writer.place.bytes}
+            told = {**summary, "inputs": [vars(part) for part in inputs], "ends": ends}
+            self.save(self.mark, complete=True, rows_read=rows, counts=counts, **told)
+
+    def summarize(self, summary: Mapping[str, Any]) -> None:
+        """Write the summary, where that is asked for."""
+        path = self.outputs.summary
+        if path is None:
+            return
+        replace = self.outputs.overwrite or self._wrote(path)
+        if self._know(summary) and self.earlier is not None:  # numbers of a finished run, by other versions
+            said = {**json.loads(self._found), "summaries": self.summaries}
+            files.put(str(self.outputs.record_path), record.as_json(said), replace=True)
+        files.put(path, record.as_json(summary), replace)
+
+    def _know(self, summary: Mapping[str, Any]) -> bool:
+        """Remember what a summary says as this run's own; whether it is new."""
+        if self.outputs.summary is None:
+            return False
+        found = hashlib.sha256(record.as_json(summary).encode("utf-8", "backslashreplace")).hexdigest()
+        new = found not in self.summaries
+        self.summaries = [*self.summaries[-MOST:], found] if new else self.summaries
+        return new
+
+    @contextlib.contextmanager
+    def spool(self) -> Iterator[IO[bytes] | None]:
         """The file where scores wait for the whole run's decision; None where the output is no file."""
         path = self.outputs.spool_path
         if path is None:
-            return None
-        try:
-            if self.earlier is None:
-                Path(path).unlink(missing_ok=True)
-            Path(path).touch()
-            return open(path, "r+b")
-        except OSError as problem:
-            raise InputError(f"cannot be written ({problem.strerror})", where=path) from None
+            yield None
+            return
+        if self.files.get("spool") == path and Path(path).exists():
+            file, _ = files.resume(path, 0, NOTHING)
+        else:
+            file = files.begin(path, self.outputs.overwrite)
+            self.files["spool"] = path
+            self.save(self.mark)
+        with io.BufferedRandom(file) as buffered:
+            yield buffered
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -226,6 +340,9 @@ class Journal:
         return max(self.mark.rows, self.spooled) if self.outputs.on_disk and self.outputs.resume else 0
 
     def __exit__(self, *_: object) -> None:
+        path = self.outputs.rejects_path
+        if path and self._rejects and files.is_file(path) and files.is_free(path):  # kept for rows, and none came
+            Path(path).unlink(missing_ok=True)
         self._open.close()
 
 
@@ -235,43 +352,3 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
         keys = dict.fromkeys([*one, *other])
         return [d for key in keys for d in differences(one.get(key), other.get(key), f"{place}{key}.")]
     return [] if one == other else [place.rstrip(".")]
-
-
-def write_json(path: str, value: Mapping[str, Any]) -> None:
-    """Write a JSON file in one piece: whoever reads it finds the old or the new one."""
-    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
-    place = Path(path)
-    aside = place.with_name(f"{place.name}.new") if place.is_file() or not place.exists() else place
-    try:
-        with open(aside, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            if aside != place:
-                os.fsync(file.fileno())
-        if aside != place:
-            aside.replace(place)
-    except OSError as problem:
-        if aside != place:
-            with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)
-        raise InputError(f"cannot be written ({problem.strerror})", where=path) from None
-
-
-def _read(path: str | None) -> dict[str, Any] | None:
-    try:
-        found = json.loads(Path(path or "").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _tuples(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
-
-
-def _empty(path: str) -> bool:
-    return not Path(path).exists() or Path(path).stat().st_size == 0
-
-
-def _same(one: str, other: str) -> bool:
-    return other != "-" and Path(one).resolve() == Path(other).resolve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import IO, Any
 
 from promptshot import library, scorers
 from promptshot.errors import InputError, OptionError
+from promptshot.files import Named
 from promptshot.once import Once
 from promptshot.prompts import Template
 from promptshot.scorers import ModelOptions
@@ -72,6 +74,14 @@ class Recipe:
         """Whether labels are decided over the whole run, by rank."""
         return bool(self.template.spec.ordered) and self.dev is None
 
+    @property
+    def reads(self) -> list[Named]:
+        """The files that it comes from, as far as they are known."""
+        found = [Named("--template", str(one.template.path)) for one in (self, *self.others) if one.template.path]
+        found += [Named("--demos", self.demos.path)] if self.demos else []
+        found += [Named("--dev", self.dev)] if self.dev else []
+        return found + of_model(self.model)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for the run record."""
         return {
@@ -116,6 +126,14 @@ class Recipe:
             if set(recipe.verbalizer.names) != set(self.verbalizer.names):
                 labels = f"{', '.join(recipe.verbalizer.names)} against {', '.join(self.verbalizer.names)}"
                 raise OptionError(f"no ensemble: different labels, {labels}", hint="use templates of one task")
+
+
+def of_model(model: str) -> list[Named]:
+    """The files of a model in a local folder."""
+    try:
+        return [Named("--model", str(path)) for path in Path(model or os.devnull).iterdir()]
+    except (OSError, ValueError):
+        return []
 
 
 def digest(identity: Mapping[str, Any]) -> str:

@@ -149,7 +149,8 @@ class Watch(Watcher):
         if self._bar:
             self._bar.stop()
         if journal.kept and not self.quiet:
-            note(f"{journal.kept:,} rows are done and safe; the same command goes on from there", self.console)
+            same = "the same command, but without --overwrite," if journal.outputs.overwrite else "the same command"
+            note(f"{journal.kept:,} rows are done and safe; {same} goes on from there", self.console)
 
     def _tell(self) -> None:
         now = time.monotonic()
@@ -391,6 +392,9 @@ def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
         found.append(f"labels come from ranking the whole run by this prior: {shares} (transductive)")
     if result.doubt:
         found.append(result.doubt)
+    if result.changed:
+        what = "were rows added or changed? read it again with --overwrite"
+        found.append(f"{shortlist(result.changed, 3)}: written to while it was read; {what}")
     if result.cut:
         limit = result.details.get("max_length")
         found.append(f"{result.cut:,} rows were too long and their text was cut to fit {limit} tokens")

@@ -15,7 +15,7 @@ from typing import Any
 
 from promptshot import formats
 from promptshot.errors import InputError, RowError, fault_of, shortlist
-from promptshot.streams import PLAIN, Reading, encoding_advice
+from promptshot.streams import PLAIN, Reading, Seen, encoding_advice
 from promptshot.tables import Bad, Odd, looks_like_data
 
 # A row's own label words, by whichever of these names a template calls them.
@@ -212,15 +212,17 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 # ------------------------------------------------------------------ reading
 
 
-def read(paths: Sequence[str], columns: Mapping[str, str] | None = None, how: Reading = PLAIN) -> Iterator[Item]:
-    """Every row of the files, in order, numbered from 0; `-` is standard input.
+def read(
+    paths: Sequence[str], columns: Mapping[str, str] | None = None, how: Reading = PLAIN, seen: Seen | None = None
+) -> Iterator[Item]:
+    """Every row of the files, in order, numbered from 0; `-` is standard input. What is read is told to `seen`.
 
     Raises InputError for a file that is missing, empty or not readable as a whole.
     """
     key = 0
     for path in paths:
         empty = True
-        for source, value in formats.records(path, how):
+        for source, value in formats.records(path, how, seen):
             empty = False
             if isinstance(value, Bad):
                 yield Reject(source, value.reason, value.raw, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import tempfile
@@ -11,20 +12,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
-from promptshot import formats, rows
+from promptshot import files, formats, record, rows
 from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Outcome, Prediction, Spool
 from promptshot.errors import InputError, PromptshotError, RowError
+from promptshot.files import Named
 from promptshot.gold import check_gold
 from promptshot.guess import Look
 from promptshot.interrupt import Interrupts
-from promptshot.journal import Journal, Outputs, write_json
+from promptshot.journal import Journal, Outputs
 from promptshot.metrics import Tally
 from promptshot.recipe import Recipe
+from promptshot.record import AFRESH
 from promptshot.rows import Item, Reject, Row
-from promptshot.streams import PLAIN, Reading
+from promptshot.streams import PLAIN, Part, Reading, Seen
 
 EXAMPLES = 10  # predictions kept for people to look at
 # Counts of a result, beside its tally.
@@ -45,7 +47,8 @@ class Inputs:
         how: Reading = PLAIN,
     ) -> None:
         self.paths, self.limit, self.sample, self.seed, self.how = tuple(paths), limit, sample, seed, how
-        self._rest = rows.select(self._all(), limit, sample, seed)
+        self.seen = Seen()  # what is read of the files for the rows that are scored
+        self._rest = rows.select(rows.read(self.paths, how=how, seen=self.seen), limit, sample, seed)
         self._first: list[Item] | None = None
 
     def peek(self) -> list[Item]:
@@ -78,8 +81,15 @@ class Inputs:
 
     @property
     def rereadable(self) -> bool:
-        """Whether all files can be read again: no standard input, no pipe."""
-        return all(path != "-" and Path(path).is_file() for path in self.paths)
+        """Whether all files can be read again: no standard input, no pipe, whatever its name."""
+        return all(files.is_file(path) for path in self.paths)
+
+    def refuse_changed(self, parts: Sequence[Part], rows: int) -> None:
+        """Raise InputError where what was read of the files for so many rows is not what they say now."""
+        for path, part in zip(self.paths, parts, strict=False):
+            if files.digest_of(path, part.bytes) != part.sha256:
+                what = f"has been changed since its rows were scored ({rows:,} are done)"
+                raise InputError(what, where=path, hint="use --overwrite to start afresh, or write to another file")
 
     @property
     def partly_seen(self) -> bool:
@@ -107,8 +117,8 @@ class Inputs:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """What decides which rows are scored, but for the limit (a longer run may go on from a shorter)."""
-        drawn = {"sample": self.sample, "seed": self.seed} if self.sample else {}
+        """What decides which rows are scored; a plain limit does not (a longer run may go on from a shorter)."""
+        drawn = {"sample": self.sample, "seed": self.seed, "limit": self.limit} if self.sample else {}
         return {**drawn, **self.how.as_dict()}
 
 
@@ -134,6 +144,7 @@ class Result:
     rejects: list[Reject] = field(default_factory=list)  # the first few
     rejects_path: str | None = None
     doubt: str = ""  # what can be doubted of the rows' own labels
+    changed: tuple[str, ...] = ()  # files that were written to while they were read
     rows_before: int = 0  # rows that an earlier run had done
     overwritten: tuple[str, ...] = ()  # input fields that gave way to output fields
     left_out: tuple[str, ...] = ()  # columns that a table had no room for
@@ -143,13 +154,24 @@ class Result:
         """A result with the counts of an earlier run, if there was one."""
         labels = recipe.labels
         result = cls(recipe, Tally(labels), journal.fingerprint, rejects_path=journal.outputs.rejects_path)
-        result.details = (journal.earlier or {}).get("machine", {})
+        result.details = journal.earlier.machine if journal.earlier else {}
         if counts:
-            result.tally = Tally.restored(labels, counts["tally"])
-            result.rejects = [Reject(**reject) for reject in counts["rejects"]]
-            for name in KEPT:
-                setattr(result, name, counts.get(name, getattr(result, name)))  # an older record has fewer
+            try:
+                result._restore(counts)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                where = journal.outputs.record_path or ""
+                raise InputError("not a run record of ours: its counts", where=where, hint=AFRESH) from None
         return result
+
+    def _restore(self, counts: Mapping[str, Any]) -> None:
+        self.tally = Tally.restored(self.recipe.labels, counts["tally"])
+        self.rejects = [Reject(**reject) for reject in counts["rejects"]]
+        for name in KEPT:
+            before = getattr(self, name)
+            value = counts.get(name, before)  # an older record has fewer
+            if type(value) is not type(before) and not (isinstance(before, float) and type(value) is int):
+                raise TypeError(name)
+            setattr(self, name, value)
 
     def count(self, outcomes: Iterable[Outcome]) -> None:
         """Add what came of some more rows."""
@@ -229,21 +251,22 @@ def run(
     With `on_error="fail"` the first row that cannot be used ends the run. Raises a PromptshotError when the
     run cannot start or go on, or when no row at all could be used; what was written stays.
     """
-    outputs.check(inputs.paths)
+    outputs.check([*(Named("FILE", path) for path in inputs.paths), *recipe.reads])
     refuse_foreign(inputs.peek())
     doubt = check_gold(inputs.all_rows(recipe.columns), recipe)
     selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
     outputs = replace(outputs, resume=outputs.resume and inputs.rereadable)  # another pipe may say something else
     journal = Journal(outputs, recipe.identity(inputs.paths, selection), inputs.limit)
-    if journal.complete is not None:
-        result = Result.restored(recipe, journal, journal.complete)
+    if earlier := journal.finished():
+        result = Result.restored(recipe, journal, earlier.counts or {})
         result.rows_before = result.tally.predicted + result.tally.rejected
+        inputs.refuse_changed(earlier.inputs, result.rows_before)
     else:
+        inputs.refuse_changed(journal.mark.inputs, journal.mark.rows)
         with Interrupts() as interrupts:
             result = _scored(_Run(recipe, inputs, journal, watcher or Watcher(), interrupts, on_error))
     result.doubt = doubt
-    if outputs.summary:
-        write_json(outputs.summary, result.summary())
+    journal.summarize(result.summary())
     return result
 
 
@@ -280,17 +303,17 @@ def _scored(the: _Run) -> Result:
                     rows += len(window)
                     result.seconds = time.perf_counter() - began
                     if len(window) == WINDOW and not the.recipe.transductive:
-                        journal.advance(rows, result.state())
+                        journal.advance(rows, result.state(), the.inputs.seen.parts)
                 the.watcher.counted(rows, result.tally)
                 if result.tally.rejected >= HOPELESS and not result.tally.predicted:
                     break
             if not result.tally.predicted:
                 raise _unusable(result, the.inputs, rows)
-            result.left_out = journal.left_out
-            journal.finish(rows, result.state(), result.summary())
+            result.left_out, result.changed = journal.left_out, tuple(the.inputs.seen.changed)
+            journal.finish(rows, result.state(), the.inputs.seen.parts, result.summary())
         except (KeyboardInterrupt, PromptshotError, OSError) as problem:
             with the.interrupts.held(), suppress(PromptshotError, OSError):
-                journal.save(journal.mark)
+                journal.stop()
             the.watcher.stopped(journal)
             if isinstance(problem, RowError):
                 hint = "mend it, or leave such rows out with --on-error reject"
@@ -309,12 +332,13 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
     if not the.recipe.transductive:
         yield from scored(the.journal.mark.rows)
         return
-    with the.journal.spool() or tempfile.TemporaryFile("w+b") as file:
-        spool = Spool(file)
+    with the.journal.spool() as kept, contextlib.nullcontext(kept) if kept else tempfile.TemporaryFile("w+b") as file:
+        spool = Spool(file, durable=kept is not None)
         the.journal.spooled = spool.rows
+        the.inputs.refuse_changed(record.parts(spool.note), spool.rows)
         for window in scored(spool.rows):
             with the.interrupts.held():
-                spool.add(window)
+                spool.add(window, [vars(part) for part in the.inputs.seen.parts])
                 the.journal.spooled = spool.rows
             if spool.rows >= HOPELESS and not spool.margins:
                 break
@@ -354,9 +378,7 @@ def versions() -> dict[str, str]:
 
 def _head(result: Result, inputs: Inputs) -> dict[str, Any]:
     """What the run record says from the start: what is run, on what, how."""
-    sizes = [{"path": p, "bytes": None if p == "-" else Path(p).stat().st_size} for p in inputs.paths]
     return {
-        "inputs": sizes,
         "sample": inputs.sample,
         "seed": inputs.seed,
         "gold_field": result.recipe.template.spec.label_field,

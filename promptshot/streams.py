@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import functools
 import gzip
+import hashlib
 import io
+import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from promptshot import files
 from promptshot.errors import InputError, OptionError, did_you_mean
 from promptshot.once import Once
 
@@ -56,13 +59,91 @@ def _is_encoding(name: str) -> bool:
 # ------------------------------------------------------------------ opening
 
 
-def opened(path: str, encoding: str | None = None) -> io.BufferedReader:
+@dataclass(frozen=True)
+class Part:
+    """How much of a file was read: bytes, and their SHA-256."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Seen:
+    """What is read of files on a disk, hashed as it is read."""
+
+    def __init__(self) -> None:
+        self._done: list[Part] = []
+        self._open: _Hashed | None = None
+        self._changed: list[str] = []
+
+    def watch(self, path: str) -> io.BufferedReader:
+        """A file to be read from its beginning; raises OSError and ValueError."""
+        self._put_by()
+        self._open = _Hashed(path)
+        return io.BufferedReader(self._open, PIECE)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The files in the order in which they were opened."""
+        return (*self._done, self._open.part) if self._open else tuple(self._done)
+
+    @property
+    def changed(self) -> list[str]:
+        """The files that were written to while they were read."""
+        return [*self._changed, *([self._open.path] if self._open and self._open.changed else [])]
+
+    def _put_by(self) -> None:
+        if self._open:
+            self._done, self._changed, self._open = [*self.parts], self.changed, None
+
+
+class _Hashed(io.RawIOBase):
+    """A file on a disk whose bytes are hashed as they are read."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._file = io.FileIO(path)
+        self._hash, self._bytes = hashlib.sha256(), 0
+        self._before = self._after = self._state()
+
+    @property
+    def part(self) -> Part:
+        return Part(self.path, self._bytes, self._hash.hexdigest())
+
+    @property
+    def changed(self) -> bool:
+        """Whether it was written to while it was open."""
+        return (self._after if self._file.closed else self._state()) != self._before
+
+    def _state(self) -> tuple[int, int]:
+        found = os.fstat(self._file.fileno())
+        return found.st_size, found.st_mtime_ns
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._file.readinto(buffer) or 0
+        self._hash.update(memoryview(buffer)[:count])
+        self._bytes += count
+        return count
+
+    def close(self) -> None:
+        if not self._file.closed:
+            self._after = self._state()
+            self._file.close()
+        super().close()
+
+
+def opened(path: str, encoding: str | None = None, seen: Seen | None = None) -> io.BufferedReader:
     """A file (`-` is standard input), unzipped and as UTF-8; bytes that the encoding does not know stay as they are.
+
+    What is read of a file on a disk is told to `seen`.
 
     Raises InputError for what cannot be opened or is no file of rows, and the errors of reading (UNREADABLE).
     """
     name = "<stdin>" if path == "-" else path
-    reader = _raw(path)
+    reader = _raw(path, seen)
     head = reader.peek(HEAD)
     if len(head) < HEAD:  # a short file, or a pipe that is slow
         head = _filled(reader, HEAD)
@@ -81,12 +162,14 @@ def opened(path: str, encoding: str | None = None) -> io.BufferedReader:
     return io.BufferedReader(_Recoded(reader, encoding, name))
 
 
-def _raw(path: str) -> io.BufferedReader:
+def _raw(path: str, seen: Seen | None) -> io.BufferedReader:
     if isinstance(path, Once):
         return io.BufferedReader(io.BytesIO(path.said))
     if path == "-" and (sys.stdin is None or sys.stdin.closed):
         raise InputError("standard input is closed", where="<stdin>", hint="it can be read only once")
     try:
+        if seen and files.is_file(path):
+            return seen.watch(path)
         raw: Any = sys.stdin.buffer if path == "-" else open(path, "rb")
     except ValueError:  # a NUL, or characters that no file system can hold
         raise InputError("no file can have this name", where=path, hint="check the path") from None

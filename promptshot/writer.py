@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import os
 import re
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from promptshot import files
 from promptshot.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None  # type: ignore[assignment]
 
 # What a spreadsheet would take for a formula, unless it is a plain number.
 FORMULA = re.compile(r"[=+\-@\t\r](?!\d*\.?\d+(?:[eE][+-]?\d+)?\Z)")
 JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+NOTHING = hashlib.sha256().hexdigest()
 
 
 @dataclass(frozen=True)
 class Place:
-    """How far a file has been written: bytes, the columns of a table, and those it has no room for."""
+    """How far a file has been written: bytes, their SHA-256, the columns of a table, and those it has no room for."""
 
     bytes: int = 0
+    sha256: str = NOTHING
     columns: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -40,35 +39,50 @@ class Place:
 class Writer:
     """Appends records to a file or stream: JSONL, or CSV/TSV by the suffix; `.gz` is compressed.
 
-    Use it as a context manager: what stands behind its place is given up when it is entered. What one call
-    of `write` is given is written whole or not at all, so the file can be read while it grows. A table's columns
+    Use it as a context manager. What one call of `write` is given is written whole or not at all, so the file can be
+    read while it grows; what stands behind its place is given up with the first call. A table's columns
     are those of the first records; a cell that a spreadsheet would run as a formula gets an apostrophe before it.
     """
 
-    def __init__(self, path: str, stream: IO[str] | None = None, place: Place | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        stream: IO[str] | None = None,
+        place: Place | None = None,
+        replace: bool = False,
+        look: Callable[[], None] | None = None,
+    ) -> None:
         """`path` decides the format; `-` writes to `stream` (default: standard output).
 
-        A file is locked against other writers, and taken up at `place` (default: its beginning). Raises
-        InputError if it cannot be written, is in use, or is shorter than `place` says.
+        A file is locked against other writers. It is a new one (with `replace`, in the place of an old one), or, with
+        `place`, one that is taken up there. `look` is called behind the lock, before anything is lost, and may raise.
+        Raises InputError if the file cannot be written, exists, is in use, or is not what `place` says.
         """
         self.path = path
         name = path.lower()
         self._zipped = name.endswith(".gz")
         self._delimiter = {".csv": ",", ".tsv": "\t"}.get(Path(name.removesuffix(".gz")).suffix)
-        place = place or Place()
-        self._columns = list(place.columns)
-        self.left_out = set(place.left_out)  # columns of later records that the table has no room for
+        begun = place or Place()
+        self._columns = list(begun.columns)
+        self.left_out = set(begun.left_out)  # columns of later records that the table has no room for
         self._stream = (stream or sys.stdout) if path == "-" else None
-        self._file = None if path == "-" else _opened(path, place.bytes)
-        self._bytes = place.bytes
+        self._file: io.FileIO | None = None
+        self._hash = hashlib.sha256()
+        if path != "-" and place is not None:
+            self._file, self._hash = files.resume(path, place.bytes, place.sha256, look)
+        elif path != "-":
+            self._file = files.begin(path, replace, look)
+        self._bytes = begun.bytes
+        self._settled = place is None
 
     @property
     def place(self) -> Place:
         """How far the file has been written."""
-        return Place(self._bytes, tuple(self._columns), tuple(sorted(self.left_out)))
+        return Place(self._bytes, self._hash.hexdigest(), tuple(self._columns), tuple(sorted(self.left_out)))
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Append records, at once and whole; raises InputError if the disk does not take them."""
+        self.settle()
         text = self._lines(records) if self._delimiter is None else self._table(records, self._delimiter)
         if self._stream is not None:
             self._stream.write(text)
@@ -87,9 +101,16 @@ class Writer:
         except BaseException as problem:
             self._cut()
             if isinstance(problem, OSError):
-                raise InputError(f"cannot be written ({problem.strerror})", where=self.path) from None
+                raise files.unwritable(self.path, problem) from None
             raise
         self._bytes += len(data)
+        self._hash.update(data)
+
+    def settle(self) -> None:
+        """Give up what an earlier run left behind its place."""
+        if not self._settled:
+            self._cut()
+            self._settled = True
 
     def _cut(self) -> None:
         """Take back whatever stands behind what has been written whole."""
@@ -98,8 +119,12 @@ class Writer:
             self._file.seek(self._bytes)
 
     def sync(self) -> None:
-        """Wait until the disk has everything, so that it outlives a power cut."""
+        """Wait until the disk has everything, so that it outlives a power cut; raises InputError where the file is
+        not there any more."""
         if self._file is not None and _regular(self._file):
+            if files.is_file(self.path) and not files.still_there(self.path, self._file):
+                hint = "run the same command again, and let the file be"
+                raise InputError("was removed or replaced while it was being written", where=self.path, hint=hint)
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -123,7 +148,6 @@ class Writer:
         return _encodable("".join(lines))
 
     def __enter__(self) -> Writer:
-        self._cut()
         return self
 
     def __exit__(
@@ -137,29 +161,6 @@ class _Lines(list[str]):
 
     def write(self, line: str) -> None:
         self.append(line.removesuffix("\r\n") + "\n")
-
-
-def _opened(path: str, at: int) -> io.FileIO:
-    """The file, locked, of `at` bytes or more."""
-    try:
-        file = io.FileIO(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "w")
-    except OSError as problem:
-        raise InputError(f"cannot be written ({problem.strerror})", where=path) from None
-    try:
-        if _regular(file):
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if file.seek(0, os.SEEK_END) < at:
-                hint = "start afresh with --overwrite"
-                raise InputError("is shorter than its run record says", where=path, hint=hint)
-    except BlockingIOError:
-        file.close()
-        hint = "wait for it, or write to another file"
-        raise InputError("another run is writing this file", where=path, hint=hint) from None
-    except BaseException:
-        file.close()
-        raise
-    return file
 
 
 def _regular(file: io.FileIO) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from promptshot import draft, guess, library
+from promptshot import draft, files, guess, library
 from promptshot.cli import run_command
 from promptshot.lint import Linter
 from promptshot.prompts import Template
@@ -47,7 +47,7 @@ def test_a_new_verbalizer_lints_clean_and_has_the_labels(labels: str, tmp_path: 
 
 def test_weights_are_kept(tmp_path: Path) -> None:
     words = guess.verbalizer_of_labels({"good": {"great": 1.0, "fine": 0.5}, "bad": ["awful"]})
-    draft.write(tmp_path / "v.yaml", draft.verbalizer(words), overwrite=False)
+    files.put(str(tmp_path / "v.yaml"), draft.verbalizer(words))
     assert Verbalizer.load(tmp_path / "v.yaml").labels == words.labels
 
 
@@ -75,7 +75,7 @@ def test_an_existing_file_is_not_replaced(tmp_path: Path, capsys: pytest.Capture
     path.write_text("mine", encoding="utf-8")
     command = ["templates", "new", str(path), "--scorer", "mlm", "--labels", "a,b"]
     assert run_command(command) == 1
-    assert "exists already; give another name, or --overwrite" in capsys.readouterr().err
+    assert "exists already; use --overwrite" in capsys.readouterr().err
     assert path.read_text(encoding="utf-8") == "mine"
     assert run_command([*command, "--overwrite"]) == 0
     assert Linter().template(path) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -111,7 +112,8 @@ def test_summary_and_run_record_say_what_was_run(template: str, rows: str, tmp_p
     assert said["versions"]["torch"]
     record = json.loads(Path(f"{out}.run.json").read_text(encoding="utf-8"))
     assert record["fingerprint"] == said["fingerprint"]
-    assert record["inputs"] == [{"path": rows, "bytes": Path(rows).stat().st_size}]
+    data = Path(rows).read_bytes()
+    assert record["inputs"] == [{"path": rows, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}]
     assert record["label_order"] == ["positive", "negative"]
     assert out.read_text(encoding="utf-8").startswith("text,label,prediction,")
 

@@ -82,7 +82,7 @@ def test_every_candidate_comes_to_what_classify_says_of_it(rows: str, tmp_path: 
     summary = tmp_path / "s.json"
     for name in NAMES:
         alone = ["classify", rows, "-t", name, "--scorer", "fake", "-q", "-o", str(tmp_path / f"{name}.jsonl")]
-        assert run_command([*alone, "--summary", str(summary)]) == 0
+        assert run_command([*alone, "--summary", str(summary), "--overwrite"]) == 0
         said = json.loads(summary.read_text(encoding="utf-8"))
         rates = ("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1", "matthews")
         for key in (*rates, "confusion", "per_label"):

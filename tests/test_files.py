@@ -1,157 +1,361 @@
-"""Files as people have them: each is read straight away, or refused by a line that works when it is followed."""
+"""Nothing that exists is lost unasked, and no two files of a command meet."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_cli import fake, read_rows
 
-HERE = Path(__file__).parent / "files"
-FEWCLUE = Path(__file__).parents[2] / "shared" / "data" / "fewclue"
-ADVICE = re.compile(r"(--label-field|--text-field|--encoding|--labels|-t) ('[^']+'|\S+)")
-PLAIN = ("--scorer", "fake", "-q")
+from promptshot import files
+from promptshot.cli import run_command
+from promptshot.errors import InputError, PromptshotError
+from promptshot.files import Named
 
-
-def advised(line: str, known: Iterable[str]) -> list[str]:
-    """The first flag that an error line names, with its value; NAME and WORD are filled in by whoever knows them."""
-    flag, value = next((found[1], found[2]) for found in ADVICE.finditer(line) if found[1] not in known)
-    return [flag, value.strip("'(),;")]
+CLASSIFY = ["-t", "en-sentiment-mlm", "--scorer", "fake", "-q"]
+ROWS = "".join(json.dumps({"text": f"meal {n}", "label": "positive"}) + "\n" for n in range(40))
+MINE = "notes of mine\n"
+UNIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs links and pipes")
 
 
-def walk(path: Path, capsys: pytest.CaptureFixture[str], folder: Path, filled: dict[str, str], most: int) -> list[str]:
-    """The options that lead to a run, each as the error line before it says; `filled` is what only a person knows."""
-    said: list[str] = []
-    for _ in range(most + 1):
-        code = fake(str(path), *said, "-o", str(folder / "out.jsonl"), "--overwrite")
-        err = capsys.readouterr().err
-        if code in (0, 3):
-            return said
-        flag, value = advised(err.splitlines()[-1], said)
-        said += [flag, filled.get(flag, value)]
-    raise AssertionError(f"{path.name}: no run after {said}: {err}")
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Everything happens in a folder of its own, where nothing else ever appears unasked."""
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text(ROWS)
+    Path("mine.txt").write_text(MINE)
+    Path("rejected.jsonl").write_text(ROWS + "{broken\n")
+    yield
+    assert Path("mine.txt").read_text() == MINE
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".promptshot")]
 
 
-# What is said of each file, and the options that its error lines lead to.
-FILES = {
-    "glue.tsv": ({"--labels": "0=bad,1=good"}, ["--labels", "0=bad,1=good"], 5),
-    "ag_news_kaggle.csv": (
-        {"--labels": "1=world,2=sports,3=business,4=science"},
-        ["--labels", "1=world,2=sports,3=business,4=science"],
-        5,
-    ),
-    "spam_kaggle.csv": (
-        {"--labels": "ham,spam", "--text-field": "v2"},
-        ["--labels", "ham,spam", "--text-field", "v2"],
-        3,
-    ),
-    "doccano.jsonl": ({}, [], 3),
-    "label_studio.json": (
-        {"--labels": "delivery,billing"},
-        ["--labels", "delivery,billing", "--text-field", "data.text"],
-        3,
-    ),
-    "prodigy.jsonl": ({}, [], 4),
-    "alpaca.json": (
-        {"--labels": "good,bad", "--text-field": "input"},
-        ["--labels", "good,bad", "--text-field", "input"],
-        3,
-    ),
-    "boolq.jsonl": ({}, [], 3),
-    "ceval.csv": ({}, [], 3),
-    "excel_german.csv": ({"--labels": "gut,schlecht"}, ["--encoding", "cp1252", "--labels", "gut,schlecht"], 3),
-}
+def failed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the one line says with which a command refuses."""
+    assert run_command([*arguments]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_as_people_have_it_is_read_or_leads_to_a_run_in_two_steps(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+# ------------------------------------------------------------------ files that meet
+
+OUTPUTS = ("--output", "--summary", "--record", "--rejects", "--save-template")
+
+
+def other_name(how: str, path: str = "out") -> str:
+    """Another name for the file `path`, which need not be there yet."""
+    if how == "dots":
+        Path("sub").mkdir()
+        return f"sub/../{path}"
+    if how == "folder":
+        os.symlink(".", "same")
+        return f"same/{path}"
+    if how == "hard link":
+        Path(path).touch()
+        os.link(path, "twin")
+        return "twin"
+    return path
+
+
+@pytest.mark.parametrize("how", ["name", "dots", "folder", "hard link"])
+@pytest.mark.parametrize(("one", "other"), [(a, b) for i, a in enumerate(OUTPUTS) for b in OUTPUTS[i + 1 :]])
+@UNIX
+def test_two_outputs_are_never_one_file(one: str, other: str, how: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = failed(capsys, "classify", "rows.jsonl", *CLASSIFY, one, other_name(how), other, "out", "--overwrite")
+    assert f"{one} and {other} are the same file; give each its own" in said
+    assert not Path("out").exists() or Path("out").read_text() == ""
+
+
+@pytest.mark.parametrize("ending", ["run.json", "rejects.jsonl", "spool"])
+@pytest.mark.parametrize("option", ["--summary", "--save-template"])
+def test_no_output_is_what_lies_beside_another(option: str, ending: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = failed(capsys, "classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl", option, f"o.jsonl.{ending}")
+    assert "are the same file" in said
+
+
+@pytest.mark.parametrize("how", ["name", "dots", "hard link"])
+@pytest.mark.parametrize("option", OUTPUTS)
+@UNIX
+def test_an_input_is_never_written_over(option: str, how: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = failed(capsys, "classify", "rows.jsonl", *CLASSIFY, option, other_name(how, "rows.jsonl"), "--overwrite")
+    assert said.endswith("this is the input; write to another file")
+    assert Path("rows.jsonl").read_text() == ROWS
+
+
+@pytest.mark.parametrize("read", ["--demos", "--dev", "-t", "--verbalizer", "--labels", "--config", "-m", "--library"])
+@pytest.mark.parametrize("option", ["--output", "--summary"])
+def test_whatever_is_read_is_never_written_over(read: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("lib/templates").mkdir(parents=True)
+    Path("model").mkdir()
+    path = {"--library": "lib/templates/read.yaml", "-m": "model/config.json", "-t": "./read.yaml"}.get(
+        read, "read.yaml"
+    )
+    Path(path).write_text("quiet: true\n")
+    given = {"--library": "lib", "-m": "model", "--labels": f"@{path}"}.get(read, path)
+    template = [] if read == "-t" else ["-t", "en-sentiment-mlm"]
+    said = failed(capsys, "classify", "rows.jsonl", "-q", *template, read, given, option, path, "--overwrite")
+    assert (
+        f"this is what {read.replace('-t', '--template').replace('-m', '--model') if len(read) == 2 else read} reads"
+        in said
+    )
+    assert Path(path).read_text() == "quiet: true\n"
+
+
+@UNIX
+def test_standard_input_and_output_may_be_such_a_file() -> None:
+    command = [sys.executable, "-m", "promptshot", "classify", "-", *CLASSIFY]
+    for out, stdout in (["-o", "rows.jsonl"], None), ([], "rows.jsonl"), (["-o", "/dev/stdout"], "rows.jsonl"):
+        with open("rows.jsonl") as read, open(stdout or "said", "a") as write:
+            done = subprocess.run(
+                [*command, *out, "--overwrite"],
+                stdin=read,
+                stdout=write,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert (done.returncode, "this is the input" in done.stderr) == (1, True), done.stderr
+        assert Path("rows.jsonl").read_text() == ROWS
+
+
+def test_standard_output_is_one_file_too(capsys: pytest.CaptureFixture[str]) -> None:
+    said = failed(capsys, "classify", "rows.jsonl", *CLASSIFY, "-o", "-", "--summary", "-")
+    assert "--output and --summary are standard output" in said
+    assert run_command(["classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl", "--summary", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 40
+    assert run_command(["classify", "rejected.jsonl", *CLASSIFY, "-o", "p.jsonl", "--rejects", "-"]) == 3
+    assert json.loads(capsys.readouterr().out)["raw"] == "{broken"
+    assert not Path("-").exists()
+    assert "--record is no file" in failed(capsys, "classify", "rows.jsonl", *CLASSIFY, "--record", "-")
+
+
+@UNIX
+def test_what_a_shell_has_opened_is_written_to_as_it_is() -> None:
+    command = [sys.executable, "-m", "promptshot", "classify", "rows.jsonl", *CLASSIFY, "-o", "/dev/stdout"]
+    with open("said", "a") as write:
+        write.write(MINE)
+        write.flush()
+        subprocess.run(command, stdout=write, check=True)
+    assert Path("said").read_text().startswith(MINE + '{"text": "meal 0"')
+    assert len(Path("said").read_text().splitlines()) == 41
+    assert not list(Path().glob("said.*"))
+
+
+# ------------------------------------------------------------------ what exists
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_what_exists_is_kept_unless_it_may_be_replaced(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("other").write_text(MINE)
+    for name in ("rows.jsonl", "rejected.jsonl"):
+        assert "other: exists already" in failed(capsys, "classify", name, *CLASSIFY, option, "other")
+        assert Path("other").read_text() == MINE
+    assert run_command(["classify", "rows.jsonl", *CLASSIFY, option, "other", "--overwrite"]) == 0
+    assert not Path("other").exists() if option == "--rejects" else Path("other").read_text() != MINE
+
+
+@pytest.mark.parametrize("ending", ["run.json", "rejects.jsonl"])
+def test_what_lies_beside_an_output_is_kept_too(ending: str, capsys: pytest.CaptureFixture[str]) -> None:
+    beside = Path(f"o.jsonl.{ending}")
+    beside.write_text(MINE)
+    assert str(beside) in failed(capsys, "classify", "rejected.jsonl", *CLASSIFY, "-o", "o.jsonl")
+    assert beside.read_text() == MINE
+    assert not Path("o.jsonl").exists()
+
+
+def test_a_file_of_waiting_scores_is_only_ever_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("pairs.jsonl").write_text('{"text_a": "a", "text_b": "b"}\n' * 9)
+    Path("o.jsonl.spool").write_text(MINE)
+    command = ["classify", "pairs.jsonl", "-t", "zh-entailment-nsp", "--scorer", "fake", "-q", "-o", "o.jsonl"]
+    assert "o.jsonl.spool: exists already" in failed(capsys, *command)
+    assert run_command(["classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl", "--overwrite"]) == 0
+    assert Path("o.jsonl.spool").read_text() == MINE, "that run has no use for it"
+    assert run_command([*command, "--overwrite"]) == 0
+    assert not Path("o.jsonl.spool").exists()
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+@UNIX
+def test_a_link_is_never_followed_nor_replaced(
+    option: str, more: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    filled, expected, rows = FILES[name]
-    assert walk(HERE / name, capsys, tmp_path, filled, most=2) == expected
-    assert len(read_rows(tmp_path / "out.jsonl")) == rows
+    os.symlink("mine.txt", "link")
+    os.symlink("nowhere", "dangling")
+    for name in ("link", "dangling"):
+        said = failed(capsys, "classify", "rows.jsonl", *CLASSIFY, option, name, *more)
+        assert f"{name}: is a link to " in said
+        assert Path(name).is_symlink()
+    assert not Path("nowhere").exists()
 
 
-def test_each_of_these_files_is_tried() -> None:
-    assert {path.name for path in HERE.iterdir()} == set(FILES)
+@pytest.mark.parametrize("option", OUTPUTS)
+@UNIX
+def test_a_hard_link_to_what_is_replaced_keeps_what_it_says(option: str) -> None:
+    os.link("mine.txt", "out")
+    assert run_command(["classify", "rows.jsonl", *CLASSIFY, option, "out", "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+@UNIX
+def test_a_folder_or_a_socket_is_no_output(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("folder").mkdir()
+    assert "folder" in failed(capsys, "classify", "rows.jsonl", *CLASSIFY, option, "folder", "--overwrite")
+    said = failed(capsys, "classify", "rows.jsonl", *CLASSIFY, option, "gone/out", "--overwrite")
+    assert "no such folder" in said
+    said = failed(capsys, "classify", "rows.jsonl", *CLASSIFY, option, "mine.txt/out", "--overwrite")
+    assert "no such folder" in said
+
+
+@UNIX
+def test_a_replaced_file_keeps_its_rights() -> None:
+    Path("o.jsonl").write_text(MINE)
+    os.chmod("o.jsonl", 0o640)
+    assert run_command(["classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl", "--overwrite"]) == 0
+    assert stat.S_IMODE(os.stat("o.jsonl").st_mode) == 0o640
+
+
+def test_an_empty_file_is_written_to_unasked() -> None:
+    for name in ("o.jsonl", "s.json", "r.jsonl", "t.yaml"):
+        Path(name).touch()
+    more = ["-o", "o.jsonl", "--summary", "s.json", "--rejects", "r.jsonl", "--save-template", "t.yaml"]
+    assert run_command(["classify", "rejected.jsonl", *CLASSIFY, *more]) == 3
+    assert all(Path(name).stat().st_size for name in ("o.jsonl", "s.json", "r.jsonl", "t.yaml"))
+
+
+def test_the_same_command_again_finds_its_own_files_and_changes_none() -> None:
+    more = ["-o", "o.jsonl", "--summary", "s.json", "--rejects", "r.jsonl", "--save-template", "t.yaml"]
+    command = ["classify", "rejected.jsonl", *CLASSIFY, *more]
+    assert run_command(command) == 3
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    assert run_command(command) == 3
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_a_longer_run_replaces_the_summary_of_its_own_shorter_one(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl", "--summary", "s.json"]
+    assert run_command([*command, "-n", "10"]) == 0
+    assert run_command([*command, "-n", "20"]) == 0
+    assert json.loads(Path("s.json").read_text())["rows"] == 20
+    Path("s.json").write_text(MINE)
+    assert "s.json: exists already" in failed(capsys, *command, "-n", "30")
+    assert "s.json: exists already" in failed(capsys, *command, "-n", "20")
+    assert Path("s.json").read_text() == MINE
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "texts", "labels"),
+    "command",
     [
-        (
-            "glue.tsv",
-            ("-t", "en-sentiment-mlm"),
-            ('"a slow first hour', 'that pays in the end"', '"Bravo!" she called out .'),
-            {"negative": 2, "positive": 3},
-        ),
-        ("doccano.jsonl", (), ("Light and quick to put up.",), {"positive": 2, "negative": 1}),
-        (
-            "label_studio.json",
-            ("--text-field", "data.text", "--label-field", "annotations.0.result.0.value.choices"),
-            (),
-            {"delivery": 2, "billing": 1},
-        ),
-        ("prodigy.jsonl", (), ("asdf asdf",), {"PRAISE": 2, "COMPLAINT": 1}),
-        ("boolq.jsonl", (), (), {"true": 2, "false": 1}),
-        ("ceval.csv", (), (), {"麻雀": 1, "四个": 1, "零度": 1}),
-        (
-            "excel_german.csv",
-            ("--encoding", "auto", "--label-field", "Bewertung"),
-            ("Schöne Schuhe; passen gut",),
-            {"gut": 2, "schlecht": 1},
-        ),
-        ("spam_kaggle.csv", ("--text-field", "v2", "--label-field", "v1"), (), {"ham": 2, "spam": 1}),
+        ["compare", "rows.jsonl", *CLASSIFY, "-o"],
+        ["diff", "a.jsonl", "b.jsonl", "-o"],
+        ["report", "a.jsonl", "--summary"],
+        ["templates", "new", "--scorer", "mlm", "--labels", "a=good,b=bad"],
+        ["verbalizers", "new", "--labels", "a=good,b=bad"],
     ],
 )
-def test_their_texts_and_labels_are_the_right_ones(
-    name: str, arguments: tuple[str, ...], texts: tuple[str, ...], labels: dict[str, int], tmp_path: Path
+@pytest.mark.parametrize("name", ["x.json", "x.csv"])
+@UNIX
+def test_the_rule_is_that_of_every_command(command: list[str], name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for out in ("a.jsonl", "b.jsonl"):
+        assert run_command(["classify", "rows.jsonl", *CLASSIFY, "-o", out]) == 0
+    capsys.readouterr()
+    for path in (name, "mine.txt"):
+        Path(path).write_text(MINE)
+    assert f"{name}: exists already" in failed(capsys, *command, name)
+    os.symlink("mine.txt", "link.json")
+    assert "link.json: is a link to" in failed(capsys, *command, "link.json", "--overwrite")
+    assert "gone" in failed(capsys, *command, "gone/x.json")
+    read = {"compare": "rows.jsonl", "diff": "b.jsonl.run.json", "report": "a.jsonl.run.json"}.get(command[0])
+    if read:
+        assert "this is the input" in failed(capsys, *command, read, "--overwrite")
+    os.unlink(name)
+    os.link("mine.txt", name)
+    assert run_command([*command, name, "--overwrite"]) == 0
+    assert Path(name).read_text() != MINE
+    assert run_command([*command, "-"]) == 0
+
+
+def test_a_comparison_leaves_no_predictions_of_an_earlier_one_and_touches_nothing_else(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    summary = tmp_path / "summary.json"
-    out = tmp_path / "out.jsonl"
-    assert fake(str(HERE / name), *arguments, "-o", str(out), "--summary", str(summary)) in (0, 3)
-    said = json.loads(summary.read_text(encoding="utf-8"))
-    assert {label: scores["support"] for label, scores in said["per_label"].items() if scores["support"]} == labels
-    assert set(texts) <= {value for row in read_rows(out) for value in row.values() if isinstance(value, str)}
+    compare = ["compare", "rejected.jsonl", "--scorer", "fake", "-q", "--predictions", "said"]
+    shelf = ["en-sentiment-mlm", "en-film-mlm", "en-opinion-mlm"]
+    assert run_command([*compare, *(part for name in shelf[:2] for part in ("-t", name))]) == 3
+    assert len(list(Path("said").iterdir())) == 9, "two and their ensemble, each with record and rejects"
+    Path("said/01-notes.txt").write_text(MINE)
+    assert run_command([*compare, "-t", shelf[0], "--overwrite"]) == 3
+    assert sorted(path.name for path in Path("said").iterdir()) == [
+        "01-en-sentiment-mlm.jsonl",
+        "01-en-sentiment-mlm.jsonl.rejects.jsonl",
+        "01-en-sentiment-mlm.jsonl.run.json",
+        "01-notes.txt",
+    ]
+    before = Path("said/01-en-sentiment-mlm.jsonl").read_bytes()
+    again = ["compare", "said/01-en-sentiment-mlm.jsonl", *CLASSIFY, "--predictions", "said", "--overwrite"]
+    assert "this is the input" in failed(capsys, *again)
+    assert Path("said/01-en-sentiment-mlm.jsonl").read_bytes() == before
 
 
-def test_a_row_in_another_encoding_is_told_with_the_flag_to_use(capsys: pytest.CaptureFixture[str]) -> None:
-    path = str(HERE / "spam_kaggle.csv")
-    assert fake(path, "--text-field", "v2", "--label-field", "v1") == 3
-    assert "not UTF-8" in (err := capsys.readouterr().err)
-    assert "--encoding cp1252" in err
-    assert fake(path, "--text-field", "v2", "--label-field", "v1", "--encoding", "cp1252") == 0
-    assert "£500" in capsys.readouterr().out
+def test_a_long_text_for_a_template_makes_a_name_that_a_disk_can_hold() -> None:
+    text = "{mask}满意。" + "这家店的早餐和房间都很好，" * 12 + "{text}"
+    Path("zh.jsonl").write_text('{"text": "好", "label": "很"}\n{"text": "坏", "label": "不"}\n', encoding="utf-8")
+    Path("v.yaml").write_text("labels: {很: 很, 不: 不}\n", encoding="utf-8")
+    command = ["compare", "zh.jsonl", "-t", text, "--verbalizer", "./v.yaml", "--scorer", "fake", "-q"]
+    assert run_command([*command, "--predictions", "said"]) == 0
+    assert len(list(Path("said").iterdir())) == 2
 
 
-def test_numbers_that_a_template_of_the_shelf_counts_otherwise_lead_to_words_for_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = HERE / "ag_news_kaggle.csv"
-    assert fake(str(path), "-t", "en-news-mlm") == 1
-    err = capsys.readouterr().err
-    assert "the rows' labels run from 1 to 4, en-news counts from 0 to 3" in err
-    flag, value = advised(err, ())
-    assert fake(str(path), "-t", "en-news-mlm", flag, value, "-o", str(tmp_path / "o.jsonl")) == 0
-    assert {row["prediction"] for row in read_rows(tmp_path / "o.jsonl")} <= {"1", "2", "3", "4"}
+# ------------------------------------------------------------------ the parts
 
 
-@pytest.mark.skipif(not FEWCLUE.is_dir(), reason="the FewCLUE data are not here")
-@pytest.mark.parametrize("task", ["bustm", "chid", "cluewsc", "csl", "csldcp", "eprstmt", "iflytek", "ocnli", "tnews"])
-@pytest.mark.parametrize("limit", [(), ("-n", "60")])
-def test_each_file_of_fewclue_leads_to_a_run_by_the_printed_advice_alone(
-    task: str, limit: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = FEWCLUE / task / ("dev_0.json" if limit else "test_public.json")
-    said: list[str] = []
-    for _ in range(3):
-        code = fake(str(path), *limit, *said)
-        err = capsys.readouterr().err
-        if code == 0:
-            break
-        said += advised(err.splitlines()[-1], said)
-    assert code == 0, (said, err)
-    assert "accuracy" in err
+def test_a_file_is_put_whole_and_only_where_it_may() -> None:
+    files.put("a.json", "one")
+    files.put("a.json", "one")
+    with pytest.raises(InputError, match=r"a\.json: exists already; use --overwrite"):
+        files.put("a.json", "two")
+    files.put("a.json", "two", replace=True)
+    assert Path("a.json").read_text() == "two"
+
+
+def test_a_name_as_long_as_a_disk_takes_is_replaced_whole() -> None:
+    name = "n" * 255
+    files.put(name, "one")
+    files.put(name, "two", replace=True)
+    assert Path(name).read_text() == "two"
+    with pytest.raises(InputError, match="cannot be written"):
+        files.put("n" * 256, "one")
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        ("/dev/stdout", 1),
+        ("/dev/fd/7", 7),
+        ("/proc/self/fd/12", 12),
+        ("a.jsonl", None),
+        ("-", None),
+        ("/dev/null", None),
+    ],
+)
+def test_the_names_of_open_files_are_known(path: str, number: int | None) -> None:
+    assert files.descriptor(path) == number
+
+
+@UNIX
+def test_a_link_to_the_name_of_an_open_file_is_one() -> None:
+    os.symlink("/dev/stdin", "one")
+    os.symlink("one", "two")
+    assert (files.descriptor("two"), files.is_file("two")) == (0, False)
+    os.symlink("loop", "loop")
+    assert files.descriptor("loop") is None
+
+
+def test_files_of_the_system_are_never_written(capsys: pytest.CaptureFixture[str]) -> None:
+    if Path("/proc/self/status").exists():
+        with pytest.raises(PromptshotError, match="is a file of the system"):
+            files.check([Named("--output", "/proc/self/status")], [])

@@ -18,7 +18,7 @@ PACKAGE = Path(promptshot.__file__).parent
 # The floors of the house, from the ground up. A new module needs a place here.
 FLOORS = [
     ["errors"],
-    ["flaws"],
+    ["flaws", "files"],
     ["spec"],
     [
         "once",
@@ -39,7 +39,7 @@ FLOORS = [
     ],
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "gold", "decide", "calibrate", "demos"],
-    ["interrupt", "journal"],
+    ["interrupt", "record", "journal"],
     ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
     ["report", "leaderboard", "proof", "page", "cli"],
     ["__main__"],

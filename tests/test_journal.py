@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import random
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,8 +21,9 @@ from promptshot import classify, library, metrics, report
 from promptshot import run as running
 from promptshot.cli import run_command
 from promptshot.errors import InputError
+from promptshot.files import put
 from promptshot.interrupt import Interrupts, Terminated
-from promptshot.journal import Outputs, differences, write_json
+from promptshot.journal import Outputs, differences
 from promptshot.metrics import Tally
 from promptshot.prompts import Prompt
 from promptshot.recipe import Recipe
@@ -522,10 +527,10 @@ def test_differences_are_named_by_their_keys() -> None:
 
 def test_a_json_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.json"
-    write_json(str(path), {"a": 1})
+    put(str(path), '{"a": 1}')
     monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(InputError, match="No space left"):
-        write_json(str(path), {"a": 2})
+        put(str(path), '{"a": 2}', replace=True)
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
 
@@ -550,3 +555,309 @@ def test_unknown_labels_without_end_take_memory_with_an_end(monkeypatch: pytest.
         tally.add("a", None, f"free text {number}")
     assert tally.unknown_gold.total() == 10
     assert len(tally.unknown_gold) == 4
+
+
+# ------------------------------------------------------------------ rows that changed
+
+
+def edited(rows: str, line: int) -> None:
+    """Change a row to another of the same size, and leave the file as old as it was."""
+    before = os.stat(rows)
+    lines = Path(rows).read_text(encoding="utf-8").splitlines(keepends=True)
+    lines[line - 1] = lines[line - 1].replace(r"\u7b2c", r"\u672b")  # 第, 末
+    Path(rows).write_text("".join(lines), encoding="utf-8")
+    os.utime(rows, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert os.stat(rows).st_size - before.st_size == 0
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "in.jsonl.gz", "in.json"])
+def test_rows_that_were_changed_between_a_stop_and_its_resume_are_noticed(name: str, rows: str, tmp_path: Path) -> None:
+    text = Path(rows).read_text(encoding="utf-8").replace("{broken", '{"text": "又"}')
+    path = tmp_path / "x" / name
+    path.parent.mkdir()
+
+    def write(text: str) -> None:
+        if name.endswith(".json"):
+            text = f"[{','.join(text.splitlines())}]"
+        path.write_bytes(gzip.compress(text.encode(), 0, mtime=0) if name.endswith("gz") else text.encode())
+
+    write(text)
+    out = tmp_path / "o.jsonl"
+    stop(str(path), out, 16)
+    size, before = path.stat().st_size, out.read_bytes()
+    write(text.replace(r"\u7b2c3\u6761", r"\u7b2c8\u6761"))
+    assert path.stat().st_size == size
+    with pytest.raises(InputError, match=r"in\.jso.*: has been changed since its rows were scored \(16 are done\)"):
+        score(str(path), out)
+    assert out.read_bytes() == before
+    write(text)
+    assert score(str(path), out).rows_before == 16
+
+
+@pytest.mark.parametrize("line", [2, 59])
+def test_a_finished_run_is_not_believed_of_other_rows(line: int, rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    score(rows, out)
+    edited(rows, line)
+    with pytest.raises(InputError, match=r"in\.jsonl: has been changed since its rows were scored \(60 are done\)"):
+        score(rows, out)
+    assert score(rows, out, overwrite=True).rows_before == 0
+
+
+def test_rows_behind_those_that_are_done_may_still_be_mended(rows: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("promptshot.streams.PIECE", 64)  # bytes that are read ahead
+    out = tmp_path / "o.jsonl"
+    stop(rows, out, 16)
+    edited(rows, 40)
+    result = score(rows, out)
+    assert result.rows_before == 16
+    assert "末39条" in out.read_text(encoding="utf-8")
+
+
+def test_scores_that_wait_are_not_mixed_with_those_of_other_rows(rows: str, tmp_path: Path) -> None:
+    recipe, out = recipe_of("zh-entailment-nsp", labels_ignored=True), tmp_path / "o.jsonl"
+    Counted.scored, Counted.stop_at = 0, 20
+    with pytest.raises(KeyboardInterrupt):
+        score(rows, out, StopAfter(0, spooled=True), recipe)
+    Counted.stop_at = 10**9
+    edited(rows, 3)
+    with pytest.raises(InputError, match=r"has been changed since its rows were scored \(24 are done\)"):
+        score(rows, out, recipe=recipe)
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_told(rows: str, tmp_path: Path) -> None:
+    class Adds(Watcher):
+        def counted(self, rows_done: int, tally: Tally) -> None:
+            with open(rows, "a") as file:
+                file.write('{"text": "later"}\n')
+
+    result = score(rows, tmp_path / "o.jsonl", Adds(), limit=20)
+    assert result.changed == (rows,)
+    assert any(f"{rows}: written to while it was read" in note for note in report.notes(result))
+    assert score(rows, tmp_path / "p.jsonl").changed == ()
+
+
+@pytest.mark.parametrize("shell", ["cat {} |", "<{}"])
+def test_what_comes_by_a_pipe_or_descriptor_is_never_gone_on_with(shell: str, rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    link = tmp_path / "link"
+    link.symlink_to("/dev/stdin")
+    for name in ("/dev/stdin", "/dev/fd/0", str(link)):
+        for code, said in ((3, ""), (1, "exists already; use --overwrite")):
+            command = f"classify {name} -t zh-sentiment-mlm --scorer fake -q -o {out}"
+            whole = f"{shell.format(rows)} {sys.executable} -m promptshot {command}"
+            done = subprocess.run(whole, shell=True, capture_output=True, text=True, check=False)
+            assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+        for path in tmp_path.glob("o.*"):
+            path.unlink()
+
+
+# ------------------------------------------------------------------ which rows are drawn
+
+
+def test_a_sample_of_other_rows_is_another_sample(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+
+    def drawn(limit: int | None) -> Result:
+        outputs = Outputs(str(out), overwrite=False)
+        return run(recipe_of(), Inputs([rows], limit, sample=20), outputs)
+
+    drawn(30)
+    for limit in (50, None):
+        with pytest.raises(InputError, match=r"differs in selection\.limit"):
+            drawn(limit)
+    assert drawn(30).rows_before == 20
+
+
+# ------------------------------------------------------------------ finished rows
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_longer_run_that_is_stopped_at_once_keeps_the_last_rows_of_the_shorter(
+    name: str, rows: str, tmp_path: Path
+) -> None:
+    out = tmp_path / name
+    score(rows, out, limit=20)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    Counted.scored, Counted.stop_at = 0, 0
+    with pytest.raises(KeyboardInterrupt):
+        score(rows, out, limit=50)
+    Counted.stop_at = 10**9
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert score(rows, out, limit=20).rows_before == 20, "it is finished still"
+    score(rows, out, limit=50)
+    score(rows, tmp_path / f"whole_{name}", limit=50)
+    assert files(out) == files(tmp_path / f"whole_{name}")
+
+
+@pytest.mark.parametrize("what", ["output", "rejects"])
+@pytest.mark.parametrize("how", ["shorter", "other", "longer"])
+def test_a_finished_run_is_believed_only_with_its_files(what: str, how: str, rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.csv"
+    score(rows, out)
+    path = out if what == "output" else Path(f"{out}.rejects.jsonl")
+    data = path.read_bytes()
+    path.write_bytes(
+        {"shorter": data[:-9], "other": data.replace(b"broken", b"BROKEN", 1)[::-1], "longer": data * 2}[how]
+    )
+    with pytest.raises(InputError, match=f"{path.name}: has been changed since its run wrote it; use --overwrite"):
+        score(rows, out)
+
+
+def test_rejected_rows_that_are_gone_are_named_and_an_output_that_is_gone_is_made_anew(
+    rows: str, tmp_path: Path
+) -> None:
+    out, rejects = tmp_path / "o.jsonl", tmp_path / "o.jsonl.rejects.jsonl"
+    score(rows, out)
+    whole = files(out)
+    rejects.unlink()
+    with pytest.raises(InputError, match=r"rejects\.jsonl: is gone, though it has been written; use --overwrite"):
+        score(rows, out)
+    out.unlink()
+    assert score(rows, out).rows_before == 0
+    assert files(out) == whole
+
+
+@pytest.mark.parametrize("what", ["output", "rejects"])
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_file_that_goes_while_it_is_written_is_an_error(what: str, how: str, rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    path = out if what == "output" else Path(f"{out}.rejects.jsonl")
+
+    class Removes(Watcher):
+        def counted(self, rows_done: int, tally: Tally) -> None:
+            if rows_done == ROWS:  # the last window
+                path.unlink()
+                if how == "replaced":
+                    path.write_text("mine\n")
+
+    with pytest.raises(InputError, match=f"{path.name}: was removed or replaced while it was being written"):
+        score(rows, out, Removes())
+    assert not path.exists() or path.read_text() == "mine\n"
+
+
+def test_rejected_rows_are_gone_on_with_under_their_name_only(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    stop(rows, out, 16, rejects=str(tmp_path / "r.jsonl"))
+    with pytest.raises(InputError, match=r"the rows rejected so far are in .*r\.jsonl; name that one: --rejects"):
+        score(rows, out)
+    score(rows, out, rejects=str(tmp_path / "r.jsonl"))
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 9
+    assert not Path(f"{out}.rejects.jsonl").exists()
+
+
+# ------------------------------------------------------------------ runs beside one another
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_that_begins_before_another_ends_does_not_take_its_output(
+    overwrite: bool, rows: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "o.jsonl"
+    if overwrite:
+        out.write_text("an older one\n")
+    late: list[Any] = []
+
+    class Other(Watcher):
+        def ready(self, classifier: classify.Classifier, rows_done: int) -> None:
+            if not late:  # the slower of the two: it has looked, and comes to its lock when the other has finished
+                late.append(True)
+                score(rows, out, overwrite=overwrite)
+                late.append(files(out))
+
+    with pytest.raises(InputError, match=r"o\.jsonl: (exists already|another run has written this meanwhile)"):
+        score(rows, out, Other(), overwrite=overwrite)
+    assert files(out) == late[1]
+    assert score(rows, out).rows_before == ROWS
+
+
+def test_two_runs_do_not_share_a_file_of_rejected_rows(rows: str, tmp_path: Path) -> None:
+    rejects = str(tmp_path / "r.jsonl")
+
+    class Other(Watcher):
+        def counted(self, rows_done: int, tally: Tally) -> None:
+            if rows_done == 8:
+                with pytest.raises(InputError, match=r"r\.jsonl: (exists already|another run is writing this file)"):
+                    score(rows, tmp_path / "other.jsonl", rejects=rejects)
+
+    score(rows, tmp_path / "o.jsonl", Other(), rejects=rejects)
+    assert len(Path(rejects).read_text().splitlines()) == 9
+
+
+def test_the_place_for_rejected_rows_goes_where_there_are_none(tmp_path: Path) -> None:
+    path, rejects = tmp_path / "in.jsonl", tmp_path / "r.jsonl"
+    path.write_text('{"text": "好"}\n')
+    score(str(path), tmp_path / "o.jsonl", rejects=str(rejects))
+    assert not rejects.exists()
+
+
+# ------------------------------------------------------------------ records and spools of strangers
+
+
+def damaged(value: Any, rng: random.Random) -> Any:
+    """A copy with one value, anywhere in it, of another kind."""
+    if isinstance(value, dict | list) and value and rng.random() < 0.9:
+        copy = dict(value) if isinstance(value, dict) else list(value)
+        key = rng.choice([*copy]) if isinstance(copy, dict) else rng.randrange(len(copy))
+        if rng.random() < 0.15:
+            del copy[key]
+        else:
+            copy[key] = damaged(copy[key], rng)
+        return copy
+    return rng.choice([None, True, -1, 7, 1e300, "", "x", "\ud800", [], [1], {}, {"a": 1}, 10**30])
+
+
+@pytest.mark.parametrize("after", [16, ROWS])
+def test_a_record_with_anything_in_it_is_refused_or_does_no_harm(after: int, rows: str, tmp_path: Path) -> None:
+    score(rows, tmp_path / "whole.jsonl")
+    whole = files(tmp_path / "whole.jsonl")
+    out = tmp_path / "o.jsonl"
+    score(rows, out) if after == ROWS else stop(rows, out, after)
+    start = {path: path.read_bytes() for path in tmp_path.glob("o.*")}
+    record = Path(f"{out}.run.json")
+    said, rng, refused = json.loads(record.read_text(encoding="utf-8")), random.Random(after), 0
+    said_of_it: list[str] = []
+    for _ in range(150):
+        for path in tmp_path.glob("o.*"):
+            path.unlink()
+        for path, data in start.items():
+            path.write_bytes(data)
+        record.write_text(json.dumps(damaged(said, rng)), encoding="utf-8")
+        try:
+            score(rows, out)
+        except InputError as problem:
+            refused += 1
+            said_of_it.append(str(problem))
+        else:
+            found = files(out)
+            assert (found["output"], found["rejects"]) == (whole["output"], whole["rejects"])
+            continue
+        assert out.read_bytes() == start[out]
+    assert refused > 30
+    assert not any("\n" in line for line in said_of_it)
+
+
+@pytest.mark.parametrize("damage", ["zeros", "torn", "one byte", "garbage"])
+def test_a_damaged_file_of_waiting_scores_is_used_as_far_as_it_is_whole(damage: str, rows: str, tmp_path: Path) -> None:
+    recipe, out = recipe_of("zh-entailment-nsp", labels_ignored=True), tmp_path / "o.jsonl"
+    score(rows, tmp_path / "whole.jsonl", recipe=recipe)
+    Counted.scored, Counted.stop_at = 0, 30
+    with pytest.raises(KeyboardInterrupt):
+        score(rows, out, StopAfter(0, spooled=True), recipe)
+    Counted.scored, Counted.stop_at = 0, 10**9
+    spool = Path(f"{out}.spool")
+    lines = spool.read_bytes().splitlines(keepends=True)
+    assert len(lines) >= 3
+    line = lines[1]
+    at = line.index(b"is_next") + 11
+    other = b"9" if line[at : at + 1] != b"9" else b"8"
+    lines[1] = {
+        "zeros": b"\0" * (len(line) - 1) + b"\n",
+        "torn": line[:50],
+        "one byte": line[:at] + other + line[at + 1 :],
+        "garbage": b"00000000 [1, 2]\n",
+    }[damage]
+    spool.write_bytes(b"".join(lines))
+    score(rows, out, recipe=recipe)
+    assert files(out) == files(tmp_path / "whole.jsonl")
+    assert Counted.scored == ROWS - 9 - 6, "the first window is kept, the rest is done again"

@@ -733,7 +733,7 @@ RECORDS: list[dict[str, Any]] = [
 
 
 def written(path: Path, *batches: list[dict[str, Any]]) -> bytes:
-    with Writer(str(path)) as writer:
+    with Writer(str(path), replace=True) as writer:
         for batch in batches:
             writer.write(batch)
     return path.read_bytes()
@@ -825,7 +825,7 @@ def test_a_dash_alone_writes_to_standard_output(capsys: pytest.CaptureFixture[st
 
 
 def test_a_missing_folder_is_an_error_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot be written \(No such file or directory\)"):
+    with pytest.raises(InputError, match=r"cannot be written \(no such folder\)"):
         Writer(str(tmp_path / "gone" / "o.jsonl"))
     with pytest.raises(InputError, match="cannot be written"):
         Writer(str(tmp_path / "gone" / "o.jsonl.gz"))

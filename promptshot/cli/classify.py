@@ -21,6 +21,7 @@ from promptshot.cli.flags import (
     named_columns,
     option,
     quiet_flag,
+    read_by,
     read_once,
     reading,
     row_flags,
@@ -28,6 +29,7 @@ from promptshot.cli.flags import (
     typed,
 )
 from promptshot.errors import InputError, OptionError
+from promptshot.files import Named
 
 if TYPE_CHECKING:
     from promptshot.journal import Outputs
@@ -103,13 +105,15 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     from promptshot.run import Inputs
 
     read_once(given, files)
+    output = given["output"] or (None if sys.stdout.isatty() else "-")
+    names = ("summary", "record", "rejects", "overwrite", "resume")
+    outputs = Outputs(output, **{name: given[name] for name in names})
+    saved = [Named("--save-template", str(given["save_template"]))] if given["save_template"] else []
+    outputs.check(read_by(given, files), saved)
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
     recipe = _recipe(given, inputs, quiet)
     if dry_run:
         return _dry_run(recipe, inputs)
-    output = given["output"] or (None if sys.stdout.isatty() else "-")
-    names = ("summary", "record", "rejects", "overwrite", "resume")
-    outputs = Outputs(output, **{name: given[name] for name in names})
     return _run(recipe, inputs, outputs, given["on_error"], quiet, given["verbose"])
 
 
@@ -126,7 +130,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
     for reason in () if quiet else found[0].reasons:
         report.note(reason)
     if given["save_template"]:
-        guess.save(given["save_template"], found)
+        guess.save(given["save_template"], found, given["overwrite"])
     options, demos = model_options(given), _demo_plan(given)
     recipes = [
         Recipe(

@@ -11,6 +11,7 @@ import click
 
 from promptshot.cli import completion
 from promptshot.cli.flags import (
+    READ,
     Command,
     columns_of,
     config_flag,
@@ -19,14 +20,17 @@ from promptshot.cli.flags import (
     model_options,
     named_columns,
     option,
+    outputs,
     quiet_flag,
+    read_by,
     read_once,
     reading,
     row_flags,
     scorer_flag,
     typed,
 )
-from promptshot.errors import InputError, OptionError
+from promptshot.errors import OptionError
+from promptshot.files import Named
 
 if TYPE_CHECKING:
     from promptshot.classify import Outcome
@@ -44,6 +48,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
         return
     from promptshot.grid import Suite
 
+    context.meta.setdefault(READ, []).append(Named("--suite", str(path)))
     said = Suite.load(path).model_dump(exclude_defaults=True, exclude={"about"})
     names = {"data": "files", "library": "folder"}
     found = {names.get(name, name): value for name, value in said.items()}
@@ -117,11 +122,15 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     comes to. With --search, the best is chosen on some rows and judged on others.
     """
     from promptshot import compare, grid, leaderboard
+    from promptshot.files import check
     from promptshot.run import Inputs, refuse_foreign
 
     _check_options(files, given)
     read_once(given, files)
     folder = compare.Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
+    if folder:
+        output = [Named("--output", given["output"])] if given["output"] else []
+        check([*output, *folder.goes], read_by(given, files))
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
     items = list(inputs.read({}))
     refuse_foreign(items)
@@ -136,7 +145,7 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
         standings = found.standings()
         if given["output"] and standings:
             more = {"inputs": list(files), "search": search.record() if search else None}
-            compare.write(given["output"], {**found.record(standings), **more})
+            compare.write(given["output"], {**found.record(standings), **more}, given["overwrite"])
         if not quiet:
             leaderboard.comparison(found, standings, search)
     return 3 if found.failures or any(entry.result.rejects for entry in found.entries) else 0
@@ -182,18 +191,13 @@ def _run(job: _Job, found: Comparison) -> None:
 
 def _check_options(files: Sequence[str], given: dict[str, Any]) -> None:
     """Refuse what does not go together, before anything is read."""
-    from promptshot.journal import Outputs
-
     if given["dev"] and not given["search"]:
         raise OptionError("--dev names the rows to choose on", hint="add --search")
     if any(given["shots"]) and not given["demos"]:
         raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
     if given["verbalizers"] and not given["templates"]:
         raise OptionError("--verbalizer gives label words to templates", hint="name templates: -t NAME")
-    output = given["output"]
-    Outputs(output).check([*files, *filter(None, (given["dev"], given["demos"]))])
-    if output and output != "-" and Path(output).exists() and not given["overwrite"]:
-        raise InputError("exists already", where=output, hint="use --overwrite, or write to another file")
+    outputs({"--output": given["output"]}, read_by(given, files), given["overwrite"])
 
 
 def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], quiet: bool) -> list[Candidate]:

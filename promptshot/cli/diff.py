@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
 
 import click
 
-from promptshot.cli.flags import Command, option
-from promptshot.errors import InputError
+from promptshot import files
+from promptshot.cli.flags import Command, option, outputs, with_records
 
 
 @click.command("diff", cls=Command)
@@ -22,7 +20,7 @@ from promptshot.errors import InputError
 @option("-n", "--limit", type=click.IntRange(0), default=20, show_default=True, metavar="N", help="Flipped rows shown.")
 @option("--seed", type=int, default=0, show_default=True, help="For the bootstrap.")
 @option("-o", "--output", metavar="FILE", help="Everything as .json, or the flipped rows as .jsonl, .csv, .tsv.")
-@option("--json", "as_json", is_flag=True, help="Everything as JSON on stdout, and no report.")
+@option("--json", "to_stdout", is_flag=True, help="Everything as JSON on stdout, and no report.")
 @option("--overwrite", is_flag=True, help="Replace an existing output.")
 def command(
     one: str,
@@ -32,7 +30,7 @@ def command(
     limit: int,
     seed: int,
     output: str | None,
-    as_json: bool,
+    to_stdout: bool,
     overwrite: bool,
 ) -> int:
     """Is B better than A, how sure is that, and which rows flipped?
@@ -44,20 +42,18 @@ def command(
     """
     from promptshot import leaderboard, report
     from promptshot.diff import diff
-    from promptshot.journal import Outputs, write_json
+    from promptshot.record import as_json
     from promptshot.writer import Writer
 
-    Outputs(output).check([one, other])
-    if output and output != "-" and Path(output).exists() and not overwrite:
-        raise InputError("exists already", where=output, hint="use --overwrite, or write to another file")
+    outputs({"--output": output}, [*with_records([("A", one), ("B", other)])], overwrite)
     found = diff(one, other, label_field, seed, prediction_field)
     if output and output.lower().endswith(".json"):
-        write_json(output, found.record())
+        files.put(output, as_json(found.record()), overwrite)
     elif output:
-        with Writer(output) as writer:
+        with Writer(output, replace=overwrite) as writer:
             writer.write([flip.record() for flip in found.flips])
-    if as_json:
-        sys.stdout.write(json.dumps(found.record(), ensure_ascii=False, indent=2) + "\n")
+    if to_stdout:
+        sys.stdout.write(as_json(found.record()))
     elif output != "-":
         leaderboard.difference(found, limit, report.data())
     return 0

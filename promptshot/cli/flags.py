@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from promptshot.cli import completion
 from promptshot.errors import InputError, OptionError, did_you_mean
+from promptshot.files import Named
 
 if TYPE_CHECKING:
     from promptshot.prompts import Template
@@ -33,6 +34,7 @@ def config(context: click.Context, parameter: click.Parameter, path: str | None)
         return
     from promptshot import spec
 
+    context.meta.setdefault(READ, []).append(Named("--config", path))
     values, lines = spec.load_yaml(Path(path), InputError)
     if not isinstance(values, dict):
         raise InputError("not a mapping of options to values", where=path, hint="write one option a line: limit: 100")
@@ -210,6 +212,42 @@ def read_once(given: dict[str, Any], files: Sequence[str]) -> None:
     for name in ("demos", "dev"):
         if given[name]:
             given[name] = once(given[name])
+
+
+def outputs(written: Mapping[str, str | None], read: Iterable[Named], overwrite: bool) -> None:
+    """Refuse files that meet, cannot be written, or exist, before anything is read; raises a PromptshotError."""
+    from promptshot import files
+
+    named = [Named(by, path) for by, path in written.items() if path]
+    files.check(named, read)
+    for one in () if overwrite else named:
+        files.refuse_taken(one.path)
+
+
+def with_records(given: Iterable[tuple[str, str]]) -> list[Named]:
+    """Files of predictions as they are named, and the run records beside them, which are read as well."""
+    return [Named(by, path) for by, name in given for path in (name, f"{name}.run.json")]
+
+
+def read_by(given: Mapping[str, Any], read: Sequence[str]) -> list[Named]:
+    """All files that the options of a command name to be read, and those of the models and libraries they name."""
+    from promptshot.recipe import of_model
+
+    found = [Named("FILE", path) for path in read]
+    found += [Named(f"--{name}", given[name]) for name in ("demos", "dev") if given.get(name)]
+    for name in ("template", "verbalizer"):
+        said = given.get(f"{name}s") or given.get(name) or ()
+        found += [Named(f"--{name}", path) for path in ([said] if isinstance(said, str) else said)]
+    if str(given.get("labels") or "").startswith("@"):
+        found.append(Named("--labels", given["labels"][1:]))
+    for model in given.get("models") or filter(None, [given.get("model")]):
+        found += of_model(model)
+    if given.get("folder"):
+        found += [Named("--library", str(path)) for path in Path(given["folder"]).rglob("*.yaml")]
+    return [*found, *click.get_current_context().meta.get(READ, ())]
+
+
+READ = "promptshot.read"  # what eager options have read
 
 
 def model_options(given: dict[str, Any]) -> ModelOptions:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from promptshot import library
+from promptshot import files, library
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, flags, library_flag, option
 from promptshot.errors import OptionError
@@ -60,7 +60,7 @@ def template(
     else:
         words, named = _words(labels), ""
     language = language or guess.language_of([word for of in words.labels.values() for word in of])
-    draft.write(file, draft.template(scorer, language, words, named), overwrite)
+    files.put(str(file), draft.template(scorer, language, words, named), overwrite)
     note(f"written: {file}; see it: promptshot templates preview {file} --watch")
 
 
@@ -75,7 +75,7 @@ def verbalizer(file: Path, labels: str | None, overwrite: bool) -> None:
     from promptshot.report import note
 
     words = _words(labels)
-    draft.write(file, draft.verbalizer(words), overwrite)
+    files.put(str(file), draft.verbalizer(words), overwrite)
     note(f"written: {file}; check it: promptshot verbalizers lint {file}")
 
 

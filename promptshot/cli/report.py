@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
 
 import click
 
 from promptshot.cli import completion
-from promptshot.cli.flags import Command, option
-from promptshot.errors import InputError
+from promptshot.cli.flags import Command, option, outputs, with_records
 
 
 @click.command("report", cls=Command)
@@ -31,7 +28,7 @@ from promptshot.errors import InputError
 )
 @option("--encoding", metavar="NAME", help="Of the files: gb18030, utf-16, cp1252, ... or auto.  [default: UTF-8]")
 @option("--summary", metavar="FILE", help="Everything as JSON.")
-@option("--json", "as_json", is_flag=True, help="Everything as JSON on stdout, and no report.")
+@option("--json", "to_stdout", is_flag=True, help="Everything as JSON on stdout, and no report.")
 @option("--overwrite", is_flag=True, help="Replace an existing summary.")
 def command(
     files: tuple[str, ...],
@@ -39,7 +36,7 @@ def command(
     prediction_field: str,
     encoding: str | None,
     summary: str | None,
-    as_json: bool,
+    to_stdout: bool,
     overwrite: bool,
 ) -> int:
     """How well do stored predictions fare against the rows' own labels?
@@ -49,20 +46,19 @@ def command(
     record beside a file; without one, from the keys of its probabilities, or else from what is gold and predicted.
     """
     from promptshot import predictions, report
-    from promptshot.journal import Outputs, write_json
+    from promptshot.files import put
+    from promptshot.record import as_json
     from promptshot.streams import Reading
 
-    Outputs(summary=summary).check(files)
-    if summary and Path(summary).exists() and not overwrite:
-        raise InputError("exists already", where=summary, hint="use --overwrite, or write to another file")
+    outputs({"--summary": summary}, with_records([("FILE", path) for path in files]), overwrite)
     found, how = [], Reading(encoding or None)
     for path in files:
         found.append(predictions.count(path, label_field, prediction_field, how))
-        if not as_json:
+        if not to_stdout:
             report.counted(found[-1], report.data())
     record = {"files": [one.record() for one in found]}
     if summary:
-        write_json(summary, record)
-    if as_json:
-        sys.stdout.write(json.dumps(record, ensure_ascii=False, indent=2) + "\n")
+        put(summary, as_json(record), overwrite)
+    if to_stdout:
+        sys.stdout.write(as_json(record))
     return 3 if any(one.rejects for one in found) else 0

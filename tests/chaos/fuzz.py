@@ -381,7 +381,7 @@ def writer_target(data: bytes) -> None:
     name = OUTPUTS[data[0] % len(OUTPUTS)] if data else "o"
     records = [dict(item.fields) for item in read(data[1:], "a.jsonl")[0] if isinstance(item, Row)]
     path = Path(scratch().name) / name
-    with writer.Writer(str(path)) as out:
+    with writer.Writer(str(path), replace=True) as out:
         for start in range(0, len(records), 2):
             out.write(records[start : start + 2])
         left_out = out.left_out

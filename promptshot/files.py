@@ -1,0 +1,424 @@
+"""One rule for every file that a command writes: no two of its files meet, and nothing that exists is lost unasked.
+
+Files are compared as files, through links and whatever they are called, before any of them is opened. What exists is
+replaced only by the run that wrote it, or with --overwrite, and then by a new file that is moved into its place: a
+hard link to the old one keeps what it says. Links, devices and the system's own files are never replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import secrets
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promptshot.errors import InputError, OptionError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
+
+STREAM = "-"  # standard input or output
+BLOCK = 1 << 20
+LOOKS, LOOK = 4, 0.05  # how often and how long (seconds) another process may be looking at a file
+OVERWRITE = "use --overwrite to replace it, or write to another file"
+SYSTEM = ("/proc/", "/sys/", "/dev/")  # what is a file there by name only, but for shared memory
+_DESCRIPTOR = re.compile(r"/dev/(?:fd|std)|/proc/(?:self|thread-self|\d+)/fd/")
+_STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A file as a command names it: by which option or argument, and how."""
+
+    by: str
+    path: str
+
+
+def check(written: Iterable[Named], read: Iterable[Named]) -> None:
+    """Refuse files that meet, and those that cannot be written; nothing is opened.
+
+    Raises OptionError where two that are written are one, InputError for one that is also read, that is no file, or
+    whose folder is not there.
+    """
+    taken: dict[Any, Named] = {}
+    for one in written:
+        _refuse_unwritable(one.path)
+        key = _key(one.path, 1)
+        if key is not None and key in taken:
+            other = taken[key]
+            what = "standard output" if one.path == other.path == STREAM else "the same file"
+            where = "" if one.path == STREAM else one.path
+            raise OptionError(f"{other.by} and {one.by} are {what}", where=where, hint="give each its own")
+        taken[key] = one
+    for one in read:
+        key = _key(one.path, 0)
+        if key is not None and key in taken:
+            what = f"what {one.by} reads" if one.by.startswith("-") else "the input"
+            where = taken[key].path if taken[key].path != STREAM else "standard output"
+            raise InputError(f"this is {what}", where=where, hint="write to another file")
+
+
+def descriptor(path: str) -> int | None:
+    """The open file that a name such as `/dev/stdout` or `/dev/fd/3` stands for; None for all others.
+
+    Links are followed one by one: what they lead to may be the name of a file again.
+    """
+    for _ in range(40):
+        if path in _STANDARD:
+            return _STANDARD[path]
+        if _DESCRIPTOR.match(path):
+            number = path.rpartition("/")[2]
+            return int(number) if number.isdecimal() and len(number) < 10 else None
+        try:
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+        except (OSError, ValueError):
+            return None
+    return None
+
+
+def is_file(path: str) -> bool:
+    """Whether a name is that of a file on a disk, or of none yet: no stream, pipe or device."""
+    if path == STREAM or descriptor(path) is not None:
+        return False
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def is_free(path: str) -> bool:
+    """Whether nothing would be lost: no such file, or an empty one, or something that takes what is written."""
+    if not is_file(path):
+        return True
+    try:
+        return os.stat(path).st_size == 0
+    except OSError:
+        return True
+
+
+def refuse_taken(path: str, hint: str = OVERWRITE) -> None:
+    """Raise InputError where something would be lost."""
+    if not is_free(path):
+        raise InputError("exists already", where=path, hint=hint)
+
+
+def refuse_in_use(path: str) -> None:
+    """Raise InputError where another process is writing the file."""
+    if fcntl is None or not is_file(path) or not os.path.exists(path):
+        return
+    with contextlib.suppress(FileNotFoundError):
+        _locked(path).close()
+
+
+Look = Callable[[], None]
+
+
+def begin(path: str, replace: bool = False, look: Look | None = None) -> io.FileIO:
+    """A new file that is this process's own until it is closed; or the stream, pipe or device of that name.
+
+    What exists is looked at behind the lock, where `look` may raise: whoever came first keeps it. Raises InputError.
+    """
+    _refuse_unwritable(path)
+    if (number := descriptor(path)) is not None:
+        return _opened(lambda: os.dup(number), path)
+    if not is_file(path):
+        return _opened(lambda: os.open(path, os.O_WRONLY), path)
+    while True:
+        try:
+            file, new = _locked(path, os.O_CREAT | os.O_EXCL), True
+        except FileExistsError:
+            try:
+                file, new = _locked(path), False
+            except FileNotFoundError:  # it went this moment
+                continue
+        return file if new else _emptied(file, path, replace, look)
+
+
+def _emptied(file: io.FileIO, path: str, replace: bool, look: Look | None) -> io.FileIO:
+    """A file that exists, where it is empty, or another in its place; raises InputError where it may not go."""
+    try:
+        if look:
+            look()
+        found = os.fstat(file.fileno())
+        if found.st_size == 0 and found.st_nlink == 1:
+            return file
+        if found.st_size and not replace:
+            raise InputError("exists already", where=path, hint=OVERWRITE)
+        other = _replaced(path, found)
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return other
+
+
+def resume(path: str, size: int, digest: str, look: Look | None = None) -> tuple[io.FileIO, Any]:
+    """A file of this run, locked, with the hash of its first `size` bytes, which must be `digest`.
+
+    `look` is called behind the lock and may raise. Raises InputError.
+    """
+    hint = "use --overwrite to start afresh"
+    try:
+        file = _locked(path)
+    except FileNotFoundError:
+        raise InputError("is gone, though its run record tells of it", where=path, hint=hint) from None
+    try:
+        if look:
+            look()
+        if file.seek(0, os.SEEK_END) < size:
+            raise InputError("is shorter than its run record says", where=path, hint=hint)
+        file.seek(0)
+        found = _hash(file, size)
+        if found.hexdigest() != digest:
+            raise InputError("has been changed since its run wrote it", where=path, hint=hint)
+    except BaseException:
+        file.close()
+        raise
+    return file, found
+
+
+def digest_of(path: str, size: int | None = None) -> str | None:
+    """The SHA-256 of a file's first `size` bytes (default: all); None where it is no file or has fewer."""
+    if not is_file(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            if size is not None and os.fstat(file.fileno()).st_size < size:
+                return None
+            return str(_hash(file, size).hexdigest())
+    except OSError:
+        return None
+
+
+def still_there(path: str, file: io.FileIO) -> bool:
+    """Whether the name still leads to the file that is open."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except OSError:
+        return False
+
+
+def put(path: str, text: str, replace: bool = False) -> None:
+    """Write a file in one piece: whoever reads it finds the old or the new one; `-` is standard output.
+
+    One that says the same already is left as it is. Raises InputError where it exists and may not be replaced, or
+    cannot be written.
+    """
+    data = text.encode("utf-8", "backslashreplace")
+    if path == STREAM:
+        sys.stdout.write(data.decode())
+        sys.stdout.flush()
+        return
+    _refuse_unwritable(path)
+    try:
+        if not is_file(path):
+            with begin(path) as file:
+                _write(file, data)
+        elif not (os.path.exists(path) and _says(path, data)):
+            _put(path, data, replace)
+    except OSError as problem:
+        raise unwritable(path, problem) from None
+
+
+def unwritable(path: str, problem: Exception) -> InputError:
+    """Says that a file cannot be written, and why."""
+    reason = getattr(problem, "strerror", None) or str(problem)
+    return InputError(f"cannot be written ({reason})", where=path, hint="check the path and the disk")
+
+
+# ------------------------------------------------------------------ what tells files apart
+
+
+def _key(path: str, standard: int) -> Any:
+    """What is the same for two names of one file: device and inode, or, of a file that is not yet there, those of its
+    folder and its name. None where names cannot meet: devices, terminals."""
+    number = standard if path == STREAM else descriptor(path)
+    try:
+        found = os.fstat(number) if number is not None else _stat(path)
+        if found is None:
+            whole = os.path.realpath(path)
+            folder = os.stat(os.path.dirname(whole))
+            return folder.st_dev, folder.st_ino, os.path.normcase(os.path.basename(whole))
+    except (OSError, ValueError):
+        return number
+    if stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode) or stat.S_ISDIR(found.st_mode):
+        return found.st_dev, found.st_ino
+    return number  # two streams that are one, whatever they are
+
+
+def _stat(path: str) -> os.stat_result | None:
+    """What a name leads to; None for nothing."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _refuse_unwritable(path: str) -> None:
+    """Raise InputError for what is no file to be written: a link, a folder, a disk, a file of the system."""
+    if path == STREAM or descriptor(path) is not None:
+        return
+    hint = "name another file"
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise InputError("cannot be written (no such folder)", where=path, hint="make the folder first") from None
+        if not os.access(folder, os.W_OK):
+            raise InputError("cannot be written (Permission denied)", where=path, hint="check the folder") from None
+        return
+    except ValueError:
+        raise InputError("no file can have this name", where=path, hint="check the path") from None
+    except OSError as problem:
+        raise unwritable(path, problem) from None
+    mode = found.st_mode
+    if stat.S_ISLNK(mode):
+        led = os.path.realpath(path)
+        raise InputError(f"is a link to {led}", where=path, hint="name the file itself")
+    if stat.S_ISDIR(mode):
+        raise InputError("is a folder", where=path, hint="name a file in it")
+    if stat.S_ISREG(mode) and _of_the_system(path):
+        raise InputError("is a file of the system", where=path, hint=hint)
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        raise InputError("is no file that can be written", where=path, hint=hint)
+
+
+def _of_the_system(path: str) -> bool:
+    whole = os.path.realpath(path)
+    return whole.startswith(SYSTEM) and not whole.startswith("/dev/shm/")
+
+
+# ------------------------------------------------------------------ opening and moving
+
+
+def _locked(path: str, more: int = 0) -> io.FileIO:
+    """The file of that name, locked; raises FileNotFoundError, FileExistsError, and InputError for all else."""
+    while True:
+        try:
+            file = io.FileIO(os.open(path, os.O_RDWR | _NOFOLLOW | more, 0o666), "r+")
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except OSError as problem:
+            raise unwritable(path, problem) from None
+        if not _lock(file):
+            file.close()
+            hint = "wait for it, or write to another file"
+            raise InputError("another run is writing this file", where=path, hint=hint)
+        if still_there(path, file):
+            return file
+        file.close()  # between opening and locking, another file took its place
+
+
+def _lock(file: io.FileIO) -> bool:
+    """Lock a file; False where another process has it, and not only to look whether it is free."""
+    for _ in range(LOOKS if fcntl is not None else 0):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOOK)
+        except OSError:  # a file system without locks
+            return True
+        else:
+            return True
+    return fcntl is None
+
+
+def _replaced(path: str, old: os.stat_result) -> io.FileIO:
+    """A new, empty file in the place of an old one, with its rights and its owner; locked before it can be seen."""
+    aside = _aside(path)
+    try:
+        file = _locked(aside, os.O_CREAT | os.O_EXCL)
+        try:
+            _inherit(file, old)
+            os.replace(aside, path)
+        except BaseException:
+            file.close()
+            raise
+    except OSError as problem:
+        _forget(aside)
+        raise unwritable(path, problem) from None
+    return file
+
+
+def _put(path: str, data: bytes, replace: bool) -> None:
+    aside = _aside(path)
+    try:
+        with io.FileIO(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w") as file:
+            _write(file, data)
+            os.fsync(file.fileno())
+            with contextlib.suppress(FileNotFoundError):
+                _inherit(file, os.stat(path))
+        if replace or (os.path.exists(path) and is_free(path)):
+            os.replace(aside, path)
+            return
+        try:
+            os.link(aside, path)  # unlike a move, it never takes the place of another
+        except FileExistsError:
+            raise InputError("exists already", where=path, hint=OVERWRITE) from None
+        except OSError:  # a file system without hard links
+            refuse_taken(path)
+            os.replace(aside, path)
+    finally:
+        _forget(aside)
+
+
+def _inherit(file: io.FileIO, old: os.stat_result) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
+        os.fchown(file.fileno(), old.st_uid, old.st_gid)
+
+
+def _aside(path: str) -> str:
+    """A name beside a file that no other file has, short enough beside the longest."""
+    return str(Path(path).parent / f".promptshot-{secrets.token_hex(8)}.new")
+
+
+def _forget(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _says(path: str, data: bytes) -> bool:
+    """Whether a file says this already."""
+    try:
+        return os.stat(path).st_size == len(data) and Path(path).read_bytes() == data
+    except OSError:
+        return False
+
+
+def _write(file: io.FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _opened(number: Callable[[], int], path: str) -> io.FileIO:
+    """What is written to as it comes."""
+    try:
+        return io.FileIO(number(), "w")
+    except OSError as problem:
+        raise unwritable(path, problem) from None
+
+
+def _hash(file: Any, size: int | None) -> Any:
+    """The hash of so many bytes from here on, or of all."""
+    found, left = hashlib.sha256(), size
+    while block := file.read(BLOCK if left is None else min(BLOCK, left)):
+        found.update(block)
+        left = None if left is None else left - len(block)
+    return found

@@ -1,0 +1,120 @@
+"""The run record: what was run, on what, and how far it got; here is its one reader and its one writer.
+
+It is a file of a stranger like any other: whatever it says has the type that it should have, or is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+)
+
+from promptshot import files
+from promptshot.errors import InputError
+from promptshot.streams import Part
+from promptshot.writer import Place
+
+LARGEST = 64 << 20  # bytes; of each of a hundred thousand input files it may tell how far it was read
+Count = Annotated[StrictInt, Field(ge=0)]
+AFRESH = "use --overwrite to start afresh"
+
+
+def _whole(value: Any) -> Any:
+    """Of what says how far a file goes nothing may lack: it would be taken for the beginning."""
+    said = {*value} if isinstance(value, dict) else set()
+    if said not in ({*Place.__dataclass_fields__}, {*Mark.__dataclass_fields__}):
+        raise ValueError("not whole")
+    return value
+
+
+Whole = BeforeValidator(_whole)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The end of a whole window: the rows read so far, what was read for them, the files up to there, the counts."""
+
+    rows: Count = 0
+    output: Annotated[Place, Whole] = field(default_factory=Place)
+    rejects: Annotated[Place, Whole] = field(default_factory=Place)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[Part, ...] = ()
+
+
+class Record(BaseModel):
+    """A run record. `files` names what lies beside the output and is the run's own: rejects, spool; what it says is
+    compared with names, and never a name itself."""
+
+    model_config = ConfigDict(extra="allow")
+
+    fingerprint: StrictStr
+    identity: dict[str, Any]
+    complete: StrictBool
+    limit: StrictInt | None
+    progress: Annotated[Mark, Whole]
+    files: dict[str, Any] = {}
+    summaries: list[StrictStr] = []  # the SHA-256 of each summary that the run wrote
+    ends: dict[str, Annotated[Place, Whole]] = {}  # of a finished run: how far its files go
+    rows_read: Count | None = None
+    counts: dict[str, Any] | None = None
+    inputs: list[Part] = []
+    machine: dict[str, Any] = {}
+
+
+def read(path: str) -> Record | None:
+    """The record of that name; None where there is none. Raises InputError for what is none of ours."""
+    text = said(path)
+    if not text:
+        return None
+    try:
+        return Record.model_validate(json.loads(text))
+    except (ValueError, RecursionError, ValidationError):
+        raise InputError("not a run record of ours", where=path, hint=AFRESH) from None
+
+
+def said(path: str) -> str:
+    """What stands in a record; nothing where there is no such file. Raises InputError where it cannot be read."""
+    if not files.is_file(path):
+        return ""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        return ""
+    except OSError as problem:
+        raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the file") from None
+    return data[:LARGEST].decode("utf-8", "replace")
+
+
+def as_json(value: Mapping[str, Any]) -> str:
+    """Plain data as the text of a JSON file."""
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
+def of_mark(mark: Mark) -> dict[str, Any]:
+    """A mark as plain data."""
+    return asdict(mark)
+
+
+_PARTS = TypeAdapter(list[Part])
+
+
+def parts(plain: Any) -> list[Part]:
+    """What was read of files, from plain data; none where it says something else."""
+    try:
+        return _PARTS.validate_python(plain)
+    except ValidationError:
+        return []
