@@ -69,7 +69,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
     metavar="FILE",
     help="Predictions; .jsonl, .csv, .tsv, also .gz; - is stdout.  [default: stdout, on a terminal ten examples]",
 )
-@option("--overwrite", is_flag=True, help="Replace an existing output.")
+@option("--overwrite", is_flag=True, help="Replace the files that are written, where they exist.")
 @option("--resume/--no-resume", default=True, show_default=True, help="Go on with an output of the very same run.")
 @row_flags
 @option("--ignore-labels", is_flag=True, help="Predict only, whatever labels the rows carry.")
