@@ -21,6 +21,7 @@ FLOORS = [
     ["flaws"],
     ["spec"],
     [
+        "json_text",
         "once",
         "streams",
         "tables",
