@@ -50,8 +50,10 @@ def command(
     """
     from promptshot import predictions, report
     from promptshot.journal import Outputs, write_json
+    from promptshot.once import refuse_twice
     from promptshot.streams import Reading
 
+    refuse_twice(("PREDICTIONS", path) for path in files)
     Outputs(summary=summary).check(files)
     if summary and Path(summary).exists() and not overwrite:
         raise InputError("exists already", where=summary, hint="use --overwrite, or write to another file")
