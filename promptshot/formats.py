@@ -278,7 +278,8 @@ def _json_reason(cause: BaseException | None) -> str:
         return f"not UTF-8 (byte {cause.start + 1})"
     if isinstance(cause, json.JSONDecodeError):
         what, at = _stumble(cause.doc, cause.pos)
-        return f"not valid JSON: {what} (column {at + 1})"
+        line, column = cause.doc.count("\n", 0, at) + 1, at - cause.doc.rfind("\n", 0, at)
+        return f"not valid JSON: {what} ({f'line {line} of it, ' if line > 1 else ''}column {column})"
     return str(cause) if cause else "not a JSON object"
 
 

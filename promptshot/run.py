@@ -298,7 +298,7 @@ def _scored(the: _Run) -> Result:
                         journal.advance(rows, result.state())
                 the.watcher.counted(rows, result.tally)
                 given_up = _hopeless(result.tally.predicted, result.tally.rejected, classifier.asked)
-                if given_up:
+                if given_up and not the.recipe.transductive:  # there all have been scored
                     break
             if not result.tally.predicted:
                 raise _unusable(result, the.inputs, rows, given_up)

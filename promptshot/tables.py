@@ -314,7 +314,7 @@ def _by_tabs(source: _Lines) -> Iterator[_Record]:
         first, lines = source.number - 1, [line]
         cells = _parted(line)
         if not columns and cells != [""]:  # the header; blank lines may stand before it
-            columns = len(cells)
+            columns = len(_in_quotes(line) or cells)
         if b'"' not in line:  # the usual case
             yield _Record(first, (line,), [] if cells == [""] else cells)
             continue
