@@ -25,9 +25,10 @@ from promptshot.errors import (
     surfaces,
     told,
 )
+from promptshot.json_text import Exact, dumps, like
 from promptshot.prompts import Kind, Prompt, Template
 from promptshot.recipe import Recipe
-from promptshot.rows import Item, Reject, Row
+from promptshot.rows import Item, Reject, Row, raw_of
 from promptshot.scorers import Checkpoint, ModelOptions, Scored, Scorer
 from promptshot.verbalizer import RowWords, Verbalizer
 
@@ -60,7 +61,7 @@ class Prediction:
 
     def record(self) -> dict[str, Any]:
         """The output row: the row's own fields, then what was found."""
-        return {
+        found = {
             **self.row.fields,
             "prediction": self.label,
             "probability": self.probability,
@@ -68,6 +69,7 @@ class Prediction:
             "scores": self.label_scores,
             "word_scores": self.word_scores,
         }
+        return like(self.row.fields, found)
 
 
 Gold = tuple[str | None, str | None]  # our label, and how the row spells it
@@ -85,6 +87,7 @@ class Classifier:
         """
         recipe.check()
         self.recipe, self.scorer, self.others = recipe, scorer, tuple(others)
+        self.asked = 0  # prompts that the scorer has been given
         self.template, self.verbalizer = recipe.template, recipe.verbalizer
         self._refuse_words()
         self.demos = self._drawn()
@@ -223,6 +226,7 @@ class Classifier:
                 raise _raised(outcomes[i])
         if isinstance(self.scorer, Checkpoint):
             self.scorer.progress = progress
+        self.asked += len(prompts)
         scored = self._scored([prompt for *_, prompt in prompts])
         for (i, row, gold, prompt), result in zip(prompts, scored, strict=True):
             outcomes[i] = found = self._outcome(row, gold, prompt, result)
@@ -450,14 +454,15 @@ def _fault(scored: Scored, choices: int) -> str:
 
 
 def _raw(item: Item) -> str:
-    return item.raw if isinstance(item, Reject) else json.dumps(item.fields, ensure_ascii=False)
+    return item.raw if isinstance(item, Reject) else raw_of(item)
 
 
 def _spooled(outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Reject):
         return {"reject": vars(outcome)}
     plain = {key: value for key, value in vars(outcome).items() if key != "row"}
-    return {"row": {**vars(outcome.row), "columns": dict(outcome.row.columns)}, "rest": plain}
+    exact = {"exact": dumps(outcome.row.fields)} if isinstance(outcome.row.fields, Exact) else {}
+    return {"row": {**vars(outcome.row), "columns": dict(outcome.row.columns)}, "rest": plain, **exact}
 
 
 def _unspooled(line: bytes) -> tuple[Any, list[Outcome]]:
@@ -467,6 +472,11 @@ def _unspooled(line: bytes) -> tuple[Any, list[Outcome]]:
         raise ValueError("damaged")
     note, window = json.loads(data)
     return note, [
-        Reject(**said["reject"]) if "reject" in said else Prediction(Row(**said["row"]), **said["rest"])
-        for said in window
+        Reject(**said["reject"]) if "reject" in said else Prediction(_row(said), **said["rest"]) for said in window
     ]
+
+
+def _row(said: Mapping[str, Any]) -> Row:
+    """A spooled row; its numbers as they were written."""
+    row = Row(**said["row"])
+    return replace(row, fields=rows.parsed(said["exact"])) if "exact" in said else row

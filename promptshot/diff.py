@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
-from promptshot.errors import InputError, OptionError, shortened
+from promptshot.errors import InputError, shortened
+from promptshot.json_text import like
 from promptshot.metrics import Paired, Tally
+from promptshot.once import once, refuse_twice
 from promptshot.predictions import OURS, File, Labels, Said, plain
 from promptshot.rows import Row
 
@@ -28,7 +30,7 @@ class Flip:
     def record(self) -> dict[str, Any]:
         """The row's own fields, then what was predicted."""
         found = {"row": self.number, "gold": self.gold, "prediction_a": self.a, "prediction_b": self.b}
-        return {**self.row, **found}
+        return like(self.row, {**self.row, **found})
 
 
 @dataclass
@@ -96,8 +98,8 @@ def diff(
     How labels are spelled is taken from the run records beside the files; without any, from both files together
     (see `predictions`).
     """
-    if "-" in (one, other):
-        raise OptionError("diff reads two files, not standard input", hint="write the predictions to files")
+    refuse_twice((("A", one), ("B", other)))
+    one, other = once(one), once(other)  # they are read twice
     files = [File.of(path, label_field, prediction_field) for path in (one, other)]
     words = next((file.words for file in files if file.words), None)
     files = [replace(file, words=file.words or words) for file in files]

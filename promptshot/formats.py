@@ -19,6 +19,7 @@ import jsonlines
 
 from promptshot.columnar import arrow, parquet
 from promptshot.errors import InputError, shortened
+from promptshot.json_text import Exact, Float, Int, like
 from promptshot.streams import (
     GZIP,
     LONGEST,
@@ -27,6 +28,7 @@ from promptshot.streams import (
     UNREADABLE,
     Reading,
     Seen,
+    Stream,
     decoding_error,
     lines_by_cr,
     opened,
@@ -48,21 +50,32 @@ def count(paths: Sequence[str], how: Reading = PLAIN) -> int | None:
     for path in paths:
         if how.encoding or not Path(path).is_file():
             return None
-        with open(path, "rb") as stream:
-            head = stream.peek(4096).removeprefix(codecs.BOM_UTF8)
-            if head[:2] == GZIP or _format(path, head) != "jsonl":
-                return None
-            last = b"\n"
-            while block := stream.read(1 << 20):
-                total, last = total + block.count(b"\n"), block[-1:]
-            total += last != b"\n"
+        try:
+            lines = _count_lines(path)
+        except OSError:  # whoever reads it will tell
+            return None
+        if lines is None:
+            return None
+        total += lines
     return total if total != 1 else None  # a lone line may hold all rows
+
+
+def _count_lines(path: str) -> int | None:
+    """How many lines a file has, if it is JSONL."""
+    with open(path, "rb") as stream:
+        head = stream.peek(4096).removeprefix(codecs.BOM_UTF8)
+        if head[:2] == GZIP or _format(path, head) != "jsonl":
+            return None
+        total, last = 0, b"\n"
+        while block := stream.read(1 << 20):
+            total, last = total + block.count(b"\n"), block[-1:]
+        return total + (last != b"\n")
 
 
 def records(path: str, how: Reading = PLAIN, seen: Seen | None = None) -> Records:
     """(file:line, fields or what is bad) of every record of one file; `-` is standard input.
 
-    Raises InputError for a file that cannot be read as a whole.
+    Raises InputError for a file that cannot be read as a whole; where it is torn, behind the records before the tear.
     """
     name = "<stdin>" if path == "-" else path
     try:
@@ -70,9 +83,9 @@ def records(path: str, how: Reading = PLAIN, seen: Seen | None = None) -> Record
             head = _head(stream)
             kind = _format(path, b"".join(head))
             if kind in WHOLE:
-                yield from _whole(chain(head, pieces(stream, PIECE)), name, WHOLE[kind])
+                yield from _whole(stream, head, name, WHOLE[kind])
                 return
-            lines = _lines(head, stream, kind, name)
+            lines = _untorn(_lines(head, stream, kind, name), stream, name)
             if kind == "jsonl":
                 yield from _unless_one(json_lines(lines, name))
             elif kind == "fasttext":
@@ -80,11 +93,33 @@ def records(path: str, how: Reading = PLAIN, seen: Seen | None = None) -> Record
             else:
                 yield from table(lines, name, "\t" if kind == "tsv" else None, how.header)
     except UNREADABLE as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise InputError(f"cannot be read ({reason})", where=name, hint="check the path") from None
+        raise _unreadable(problem, name) from None
 
 
-def _head(stream: Any) -> list[bytes]:
+def _unreadable(problem: Exception, name: str, line: int | None = None) -> InputError:
+    """Why a file cannot be read, or not from that line on."""
+    reason = getattr(problem, "strerror", None) or str(problem)
+    what, hint = f"cannot be read ({reason})", "check the path"
+    if isinstance(problem, InputError):
+        what, hint = problem.what, problem.hint
+    elif line is not None:
+        hint = "what stands before it was read; is the file whole?"
+    return InputError(what, where=name if line is None else f"{name}:{line}", hint=hint)
+
+
+def _untorn(lines: Iterable[bytes], stream: Stream, name: str) -> Iterator[bytes]:
+    """The lines of a file, and behind them the error, where it is torn; a part of a line is none."""
+    number = 0
+    for line in lines:
+        if stream.torn and not line.endswith(b"\n"):
+            break
+        yield line
+        number += 1
+    if stream.torn:
+        raise _unreadable(stream.torn, name, number + 1 if number else None)
+
+
+def _head(stream: Stream) -> list[bytes]:
     """The first lines, up to one that is not blank, or to its first piece; without a byte order mark.
 
     They are read, not peeked at: a pipe may be slow.
@@ -97,7 +132,7 @@ def _head(stream: Any) -> list[bytes]:
     return head
 
 
-def _lines(head: list[bytes], stream: Any, kind: str, name: str) -> Iterator[bytes]:
+def _lines(head: list[bytes], stream: Stream, kind: str, name: str) -> Iterator[bytes]:
     """All lines of a file; they may end with CR alone, as old Macs and some spreadsheets write them."""
     first = head[-1] if head else b""
     refuse_wide(first, name)
@@ -143,19 +178,6 @@ def _no_constant(name: str) -> float:
     raise _Refused(f"not valid JSON: {name} is not JSON")
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise _Refused(f"the number {text[:40]} is too large")
-    return value
-
-
-def _integer(text: str) -> int:
-    if len(text) > DIGITS:
-        raise _Refused(f"a number of more than {DIGITS:,} digits")
-    return int(text)
-
-
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -164,17 +186,51 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER = json.JSONDecoder(
-    parse_constant=_no_constant, parse_float=_finite, parse_int=_integer, object_pairs_hook=_once
-)
+class _Decoder(json.JSONDecoder):
+    """Reads JSON strictly, one file's objects; one that holds a number which no float can say as written is Exact."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            parse_constant=_no_constant,
+            parse_float=self._float,
+            parse_int=self._integer,
+            object_pairs_hook=_once,
+        )
+        self._exact = False  # whether such a number has been met
+
+    def value(self, text: str) -> Any:
+        """What a whole text says."""
+        return self._checked(self.decode(text), text)
+
+    def value_at(self, text: str, at: int) -> tuple[Any, int]:
+        """What the text says from there on, and where that ends."""
+        value, end = self.raw_decode(text, at)
+        return self._checked(value, text[at:end]), end
+
+    def _checked(self, value: Any, text: str) -> Any:
+        exact, self._exact = self._exact, False
+        _refuse_depth(value, text)
+        return Exact(value) if exact and isinstance(value, dict) else value
+
+    def _float(self, text: str) -> float:
+        value = float(text)
+        if repr(value) == text:
+            return value
+        if math.isinf(value):
+            raise _Refused(f"the number {text[:40]} is too large")
+        self._exact = True
+        return Float(text)
+
+    def _integer(self, text: str) -> int:
+        if len(text) > DIGITS:
+            raise _Refused(f"a number of more than {DIGITS:,} digits")
+        if text == Int.text:
+            self._exact = True
+            return Int(text)
+        return int(text)
+
+
 _LENIENT = json.JSONDecoder(parse_float=str, parse_int=str)  # finds the end of what the other refuses
-
-
-def _loads(text: str | bytes) -> Any:
-    assert isinstance(text, str)  # jsonlines has decoded it
-    value = _DECODER.decode(text)
-    _refuse_depth(value, text)
-    return value
 
 
 def _refuse_depth(value: Any, text: str) -> None:
@@ -191,20 +247,21 @@ def _refuse_depth(value: Any, text: str) -> None:
 
 def json_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
     """(file:line, fields or what is bad) of every line that is not blank."""
-    number, last = 0, b""
+    number, last, decoder = 0, b"", _Decoder()
 
     def counted() -> Iterator[bytes]:
         nonlocal number, last
-        try:
-            for last in lines:
-                number += 1
-                if len(last) >= LONGEST:
-                    raise endless(name, number)
-                yield last
-        except EOFError as problem:  # a torn gzip file; jsonlines would take it for the end
-            raise OSError(str(problem)) from None
+        for last in lines:
+            number += 1
+            if len(last) >= LONGEST:
+                raise endless(name, number)
+            yield last
 
-    reader = jsonlines.Reader(counted(), loads=_loads)
+    def loads(text: str | bytes) -> Any:
+        assert isinstance(text, str)  # jsonlines has decoded it
+        return decoder.value(text)
+
+    reader = jsonlines.Reader(counted(), loads=loads)
     while True:
         try:
             value = reader.read(type=dict, skip_empty=True)
@@ -222,7 +279,8 @@ def _json_reason(cause: BaseException | None) -> str:
         return f"not UTF-8 (byte {cause.start + 1})"
     if isinstance(cause, json.JSONDecodeError):
         what, at = _stumble(cause.doc, cause.pos)
-        return f"not valid JSON: {what} (column {at + 1})"
+        line, column = cause.doc.count("\n", 0, at) + 1, at - cause.doc.rfind("\n", 0, at)
+        return f"not valid JSON: {what} ({f'line {line} of it, ' if line > 1 else ''}column {column})"
     return str(cause) if cause else "not a JSON object"
 
 
@@ -240,32 +298,30 @@ def _stumble(text: str, at: int) -> tuple[str, int]:
 Whole = Callable[[bytes, str], Records]  # the records of a file that is read as a whole
 
 
-def _whole(taken: Iterable[bytes], name: str, read: Whole) -> Records:
+def _whole(stream: Stream, head: Sequence[bytes], name: str, read: Whole) -> Records:
     """The rows of a file that is read as a whole; those before a tear in it are kept."""
-    data: list[bytes] = []
-    torn: Exception | None = None
+    data = b"".join(chain(head, pieces(stream, PIECE)))
+    begun = False
     try:
-        data.extend(taken)
-    except UNREADABLE as problem:
-        torn = problem
-    try:
-        yield from read(b"".join(data), name)
+        for found in read(data, name):
+            begun = True
+            yield found
     except InputError:
-        if torn is None:
+        if stream.torn is None:
             raise
-    if torn is not None:
-        raise torn
+    if stream.torn is not None:
+        raise _unreadable(stream.torn, name, data.count(b"\n") + 1 if begun else None)
 
 
 def _array(data: bytes, name: str) -> Records:
     """The objects of a JSON array; the place of each is the line on which it begins."""
-    text = data.decode("utf-8", "surrogateescape")
+    text, decoder = data.decode("utf-8", "surrogateescape"), _Decoder()
     line, counted = 1, 0
     at = _skip_space(text, text.find("[") + 1)
     while text[at : at + 1] != "]":
         line, counted = line + text.count("\n", counted, at), at
         try:
-            value, end = _item(text, at)
+            value, end = _item(decoder, text, at)
             after = _skip_space(text, end)
             if text[after : after + 1] not in (",", "]"):
                 raise json.JSONDecodeError("Expecting ',' or ']'", text, after)
@@ -277,11 +333,10 @@ def _array(data: bytes, name: str) -> Records:
         raise InputError(f"text after the end of the array: {rest[:40]!r}", where=name, hint="mend the array")
 
 
-def _item(text: str, at: int) -> tuple[dict[str, Any] | Bad, int]:
+def _item(decoder: _Decoder, text: str, at: int) -> tuple[dict[str, Any] | Bad, int]:
     """The item that begins at `at`, or why it is no row, and where it ends; raises where the syntax is broken."""
     try:
-        value, end = _DECODER.raw_decode(text, at)
-        _refuse_depth(value, text[at:end])
+        value, end = decoder.value_at(text, at)
         reason = "" if isinstance(value, dict) else "not a JSON object"
     except _Refused as problem:
         value, end = _LENIENT.raw_decode(text, at)
@@ -313,20 +368,43 @@ def _skip_space(text: str, at: int) -> int:
 
 
 def _text(data: bytes, name: str) -> Records:
-    """The rows of JSON objects over several lines, one behind the other, or of one that holds them all.
+    """The rows of JSON objects over several lines, one behind the other, or of one that holds them all."""
+    yield from _unless_one(_objects(data.decode("utf-8", "surrogateescape"), name))
 
-    Where that is broken, its lines are read as such: whatever can be read is, and the rest is told.
+
+def _objects(text: str, name: str) -> Records:
+    """Objects one behind the other; one that is broken, or part of something broken, ends where a line begins another.
+
+    {"a":                bad: it never closes
+    {"a": 1}             a row
+    {"a": [              bad, up to the next line that begins with a brace; that object is followed by a comma, and so
+    {"b": 1},            is bad by itself: it was to be a part of another
     """
-    found: list[tuple[str, Value]] = []
-    text, at, line, counted = data.decode("utf-8", "surrogateescape"), 0, 1, 0
-    try:
-        while (at := _skip_space(text, at)) < len(text):
-            line, counted = line + text.count("\n", counted, at), at
-            value, at = _item(text, at)
-            found.append((f"{name}:{line}", value))
-    except (ValueError, RecursionError):
-        found = list(json_lines(io.BytesIO(data), name))
-    yield from _unless_one(iter(found))
+    decoder, at, line, counted, broken = _Decoder(), 0, 1, 0, 0
+    while (at := _skip_space(text, at)) < len(text):
+        line, counted = line + text.count("\n", counted, at), at
+        try:
+            value, end = _item(decoder, text, at)
+            whole = text[_skip_space(text, end) :][:1] not in (",", ":", "]", "}")
+        except (ValueError, RecursionError):
+            whole = False
+        if whole:
+            yield f"{name}:{line}", value
+        else:
+            broken += 1
+            end = text.find("\n{", at) + 1 if broken < TRIES else 0
+            yield from _broken(text[at : end or None], name, line, one=broken < TRIES)
+        at = end or len(text)
+
+
+TRIES = 1000  # broken objects; each may have been read to the end of the file to find that out
+
+
+def _broken(text: str, name: str, line: int, one: bool) -> Records:
+    """What became of a part of a text: one record, or one for each of its lines."""
+    data = text.encode("utf-8", "surrogateescape")
+    for where, value in json_lines([data] if one else io.BytesIO(data), name):
+        yield f"{name}:{line + int(where.rpartition(':')[2]) - 1}", value
 
 
 def _unless_one(found: Records) -> Records:
@@ -352,9 +430,10 @@ def _inside(where: str, value: Value) -> Records:
     if inner is None:
         yield where, value
         return
+    assert isinstance(value, dict)
     for number, row in enumerate(inner, 1):
         bad = Bad("not as many cells as columns", json.dumps(row, ensure_ascii=False))
-        yield f"{where} row {number}", row if isinstance(row, dict) else bad
+        yield f"{where} row {number}", like(value, row) if isinstance(row, dict) else bad
 
 
 def _rows_in(value: Mapping[str, Any], where: str) -> Sequence[Any] | None:

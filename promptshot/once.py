@@ -1,6 +1,7 @@
 """Files that can be read only once, such as pipes: what they say is kept, so that they can be read again.
 
 promptshot classify rows.jsonl -t NAME --demos <(head -400 train.jsonl)
+promptshot diff <(zcat a.jsonl.gz) <(zcat b.jsonl.gz)
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from promptshot.errors import InputError
+from promptshot.errors import InputError, OptionError
 
 LARGEST = 256 << 20  # bytes that are kept; a larger file can be written to a disk
 STDIN = "-"
@@ -30,13 +32,15 @@ def once(path: str) -> str:
     """
     if path != STDIN and not _passes(path):
         return path
+    name = "<stdin>" if path == STDIN else path
     try:
         with _opened(path) as stream:
             said = stream.read(LARGEST + 1)
     except OSError as problem:
-        raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the path") from None
+        reason = problem.strerror or str(problem)
+        raise InputError(f"cannot be read ({reason})", where=name, hint="check the path") from None
     if len(said) > LARGEST:
-        raise InputError(f"more than {LARGEST:,} bytes from a pipe", where=path, hint="write it to a file first")
+        raise InputError(f"more than {LARGEST:,} bytes from a pipe", where=name, hint="write it to a file first")
     found = Once(path)
     found.said = said
     return found
@@ -44,12 +48,29 @@ def once(path: str) -> str:
 
 def is_stdin(path: str) -> bool:
     """Whether a name means standard input, as `-` does and, where that is a pipe, `/dev/stdin`."""
-    if path == STDIN:
-        return True
+    return path == STDIN or (_passes(path) and _which(path) == _which(STDIN))
+
+
+def refuse_twice(given: Iterable[tuple[str, str]]) -> None:
+    """Refuse files that are one pipe; each is given with what it is for. Raises OptionError."""
+    seen: dict[object, str] = {}
+    for role, path in given:
+        if path == STDIN or _passes(path):
+            which = _which(path)
+            if which in seen:
+                what = "standard input" if is_stdin(path) else path
+                both = f"{seen[which]} and {role} are both {what}, which can be read only once"
+                raise OptionError(both, hint="write one of them to a file")
+            seen[which] = role
+
+
+def _which(path: str) -> tuple[int, int] | None:
+    """What tells a file from others, whatever its name; None where there is none."""
     try:
-        return _passes(path) and os.path.samestat(os.stat(path), os.fstat(0))
+        found = os.fstat(0) if path == STDIN else os.stat(path)
     except OSError:
-        return False
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _passes(path: str) -> bool:

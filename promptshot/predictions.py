@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from promptshot import rows
 from promptshot.classify import OUTPUT_FIELDS
 from promptshot.errors import InputError, RowError, shortlist
+from promptshot.json_text import dumps, like
 from promptshot.metrics import Tally
-from promptshot.rows import Reject, Row
+from promptshot.rows import Reject, Row, raw_of
 from promptshot.streams import PLAIN, Reading
 from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 from promptshot.writer import FORMULA
@@ -133,8 +134,9 @@ class File:
         beside = Path(f"{path}.run.json")
         try:
             there = path != "-" and beside.is_file()
-            said = _Record.model_validate_json(beside.read_bytes()) if there else _Record()
-        except (OSError, ValidationError):
+            # Not by pydantic's reader of JSON: it refuses the half characters that rows and names of files may have.
+            said = _Record.model_validate(json.loads(beside.read_bytes())) if there else _Record()
+        except (OSError, ValueError, RecursionError):
             raise InputError("not a run record of ours", where=str(beside), hint="move it away") from None
         columns = said.recipe.columns | ({said.gold_field: label_field} if label_field else {})
         words = _words(said.recipe.verbalizer, str(beside))
@@ -156,7 +158,7 @@ class File:
             try:
                 yield self._found(item)
             except RowError as problem:
-                yield Reject(item.source, problem.what, json.dumps(item.fields, ensure_ascii=False), item.key)
+                yield Reject(item.source, problem.what, raw_of(item), item.key)
         if first is not None and lacking:
             self._refuse(first, lacking)
 
@@ -185,7 +187,7 @@ class File:
         if prediction is None:
             raise RowError(f"no field {self.prediction_field!r} with a label in it", where=item.source)
         hidden = {*OUTPUT_FIELDS, self.prediction_field} - {self.label_field}
-        own = {name: value for name, value in item.fields.items() if name not in hidden}
+        own = like(item.fields, {name: value for name, value in item.fields.items() if name not in hidden})
         row = Row(own, item.source, item.key, self.columns)
         keys = _keys(item.fields.get("probabilities"))
         keys = keys if prediction in keys else ()  # else they are those of something else
@@ -250,7 +252,7 @@ def _keys(said: Any) -> tuple[str, ...]:
 def plain(value: Any) -> str:
     """A value as tables have it: text, without the apostrophe that keeps spreadsheets from running it."""
     if not isinstance(value, str):
-        return "" if value is None else json.dumps(value, ensure_ascii=False)
+        return "" if value is None else dumps(value)
     return value[1:] if value.startswith("'") and FORMULA.match(value[1:]) else value
 
 

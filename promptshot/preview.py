@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from promptshot import rows, scorers
 from promptshot.classify import Classifier, Prediction
 from promptshot.errors import InputError, ModelError, OptionError, RowError, shortlist
+from promptshot.once import once
 from promptshot.prompts import Prompt, Template, example_row
 from promptshot.recipe import Recipe
 from promptshot.rows import Reject, Row
@@ -95,10 +97,11 @@ def _labels_of(words: Sequence[str], verbalizer: Verbalizer | None) -> list[str]
     return [named.get(word, word) for word in words]
 
 
-def rows_of(said: Sequence[str], template: Template) -> list[Row]:
+def rows_of(said: Sequence[str], template: Template, kept: Callable[[str], str] | None = None) -> list[Row]:
     """The rows a user means: JSON, a plain text where the template reads one field, FILE:LINE; else the example.
 
-    Raises InputError or RowError with what was said.
+    `kept` reads what can be read only once, and remembers it (see `once`). Raises InputError or RowError with what was
+    said.
     """
     if not said:
         if template.spec.example:
@@ -107,13 +110,14 @@ def rows_of(said: Sequence[str], template: Template) -> list[Row]:
         raise InputError(
             "the template has no example", where=template.where, hint=f"give a row: a text, or JSON with {needs}"
         )
-    return [_row(text, number, template) for number, text in enumerate(said, 1)]
+    kept = kept or cache(once)
+    return [_row(text, number, template, kept) for number, text in enumerate(said, 1)]
 
 
-def _row(said: str, number: int, template: Template) -> Row:
+def _row(said: str, number: int, template: Template, kept: Callable[[str], str]) -> Row:
     place = _AT.fullmatch(said)
-    if place and Path(place[1]).is_file():
-        return _at(place[1], int(place[2]))
+    if place and Path(place[1]).exists() and not Path(place[1]).is_dir():
+        return _at(kept(place[1]), int(place[2]))
     name = f"row {number}"
     if said.lstrip().startswith("{"):
         found = rows.parse(said, name)

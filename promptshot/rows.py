@@ -15,6 +15,7 @@ from typing import Any
 
 from promptshot import formats
 from promptshot.errors import InputError, RowError, fault_of, shortlist
+from promptshot.json_text import Exact, dumps, encodable
 from promptshot.streams import PLAIN, Reading, Seen, encoding_advice
 from promptshot.tables import Bad, Odd, looks_like_data
 
@@ -240,6 +241,19 @@ def parse(text: str, source: str) -> Item:
     for _, found in formats.json_lines([text.encode(errors="surrogatepass")], source):
         return Reject(source, found.reason, found.raw) if isinstance(found, Bad) else Row(found, source)
     return Reject(source, "empty", text)
+
+
+def parsed(text: str) -> Mapping[str, Any]:
+    """The fields of a row that was written as a JSON object."""
+    row = parse(text, "")
+    assert isinstance(row, Row)
+    return row.fields
+
+
+def raw_of(row: Row) -> str:
+    """What a row says, as JSON that can be read again; half characters are escapes in it."""
+    exact = isinstance(row.fields, Exact)
+    return encodable(dumps(row.fields) if exact else json.dumps(row.fields, ensure_ascii=False))
 
 
 def select(items: Iterable[Item], limit: int | None, sample: int | None, seed: int) -> Iterator[Item]:

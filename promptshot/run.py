@@ -32,7 +32,9 @@ EXAMPLES = 10  # predictions kept for people to look at
 # Counts of a result, beside its tally.
 KEPT = ("seconds", "cut", "odd", "first_odd", "dropped", "lacking", "split", "averaged", "unknown", "first_unknown")
 FOREIGN = 0.25  # of the first rows, at most, may be in another encoding
-HOPELESS = 1000  # rejected rows, and not one accepted: something is wrong with all of them
+AHEAD = 16  # windows that are looked through for a good row, before a file is taken for one without any
+HOPELESS = AHEAD * WINDOW  # rejected rows, and not one accepted: something is wrong with all of them
+IN_VAIN = 1000  # prompts that were scored, and not one accepted: these take time
 
 
 class Inputs:
@@ -52,9 +54,22 @@ class Inputs:
         self._first: list[Item] | None = None
 
     def peek(self) -> list[Item]:
-        """The first window of rows; `read` still gives them."""
+        """The first window of rows, and the next ones where not one row is good; `read` still gives them.
+
+        Where a file is torn they end, and `read` will tell.
+        """
         if self._first is None:
-            self._first = list(islice(self._rest, WINDOW))
+            self._first, good = [], False
+            try:
+                for item in islice(self._rest, AHEAD * WINDOW):
+                    self._first.append(item)
+                    good = good or isinstance(item, Row)
+                    if good and len(self._first) % WINDOW == 0:
+                        break
+            except InputError as problem:
+                if not self._first:
+                    raise
+                self._rest = _failing(problem)
         return self._first
 
     def read(self, columns: Mapping[str, str], start: int = 0) -> Iterator[Item]:
@@ -63,12 +78,12 @@ class Inputs:
         return (with_columns(item, columns) for item in islice(chain(first, self._rest), start, None))
 
     def peek_rows(self, columns: Mapping[str, str]) -> list[Row]:
-        """The good rows of the first window."""
+        """The good ones of the first rows."""
         return [replace(item, columns=columns) for item in self.peek() if isinstance(item, Row)]
 
     def all_rows(self, columns: Mapping[str, str]) -> Iterator[Row]:
         """All good rows of the files, whatever the selection, read anew; of what can be read only once, the first
-        window. They end where a file is torn: the run itself will tell."""
+        ones. They end where a file is torn: the run itself will tell."""
         items, any_read = self._all() if self.rereadable else iter(self.peek()), False
         try:
             for item in items:
@@ -95,7 +110,7 @@ class Inputs:
     def partly_seen(self) -> bool:
         """Whether there may be rows that `all_rows` does not give."""
         cut = self.limit is not None or self.sample is not None
-        return not self.rereadable and (cut or len(self.peek()) == WINDOW)
+        return not self.rereadable and (cut or len(self.peek()) >= WINDOW)
 
     def look(self, columns: Mapping[str, str]) -> Look:
         """What a guess may see of the rows."""
@@ -294,7 +309,7 @@ def _scored(the: _Run) -> Result:
     journal.head = _head(result, the.inputs)
     the.watcher.ready(classifier, rows)
     with journal:
-        began = time.perf_counter() - result.seconds
+        began, given_up = time.perf_counter() - result.seconds, False
         try:
             for window in _windows(the, classifier):
                 with the.interrupts.held():
@@ -305,10 +320,11 @@ def _scored(the: _Run) -> Result:
                     if len(window) == WINDOW and not the.recipe.transductive:
                         journal.advance(rows, result.state(), the.inputs.seen.parts)
                 the.watcher.counted(rows, result.tally)
-                if result.tally.rejected >= HOPELESS and not result.tally.predicted:
+                given_up = _hopeless(result.tally.predicted, result.tally.rejected, classifier.asked)
+                if given_up and not the.recipe.transductive:  # there all have been scored
                     break
             if not result.tally.predicted:
-                raise _unusable(result, the.inputs, rows)
+                raise _unusable(result, the.inputs, rows, given_up)
             result.left_out, result.changed = journal.left_out, tuple(the.inputs.seen.changed)
             journal.finish(rows, result.state(), the.inputs.seen.parts, result.summary())
         except (KeyboardInterrupt, PromptshotError, OSError) as problem:
@@ -340,11 +356,16 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
             with the.interrupts.held():
                 spool.add(window, [vars(part) for part in the.inputs.seen.parts])
                 the.journal.spooled = spool.rows
-            if spool.rows >= HOPELESS and not spool.margins:
+            if _hopeless(len(spool.margins), spool.rows, classifier.asked):
                 break
         ranked = classifier.ranked(spool)
         while window := list(islice(ranked, WINDOW)):
             yield window
+
+
+def _hopeless(predicted: int, rejected: int, asked: int) -> bool:
+    """Whether so many rows were rejected, before or after they were scored, that the rest will be like them."""
+    return not predicted and (rejected >= HOPELESS or asked >= IN_VAIN)
 
 
 def refuse_foreign(first: Sequence[Item]) -> None:
@@ -355,12 +376,13 @@ def refuse_foreign(first: Sequence[Item]) -> None:
         raise InputError(what, where=foreign[0].source, hint=advice)
 
 
-def _unusable(result: Result, inputs: Inputs, read: int) -> InputError:
+def _unusable(result: Result, inputs: Inputs, read: int, given_up: bool) -> InputError:
     """Not one row could be used: says why the first could not, and how many were not even read."""
     reject = result.rejects[0]
     total = formats.count(inputs.paths, inputs.how)
     left = min(n for n in (total, inputs.limit, inputs.sample) if n is not None) - read if total is not None else 0
-    unread = f" ({left:,} more were not read)" if left > 0 else ""
+    unread = " (what stands behind them was not read)" if given_up and total is None else ""
+    unread = f" ({left:,} more were not read)" if left > 0 else unread
     what = f"none of {read:,} rows could be used{unread}; the first: {reject.reason}"
     return InputError(what, where=reject.source, hint=reject.advice)
 
@@ -374,6 +396,12 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "unknown"
     return found
+
+
+def _failing(problem: InputError) -> Iterator[Item]:
+    """No items, and the error behind them."""
+    yield from ()
+    raise problem
 
 
 def _head(result: Result, inputs: Inputs) -> dict[str, Any]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import functools
-import gzip
 import hashlib
 import io
 import os
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from promptshot import files
 from promptshot.errors import InputError, OptionError, did_you_mean
@@ -22,6 +22,7 @@ from promptshot.once import Once
 GZIP = b"\x1f\x8b"  # how a gzip file begins
 HEAD = 64  # bytes that tell what a file is
 PIECE = 64 << 10  # bytes read at once where lines do not matter
+PACKED = 16 << 10  # bytes unpacked at once; a thousand times as many may come out
 LONGEST = 64 << 20  # bytes of a line or cell; beyond, it is no file of rows, and memory would run out
 SAMPLE = 256 << 10  # bytes from which an encoding is guessed
 AUTO = "auto"
@@ -135,12 +136,52 @@ class _Hashed(io.RawIOBase):
         super().close()
 
 
-def opened(path: str, encoding: str | None = None, seen: Seen | None = None) -> io.BufferedReader:
+class Stream(io.BufferedReader):
+    """The bytes of a file up to its end or a tear; `torn` says what it was, once all that stands before it is read.
+
+    An error that is raised in the middle of a read would take along what that read had got so far.
+    """
+
+    def __init__(self, reader: io.BufferedReader | io.RawIOBase, before: Stream | None = None) -> None:
+        """`before` is the stream that the reader takes its bytes from, whose tear is the first."""
+        self._until, self._before = _Until(reader), before
+        super().__init__(self._until, PIECE)
+
+    @property
+    def torn(self) -> Exception | None:
+        """What ended the file too early, if anything did."""
+        return (self._before and self._before.torn) or self._until.problem
+
+
+class _Until(io.RawIOBase):
+    """The bytes of another stream as they come; where it fails, it ends, and what failed is kept."""
+
+    def __init__(self, reader: io.BufferedReader | io.RawIOBase) -> None:
+        self._reader = reader
+        self._read: Callable[[Any], int | None] = getattr(reader, "readinto1", None) or reader.readinto
+        self.problem: Exception | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self.problem is None:
+            try:
+                return self._read(buffer)
+            except (*UNREADABLE, InputError) as problem:
+                self.problem = problem
+        return 0
+
+    def close(self) -> None:
+        self._reader.close()
+        super().close()
+
+
+def opened(path: str, encoding: str | None = None, seen: Seen | None = None) -> Stream:
     """A file (`-` is standard input), unzipped and as UTF-8; bytes that the encoding does not know stay as they are.
 
-    What is read of a file on a disk is told to `seen`.
-
-    Raises InputError for what cannot be opened or is no file of rows, and the errors of reading (UNREADABLE).
+    What is read of a file on a disk is told to `seen`. Raises InputError for what cannot be opened or is no file of
+    rows, and the errors of opening (UNREADABLE).
     """
     name = "<stdin>" if path == "-" else path
     reader = _raw(path, seen)
@@ -149,17 +190,15 @@ def opened(path: str, encoding: str | None = None, seen: Seen | None = None) -> 
         head = _filled(reader, HEAD)
         reader = io.BufferedReader(_Chained(head, reader))
     refuse_foreign(head, name)
-    if head.startswith(GZIP):
-        zipped: Any = gzip.GzipFile(fileobj=reader)
-        zipped.myfileobj = reader  # so that closing the one closes the other
-        reader = io.BufferedReader(zipped)
+    stream = Stream(_Unzipped(reader) if head.startswith(GZIP) else reader)
     if encoding is None or head.startswith((b"PAR1", b"ARROW1")):
-        return reader
+        return stream
+    reader = stream
     if encoding == AUTO:
-        head = _filled(reader, SAMPLE)
+        head = _filled(stream, SAMPLE)
         encoding = likely_encoding(head)
-        reader = io.BufferedReader(_Chained(head, reader))
-    return io.BufferedReader(_Recoded(reader, encoding, name))
+        reader = io.BufferedReader(_Chained(head, stream))
+    return Stream(_Recoded(reader, encoding, name), stream)
 
 
 def _raw(path: str, seen: Seen | None) -> io.BufferedReader:
@@ -201,6 +240,62 @@ class _Chained(io.RawIOBase):
         super().close()
 
 
+T = TypeVar("T")
+
+
+def _before_fault(decode: Callable[[bytes], T], data: bytes, faults: type[Exception]) -> list[T]:
+    """What a decoder makes of bytes one by one, up to the one that it cannot take."""
+    found: list[T] = []
+    with contextlib.suppress(faults):
+        found.extend(decode(data[at : at + 1]) for at in range(len(data)))
+    return found
+
+
+class _Unzipped(io.RawIOBase):
+    """What a gzip file holds, member behind member. All that can be had of a torn one comes out before the error."""
+
+    def __init__(self, reader: io.BufferedReader) -> None:
+        self._reader = reader
+        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._packed = b""  # read, and not yet unpacked
+        self._waiting = io.BytesIO()
+        self._problem: EOFError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not (count := self._waiting.readinto(buffer)):
+            if self._problem:
+                raise self._problem
+            self._packed = self._packed or self._reader.read1(PACKED)
+            if self._member.eof:
+                self._packed = self._packed.lstrip(b"\0")  # padding, as on tapes
+                if self._packed:
+                    self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+                elif not self._reader.peek(1):
+                    return 0
+            elif not self._packed:
+                raise EOFError("its gzip data ends too early")
+            else:
+                self._waiting = io.BytesIO(self._unpacked())
+        return count
+
+    def _unpacked(self) -> bytes:
+        before, data = self._member.copy(), self._packed
+        try:
+            said = self._member.decompress(data)
+        except zlib.error:
+            self._problem = EOFError("its gzip data is damaged, or something else stands behind it")
+            return b"".join(_before_fault(before.decompress, data, zlib.error))
+        self._packed = self._member.unused_data
+        return said
+
+    def close(self) -> None:
+        self._reader.close()
+        super().close()
+
+
 class _Recoded(io.RawIOBase):
     """Text of some encoding as UTF-8. A byte that the encoding does not know goes through as it is, and so will be
     found to be no UTF-8 in its own row; UTF-16 and UTF-32 have no such bytes, and end there."""
@@ -211,22 +306,35 @@ class _Recoded(io.RawIOBase):
         self._decoder = codecs.getincrementaldecoder(encoding)("strict" if self._wide else "surrogateescape")
         self._waiting = io.BytesIO()
         self._done = False
+        self._problem: InputError | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not (count := self._waiting.readinto(buffer)) and not self._done:
-            taken = self._reader.read1(PIECE)
-            self._done = not taken
-            try:
-                text = self._decoder.decode(taken, final=self._done)
-                said = text.encode("utf-8", "surrogatepass" if self._wide else "surrogateescape")
-            except UnicodeError:
-                hint = "name another --encoding, or save it as UTF-8"
-                raise InputError(f"not {self._encoding}", where=self._name, hint=hint) from None
-            self._waiting = io.BytesIO(said)
+        while not (count := self._waiting.readinto(buffer)):
+            if self._problem:
+                raise self._problem
+            if self._done:
+                break
+            self._waiting = io.BytesIO(self._said(self._reader.read1(PIECE)))
         return count
+
+    def _said(self, taken: bytes) -> bytes:
+        """Some more of the text as UTF-8; of what cannot be decoded, what stands before it."""
+        self._done = not taken
+        state = self._decoder.getstate()
+        try:
+            text = self._decoder.decode(taken, final=self._done)
+        except UnicodeError:
+            hint = "name another --encoding, or save it as UTF-8"
+            self._problem = InputError(f"not {self._encoding}", where=self._name, hint=hint)
+            self._decoder.setstate(state)
+            text = "".join(_before_fault(self._decoder.decode, taken, UnicodeError))
+        try:
+            return text.encode("utf-8", "surrogatepass" if self._wide else "surrogateescape")
+        except UnicodeEncodeError:  # half a character: its row will be found to be no UTF-8
+            return text.encode("utf-8", "surrogatepass")
 
     def close(self) -> None:
         self._reader.close()

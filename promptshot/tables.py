@@ -93,6 +93,8 @@ def table(
             if header:
                 continue
         yield where, _fields(record, columns, named, delimiter)
+    if source.torn:
+        raise source.torn
 
 
 def _numbers(columns: int) -> list[str]:
@@ -179,6 +181,7 @@ class _Lines:
 
     def __init__(self, lines: Iterator[bytes], name: str) -> None:
         self.number = 1  # of the next line
+        self.torn: InputError | None = None  # what ended them too early
         self._lines, self._name = lines, name
         self._ahead: deque[bytes] = deque()
 
@@ -195,7 +198,10 @@ class _Lines:
     def peek(self, ahead: int = 0) -> bytes | None:
         """The next line, or one behind it, which stays."""
         while len(self._ahead) <= ahead:
-            line = next(self._lines, None)
+            try:
+                line = next(self._lines, None)
+            except InputError as problem:  # it waits until the lines before it have been taken
+                self.torn, line = problem, None
             if line is None:
                 return None
             self._ahead.append(line)
@@ -271,6 +277,8 @@ def _by_quotes(source: _Lines, delimiter: str) -> Iterator[_Record]:
         except StopIteration:
             return
         except csv.Error:
+            if ended and source.torn and len(taken) <= FEW:  # in the middle of a cell
+                return
             yield _Record(first, taken[:1], reason=_problem(taken, ended))
             source.put_back(taken[1:])
             again += len(taken) - 1
@@ -306,7 +314,7 @@ def _by_tabs(source: _Lines) -> Iterator[_Record]:
         first, lines = source.number - 1, [line]
         cells = _parted(line)
         if not columns and cells != [""]:  # the header; blank lines may stand before it
-            columns = len(cells)
+            columns = len(_in_quotes(line) or cells)
         if b'"' not in line:  # the usual case
             yield _Record(first, (line,), [] if cells == [""] else cells)
             continue

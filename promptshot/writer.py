@@ -19,10 +19,11 @@ from typing import IO, Any
 
 from promptshot import files
 from promptshot.errors import InputError
+from promptshot.json_text import Exact, dumps, encodable, encoded
 
-# What a spreadsheet would take for a formula, unless it is a plain number.
-FORMULA = re.compile(r"[=+\-@\t\r](?!\d*\.?\d+(?:[eE][+-]?\d+)?\Z)")
-JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+# What a spreadsheet would take for a formula, unless it is a plain number: blanks before the sign may be left out, and
+# full-width signs count as the narrow ones.
+FORMULA = re.compile(r"(?:[\s\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n])(?!\d*\.?\d+(?:[eE][+-]?\d+)?\Z)")
 NOTHING = hashlib.sha256().hexdigest()
 
 
@@ -133,7 +134,7 @@ class Writer:
             self._file.close()
 
     def _lines(self, records: Sequence[Mapping[str, Any]]) -> str:
-        return _encodable("".join(JSON.encode(record) + "\n" for record in records))
+        return encodable("".join(encoded(record) + "\n" for record in records))
 
     def _table(self, records: Sequence[Mapping[str, Any]], delimiter: str) -> str:
         lines = _Lines()
@@ -144,8 +145,9 @@ class Writer:
             table.writerow(map(_harmless, self._columns))
         for record in records:
             self.left_out.update(record.keys() - set(self._columns))
-            table.writerow([_cell(record.get(name)) for name in self._columns])
-        return _encodable("".join(lines))
+            text = dumps if isinstance(record, Exact) else _json
+            table.writerow([_cell(record.get(name), text) for name in self._columns])
+        return encodable("".join(lines))
 
     def __enter__(self) -> Writer:
         return self
@@ -168,21 +170,16 @@ def _regular(file: io.FileIO) -> bool:
     return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, text: Callable[[Any], str]) -> str:
     if value is None:
         return ""
-    return _harmless(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _harmless(value) if isinstance(value, str) else text(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _harmless(text: str) -> str:
     """The text with an apostrophe before it where a spreadsheet would run it."""
     return f"'{text}" if FORMULA.match(text) else text
-
-
-def _encodable(text: str) -> str:
-    """Lone surrogates (legal in JSON escapes) as escapes again, so that UTF-8 can be written."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return "".join(f"\\u{ord(c):04x}" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
-    return text

@@ -170,11 +170,11 @@ def test_a_broken_run_record_is_one_line(text: str, files: tuple[str, str]) -> N
         diff(*files)
 
 
-def test_standard_input_and_missing_files_are_refused(
+def test_one_standard_input_for_both_and_missing_files_are_refused(
     files: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(OptionError, match="diff reads two files, not standard input"):
-        diff("-", files[0])
+    with pytest.raises(OptionError, match="A and B are both standard input, which can be read only once; write one of"):
+        diff("-", "-")
     assert run_command(["diff", files[0], "nothing.jsonl"]) == 1
     assert "nothing.jsonl: cannot be read" in capsys.readouterr().err
 

@@ -21,6 +21,7 @@ FLOORS = [
     ["flaws", "files"],
     ["spec"],
     [
+        "json_text",
         "once",
         "streams",
         "tables",

@@ -441,6 +441,134 @@ def test_a_hopeless_file_is_given_up_and_the_rest_counted(
     assert len(Path(f"{out}.rejects.jsonl").read_text().splitlines()) == 16
 
 
+def bad_then_good(path: Path, bad: int, good: int) -> str:
+    """Rows without a text, broken lines among them, and then good ones."""
+    lines = ["{broken" if n % 3 else json.dumps({"headline_": f"第{n}条"}) for n in range(bad)]
+    lines += [json.dumps({"text": f"第{n}条", "text_a": "甲", "text_b": "乙"}) for n in range(good)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("template", ["zh-sentiment-mlm", "zh-entailment-nsp"])
+@pytest.mark.parametrize("bad", [8, 100, 2500])
+def test_good_rows_behind_many_bad_ones_are_scored(
+    bad: int, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "IN_VAIN", 16)
+    path, out = bad_then_good(tmp_path / "in.jsonl", bad, 20), tmp_path / "o.jsonl"
+    result = score(path, out, recipe=recipe_of(template, labels_ignored=True))
+    assert (result.tally.predicted, result.tally.rejected) == (20, bad)
+    assert len(Path(f"{out}.rejects.jsonl").read_text().splitlines()) == bad
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_what_nobody_said_is_guessed_from_the_first_good_rows_however_many_bad_ones_stand_before_them(
+    piped: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["{broken"] * 50 + [json.dumps({"句子": "很好", "标签": label}) for label in ("好", "差")] * 4
+    path, out = tmp_path / "in.jsonl", tmp_path / "o.jsonl"
+    data = ("\n".join(lines) + "\n").encode()
+    if piped:
+        os.mkfifo(path)
+        threading.Thread(target=path.write_bytes, args=(data,)).start()
+    else:
+        path.write_bytes(data)
+    assert run_command(["classify", str(path), "--scorer", "fake", "-o", str(out)]) == 3
+    assert len(out.read_text().splitlines()) == 8
+    assert "text is '句子', label is '标签'" in capsys.readouterr().err
+
+
+def test_rows_are_looked_through_so_far_and_no_further(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text("{broken\n" * 8 * running.AHEAD + '{"text": "a"}\n' * 20)
+    inputs = Inputs([str(broken)])
+    assert len(inputs.peek()) == 8 * running.AHEAD
+    assert len(list(inputs.read({}))) == 8 * running.AHEAD + 20
+    broken.write_text("{broken\n" * 17 + '{"text": "a"}\n' * 20)
+    inputs = Inputs([str(broken)])
+    assert (len(inputs.peek()), len(inputs.peek_rows({}))) == (24, 7)
+
+
+def test_that_a_hopeless_table_was_not_read_to_its_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "HOPELESS", 16)
+    path = tmp_path / "in.csv"
+    path.write_text("text,label\n" + ",a\n" * 30)
+    recipe = recipe_of(labels_ignored=True)
+    with pytest.raises(InputError, match=r"none of 16 rows could be used \(what stands behind them was not read\);"):
+        score(str(path), tmp_path / "o.jsonl", recipe=recipe)
+    path.write_text("text,label\n" + ",a\n" * 9)
+    with pytest.raises(InputError, match="none of 9 rows could be used; the first: field 'text' is empty"):
+        score(str(path), tmp_path / "p.jsonl", recipe=recipe)
+
+
+class Failing(FakeScorer):
+    """A model that gives no number for any row."""
+
+    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
+        return [Scored(error="a score is not finite") for _ in prompts]
+
+
+@pytest.mark.parametrize("template", ["zh-sentiment-mlm", "zh-entailment-nsp"])
+def test_rows_that_are_scored_in_vain_end_a_run_early(
+    template: str, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "IN_VAIN", 20)
+    recipe = replace(recipe_of(template, labels_ignored=True), scorer="test_journal:Failing")
+    with pytest.raises(InputError, match=r"none of 24 rows could be used \(36 more were not read\)"):
+        score(rows, tmp_path / "o.jsonl", recipe=recipe)
+
+
+# ------------------------------------------------------------------ tears
+
+
+@pytest.mark.parametrize("count", [5, 8, 21])
+@pytest.mark.parametrize("named", [True, False])
+def test_the_rows_before_a_tear_are_predicted_and_the_run_is_made_good_later(
+    named: bool, count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.dumps({"text": f"第{n}条", "label": ("好", "差")[n % 2]}) + "\n" for n in range(count + 3)]
+    path, out = tmp_path / "in.jsonl.gz", tmp_path / "o.jsonl"
+    torn = gzip.compress("".join(lines[:count]).encode()) + gzip.compress("".join(lines[count:]).encode())[:12]
+    template = ["-t", "{mask}：{text}"] if named else []
+    command = ["classify", str(path), *template, "--scorer", "fake", "-q", "-o", str(out)]
+    path.write_bytes(torn)
+    assert run_command(command) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: {path}:{count + 1}: cannot be read (its gzip data ends too early); "
+        "what stands before it was read; is the file whole?"
+    )
+    before = out.read_text()
+    assert len(before.splitlines()) == count
+    path.write_bytes(gzip.compress("".join(lines).encode()))
+    assert run_command([*command, "--overwrite"]) == 0
+    assert out.read_text().startswith(before)
+    assert len(out.read_text().splitlines()) == count + 3
+
+
+def test_a_torn_file_gives_no_half_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [json.dumps({"text": f"第{n}条", "label": "positive", "prediction": "positive"}) + "\n" for n in range(9)]
+    path, whole = tmp_path / "torn.jsonl", tmp_path / "whole.jsonl"
+    path.write_bytes(gzip.compress("".join(lines).encode()) + b"garbage")
+    whole.write_text("".join(lines))
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"text_a": "a", "text_b": "b"}\n' * 9)
+    shots = ["-t", "zh-sentiment-causal", "-k", "2", "--scorer", "fake", "--ignore-labels", "--demos"]
+    torn_dev = ["-t", "zh-same-nsp", "--scorer", "fake", "--ignore-labels", "--dev"]
+    for command in (
+        ["compare", str(path), "-t", "zh-sentiment-mlm", "--scorer", "fake", "-o", "-"],
+        ["compare", str(whole), "-t", "zh-sentiment-mlm", "--scorer", "fake", "--search", "--dev", str(path)],
+        ["diff", str(path), str(whole)],
+        ["diff", str(whole), str(path)],
+        ["report", str(path)],
+        ["classify", str(whole), *shots, str(path)],
+        ["classify", str(pairs), *torn_dev, str(path)],
+    ):
+        assert run_command(command) == 1, command
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert f"error: {path}:10: cannot be read (its gzip data is damaged" in err
+
+
 @pytest.mark.skipif(not Path("/dev/null").exists(), reason="no such device here")
 def test_a_device_gets_no_record_and_no_overwrite_is_asked_for(rows: str) -> None:
     assert run_command(["classify", rows, "-t", "zh-sentiment-mlm", "--scorer", "fake", "-o", "/dev/null"]) == 3

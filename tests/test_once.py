@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,6 +204,77 @@ def test_what_was_read_is_read_again_and_goes_along_to_another_process(monkeypat
         assert found[0].source == "<stdin>:1"
     assert isinstance(plan.path, Once)
     assert json.dumps(vars(plan)) == '{"path": "-", "k": 4, "seed": 0}'
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["classify", "@", "-t", "zh-sentiment-causal", "--demos", "@"], "FILE and --demos"),
+        (["classify", "@", "@", "-t", "zh-sentiment-mlm"], "FILE and FILE"),
+        (["classify", "@", "-t", "zh-sentiment-mlm", "--labels", "@@"], "FILE and --labels"),
+        (["compare", "r.jsonl", "--search", "--demos", "@", "--dev", "@"], "--demos and --dev"),
+        (["diff", "@", "@"], "A and B"),
+        (["report", "@", "r.jsonl", "@"], "PREDICTIONS and PREDICTIONS"),
+    ],
+)
+def test_one_pipe_cannot_be_meant_twice_and_nobody_waits_for_a_second_writer(
+    command: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    names = iter((str(fifo), str(link)))
+    given = [word.replace("@", "", 1) + next(names) if word[:1] == "@" else word for word in command]
+    assert run_command(given) == 1
+    assert capsys.readouterr().err == (
+        f"error: {said} are both {link}, which can be read only once; write one of them to a file\n"
+    )
+
+
+def test_two_pipes_are_compared_as_two_files_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [json.dumps({**row, "prediction": ("good", "bad")[i % 3 == 0]}) + "\n" for i, row in enumerate(ROWS)]
+    one, other = "".join(lines).encode(), "".join(lines).replace('"prediction": "bad"', '"prediction": "good"').encode()
+    (tmp_path / "a").write_bytes(one)
+    (tmp_path / "b").write_bytes(other)
+    assert run_command(["diff", str(tmp_path / "a"), str(tmp_path / "b"), "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    with pipe(one) as a, pipe(gzip.compress(other)) as b:
+        assert run_command(["diff", a, b, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for side in "ab":
+        found[side] |= {"path": expected[side]["path"]}
+    assert found == expected
+    assert found["flips"]
+
+
+def test_rows_of_a_pipe_are_previewed_by_their_lines_in_any_order(capsys: pytest.CaptureFixture[str]) -> None:
+    with pipe(LINES) as name:
+        assert run_command(["templates", "preview", "zh-sentiment-mlm", f"{name}:12", f"{name}:3"]) == 0
+    out = capsys.readouterr().out
+    assert 0 < out.index("row 11") < out.index("row 2")
+
+
+def test_rows_from_a_pipe_are_written_while_more_of_them_come(tmp_path: Path) -> None:
+    fifo, out = tmp_path / "fifo", tmp_path / "o.jsonl"
+    os.mkfifo(fifo)
+    row = b'{"text": "a", "label": "positive"}\n'
+    seen: list[int] = []
+
+    def write() -> None:
+        with fifo.open("wb", buffering=0) as stream:
+            stream.write(row * 2000)
+            end = time.monotonic() + 60
+            while time.monotonic() < end and not (out.exists() and out.stat().st_size):
+                time.sleep(0.02)
+            seen.append(len(out.read_bytes().splitlines()))
+            stream.write(row * 100)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert fake(str(fifo), "-t", "zh-sentiment-mlm", "-o", str(out)) == 0
+    writer.join()
+    assert seen == [1024]
+    assert len(out.read_bytes().splitlines()) == 2100
 
 
 def test_another_pipe_is_another_input_whatever_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

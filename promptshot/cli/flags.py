@@ -198,17 +198,12 @@ def typed(name: str, said: Sequence[str], quiet: bool = False) -> tuple[str, ...
 
 
 def read_once(given: dict[str, Any], files: Sequence[str]) -> None:
-    """Have --demos and --dev read, where a pipe gives them only once; raises OptionError for one stdin meant twice."""
-    from promptshot.once import is_stdin, once
+    """Have --demos and --dev read, where a pipe gives them only once; raises OptionError for one pipe meant twice."""
+    from promptshot.once import once, refuse_twice
 
-    takes = next(("FILE" for file in files if is_stdin(file)), None)
-    for name in ("demos", "dev"):
-        path = given[name]
-        if path and is_stdin(path):
-            if takes:
-                what = f"{takes} and --{name} are both standard input, which can be read only once"
-                raise OptionError(what, hint="write one of them to a file")
-            takes = f"--{name}"
+    labels = given.get("labels") or ""
+    asked = {"--demos": given["demos"], "--dev": given["dev"], "--labels": labels[1:] if labels[:1] == "@" else ""}
+    refuse_twice([*(("FILE", file) for file in files), *((role, path) for role, path in asked.items() if path)])
     for name in ("demos", "dev"):
         if given[name]:
             given[name] = once(given[name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,12 @@ def templates(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given:
     promptshot templates preview zh-sentiment-mlm "房间干净" --tokens
     promptshot templates preview mine.yaml rows.jsonl:7 -m google-bert/bert-base-chinese --ids --watch
     """
+    from promptshot.once import once
     from promptshot.preview import Previewer
 
     asked = given["tokens"] or ids or bool(given["model"])
     previewer = Previewer(model_options(given), asked, given["scores"])
+    given["kept"] = cache(once)  # a pipe is read once, also under --watch
     if not watch:
         _preview(previewer, name, rows, ids, given)
         return
@@ -97,7 +100,7 @@ def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, gi
     (said,) = typed("name", [name])
     template = guess.template_of(said, given["scorer"], given["folder"])
     verbalizer = _label_words(template, given)
-    for row in rows_of(rows, template):
+    for row in rows_of(rows, template, given["kept"]):
         proof.preview(previewer.of(template, verbalizer, row), ids)
 
 

@@ -47,9 +47,11 @@ def command(
     """
     from promptshot import predictions, report
     from promptshot.files import put
+    from promptshot.once import refuse_twice
     from promptshot.record import as_json
     from promptshot.streams import Reading
 
+    refuse_twice(("PREDICTIONS", path) for path in files)
     outputs({"--summary": summary}, with_records([("FILE", path) for path in files]), overwrite)
     found, how = [], Reading(encoding or None)
     for path in files:

@@ -167,7 +167,7 @@ def instead_of_files(module: Any, opened: Callable[..., Any]) -> Iterator[None]:
 def read(data: bytes, name: str) -> tuple[list[Item], InputError | None]:
     """What the row reader gives for these bytes under that name, and what it complains of at the end."""
     found: list[Item] = []
-    with instead_of_files(rows, lambda path, mode: io.BufferedReader(io.BytesIO(data))):  # type: ignore[arg-type]
+    with instead_of_files(streams, lambda path, mode: io.BufferedReader(io.BytesIO(data))):  # type: ignore[arg-type]
         try:
             found.extend(rows.read([name]))
         except InputError as problem:
@@ -187,7 +187,7 @@ def rows_target(data: bytes) -> None:
     lines = [int(item.source.removeprefix(f"{name}:").partition(" row ")[0]) for item in found]
     inside = any(" row " in item.source for item in found)
     assert lines == sorted(lines)
-    last = data.count(b"\n") + 1
+    last = max(data.count(b"\n"), data.count(b"\r")) + 1
     for item, line in zip(found, lines, strict=True):
         assert 1 <= line <= last or data[:2] == streams.GZIP
         if isinstance(item, Reject):
@@ -201,7 +201,10 @@ def rows_target(data: bytes) -> None:
                 item.text(field_name, ",").encode()
     if inside or any(data.startswith(magic) for magic in (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
         return
-    if name == "a.jsonl" and problem is None and data[:2] != streams.GZIP and data.lstrip()[:1] == b"{":
+    first, _, _ = data.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")
+    by_lines = first.startswith(b"{") and not first.rstrip().endswith((b"{", b"[", b",", b":"))
+    by_lines &= b"\n" in data or b"\r" not in data
+    if name == "a.jsonl" and problem is None and data[:2] != streams.GZIP and by_lines:
         filled = [n for n, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1) if line.rstrip()]
         assert lines == filled
     if problem is None and name in ("a.csv", "a.tsv"):
@@ -394,7 +397,8 @@ def writer_target(data: bytes) -> None:
         return
     columns = list(dict.fromkeys(key for record in records[:2] for key in record))
     assert set().union(*records) - set(columns) == left_out
-    if columns and not any(odd(cell) for record in records for cell in [*record, *record.values()]):
+    cells = [cell for record in records for cell in (*record, *record.values())]
+    if columns and "" not in columns and not any(map(odd, cells)):
         assert problem is None, problem
         assert len(again) == len(records)
         for item, record in zip(again, records, strict=True):
@@ -407,7 +411,7 @@ def writer_target(data: bytes) -> None:
 def odd(cell: Any) -> bool:
     """Cells that a table does not give back: what a spreadsheet would run as a formula, CR, and no text."""
     text = cell if isinstance(cell, str) else json.dumps(cell)
-    return text[:1] in ("=", "+", "-", "@", "\t", "\r", "'", "\ufeff") or "\r" in text or bool(rows.fault_of(text))
+    return bool(writer.FORMULA.match(text) or text[:1] in ("'", "\ufeff") or "\r" in text or rows.fault_of(text))
 
 
 @cache

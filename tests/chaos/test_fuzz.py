@@ -22,6 +22,11 @@ def test_broken_input_gets_a_plain_complaint(target: str) -> None:
     assert search.tried > len(fuzz.seeds(target))
 
 
+def test_the_fuzzer_feeds_the_readers_and_no_file() -> None:
+    found, problem = fuzz.read(b'{"a": "b"}\n{', "a.jsonl")
+    assert ([item.source for item in found], problem) == (["a.jsonl:1", "a.jsonl:2"], None)
+
+
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A target that cannot stand a NUL behind an a, sleeps over an s, and complains of everything else."""
