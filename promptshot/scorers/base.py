@@ -157,7 +157,7 @@ class TorchScorer(ABC):
         return self.encoder.alike(words)
 
     def plan(self, prompt: Prompt) -> Plan:
-        """The queries that score a prompt; raises TooLong."""
+        """The queries that score a prompt; raises Unfit."""
         return self.planner.plan(prompt)
 
     def _planned(self, prompt: Prompt) -> Plan | str:
