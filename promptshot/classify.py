@@ -7,6 +7,7 @@ import math
 import os
 import tempfile
 import time
+import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -222,8 +223,12 @@ class Classifier:
                     outcomes[i] = item
             except RowError as problem:
                 outcomes[i] = _reject(item, problem)
-            if on_error == "fail" and i in outcomes:  # before a window's worth of scoring
-                raise _raised(outcomes[i])
+        if isinstance(self.verbalizer, RowWords):
+            flaws = [(i, row, self._flaw(prompt.choices)) for i, row, _, prompt in prompts]
+            outcomes |= {i: Reject(row.source, flaw, _raw(row), row.key) for i, row, flaw in flaws if flaw}
+            prompts = [entry for entry in prompts if entry[0] not in outcomes]
+        if on_error == "fail" and outcomes:  # before a window's worth of scoring
+            raise _raised(outcomes[min(outcomes)])
         if isinstance(self.scorer, Checkpoint):
             self.scorer.progress = progress
         self.asked += len(prompts)
@@ -326,16 +331,22 @@ class Classifier:
         """Refuse label words that the tokenizer does not know, or cannot tell apart between two labels."""
         if self.template.spec.ordered or isinstance(self.verbalizer, RowWords):
             return
-        if not isinstance(self.scorer, Checkpoint):
-            return
         label_of = {word: label for label, words in self.verbalizer.labels.items() for word in words}
+        if flaw := self._flaw(list(label_of), label_of):
+            hint = "choose other label words, or another model"
+            raise VerbalizerError(flaw, where=f"verbalizer {self.verbalizer.name}", hint=hint)
+
+    def _flaw(self, words: Sequence[str], label_of: Mapping[str, str] | None = None) -> str:
+        """What keeps the tokenizer from telling words apart (but for those of one label), empty where nothing does."""
+        if not isinstance(self.scorer, Checkpoint):
+            return ""
         said = f"the tokenizer of {self.recipe.model}"
-        where, hint = f"verbalizer {self.verbalizer.name}", "choose other label words, or another model"
-        if unknown := self.scorer.unknown(list(label_of)):
-            raise VerbalizerError(f"{said} does not know: {shortlist(unknown)}", where=where, hint=hint)
-        for one, other in self.scorer.alike(list(label_of)):
-            if label_of[one] != label_of[other]:
-                raise VerbalizerError(f"{said} spells {one!r} and {other!r} the same", where=where, hint=hint)
+        if unknown := self.scorer.unknown(words):
+            return f"{said} does not know: {shortlist(map(_visible, unknown))}"
+        for one, other in self.scorer.alike(words):
+            if label_of is None or label_of[one] != label_of[other]:
+                return f"{said} spells {one!r} and {other!r} the same"
+        return ""
 
 
 def mean(outcomes: Sequence[Outcome]) -> Outcome:
@@ -345,6 +356,10 @@ def mean(outcomes: Sequence[Outcome]) -> Outcome:
         return next(outcome for outcome in outcomes if isinstance(outcome, Reject))
     if len(found) == 1:
         return found[0]
+    if unlike := next((one for one in found if set(one.label_scores) != set(found[0].label_scores)), None):
+        row, sets = found[0].row, [shortlist(one.label_scores, 6) for one in (found[0], unlike)]
+        reason = f"the templates of the ensemble take other words from the row: {sets[0]} against {sets[1]}"
+        return Reject(row.source, reason, _raw(row), row.key)
     logs = [decide.log_softmax(member.label_scores) for member in found]
     labels = {label: sum(log[label] for log in logs) / len(logs) for label in logs[0]}
     words = {f"{i}: {word}": s for i, member in enumerate(found, 1) for word, s in member.word_scores.items()}
@@ -451,6 +466,11 @@ def _fault(scored: Scored, choices: int) -> str:
         return "" if all(map(math.isfinite, (*scored.scores, *scored.lead))) else "a score is not finite"
     except TypeError:
         return "a score is no number"
+
+
+def _visible(word: str) -> str:
+    """A word as it is, or as escapes where there is nothing to see."""
+    return word if any(unicodedata.category(sign)[0] not in "CMZ" for sign in word) else ascii(word)
 
 
 def _raw(item: Item) -> str:

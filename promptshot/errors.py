@@ -17,6 +17,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# Packages whose assertions are about a checkpoint or a text, and no mistake of ours.
+LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "sentencepiece", "jieba")
 LONGEST = 1000  # characters; whatever a file says, a complaint about it stays a line
 
 
@@ -92,10 +94,20 @@ def told(problem: BaseException, most: int = 200) -> str:
 
 def surfaces(problem: BaseException) -> bool:
     """Whether an exception is more than the failure of a library at some row: our own mistake, or a wish to stop."""
-    if isinstance(problem, (AssertionError, PromptshotError)):
+    if isinstance(problem, PromptshotError):
         return True
+    if isinstance(problem, AssertionError):
+        return _raised_in(problem) not in LIBRARIES
     panic = type(problem).__name__ == "PanicException"  # of a library in Rust; to Python it is no Exception
-    return not (isinstance(problem, Exception) or panic)
+    return not (isinstance(problem, (Exception, SystemExit)) or panic)
+
+
+def _raised_in(problem: BaseException) -> str:
+    """The package whose code raised an exception."""
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def fault_of(text: str) -> str:

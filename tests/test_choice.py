@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from conftest import Tiny, prompt_of
 from test_cli import fake, read_rows, write_rows
 from test_schema import fits
 
@@ -19,6 +21,7 @@ from promptshot.diff import diff
 from promptshot.lint import Linter
 from promptshot.prompts import TemplateSpec
 from promptshot.rows import Row
+from promptshot.scorers import ModelOptions, load
 from promptshot.spec import schema
 
 COLUMNS = """\
@@ -217,3 +220,104 @@ def test_a_table_of_questions_in_chinese_needs_nothing_said(
     assert "会飞的是哪一个？" in err
     assert run_command(["compare", str(path), "--scorer", "fake"]) == 0
     assert "zh-choice-causal" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ words that a tokenizer cannot tell apart
+
+GOOD = {"question": "What is good?", "choices": ["news", "food"], "answer": "food"}
+BAD: dict[str, list[dict[str, Any]]] = {
+    "does not know: ☃": [{**GOOD, "choices": ["news", "☃"], "answer": "news"}],
+    "does not know: 龘, 鱻": [{**GOOD, "choices": ["龘", "鱻", "food"]}],
+    "does not know: '\\u200d'": [{**GOOD, "choices": ["food", "\u200d"]}],
+    "does not know: '\\u0301\\u0308'": [{**GOOD, "choices": ["\u0301\u0308", "food"]}],
+    "spells 'News' and 'news' the same": [{**GOOD, "choices": ["food", "News", "news"]}],
+    "spells 'cafe' and 'café' the same": [{**GOOD, "choices": ["cafe", "café"], "answer": "cafe"}],
+}
+
+
+@pytest.mark.parametrize("kind", ["mlm", "nsp"])
+@pytest.mark.parametrize("said", BAD)
+def test_words_of_a_row_that_cannot_be_told_apart_reject_that_row_alone(
+    said: str, kind: str, bert: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "{question} {mask}" if kind == "mlm" else ["{question}", "{mask}"]
+    keys = {"scorer": kind, "text": text, "words_from": "choices", "label_field": "answer"}
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump(keys), encoding="utf-8")
+    rows, out = [GOOD, *BAD[said], {**GOOD, "question": "a"}, *BAD[said]], tmp_path / "o.jsonl"
+    command = ["classify", write_rows(tmp_path / "r.jsonl", rows), "-t", str(tmp_path / "t.yaml"), "-m", bert.name]
+    assert run_command([*command, "-o", str(out)]) == 3
+    rejects = read_rows(f"{out}.rejects.jsonl")
+    assert [row["source"].rpartition(":")[2] for row in rejects] == ["2", "4"]
+    assert all(row["reason"].endswith(said) for row in rejects), rejects
+    assert [row["question"] for row in read_rows(out)] == ["What is good?", "a"]
+    alone = write_rows(tmp_path / "alone.jsonl", [GOOD, {**GOOD, "question": "a"}])
+    assert run_command(["classify", alone, *command[2:], "-o", str(tmp_path / "alone.out.jsonl")]) == 0
+    for one, other in zip(read_rows(out), read_rows(tmp_path / "alone.out.jsonl"), strict=True):
+        assert one["word_scores"] == pytest.approx(other["word_scores"], abs=1e-4)
+    capsys.readouterr()
+    assert run_command([*command, "--on-error", "fail"]) == 1
+    out_said, err = capsys.readouterr()
+    assert out_said == ""
+    assert f"r.jsonl:2: the tokenizer of {bert.name} {said}" in err
+
+
+@pytest.mark.parametrize("model", ["gpt2", "llama"])
+def test_a_tokenizer_of_bytes_takes_signs_and_one_of_letters_names_them(
+    request: pytest.FixtureRequest, model: str, tmp_path: Path
+) -> None:
+    tiny: Tiny = request.getfixturevalue(model)
+    rows = [GOOD, {**GOOD, "choices": ["☃", "☂"], "answer": 0}, {**GOOD, "choices": ["News", "news"], "answer": 0}]
+    out = tmp_path / "o.jsonl"
+    command = ["classify", write_rows(tmp_path / "r.jsonl", rows), "-t", "en-choice-causal", "-m", tiny.name]
+    assert run_command([*command, "-o", str(out)]) == (0 if model == "gpt2" else 3)
+    if model == "llama":
+        (reject,) = read_rows(f"{out}.rejects.jsonl")
+        assert reject["reason"] == f"the tokenizer of {tiny.name} does not know: ☃, ☂"
+
+
+def test_the_first_bad_row_is_the_one_that_fails_a_run_whatever_is_wrong_with_it(
+    bert: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [GOOD, {**GOOD, "choices": ["☃", "food"]}, {**GOOD, "choices": "none"}]
+    command = ["classify", "-t", "en-choice-mlm", "-m", bert.name, "--on-error", "fail"]
+    assert run_command([*command, write_rows(tmp_path / "r.jsonl", rows)]) == 1
+    assert "r.jsonl:2: " in capsys.readouterr().err
+    assert run_command([*command, write_rows(tmp_path / "r.jsonl", [rows[0], rows[2], rows[1]])]) == 1
+    assert "r.jsonl:2: " in capsys.readouterr().err
+
+
+def test_a_word_that_is_nothing_to_the_tokenizer_is_the_error_of_its_prompt_alone(bert: Tiny) -> None:
+    prompts = [prompt_of([("a day, ", "")], words) for words in (["good", "\u200d"], ["good", "food"], ["\u200d"])]
+    found = load("mlm", ModelOptions(bert.name)).score(prompts)
+    said = "the word '\\u200d' is nothing to the tokenizer"
+    assert [one.error for one in found] == [said, None, said]
+
+
+# ------------------------------------------------------------------ several templates
+
+
+def test_an_ensemble_chooses_among_the_words_of_each_row(tmp_path: Path) -> None:
+    """Where the templates take the same words; where they do not, the row is rejected alone."""
+    keys = {"scorer": "causal", "text": "{question} {mask}", "words_from": "others", "label_field": "answer"}
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump(keys), encoding="utf-8")
+    rows = [
+        {"question": "What floats?", "choices": ["cork", "iron"], "others": ["iron", "cork"], "answer": "cork"},
+        {"question": "What rolls?", "choices": ["ball", "cube"], "others": ["ball", "sand", "tin"], "answer": "ball"},
+        {"question": "What burns?", "choices": ["tin", "wood"], "others": ["tin", "wood"], "answer": "wood"},
+    ]
+    path, out = write_rows(tmp_path / "r.jsonl", rows), tmp_path / "o.jsonl"
+    templates = ["-t", "en-choice-mlm", "-t", str(tmp_path / "t.yaml")]
+    assert fake(path, *templates, "-o", str(out)) == 3
+    (reject,) = read_rows(f"{out}.rejects.jsonl")
+    assert (reject["source"].rpartition(":")[2], reject["reason"]) == (
+        "2",
+        "the templates of the ensemble take other words from the row: ball, cube against ball, sand, tin",
+    )
+    assert [set(row["scores"]) for row in read_rows(out)] == [{"cork", "iron"}, {"tin", "wood"}]
+    members = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for template, member in zip(templates[1::2], members, strict=True):
+        fake(path, "-t", template, "-o", str(member))
+    for number, row in zip((0, 2), read_rows(out), strict=True):
+        parts = [read_rows(member)[number]["probabilities"] for member in members]
+        logs = {word: sum(math.log(part[word]) for part in parts) / 2 for word in parts[0]}
+        assert row["scores"] == pytest.approx(logs)

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from promptshot import errors
-from promptshot.errors import PromptshotError, RowError, did_you_mean, shortlist
+from promptshot.errors import PromptshotError, RowError, did_you_mean, shortlist, surfaces
 
 
 def test_an_error_says_where_what_and_what_to_try() -> None:
@@ -85,3 +85,19 @@ def test_a_wrong_name_gets_the_nearest_known_one(name: str, known: list[str], sa
 def test_a_long_list_is_cut_and_counted() -> None:
     assert shortlist(["a", "b", "c"], most=3) == "a, b, c"
     assert shortlist(["a", "b", "c", "d", "e"], most=3) == "a, b, c and 2 more"
+
+
+def test_an_assertion_of_a_library_is_no_mistake_of_ours() -> None:
+    def raised(package: str) -> AssertionError:
+        try:
+            exec("raise AssertionError('shapes')", {"__name__": package})
+        except AssertionError as problem:
+            return problem
+        raise RuntimeError
+
+    assert surfaces(raised("promptshot.scorers.mlm"))
+    assert surfaces(AssertionError("never raised"))
+    assert not surfaces(raised("transformers.models.xlm.modeling_xlm"))
+    assert not surfaces(raised("torch.nn.functional"))
+    assert not surfaces(SystemExit(1))
+    assert surfaces(KeyboardInterrupt())

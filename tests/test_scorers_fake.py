@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from conftest import prompt_of
 
+from promptshot.cli import run_command
 from promptshot.errors import NotFoundError, OptionError
 from promptshot.scorers import Checkpoint, ModelOptions, load
 from promptshot.scorers.fake import FakeScorer
@@ -40,6 +42,65 @@ def test_an_unknown_scorer_is_named_with_the_nearest_one() -> None:
 def test_a_third_party_scorer_that_is_not_there_is_an_option_error(name: str) -> None:
     with pytest.raises(OptionError, match="cannot be loaded"):
         load(name, ModelOptions())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".a:b",
+        "..:b",
+        "a:",
+        ":",
+        "a:b:c",
+        "a b:c",
+        "a/b:c",
+        "a..b:c",
+        "1a:b",
+        "a:b.c",
+        "a\nb:c",
+        "a:" + "b" * 5000,
+        "\0:b",
+    ],
+)
+def test_a_scorer_that_is_no_name_of_a_class_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OptionError, match="cannot be loaded") as caught:
+        load(name, ModelOptions())
+    assert caught.value.hint == "write it as package.module:Class"
+    assert len(str(caught.value)) < 300
+    rows = str(Path(__file__).parent.parent / "examples" / "zh-reviews.jsonl")
+    for command in (["classify", rows], ["compare", rows, "-t", "zh-sentiment-mlm", "-t", "zh-judgement-mlm"]):
+        assert run_command([*command, "--scorer", name]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.splitlines()[-1].startswith("error: ")
+
+
+class Leaving:
+    """A scorer that ends the process when it is made."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        raise SystemExit(0)
+
+    def score(self, prompts: object) -> None: ...
+
+
+class Left(FakeScorer):
+    """A scorer that ends the process when it scores, as one whose own command line is at fault does."""
+
+    def score(self, prompts: object) -> NoReturn:  # type: ignore[override]
+        raise SystemExit("no key")
+
+
+def test_a_third_party_scorer_that_would_end_the_process_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "leaver.py").write_text("import sys; sys.exit(0)", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "r.jsonl").write_text('{"text": "a"}\n', encoding="utf-8")
+    for name in ("leaver:Thing", "test_scorers_fake:Leaving", "test_scorers_fake:Left"):
+        base = ["classify", str(tmp_path / "r.jsonl"), "-t", "zh-sentiment-mlm"]
+        assert run_command([*base, "--scorer", name]) == 1
+        assert "SystemExit" in capsys.readouterr().err.splitlines()[-1]
 
 
 class Unready:

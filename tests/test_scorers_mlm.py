@@ -96,8 +96,9 @@ def test_the_reference_tells_choices_and_rows_apart(truths: Truths) -> None:
 def test_wrong_inputs_make_the_agreement_fail(
     bert_mlm: Tiny, truths: Truths, monkeypatch: pytest.MonkeyPatch, harm: Any
 ) -> None:
+    made = scorer(bert_mlm)
     broken_tensors(monkeypatch, harm)
-    found = scorer(bert_mlm).score([prompt_of(case, WORDS) for case in cases()])
+    found = made.score([prompt_of(case, WORDS) for case in cases()])
     with pytest.raises(AssertionError, match="is not"):
         assert_agrees(found, truths["bert_mlm"])
 
@@ -105,8 +106,9 @@ def test_wrong_inputs_make_the_agreement_fail(
 def test_padding_that_is_attended_to_makes_the_agreement_fail_for_roberta(
     roberta: Tiny, truths: Truths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made = scorer(roberta)
     broken_tensors(monkeypatch, no_mask)
-    found = scorer(roberta).score([prompt_of(case, WORDS) for case in cases()])
+    found = made.score([prompt_of(case, WORDS) for case in cases()])
     with pytest.raises(AssertionError, match="is not"):
         assert_agrees(found, truths["roberta"])
 

@@ -131,8 +131,9 @@ def test_text_around_the_blank_keeps_its_own_positions(bert_nsp: Tiny) -> None:
 def test_wrong_inputs_make_the_agreement_fail(
     bert_nsp: Tiny, truth: list[list[float]], monkeypatch: pytest.MonkeyPatch, harm: Any
 ) -> None:
+    made = scorer(bert_nsp)
     broken_tensors(monkeypatch, harm)
-    found = scorer(bert_nsp).score([prompt for prompt, _ in pairs()])
+    found = made.score([prompt for prompt, _ in pairs()])
     with pytest.raises(AssertionError, match="is not"):
         assert_agrees(found, truth)
 

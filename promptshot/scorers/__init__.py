@@ -6,11 +6,12 @@ Above it are strings and labels, below it tensors. A scorer knows nothing of lab
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from promptshot.errors import NotFoundError, OptionError, did_you_mean, surfaces, told
+from promptshot.errors import NotFoundError, OptionError, did_you_mean, shortened, surfaces, told
 from promptshot.prompts import Kind, Piece, Prompt
 
 # Loaded when first needed. A name with a colon ("package.module:Class") is a third-party scorer.
@@ -20,6 +21,7 @@ SCORERS = {
     "causal": "promptshot.scorers.causal:CausalScorer",
     "fake": "promptshot.scorers.fake:FakeScorer",
 }
+_CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:Class
 BUILTIN_MODEL = {"mlm": "builtin:bert", "nsp": "builtin:bert", "causal": "builtin:gpt2"}
 
 
@@ -152,21 +154,25 @@ def load(name: str, options: ModelOptions) -> Scorer:
     """The scorer of that name, ready to score; loading a checkpoint can raise ModelError."""
     target = SCORERS.get(name, name)
     if ":" not in target:
-        raise NotFoundError(f"no scorer {name!r}", hint=did_you_mean(name, SCORERS))
+        raise NotFoundError(f"no scorer {shortened(name)!r}", hint=did_you_mean(name, SCORERS))
+    said, hint = f"the scorer {shortened(name)!r} cannot be loaded", "write it as package.module:Class"
+    if not _CLASS.fullmatch(target):
+        raise OptionError(f"{said} (it names no module and class)", hint=hint)
     module, _, attribute = target.partition(":")
     try:
         kind = getattr(importlib.import_module(module), attribute)
-    except Exception as problem:  # whatever a module of somebody else does when it is imported
-        hint = "write it as package.module:Class"
-        raise OptionError(f"the scorer {name!r} cannot be loaded ({told(problem)})", hint=hint) from problem
-    if not (isinstance(kind, type) and hasattr(kind, "score")):
-        raise OptionError(f"{name!r} is no scorer", hint="name a class with a method score")
+    except BaseException as problem:  # whatever a module of somebody else does when it is imported
+        if surfaces(problem):
+            raise
+        raise OptionError(f"{said} ({told(problem)})", hint=hint) from problem
+    if not (isinstance(kind, type) and callable(getattr(kind, "score", None))):
+        raise OptionError(f"{shortened(name)!r} is no scorer", hint="name a class with a method score")
     try:
         scorer: Scorer = kind(options)
-    except Exception as problem:
+    except BaseException as problem:
         if name in SCORERS or surfaces(problem):
             raise
-        raise OptionError(f"the scorer {name!r} cannot be loaded ({told(problem)})") from problem
+        raise OptionError(f"{said} ({told(problem)})") from problem
     return scorer
 
 

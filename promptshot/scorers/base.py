@@ -14,10 +14,11 @@ from promptshot.errors import surfaces, told
 from promptshot.prompts import Prompt
 from promptshot.scorers import BUILTIN_MODEL, ModelOptions, Scored
 from promptshot.scorers.batches import Answers, Batches, Work, fitting, token_budget
-from promptshot.scorers.heads import Head
+from promptshot.scorers.heads import Head, probe
 from promptshot.scorers.loading import check_vocabulary, limit_of, load_checkpoint, loading, pick_device, quiet
 from promptshot.scorers.packed import pack
 from promptshot.scorers.plans import Plan, Planner, Query
+from promptshot.scorers.trials import MATES, Mates, mates
 
 
 class TorchScorer(ABC):
@@ -34,15 +35,24 @@ class TorchScorer(ABC):
         self.device = pick_device(options.device)
         self.encoder, self.model = load_checkpoint(self.name, self.auto_class, options, self.device)
         if not options.plain:
-            pack(self.model)
+            pack(self.model, lambda: self.model(**probe(self.model)).logits)
         self.tokenizer = self.encoder.tokenizer
-        self.limit = limit_of(self.model, self.encoder, options)
-        name = options.model or BUILTIN_MODEL[self.name]
+        self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
+        self.checkpoint = name = options.model or BUILTIN_MODEL[self.name]
         with loading(name, options):
+            self.limit = limit_of(self.model, self.encoder, options)
             self.planner = self.planner_class(self.encoder, self.limit)
             self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
-        self.budget = options.batch_budget or token_budget(self.device, self.model.config)
-        self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
+            self.budget = options.batch_budget or token_budget(self.device, self.model.config)
+            self._prepare()
+            self.mates: Mates = self._mates()
+
+    def _prepare(self) -> None:  # noqa: B027  (not every scorer has something)
+        """What a scorer tries with its model and keeps of it; whatever a library raises here becomes a ModelError."""
+
+    def _mates(self) -> Mates:
+        """The rows that may share a batch; raises ModelError where the model cannot be run at all."""
+        return mates(self.model, self.answer, self.limit)
 
     @abstractmethod
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:
@@ -83,11 +93,12 @@ class TorchScorer(ABC):
         if self.options.plain:
             yield from self.pieces(Batches(queries, self.answer, most=1), self.budget)
             return
+        most = 1 if self.mates == "none" else self.options.batch_size
         twins: dict[tuple[Any, ...], list[int]] = {}
         for i, query in enumerate(queries):
             twins.setdefault(query.key, []).append(i)
         groups = list(twins.values())
-        work = Batches([queries[group[0]] for group in groups], self.answer, self.options.batch_size)
+        work = Batches([queries[group[0]] for group in groups], self.answer, most, even=self.mates == "even")
         for answers in self.pieces(work, self.budget):
             yield [(i, values) for number, values in answers for i in groups[number]]
 
@@ -133,6 +144,7 @@ class TorchScorer(ABC):
             "batch_budget": self.budget,
             **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
             "batch_size": self.options.batch_size,
+            **({"batches": MATES[self.mates]} if self.mates in MATES and not self.options.plain else {}),
             "threads": torch.get_num_threads(),
         }
 
@@ -145,7 +157,7 @@ class TorchScorer(ABC):
         return self.encoder.alike(words)
 
     def plan(self, prompt: Prompt) -> Plan:
-        """The queries that score a prompt; raises TooLong."""
+        """The queries that score a prompt; raises Unfit."""
         return self.planner.plan(prompt)
 
     def _planned(self, prompt: Prompt) -> Plan | str:
@@ -198,9 +210,8 @@ class TorchScorer(ABC):
 class HeadScorer(TorchScorer):
     """A scorer with a language-model head, which gives every token of the vocabulary a probability."""
 
-    def __init__(self, options: ModelOptions) -> None:
-        super().__init__(options)
-        self.head = Head(self.model, options.plain)
+    def _prepare(self) -> None:
+        self.head = Head(self.model, self.options.plain)
 
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:
         """Sums of log-probabilities; the masks of a cloze are taken as independent."""

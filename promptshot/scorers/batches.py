@@ -39,19 +39,30 @@ class Work(Protocol):
 
 
 class Batches:
-    """Queries in padded batches of similar length, longest first: at most `most` rows each; see Work."""
+    """Queries in padded batches of similar length, longest first: at most `most` rows each; see Work.
+
+    With `even`, the rows of a batch are of one length, and nothing is padded.
+    """
 
     def __init__(
-        self, queries: Sequence[Query], answer: Callable[[Sequence[Query]], list[list[float]]], most: int | None = None
+        self,
+        queries: Sequence[Query],
+        answer: Callable[[Sequence[Query]], list[list[float]]],
+        most: int | None = None,
+        even: bool = False,
     ) -> None:
-        self.queries, self.answer, self.most = queries, answer, most
+        self.queries, self.answer, self.most, self.even = queries, answer, most, even
         self.order = sorted(range(len(queries)), key=lambda i: (-len(queries[i].ids), i))
         self.total = len(queries)
 
     def cut(self, start: int, budget: int) -> int:
         """At most `budget` padded tokens, but always one row."""
-        rows = max(1, budget // max(1, len(self.queries[self.order[start]].ids)))
-        return min(start + (min(rows, self.most) if self.most else rows), self.total)
+        length = len(self.queries[self.order[start]].ids)
+        rows = max(1, budget // max(1, length))
+        end = min(start + (min(rows, self.most) if self.most else rows), self.total)
+        if not self.even:
+            return end
+        return next((i for i in range(start, end) if len(self.queries[self.order[i]].ids) != length), end)
 
     def run(self, start: int, end: int) -> Answers:
         """The answers of one batch."""

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import ModelOptions, prefix
+from promptshot.scorers import prefix
 from promptshot.scorers.base import HeadScorer
 from promptshot.scorers.batches import Answers
 from promptshot.scorers.plans import Plan, Planner, Query
 from promptshot.scorers.tokens import Encoder, Ids, common_prefix
+from promptshot.scorers.trials import Mates, astray
 
 
 @dataclass(frozen=True)
@@ -143,13 +145,22 @@ class CausalScorer(HeadScorer):
     auto_class = "AutoModelForCausalLM"
     planner_class = CausalPlanner
 
-    def __init__(self, options: ModelOptions) -> None:
-        super().__init__(options)
+    def _prepare(self) -> None:
+        super()._prepare()
         self.model.config.use_cache = False  # every sequence is run once
-        self.doubt = "as asked for" if options.plain else prefix.doubt(self.model, self.head)
+        if why := astray(self.model, self.limit):
+            config = self.model.config
+            hint = "" if getattr(config, "is_decoder", True) else "its config.json says is_decoder: false; "
+            what = f"this {config.model_type} model {why}"
+            raise ModelError(what, where=self.checkpoint, hint=f"{hint}use a GPT-like model")
+        self.doubt = "as asked for" if self.options.plain else prefix.doubt(self.model, self.head)
         self.reach = 0 if self.doubt else prefix.reach(self.model.config)  # tokens; longer prompts are run plainly
         if self.reach:
-            self.budget = options.batch_budget or prefix.token_budget(self.model, self.head)
+            self.budget = self.options.batch_budget or prefix.token_budget(self.model, self.head)
+
+    def _mates(self) -> Mates:
+        """Of those that are run in batches; what is shared is not padded."""
+        return "any" if self.reach >= self.limit else super()._mates()
 
     @property
     def details(self) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers.base import HeadScorer
 from promptshot.scorers.plans import Plan, Planner, Query
-from promptshot.scorers.tokens import Encoder, Ids, segments
+from promptshot.scorers.tokens import Encoder, Ids, Unfit, segments
 
 
 class MlmPlanner(Planner):
@@ -24,6 +24,8 @@ class MlmPlanner(Planner):
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each distinct word length; words of one length share it."""
         words = self._spelled(prompt)
+        if not all(words):
+            raise Unfit(f"the word {prompt.choices[words.index([])]!r} is nothing to the tokenizer")
         leads = [self.encoder.lead(word) for word in words]
         longest = max(map(len, words))
         fitted = self.fit(prompt.pieces, lambda pieces: len(self._ids(pieces, longest)[0]))

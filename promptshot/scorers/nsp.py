@@ -9,7 +9,6 @@ from dataclasses import replace
 from torch import Tensor
 
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import ModelOptions
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.heads import LastLayer, probe, same
 from promptshot.scorers.plans import Plan, Planner, Query
@@ -91,9 +90,8 @@ class NspScorer(TorchScorer):
     auto_class = "AutoModelForNextSentencePrediction"
     planner_class = NspPlanner
 
-    def __init__(self, options: ModelOptions) -> None:
-        super().__init__(options)
-        last = None if options.plain else LastLayer.of(self.model)
+    def _prepare(self) -> None:
+        last = None if self.options.plain else LastLayer.of(self.model)
         self.last = last if last is not None and self._proves(last) else None
 
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:

@@ -6,14 +6,18 @@ another walk through memory. oneDNN does all three at once; this is what a compi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from promptshot.scorers.loading import quiet
+
 SMALLEST = 64 * 64  # weights; below, nothing is gained
 CLOSE = 1e-5  # largest difference of a packed layer, as a part of its largest output
+ALIKE = 0.02  # that of the whole model; each layer was compared, so that this is for what goes wrong by much
 # (layer, activation behind it) as model families call them within one module.
 PAIRS = (
     ("dense", "intermediate_act_fn"),  # BERT, RoBERTa, ELECTRA, DeBERTa
@@ -52,15 +56,27 @@ class PackedLinear(nn.Module):
         return found
 
 
-def pack(model: nn.Module) -> int:
+def pack(model: nn.Module, run: Callable[[], Tensor] | None = None) -> int:
     """Put packed layers in the place of all that gain by it; how many. Each is compared with the one it replaces.
 
-    Weights that are shared with the embeddings stay as they are.
+    Weights that are shared with the embeddings stay as they are. With `run`, which gives the numbers of the whole
+    model, all layers are put back where it fails or gives others: some families reach for the weights of a layer.
     """
     if not _can(model):
         return 0
+    expected = _numbers(run) if run else None
+    replaced = _replaced(model)
+    if run and replaced and not _alike(expected, _numbers(run)):
+        for parent, name, module in replaced:
+            setattr(parent, name, module)
+        return 0
+    return sum(isinstance(getattr(parent, name), PackedLinear) for parent, name, _ in replaced)
+
+
+def _replaced(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
+    """(parent, name, what stood there) for each module that was replaced."""
     shared = {module.weight.data_ptr() for module in model.modules() if isinstance(module, nn.Embedding)}
-    count = 0
+    replaced: list[tuple[nn.Module, str, nn.Module]] = []
     for parent in list(model.modules()):
         children: list[tuple[str, Any]] = list(parent.named_children())
         for name, layer in children:
@@ -73,10 +89,26 @@ def pack(model: nn.Module) -> int:
             if packed is None:
                 continue
             setattr(parent, name, packed)
+            replaced.append((parent, name, layer))
             if behind:
                 setattr(parent, behind, nn.Identity())
-            count += 1
-    return count
+                replaced.append((parent, behind, activation))
+    return replaced
+
+
+def _numbers(run: Callable[[], Tensor]) -> Tensor | None:
+    """What a run of the whole model gives; None where it fails."""
+    try:
+        with torch.inference_mode(), quiet():
+            return run().float()
+    except Exception:  # whatever a model of any kind may say
+        return None
+
+
+def _alike(expected: Tensor | None, found: Tensor | None) -> bool:
+    if expected is None or found is None:
+        return False
+    return torch.allclose(expected, found, atol=ALIKE, rtol=ALIKE, equal_nan=True)
 
 
 def _can(model: nn.Module) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from promptshot.errors import surfaces, told
 from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers.tokens import Encoder, Fitted, Ids, TooLong, fit
+from promptshot.scorers.tokens import Encoder, Fitted, Ids, Unfit, fit
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Planner(ABC):
 
     @abstractmethod
     def plan(self, prompt: Prompt) -> Plan:
-        """The queries that score a prompt; raises TooLong."""
+        """The queries that score a prompt; raises Unfit."""
 
     @abstractmethod
     def words(self, prompt: Prompt) -> list[Ids]:
@@ -71,7 +71,7 @@ class Planner(ABC):
         try:
             plan = self.plan(prompt)
             return replace(plan, unknown=self._unknown(plan))
-        except TooLong as problem:
+        except Unfit as problem:
             return str(problem)
         except BaseException as problem:
             if surfaces(problem):

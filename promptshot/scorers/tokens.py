@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
-from promptshot.errors import ModelError
+from promptshot.errors import ModelError, surfaces
 from promptshot.prompts import Kind, Piece
 
 Ids = list[int]
@@ -20,8 +20,12 @@ UTF8 = 4  # bytes, and so tokens, that a character may take
 RARE = "\U000103a0"  # a letter of Old Persian
 
 
-class TooLong(Exception):
-    """The prompt does not fit even with its fields cut; `str()` is the reason for the reader."""
+class Unfit(Exception):
+    """The prompt cannot be scored; `str()` is the reason for the reader."""
+
+
+class TooLong(Unfit):
+    """It does not fit even with its fields cut."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,12 @@ class Encoder(ABC):
     @cached_property
     def loses(self) -> bool:
         """Whether characters that the tokenizer does not know leave no token at all."""
-        return not self.ids(RARE)
+        try:
+            return not self.ids(RARE)
+        except BaseException as problem:  # it fails at them, and so at the rows that have them
+            if surfaces(problem):
+                raise
+            return False
 
     def knows(self, text: str) -> bool:
         """Whether the tokenizer has any token for a text, besides the unknown one and white space."""
@@ -115,13 +124,22 @@ class Encoder(ABC):
     def unknown(self, words: Sequence[str]) -> list[str]:
         """The words for which the tokenizer has only its unknown token (in part or whole)."""
         unk = self.tokenizer.unk_token_id
-        return [w for w in words if w and (not (ids := self.ids(w)) or (unk is not None and unk in ids))]
+        return [w for w in words if w and (not (ids := self._tried(w)) or (unk is not None and unk in ids))]
 
     def alike(self, words: Sequence[str]) -> list[tuple[str, str]]:
         """Pairs of different words that the tokenizer spells the same, so that no score can tell them apart."""
         first: dict[tuple[int, ...], str] = {}
-        spelled = [(word, first.setdefault(tuple(self.ids(word)), word)) for word in words]
+        spelled = [(word, first.setdefault(tuple(self._tried(word)), word)) for word in words]
         return [(other, word) for word, other in spelled if other != word]
+
+    def _tried(self, word: str) -> Ids:
+        """The tokens of a word; none where the tokenizer fails at it, as a WordPiece without an unknown token does."""
+        try:
+            return self.ids(word)
+        except BaseException as problem:
+            if surfaces(problem):
+                raise
+            return []
 
 
 class TextEncoder(Encoder):
