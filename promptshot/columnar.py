@@ -13,7 +13,7 @@ from promptshot.tables import Value, first_doubled
 
 def parquet(data: bytes, name: str) -> Iterator[tuple[str, Value]]:
     """The rows of a Parquet file."""
-    yield from _columnar(data, name, lambda stream: _needed("pyarrow.parquet", name).ParquetFile(stream).iter_batches())
+    yield from _columnar(data, name, lambda stream: _groups(_needed("pyarrow.parquet", name).ParquetFile(stream)))
 
 
 def arrow(data: bytes, name: str) -> Iterator[tuple[str, Value]]:
@@ -23,6 +23,12 @@ def arrow(data: bytes, name: str) -> Iterator[tuple[str, Value]]:
         yield from _columnar(data, name, lambda stream: _batches(ipc.open_file(stream)))
     else:
         yield from _columnar(data, name, lambda stream: iter(ipc.open_stream(stream)))
+
+
+def _groups(file: Any) -> Iterator[Any]:
+    """Batches of one group of rows at a time: where one is damaged, those before it are whole."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(row_groups=[group])
 
 
 def _batches(file: Any) -> Iterator[Any]:
@@ -41,9 +47,10 @@ def _columnar(data: bytes, name: str, batches: Callable[[Any], Iterator[Any]]) -
             for row in batch.to_pylist():
                 number += 1
                 yield f"{name} row {number}", {key: _plain(value) for key, value in row.items()}
-    except (pa.ArrowException, ValueError, OverflowError) as problem:  # also what Python has no value for
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as problem:  # also what Python has no value for
         first = str(problem).splitlines()[0][:200]
-        raise InputError(f"cannot be read ({first})", where=name, hint="is the file whole?") from None
+        where = f"{name} row {number + 1}" if number else name
+        raise InputError(f"cannot be read ({first})", where=where, hint="is the file whole?") from None
 
 
 def _plain(value: Any) -> Any:

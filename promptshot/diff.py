@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from promptshot.errors import InputError, shortened
-from promptshot.json_text import like
+from promptshot.json_text import encodable, like
 from promptshot.metrics import Paired, Tally
 from promptshot.once import once, refuse_twice
 from promptshot.predictions import OURS, File, Labels, Said, plain
@@ -135,11 +135,11 @@ def _count(number: int, row: Row, sides: tuple[Said, Said], found: Difference) -
 
 
 def _refuse_unlike(number: int, a: Row, b: Row, paths: tuple[str, str]) -> None:
-    """Raises InputError where two rows are not the same row; tables have text only, and no nulls."""
+    """Raises InputError where two rows are not the same row; tables have text only, no nulls and no half characters."""
     if a.fields == b.fields:
         return
     for name in dict.fromkeys([*a.fields, *b.fields]):
-        one, other = plain(a.fields.get(name)), plain(b.fields.get(name))
+        one, other = (encodable(plain(row.fields.get(name))) for row in (a, b))
         if one != other:
             said = f"{name!r} is {shortened(one, 40)!r} in {paths[0]} and {shortened(other, 40)!r} in {paths[1]}"
             hint = "give predictions of the same rows in the same order"

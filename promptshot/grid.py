@@ -16,12 +16,12 @@ from promptshot.errors import InputError, OptionError, PromptshotError, RowError
 from promptshot.gold import check_gold
 from promptshot.recipe import DemoPlan, Recipe
 from promptshot.rows import Item, Row
-from promptshot.run import with_columns
+from promptshot.run import HOPELESS, with_columns
 from promptshot.scorers import ModelOptions
 from promptshot.scorers.fake import FakeScorer
 
 UNFIT = "leave it out, give it other label words, or add the rows' labels under 'gold:'"
-LOOKED_AT = 100  # rows that are tried before a candidate is refused, for one row may be a bad one
+LOOKED_AT = HOPELESS  # rows that are tried before a candidate is refused, for the first ones may be bad
 
 
 @dataclass(frozen=True)
@@ -143,16 +143,16 @@ def _has_gold(row: Row, recipe: Recipe) -> bool:
 def _check_prompts(recipe: Recipe, some: Sequence[Row]) -> None:
     """Raises where the demonstrations cannot be drawn, or not one of the rows has what the template needs."""
     classifier = Classifier(recipe, FakeScorer())  # it knows no checkpoint, so nothing is loaded
-    problems = []
+    first: RowError | None = None
     for row in some:
         try:
             classifier.prompt(row)
         except RowError as problem:
-            problems.append(problem)
+            first = first or problem
         else:
             return
-    if problems:
-        raise problems[0]
+    if first:
+        raise first
 
 
 # ------------------------------------------------------------------ suites

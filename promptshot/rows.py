@@ -116,7 +116,7 @@ class Reject:
 
     def record(self) -> dict[str, str]:
         """What the rejects file says of it."""
-        return {"source": self.source, "reason": self.reason, "raw": self.raw}
+        return {"source": encodable(self.source), "reason": self.reason, "raw": self.raw}
 
     @property
     def advice(self) -> str:

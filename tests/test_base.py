@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -33,8 +34,14 @@ from conftest import (
 )
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from promptshot.errors import ModelError, NotFoundError, OptionError
-from promptshot.prompts import Kind, Piece, Prompt
+from promptshot import classify
+from promptshot import run as running
+from promptshot.errors import InputError, ModelError, NotFoundError, OptionError
+from promptshot.journal import Outputs
+from promptshot.labels import verbalizer_of_labels
+from promptshot.metrics import Tally
+from promptshot.prompts import Kind, Piece, Prompt, Template, TemplateSpec
+from promptshot.recipe import Recipe
 from promptshot.scorers import SCORERS, Checkpoint, ModelOptions, Scored, Scorer, load, load_tokenizer
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.batches import Batches, fitting, token_budget
@@ -790,3 +797,66 @@ def test_no_prompts_are_no_scores(bert: Tiny, gpt2: Tiny, kind: str, options: di
     made.progress = told.append
     assert made.score([]) == []
     assert sum(told) == 0
+
+
+# ------------------------------------------------------------------ nothing to score
+
+KINDS = [("mlm", "bert"), ("nsp", "bert"), ("causal", "gpt2"), ("causal", "llama")]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize(("kind", "model"), KINDS)
+def test_no_prompts_and_prompts_that_ask_nothing_are_no_work(
+    request: pytest.FixtureRequest, kind: str, model: str, plain: bool
+) -> None:
+    made, told = scorer(kind, request.getfixturevalue(model).folder, plain=plain), list[int]()
+    made.progress = told.append
+    assert made.score([]) == []
+    endless = prompt_of(["a", ("it was " * 500, "")], ["good"])
+    found = made.score([endless, endless])
+    assert all(one.error for one in found)
+    assert sum(told) == 2
+    (good,) = made.score([prompt_of(["a", ("it was ", "")], ["good"])])
+    assert good.error is None
+
+
+@pytest.mark.parametrize("bad", [(0,), (1,), (2,), (0, 1), (0, 1, 2)])
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize(("kind", "model"), KINDS)
+def test_a_window_without_one_good_row_is_passed_also_where_a_run_goes_on(
+    request: pytest.FixtureRequest,
+    kind: str,
+    model: str,
+    plain: bool,
+    bad: tuple[int, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (classify, running):
+        monkeypatch.setattr(module, "WINDOW", 4)
+    monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
+    lines = ['{"text": " "}\n' if n // 4 in bad else f'{{"text": "a {n}"}}\n' for n in range(11)]
+    (tmp_path / "in.jsonl").write_text("".join(lines))
+    text = ["{text}", "it was {mask}"] if kind == "nsp" else "{text} it was {mask}"
+    template = Template.of(TemplateSpec(scorer=kind, text=text), "t")  # type: ignore[arg-type]
+    options = ModelOptions(request.getfixturevalue(model).name, plain=plain)
+    recipe = Recipe(template, verbalizer_of_labels(["good", "great"]), kind, options)
+
+    class Stop(running.Watcher):
+        def counted(self, rows: int, tally: Tally) -> None:
+            if rows == 4 * (1 + max(bad)):
+                raise KeyboardInterrupt
+
+    def run(watcher: running.Watcher | None = None) -> running.Result:
+        return running.run(recipe, running.Inputs([str(tmp_path / "in.jsonl")]), Outputs(str(tmp_path / "o")), watcher)
+
+    if len(bad) == 3:
+        with pytest.raises(InputError, match="none of 11 rows could be used; the first: field 'text' is empty"):
+            run()
+        return
+    with contextlib.suppress(KeyboardInterrupt):
+        run(Stop())
+    result = run()
+    good = sum('" "' not in line for line in lines)
+    assert (result.tally.predicted, result.tally.rejected) == (good, 11 - good)
+    assert len((tmp_path / "o").read_text().splitlines()) == good

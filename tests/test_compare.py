@@ -526,3 +526,12 @@ def test_lines_are_ranked_by_accuracy_then_f1_then_as_named_but_the_chosen_one_i
 
 def test_nothing_known_is_an_empty_leaderboard() -> None:
     assert compare.Comparison(0, "").standings() == []
+
+
+def test_bad_rows_at_the_start_however_many_are_left_out_and_the_others_compared(tmp_path: Path) -> None:
+    bad = [{"text": "", "label": "positive"}] * 1100
+    good = [{"text": f"第{i}条", "label": ("positive", "negative")[i % 2]} for i in range(10)]
+    path, out = write_rows(tmp_path / "rows.jsonl", [*bad, *good]), tmp_path / "b.jsonl"
+    assert run_command(["compare", path, *TEMPLATES, "--scorer", "fake", "-q", "-o", str(out)]) == 3
+    assert {(one["labelled"], one["rejected"]) for one in read_rows(out)} == {(10, 1100)}
+    assert run_command(["compare", write_rows(tmp_path / "one.jsonl", bad[:1]), *TEMPLATES, "--scorer", "fake"]) == 1

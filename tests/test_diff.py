@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic_core import from_json
 from scipy.stats import binomtest
 
 from promptshot.cli import run_command
@@ -177,6 +178,56 @@ def test_one_standard_input_for_both_and_missing_files_are_refused(
         diff("-", "-")
     assert run_command(["diff", files[0], "nothing.jsonl"]) == 1
     assert "nothing.jsonl: cannot be read" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ what rows and records may hold
+
+
+def test_rows_with_half_a_character_make_files_that_every_reader_takes(tmp_path: Path) -> None:
+    lines = [
+        '{"text": "\\ud83d", "label": "positive"}',
+        '{"text": "fine", "label": "positive"}',
+        '{"text": "labelled by half a character", "label": "\\udc00"}',
+        '{"text": "one elsewhere", "other": "x\\ud800", "label": "negative"}',
+        '{"text": "\\ud83d\\ude00", "label": "negative"}',
+        '{"text": "\\ud8',
+    ]
+    path, out = tmp_path / b"r\xff.jsonl".decode(errors="surrogateescape"), tmp_path / "o.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    base = ["classify", str(path), "--scorer", "fake", "-q", "-o"]
+    assert run_command([*base, str(out), "-t", "zh-sentiment-mlm"]) == 3
+    assert run_command([*base, str(tmp_path / "p.csv"), "-t", "zh-sentiment-mlm"]) == 3
+    rejects = [from_json(line) for line in Path(f"{out}.rejects.jsonl").read_bytes().splitlines()]  # strict, in Rust
+    assert [reject["raw"] for reject in rejects] == [lines[0], lines[5]]
+    for name in (f"{out}.rejects.jsonl", f"{out}.run.json", str(out)):
+        Path(name).read_text(encoding="utf-8", errors="strict")
+    found = diff(str(out), str(tmp_path / "p.csv"))
+    assert (found.rows, found.agreed, found.paired.rows) == (4, 4, 3)
+    assert run_command(["report", str(out)]) == 0
+
+
+def test_numbers_keep_their_digits_through_predictions_tables_ranks_and_flips(tmp_path: Path) -> None:
+    numbers = ["0.12345678901234567890", "7E3", "5.500", "-0"]
+    lines = [f'{{"text_a": "a{n}", "text_b": "b", "n": {n}, "deep": {{"n": [{n}]}}}}' for n in numbers]
+    rows = tmp_path / "r.jsonl"
+    rows.write_text("\n".join(lines) + "\n")
+    base = ["classify", str(rows), "--scorer", "fake", "-q", "--ignore-labels", "-o"]
+    for number, template in enumerate(("zh-entailment-nsp", "zh-same-nsp", "{mask}{text_a}")):
+        labels = ["--labels", "x,y"] if "{" in template else []
+        for name in ("jsonl", "csv"):
+            path = tmp_path / f"{number}.{name}"
+            assert run_command([*base, str(path), "-t", template, *labels]) == 0
+            for line, n in zip(path.read_text().splitlines()[-4:], numbers, strict=True):
+                assert (f'"n": {n}, "deep": {{"n": [{n}]}}' if name == "jsonl" else f",b,{n},") in line
+        found = diff(str(tmp_path / f"{number}.jsonl"), str(tmp_path / f"{number}.csv"))
+        assert found.agreed == 4
+    flips = tmp_path / "flips.jsonl"
+    for name in "ab":
+        said = [line[:-1] + f', "prediction": "{name}"}}' for line in lines]
+        (tmp_path / name).write_text("\n".join(said) + "\n")
+    assert run_command(["diff", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(flips)]) == 0
+    for line, own in zip(flips.read_text().splitlines(), lines, strict=True):
+        assert line.startswith(own[:-1])
 
 
 # ------------------------------------------------------------------ for machines

@@ -400,6 +400,28 @@ def test_parquet_and_arrow_are_read(tmp_path: Path, kind: str) -> None:
         list(read([str(tmp_path / "torn")]))
 
 
+def test_the_rows_before_a_damaged_part_of_a_parquet_or_arrow_file_are_kept(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    table = pa.table({"text": [f"{i} {i * 7919 % 10007}" for i in range(90)]})
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path, row_group_size=30)
+    at = pq.ParquetFile(path).metadata.row_group(2).column(0).data_page_offset
+    data = bytearray(path.read_bytes())
+    data[at : at + 30] = b"\xff" * 30
+    path.write_bytes(data)
+    stream = tmp_path / "a.arrows"
+    with pa.ipc.new_stream(str(stream), table.schema) as writer:
+        writer.write_table(table, max_chunksize=30)
+    stream.write_bytes(stream.read_bytes()[:-200])
+    for torn in (path, stream):
+        kept = []
+        with pytest.raises(InputError, match=rf"{torn.name} row 61: cannot be read \(.*\); is the file whole\?"):
+            kept.extend(read([str(torn)]))
+        assert [item["text"] for item in kept if isinstance(item, Row)] == table["text"].to_pylist()[:60]
+
+
 def test_without_pyarrow_a_parquet_file_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pyarrow", "pyarrow.parquet"):
         monkeypatch.setitem(sys.modules, name, None)
