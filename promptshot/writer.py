@@ -9,13 +9,13 @@ import json
 import os
 import re
 import stat
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any, TextIO
 
+from promptshot import standard
 from promptshot.errors import InputError
 
 try:
@@ -45,8 +45,8 @@ class Writer:
     are those of the first records; a cell that a spreadsheet would run as a formula gets an apostrophe before it.
     """
 
-    def __init__(self, path: str, stream: IO[str] | None = None, place: Place | None = None) -> None:
-        """`path` decides the format; `-` writes to `stream` (default: standard output).
+    def __init__(self, path: str, stream: TextIO | standard.Data | None = None, place: Place | None = None) -> None:
+        """`path` decides the format; `-` writes to `stream` (default: standard output, as UTF-8).
 
         A file is locked against other writers, and taken up at `place` (default: its beginning). Raises
         InputError if it cannot be written, is in use, or is shorter than `place` says.
@@ -58,7 +58,7 @@ class Writer:
         place = place or Place()
         self._columns = list(place.columns)
         self.left_out = set(place.left_out)  # columns of later records that the table has no room for
-        self._stream = (stream or sys.stdout) if path == "-" else None
+        self._stream = (stream or standard.Data()) if path == "-" else None
         self._file = None if path == "-" else _opened(path, place.bytes)
         self._bytes = place.bytes
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from promptshot import standard
 from promptshot.cli.flags import Command, option
+from promptshot.cli.settings import Count
 from promptshot.errors import InputError
 
 
@@ -19,7 +20,7 @@ from promptshot.errors import InputError
 @option(
     "--prediction-field", metavar="COLUMN", default="prediction", show_default=True, help="The column with predictions."
 )
-@option("-n", "--limit", type=click.IntRange(0), default=20, show_default=True, metavar="N", help="Flipped rows shown.")
+@option("-n", "--limit", type=Count(0), default=20, show_default=True, metavar="N", help="Flipped rows shown.")
 @option("--seed", type=int, default=0, show_default=True, help="For the bootstrap.")
 @option("-o", "--output", metavar="FILE", help="Everything as .json, or the flipped rows as .jsonl, .csv, .tsv.")
 @option("--json", "as_json", is_flag=True, help="Everything as JSON on stdout, and no report.")
@@ -57,7 +58,7 @@ def command(
         with Writer(output) as writer:
             writer.write([flip.record() for flip in found.flips])
     if as_json:
-        sys.stdout.write(json.dumps(found.record(), ensure_ascii=False, indent=2) + "\n")
+        standard.write(json.dumps(found.record(), ensure_ascii=False, indent=2) + "\n")
     elif output != "-":
         leaderboard.difference(found, limit, report.data())
     return 0

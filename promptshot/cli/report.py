@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from promptshot import standard
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, option
 from promptshot.errors import InputError
@@ -64,5 +64,5 @@ def command(
     if summary:
         write_json(summary, record)
     if as_json:
-        sys.stdout.write(json.dumps(record, ensure_ascii=False, indent=2) + "\n")
+        standard.write(json.dumps(record, ensure_ascii=False, indent=2) + "\n")
     return 3 if any(one.rejects for one in found) else 0
