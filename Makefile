@@ -55,6 +55,7 @@ check: lint test
 chaos: .venv/test
 	$(BIN)/python tests/chaos/stress.py --memory 1000000
 	$(BIN)/python tests/chaos/fuzz.py --inputs 1000000
+	$(BIN)/python tests/chaos/config.py --files 5000
 	$(BIN)/python tests/chaos/stress.py --stops 100
 
 # BENCH: more options, for example BENCH="--only mlm --data DIR" (see benchmarks/README.md)

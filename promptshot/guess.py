@@ -14,8 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from promptshot import columns, library, spec
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, shortlist
 from promptshot.labels import Labels, read_labels, verbalizer_of_labels
@@ -239,7 +237,7 @@ def save(path: Path, found: Sequence[Guess]) -> None:
     if verbalizer.pool != "mean":
         inside["pool"] = verbalizer.pool
     own = {} if template.spec.words_from else {"verbalizer": inside}  # there each row brings its own
-    text = yaml.safe_dump(keys | own, allow_unicode=True, sort_keys=False, width=100)
+    text = spec.dump(keys | own)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as problem:

@@ -18,7 +18,8 @@ from promptshot.scorers import BUILTIN_MODEL, Filling, Fit, ModelOptions, Scorer
 from promptshot.verbalizer import Verbalizer
 
 TOP = 10  # likeliest words shown
-_AT = re.compile(r"(.+):(\d+)")
+_AT = re.compile(r"(.+):(\d{1,18})", re.DOTALL)
+_FILE = re.compile(r"\S+\.(jsonl|ndjson|json|csv|tsv|parquet|arrow|feather)(\.gz)?(:\d+)?", re.IGNORECASE)  # no text
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,16 @@ def rows_of(said: Sequence[str], template: Template) -> list[Row]:
 
 
 def _row(said: str, number: int, template: Template) -> Row:
-    place = _AT.fullmatch(said)
-    if place and Path(place[1]).is_file():
+    place, name = _AT.fullmatch(said), f"row {number}"
+    if place and _is_file(place[1]):
         return _at(place[1], int(place[2]))
-    name = f"row {number}"
+    if _is_file(said):
+        hint = f"for its first row write {said}:1"
+        raise RowError("this is the name of a file, not the text of a row", where=f"{name}: {said}", hint=hint)
+    if _FILE.fullmatch(said):
+        raise RowError(
+            "no such file", where=f"{name}: {said}", hint='check the path; a text is also {"field": "value"}'
+        )
     if said.lstrip().startswith("{"):
         found = rows.parse(said, name)
         if isinstance(found, Reject):
@@ -124,6 +131,14 @@ def _row(said: str, number: int, template: Template) -> Row:
         needs = json.dumps(dict.fromkeys(template.needs, "..."), ensure_ascii=False)
         raise RowError(f"the template needs {', '.join(template.needs)}", where=name, hint=f"write {needs}")
     return Row({template.needs[0]: said}, name)
+
+
+def _is_file(said: str) -> bool:
+    """Whether it is the name of a file; a text may be longer than any name."""
+    try:
+        return Path(said).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _at(path: str, line: int) -> Row:
