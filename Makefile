@@ -56,6 +56,7 @@ chaos: .venv/test
 	$(BIN)/python tests/chaos/stress.py --memory 1000000
 	$(BIN)/python tests/chaos/fuzz.py --inputs 1000000
 	$(BIN)/python tests/chaos/pipes.py
+	$(BIN)/python tests/chaos/config.py --files 5000
 	$(BIN)/python tests/chaos/stress.py --stops 100
 	$(BIN)/python tests/chaos/files.py
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # checkers take it to be true; without typing, the first millisecond sees to Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from promptshot.classify import Classifier, Prediction
     from promptshot.errors import PromptshotError, RowError
     from promptshot.prompts import Prompt, Template
@@ -44,4 +44,6 @@ def __getattr__(name: str) -> Any:
     """Public names are imported when first used (PEP 562)."""
     if name not in _HOME:
         raise AttributeError(f"module 'promptshot' has no attribute {name!r}")
+    import importlib
+
     return getattr(importlib.import_module(f"promptshot.{_HOME[name]}"), name)

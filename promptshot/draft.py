@@ -5,10 +5,9 @@ The text is that of the shelf's general template for the language and scorer, wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
-from promptshot import library
+from promptshot import library, spec
 from promptshot.prompts import MASK
 from promptshot.verbalizer import Verbalizer
 
@@ -70,13 +69,18 @@ def _words(words: Verbalizer) -> list[str]:
 def _listed(words: Mapping[str, float]) -> str:
     if set(words.values()) == {1.0}:
         return f"[{', '.join(map(_quoted, words))}]"
-    return f"{{{', '.join(f'{_quoted(word)}: {weight:g}' for word, weight in words.items())}}}"
+    return f"{{{', '.join(f'{_quoted(word)}: {_number(weight)}' for word, weight in words.items())}}}"
+
+
+def _number(weight: float) -> str:
+    """As short as it can be without being another."""
+    return f"{weight:g}" if float(f"{weight:g}") == weight else repr(weight)
 
 
 def _quoted(text: str) -> str:
     """In double quotes where YAML would take the plain text for something else."""
     plain = text.replace("_", "").replace("-", "").isalnum() and not text[0].isdigit() and text[0] != "-"
-    return text if plain and text.lower() not in _TAKEN else json.dumps(text, ensure_ascii=False)
+    return text if plain and text.lower() not in _TAKEN else spec.quoted(text)
 
 
 _TAKEN = ("yes", "no", "on", "off", "true", "false", "null", "y", "n")

@@ -14,13 +14,13 @@ import os
 import re
 import secrets
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from promptshot import standard
 from promptshot.errors import InputError, OptionError
 
 try:
@@ -220,8 +220,7 @@ def put(path: str, text: str, replace: bool = False) -> None:
     """
     data = text.encode("utf-8", "backslashreplace")
     if path == STREAM:
-        sys.stdout.write(data.decode())
-        sys.stdout.flush()
+        standard.write(text)
         return
     _refuse_unwritable(path)
     try:

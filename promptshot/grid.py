@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -21,6 +22,7 @@ from promptshot.scorers import ModelOptions
 from promptshot.scorers.fake import FakeScorer
 
 UNFIT = "leave it out, give it other label words, or add the rows' labels under 'gold:'"
+MOST = 2**53  # of whole numbers that count something
 LOOKED_AT = HOPELESS  # rows that are tried before a candidate is refused, for the first ones may be bad
 
 
@@ -166,7 +168,7 @@ class Suite(spec.Spec):
     verbalizers: list[str] = Field(default_factory=list)
     library: str | None = None
     models: list[str] = Field(default_factory=list)
-    shots: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    shots: list[Annotated[int, Field(ge=0, le=MOST)]] = Field(default_factory=list)
     demos: str | None = None
     search: bool = False
     dev: str | None = None
@@ -174,7 +176,7 @@ class Suite(spec.Spec):
     text_field: str | None = None
     encoding: str | None = None
     no_header: bool = False
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=MOST)
     seed: int = 0
     about: str = ""
 
@@ -184,23 +186,38 @@ class Suite(spec.Spec):
 
         Raises an InputError with file:line, also for a template or verbalizer that cannot be found.
         """
-        data, lines = spec.load_yaml(path, InputError)
+        source = spec.load_source(path)
+        data, lines = source.sound(InputError)
+        for place, kind in source.typed.items():
+            if kind == "null" and place and place != ("about",) and spec.KEY not in place:
+                key = place[0]
+                hint = f"write {key}: ..., or leave the line out"
+                raise InputError(f"the key {key!r} has no value", where=f"{path}:{lines[place]}", hint=hint)
         made = spec.build(data, cls, InputError, str(path), lines)
         beside = {
             name: str(path.parent / said) for name in ("library", "demos", "dev") if (said := getattr(made, name))
         }
         found: dict[str, Any] = {"data": [str(path.parent / name) for name in made.data], **beside}
         folder = Path(beside["library"]) if made.library else None
+        if folder:
+            with _at(path, lines[("library",)]):
+                library.check(folder)
         kinds: tuple[Literal["templates", "verbalizers"], ...] = ("templates", "verbalizers")
         for kind in kinds:
             found[kind] = []
             for i, said in enumerate(getattr(made, kind)):
-                try:
+                with _at(path, lines[(kind, i)]):
                     found[kind].append(_found(kind, said, folder, path.parent))
-                except PromptshotError as problem:
-                    where = f"{path}:{lines[(kind, i)]}"
-                    raise InputError(problem.what, where=where, hint=problem.hint) from None
         return made.model_copy(update=found)
+
+
+@contextmanager
+def _at(path: Path, line: int) -> Iterator[None]:
+    """What is wrong in here is wrong in that line of the suite."""
+    try:
+        yield
+    except PromptshotError as problem:
+        raise InputError(problem.what, where=f"{path}:{line}", hint=problem.hint) from None
 
 
 def _found(kind: Literal["templates", "verbalizers"], said: str, folder: Path | None, beside: Path) -> str:
@@ -208,4 +225,7 @@ def _found(kind: Literal["templates", "verbalizers"], said: str, folder: Path | 
     if kind == "templates" and "{" in said:
         return said
     path = library.find(kind, said, folder, beside)
-    return str(path) if "/" in said or said.endswith(library.SUFFIXES) else said
+    if not library.is_path(said):
+        return said
+    library.refuse_other(path, kind, "")
+    return str(path)

@@ -14,8 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from promptshot import columns, files, library, spec
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, shortlist
 from promptshot.labels import Labels, read_labels, verbalizer_of_labels
@@ -237,7 +235,7 @@ def save(path: Path, found: Sequence[Guess], replace: bool = False) -> None:
     if verbalizer.pool != "mean":
         inside["pool"] = verbalizer.pool
     own = {} if template.spec.words_from else {"verbalizer": inside}  # there each row brings its own
-    files.put(str(path), yaml.safe_dump(keys | own, allow_unicode=True, sort_keys=False, width=100), replace)
+    files.put(str(path), spec.dump(keys | own), replace)
 
 
 def _texts(rows: Sequence[Row]) -> list[str]:

@@ -16,11 +16,14 @@ class Terminated(KeyboardInterrupt):
 class Interrupts:
     """Both signals as KeyboardInterrupt (SIGTERM: Terminated), put off inside `held`.
 
-    Use it as a context manager; outside the main thread, where Python takes no signals, it does nothing.
+    Use it as a context manager; outside the main thread, where Python takes no signals, it does nothing, and a signal
+    that is ignored (nohup) stays ignored. Where a library made another exception of an interrupt, as imports of
+    compiled modules do, the interrupt leaves it.
     """
 
     def __init__(self) -> None:
         self._held = False
+        self._came: KeyboardInterrupt | None = None
         self._waiting: KeyboardInterrupt | None = None
 
     @contextlib.contextmanager
@@ -31,22 +34,26 @@ class Interrupts:
             yield
         finally:
             self._held = False
-        if self._waiting is not None:
-            raise self._waiting
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            raise waiting
 
     def _met(self, number: int, frame: FrameType | None) -> None:
-        interrupt = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+        self._came = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
         if not self._held:
-            raise interrupt
-        self._waiting = interrupt
+            raise self._came
+        self._waiting = self._came
 
     def __enter__(self) -> Interrupts:
         self._before = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._met)
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._met)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._came is not None and kind is not None and issubclass(kind, Exception):
+            raise self._came from None

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from promptshot.errors import InputError, NotFoundError, TemplateError, did_you_mean
 from promptshot.prompts import Template, TemplateSpec
-from promptshot.spec import is_rather, load_source
+from promptshot.spec import is_rather, is_some, load_source
 from promptshot.verbalizer import RowWords, Verbalizer, VerbalizerSpec, of_ordered
 
 Shelf = Literal["templates", "verbalizers", "models"]
@@ -22,6 +24,7 @@ Shelf = Literal["templates", "verbalizers", "models"]
 _HERE = Path(__file__).parent
 BUILTIN = "builtin:"
 SUFFIXES = (".yaml", ".yml")
+MOST = 10_000  # files beside a library that is not there, to look for the one that was meant
 
 
 def shelf(kind: Shelf) -> Path:
@@ -39,6 +42,22 @@ def names(kind: Shelf, library: Path | None = None) -> list[str]:
 def home(kind: Shelf, library: Path | None = None) -> Path:
     """The folder in which names are sought first: the user's, if there is one."""
     return next(_folders(kind, library))
+
+
+def check(folder: Path) -> None:
+    """Refuse a library that is not there, or holds nothing for us: names would be those of the shelf, in silence."""
+    try:
+        if any((folder / kind).is_dir() for kind in ("templates", "verbalizers")) or any(folder.glob("*.yaml")):
+            return
+        there, beside = folder.is_dir(), [path.name for path in islice(folder.parent.iterdir(), MOST) if path.is_dir()]
+    except (OSError, ValueError):
+        there, beside = False, []
+    if there:
+        hint = "put templates into templates/, label words into verbalizers/, or both beside each other"
+        raise NotFoundError("the library has no template and no verbalizer", where=str(folder), hint=hint)
+    near = [str(folder.parent / name) for name in get_close_matches(folder.name, beside, n=1)]
+    hint = f"did you mean {near[0]!r}?" if near else "check the path"
+    raise NotFoundError("no such folder for a library", where=str(folder), hint=hint)
 
 
 def is_path(name: str) -> bool:
@@ -79,7 +98,9 @@ def verbalizer_of(template: Template, library: Path | None = None) -> Verbalizer
         found = Verbalizer.parse(keys.verbalizer, f"{template.where} verbalizer")
     elif keys.verbalizer:
         beside = template.path.parent if template.path else None
-        found = Verbalizer.load(find("verbalizers", keys.verbalizer, library, beside))
+        path = find("verbalizers", keys.verbalizer, library, beside)
+        refuse_other(path, "verbalizers", template.where)
+        found = Verbalizer.load(path)
     elif keys.ordered:
         return of_ordered(keys.ordered, template.name)
     else:
@@ -93,6 +114,20 @@ def verbalizer_of(template: Template, library: Path | None = None) -> Verbalizer
             hint="list the same labels",
         )
     return found
+
+
+def refuse_other(path: Path, kind: Shelf, where: str) -> None:
+    """Refuse a file that is no template, or no verbalizer, and that a file of a stranger names.
+
+    Whose file it is nobody knows, and so nothing of what it says is told, not even its keys.
+    """
+    try:
+        data = load_source(path).data
+    except InputError:
+        return  # whoever reads it will say what is wrong, which is nothing that it says
+    if not is_some(data, TemplateSpec if kind == "templates" else VerbalizerSpec):
+        hint = f"to see why: promptshot {kind} lint {path}"
+        raise NotFoundError(f"no {kind[:-1]} can be read from {path}", where=where, hint=hint)
 
 
 def builtin_model(name: str) -> Path:
@@ -134,6 +169,7 @@ def _is_rather(path: Path, kind: Shelf) -> bool:
 def _folders(kind: Shelf, library: Path | None) -> Iterator[Path]:
     """Where names are sought: in the user's library (its own folder of that kind, or itself), then here."""
     if library is not None:
+        check(library)
         inside = library / kind
         yield inside if inside.is_dir() else library
     yield shelf(kind)

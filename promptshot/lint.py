@@ -175,6 +175,7 @@ class Linter:
             return None, None, [Flaw(codes.NO_VERBALIZER, what, hint)]
         try:
             path = library.find("verbalizers", keys.verbalizer, self.folder, template.path and template.path.parent)
+            library.refuse_other(path, "verbalizers", "")
         except NotFoundError as problem:
             return None, None, [Flaw(codes.LOST_VERBALIZER, problem.what, problem.hint, base)]
         found = self._found(path, others)

@@ -20,7 +20,8 @@ from promptshot.scorers import BUILTIN_MODEL, Filling, Fit, ModelOptions, Scorer
 from promptshot.verbalizer import Verbalizer
 
 TOP = 10  # likeliest words shown
-_AT = re.compile(r"(.+):(\d+)")
+_AT = re.compile(r"(.+):(\d{1,18})", re.DOTALL)
+_FILE = re.compile(r"\S+\.(jsonl|ndjson|json|csv|tsv|parquet|arrow|feather)(\.gz)?(:\d+)?", re.IGNORECASE)  # no text
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,16 @@ def rows_of(said: Sequence[str], template: Template, kept: Callable[[str], str] 
 
 
 def _row(said: str, number: int, template: Template, kept: Callable[[str], str]) -> Row:
-    place = _AT.fullmatch(said)
-    if place and Path(place[1]).exists() and not Path(place[1]).is_dir():
+    place, name = _AT.fullmatch(said), f"row {number}"
+    if place and _can_be_read(place[1]):
         return _at(kept(place[1]), int(place[2]))
-    name = f"row {number}"
+    if _can_be_read(said):
+        hint = f"for its first row write {said}:1"
+        raise RowError("this is the name of a file, not the text of a row", where=f"{name}: {said}", hint=hint)
+    if _FILE.fullmatch(said):
+        raise RowError(
+            "no such file", where=f"{name}: {said}", hint='check the path; a text is also {"field": "value"}'
+        )
     if said.lstrip().startswith("{"):
         found = rows.parse(said, name)
         if isinstance(found, Reject):
@@ -128,6 +135,14 @@ def _row(said: str, number: int, template: Template, kept: Callable[[str], str])
         needs = json.dumps(dict.fromkeys(template.needs, "..."), ensure_ascii=False)
         raise RowError(f"the template needs {', '.join(template.needs)}", where=name, hint=f"write {needs}")
     return Row({template.needs[0]: said}, name)
+
+
+def _can_be_read(said: str) -> bool:
+    """Whether it is the name of a file or a pipe; a text may be longer than any name."""
+    try:
+        return Path(said).exists() and not Path(said).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _at(path: str, line: int) -> Row:

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from promptshot import standard
 from promptshot.errors import printable, shortlist
 from promptshot.flaws import Code
 from promptshot.lint import Finding
@@ -35,12 +36,12 @@ GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 def findings(found: Sequence[Finding], form: str) -> None:
     """The findings as text for people, as a JSON array, or as annotations of GitHub."""
     if form == "json":
-        sys.stdout.write(json.dumps(list(map(asdict, found)), ensure_ascii=False, indent=2) + "\n")
+        standard.write(json.dumps(list(map(asdict, found)), ensure_ascii=False, indent=2) + "\n")
         return
     console = data()
     for finding in found:
         if form == "github":
-            sys.stdout.write(_annotation(finding) + "\n")
+            standard.write(_annotation(finding) + "\n")
         elif console.is_terminal:
             _finding(console, finding)
         else:

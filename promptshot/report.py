@@ -15,6 +15,7 @@ from rich.syntax import Syntax
 from rich.table import Column, Table
 from rich.text import Text
 
+from promptshot import standard
 from promptshot.classify import Classifier
 from promptshot.doctor import Finding
 from promptshot.errors import printable, shortlist
@@ -38,16 +39,26 @@ ADVICE = {
 }
 
 
+class _Console(Console):
+    """A console that leaves to the command line what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # the error that rich has just caught
+
+
+def _console(stderr: bool) -> Console:
+    console = _Console(stderr=stderr, highlight=False, markup=False)
+    return console if console.is_terminal else _Console(stderr=stderr, highlight=False, markup=False, width=UNWRAPPED)
+
+
 def people() -> Console:
     """The console for people: stderr; nothing is wrapped where it is no terminal."""
-    console = Console(stderr=True, highlight=False, markup=False)
-    return console if console.is_terminal else Console(stderr=True, highlight=False, markup=False, width=UNWRAPPED)
+    return _console(stderr=True)
 
 
 def data() -> Console:
     """The console for data: stdout."""
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=UNWRAPPED)
+    return _console(stderr=False)
 
 
 def error(message: str) -> None:
@@ -541,4 +552,4 @@ def file(path: Path) -> None:
         shown = "\n".join(map(printable, text.rstrip().split("\n")))
         console.print(Syntax(shown, "yaml", background_color="default", word_wrap=True))
     else:
-        sys.stdout.write(text)
+        standard.write(text)

@@ -8,6 +8,8 @@ sensible size, which are never read to their end.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -232,6 +234,31 @@ class _Reader:
         return found
 
 
+# What YAML takes for a line break, or refuses to read, unless it is written as an escape.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+def quoted(text: str) -> str:
+    """The text in double quotes, as YAML reads it back whatever is in it."""
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what its readers would take for a line break in double quotes, with escapes."""
+
+
+def _represented(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar(f"{TAG}str", text, style='"' if _ESCAPED.search(text) else None)
+
+
+_Dumper.add_representer(str, _represented)
+
+
+def dump(data: Any) -> str:
+    """Plain data as YAML that reads as the same again."""
+    return str(yaml.dump(data, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=100))
+
+
 def build(data: Any, kind: type[S], error: type[PromptshotError], where: str, lines: Lines) -> S:
     """Validate plain data; the first complaint of pydantic becomes one readable line."""
     made, flaws = examine(data, kind)
@@ -269,6 +296,11 @@ def is_rather(data: Any, other: type[Spec], kind: type[Spec]) -> bool:
     """Whether the keys that only the `other` kind of file must have say that it is one of these, not a `kind`."""
     keys = set(data) if isinstance(data, dict) else set()
     return bool(keys & _required(other)) and not keys & _required(kind)
+
+
+def is_some(data: Any, kind: type[Spec]) -> bool:
+    """Whether it has a key that this kind of file must have: what has none is something else, and nobody's business."""
+    return isinstance(data, dict) and bool(data.keys() & _required(kind))
 
 
 def _required(kind: type[Spec]) -> set[str]:
@@ -327,6 +359,7 @@ _WORDS = {
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
     "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
 }
 
 

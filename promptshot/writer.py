@@ -10,14 +10,13 @@ import json
 import os
 import re
 import stat
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any, TextIO
 
-from promptshot import files
+from promptshot import files, standard
 from promptshot.errors import InputError
 from promptshot.json_text import Exact, dumps, encodable, encoded
 
@@ -48,12 +47,12 @@ class Writer:
     def __init__(
         self,
         path: str,
-        stream: IO[str] | None = None,
+        stream: TextIO | standard.Data | None = None,
         place: Place | None = None,
         replace: bool = False,
         look: Callable[[], None] | None = None,
     ) -> None:
-        """`path` decides the format; `-` writes to `stream` (default: standard output).
+        """`path` decides the format; `-` writes to `stream` (default: standard output, as UTF-8).
 
         A file is locked against other writers. It is a new one (with `replace`, in the place of an old one), or, with
         `place`, one that is taken up there. `look` is called behind the lock, before anything is lost, and may raise.
@@ -66,7 +65,7 @@ class Writer:
         begun = place or Place()
         self._columns = list(begun.columns)
         self.left_out = set(begun.left_out)  # columns of later records that the table has no room for
-        self._stream = (stream or sys.stdout) if path == "-" else None
+        self._stream = (stream or standard.Data()) if path == "-" else None
         self._file: io.FileIO | None = None
         self._hash = hashlib.sha256()
         if path != "-" and place is not None:

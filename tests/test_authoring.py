@@ -20,6 +20,7 @@ LABELS = [
     "yes=on|off,no=~,1=2024-01-01",
     "a b=x: y|# z|'q',\"c\"=[d]|{e},-f=- g|*h",
 ]
+UNSEEN = "up\x85side=a\x7fb|\u2028c|d\ufeff,down\u2029wards=x\x9fy|z\x80,\x7f=\ufffe|\x1b"  # YAML takes none as it is
 
 
 @pytest.mark.parametrize("language", draft.LANGUAGES)
@@ -43,6 +44,24 @@ def test_a_new_verbalizer_lints_clean_and_has_the_labels(labels: str, tmp_path: 
     assert run_command(["verbalizers", "new", str(path), "--labels", labels]) == 0
     assert [finding for finding in Linter().verbalizer(path) if finding.code != "number-label"] == []
     assert Verbalizer.load(path).labels == guess.verbalizer_of_labels(labels).labels
+
+
+@pytest.mark.parametrize("scorer", guess.KINDS)
+def test_what_nobody_sees_in_a_label_is_read_again_as_it_was(scorer: str, tmp_path: Path) -> None:
+    for language in draft.LANGUAGES:
+        path, words = tmp_path / f"{language}.yaml", guess.verbalizer_of_labels(UNSEEN).labels
+        command = ["templates", "new", str(path), "--scorer", scorer, "--language", language, "--labels", UNSEEN]
+        assert run_command(command) == 0
+        assert library.verbalizer_of(Template.load(path)).labels == words
+    assert run_command(["verbalizers", "new", str(tmp_path / "v.yaml"), "--labels", UNSEEN]) == 0
+    assert Verbalizer.load(tmp_path / "v.yaml").labels == words
+    assert len(words) == 3
+
+
+def test_weights_are_kept_to_the_last_digit(tmp_path: Path) -> None:
+    words = guess.verbalizer_of_labels({"good": {"great": 0.12345678901234567, "ok": 1e-9}, "bad": {"no": 123456.789}})
+    draft.write(tmp_path / "v.yaml", draft.verbalizer(words), overwrite=False)
+    assert Verbalizer.load(tmp_path / "v.yaml").labels == words.labels
 
 
 def test_weights_are_kept(tmp_path: Path) -> None:
@@ -119,5 +138,6 @@ def test_path_is_the_file_or_the_folder(
     assert Path(capsys.readouterr().out.strip()) == library.find(kind, name)
     assert run_command([kind, "path"]) == 0
     assert Path(capsys.readouterr().out.strip()) == library.shelf(kind)
+    (tmp_path / "mine.yaml").write_text("")  # a folder with nothing in it is no library
     assert run_command([kind, "path", "--library", str(tmp_path)]) == 0
     assert Path(capsys.readouterr().out.strip()) == tmp_path

@@ -253,6 +253,175 @@ def test_a_wrong_config_file_is_told_with_its_line(
     assert expected in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sample: [3]", "1: option 'sample' takes a whole number of 1 or more, not a list; write sample: 10"),
+        ("quiet: true\nmax_length: 7", "2: option 'max-length' takes a whole number of 8 or more, not '7'"),
+        ("seed: {a: 1}", "1: option 'seed' takes a whole number, not a mapping; write seed: 0"),
+        ("sample: 1.5", "1: option 'sample' takes a whole number of 1 or more, not '1.5'"),
+        ("batch-size: 99999999999999999999", "1: option 'batch-size' takes a whole number of 1 or more, not '9999"),
+        ("summary: [a, b]", "1: option 'summary' takes a text, not a list; write summary: FILE"),
+        ("save_template: {a: b}", "1: option 'save-template' takes a text, not a mapping"),
+        ("quiet: []", "1: option 'quiet' takes true or false, not a list; write quiet: true"),
+        ("strict-labels: maybe", "1: option 'strict-labels' takes true or false, not 'maybe'"),
+        ("no-resume: true", "1: no option 'no-resume'; write resume: false"),
+        ("on-error: stop", "1: option 'on-error' takes one of reject, fail, not 'stop'; write on-error: reject"),
+        ("map: [text=a, b]", "1: option 'map' takes a FIELD=COLUMN or a list of them, not 'b'; write map: text=review"),
+        ("map:\n  - text=a\n  - {b: c}", "3: option 'map' takes a FIELD=COLUMN or a list of them, not a mapping"),
+        ("template: [[a]]", "1: option 'template' takes a text or a list of them, not a list in a list"),
+        ("limit:", "1: option 'limit' has no value; write limit: 10, or leave the line out"),
+        ("revision: ~", "1: option 'revision' has no value; write revision: NAME, or leave the line out"),
+        ("template: [a, null]", "1: option 'template' has no value"),
+        ("batch-size: 2\nbatch_size: 3", "2: the option 'batch-size' stands here twice; keep one of them"),
+        ("library: no-such", "1: no such folder for a library"),
+        ("model: !!python/name:os.system x", "1: YAML tag"),
+        ("model: &a x", None),
+    ],
+)
+def test_a_value_of_the_wrong_type_in_a_config_file_is_one_line(
+    text: str,
+    expected: str | None,
+    template: str,
+    rows: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    config = tmp_path / "c.yaml"
+    config.write_text(text)
+    arguments = ["compare"] if text.startswith("model:\n") else ["classify"]
+    code = run_command([*arguments, rows, "-t", template, "--scorer", "fake", "-q", "-c", str(config)])
+    err = capsys.readouterr().err
+    if expected is None:
+        assert (code, err) == (0, "")
+    else:
+        assert code == 1
+        assert f"c.yaml:{expected}" in err
+        assert err.count("\n") == 1
+    assert not list(Path().iterdir())
+
+
+def test_a_config_file_may_have_several_of_what_an_option_takes_several_of(
+    template: str, rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        f"files: ['{rows}', '{rows}']\nmap: [text=text, label=label]\ntemplate: '{template}'\nquiet: on\n"
+    )
+    assert run_command(["classify", "--scorer", "fake", "-c", str(config)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 24
+    for labels in ("[pos, neg]", "{pos: [很, 挺], neg: 不}", "pos,neg", "{'pos': '很', neg: {不: 2}}"):
+        config.write_text(f"labels: {labels}\ntemplate: '{{mask}}。{{text}}'\n", encoding="utf-8")
+        assert fake(rows, "-q", "-n", "1", "-c", str(config)) == 0
+        assert list(json.loads(capsys.readouterr().out)["scores"]) == ["pos", "neg"]
+
+
+def test_the_command_line_goes_before_variables_and_these_before_a_file(
+    template: str, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("limit: 4\nquiet: true\n")
+
+    def read(*arguments: str) -> int:
+        assert fake(rows, "-t", template, "-q", *arguments) == 0
+        return len(capsys.readouterr().out.splitlines())
+
+    assert (read("-c", str(config)), read()) == (4, 12)
+    monkeypatch.setenv("PROMPTSHOT_CONFIG", str(config))
+    assert read() == 4
+    monkeypatch.setenv("PROMPTSHOT_LIMIT", "3")
+    assert read() == 3
+    assert read("-n", "2") == 2
+
+
+def test_every_option_has_the_variable_of_its_name() -> None:
+    waiting: list[click.Command] = [cli]
+    while waiting:
+        found = waiting.pop()
+        waiting += found.commands.values() if isinstance(found, click.Group) else []
+        for parameter in found.params:
+            if isinstance(parameter, click.Option) and parameter.envvar:
+                flag = max(parameter.opts, key=len).lstrip("-")
+                assert parameter.envvar == f"PROMPTSHOT_{flag.replace('-', '_').upper()}"
+
+
+def test_variables_give_columns_and_templates_with_blanks_in_them(
+    template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "r.jsonl", [{"the text": "好", "my gold": "pos"}])
+    monkeypatch.setenv("PROMPTSHOT_MAP", "text=the text\nlabel=my gold\n")
+    monkeypatch.setenv("PROMPTSHOT_TEMPLATE", template)
+    summary = tmp_path / "s.json"
+    assert fake(path, "-q", "--summary", str(summary)) == 0
+    assert json.loads(summary.read_text())["labelled"] == 1
+    capsys.readouterr()
+    monkeypatch.setenv("PROMPTSHOT_TEMPLATE", "It was {mask}.\\n{text} Really!\nAll in all: {mask}. {text}")
+    monkeypatch.setenv("PROMPTSHOT_LABELS", "pos, neg")
+    assert run_command(["classify", path, "--dry-run"]) == 0
+    err = capsys.readouterr().err
+    assert "  It was ____.\n  好 Really!" in err
+    monkeypatch.setenv("PROMPTSHOT_MAP", "text")
+    assert fake(path) == 2
+
+
+def test_json_is_asked_for_by_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "p.jsonl", [{"text": "x", "label": "a", "prediction": "a"}])
+    monkeypatch.setenv("PROMPTSHOT_JSON", "1")
+    assert run_command(["report", path]) == 0
+    assert json.loads(capsys.readouterr().out)["files"][0]["accuracy"] == 1
+
+
+def test_a_suite_that_a_config_file_names_is_read_however_the_file_is_found(
+    template: str, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite, config = tmp_path / "s.yaml", tmp_path / "c.yaml"
+    suite.write_text(f"data: ['{rows}']\ntemplates: ['{template}']\nlimit: 5\n")
+    config.write_text(f"suite: '{suite}'\nscorer: fake\n")
+    assert run_command(["compare", "-c", str(config)]) == 0
+    assert "1 candidates · 5 rows" in capsys.readouterr().err
+    monkeypatch.setenv("PROMPTSHOT_CONFIG", str(config))
+    assert run_command(["compare"]) == 0
+    assert "1 candidates · 5 rows" in capsys.readouterr().err
+    monkeypatch.setenv("PROMPTSHOT_LIMIT", "4")
+    assert run_command(["compare"]) == 0
+    assert "1 candidates · 4 rows" in capsys.readouterr().err
+
+
+def test_a_misspelt_library_is_one_line(
+    template: str, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "frames" / "templates").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for command in (["classify", rows, "-t", template], ["templates", "list"], ["verbalizers", "lint"]):
+        assert run_command([*command, "--library", "frame"]) == 1
+        assert capsys.readouterr().err == "error: frame: no such folder for a library; did you mean 'frames'?\n"
+    assert run_command(["templates", "list", "--library", "frames"]) == 0
+
+
+@pytest.mark.parametrize("flag", ["-n", "--sample", "-b", "--batch-budget", "--max-length", "-k"])
+def test_a_number_beyond_all_counting_is_refused(
+    flag: str, template: str, rows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fake(rows, "-t", template, flag, "1" + "0" * 30) == 2
+    assert "is too large a number" in capsys.readouterr().err
+    assert fake(rows, "-t", template, "--seed", "-" + "9" * 30, "--sample", "2", "-q") == 0
+
+
+def test_the_name_of_a_file_that_fails_is_told_however_long_it_is(
+    template: str, rows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fake(rows, "-t", template, "--save-template", "y" * 100_000) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: yyyy")
+    assert err.endswith("File name too long\n")
+    assert err.count("\n") == 1
+
+
 def test_sample_and_limit_choose_rows(template: str, rows: str, capsys: pytest.CaptureFixture[str]) -> None:
     texts = []
     for seed in ("1", "1", "2"):

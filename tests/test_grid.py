@@ -150,3 +150,30 @@ def test_a_wrong_suite_is_one_line_with_its_place(text: str, said: str, tmp_path
         suite(tmp_path, text)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("data: [r]\nlimit: [5]\n", "suite.yaml:2: limit: must be a whole number"),
+        ("data: [r]\nlimit: 99999999999999999999\n", "suite.yaml:2: limit: must be at most 9007199254740992"),
+        ("data: [r]\nshots: [0, 99999999999999999999]\n", "suite.yaml:2: shots: must be at most"),
+        ("data: [r]\nsearch: maybe\n", "suite.yaml:2: search: must be true or false"),
+        ("data: [r]\ndemos: {a: b}\n", "suite.yaml:2: demos: must be text"),
+        ("data: [r]\ndev: ~\n", "suite.yaml:2: the key 'dev' has no value; write dev: ..., or leave the line out"),
+        ("data: [r]\nmodels:\n  - a\n  - null\n", "suite.yaml:4: the key 'models' has no value"),
+        ("~\n", "suite.yaml: empty, or not a mapping of keys to values"),
+        ("data: [r]\nlibrary: no-such\n", "suite.yaml:2: no such folder for a library"),
+        ("data: [r]\ntemplates: [suite.yaml]\n", "suite.yaml:2: no template can be read from"),
+        ("data: [r]\nverbalizers: [./suite.yaml]\n", "suite.yaml:2: no verbalizer can be read from"),
+    ],
+)
+def test_a_value_of_the_wrong_type_in_a_suite_is_one_line_with_its_place(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        suite(tmp_path, text)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_suite_may_be_about_nothing(tmp_path: Path) -> None:
+    assert suite(tmp_path, "data: [r]\nabout:\n").about == ""

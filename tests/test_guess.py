@@ -360,3 +360,25 @@ def test_a_backslash_in_a_file_of_options_or_a_suite_stays_one(
     assert run_command(["compare", "--suite", str(tmp_path / "suite.yaml"), "--scorer", "fake", "-o", out]) == 0
     assert json.loads(Path(out).read_text())["candidates"][0]["name"] == r"{text}\n{mask}"
     assert "taken as" not in capsys.readouterr().err
+
+
+def test_a_saved_template_reads_as_the_same_whatever_is_in_its_labels_and_its_text(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "r.jsonl", [{"text": "fine"}, {"text": "poor"}])
+    labels = "good\x85one=fi\x7fne|x\u2029y,bad\u2028one=po\x9bor|\ufeff"
+    for number, text in enumerate(["{mask}\x85\x85{text}", "\u2028{text} \x7f{mask}\ufeff", "{text}\n\n{mask} \x80"]):
+        saved = tmp_path / f"{number}.yaml"
+        assert fake(path, "-t", text, "--labels", labels, "--save-template", str(saved), "-q") == 0
+        template = Template.load(saved)
+        assert template.spec.text == text
+        assert library.verbalizer_of(template).labels == verbalizer_of_labels(labels).labels
+
+
+def test_a_saved_template_of_plain_texts_is_as_it_always_was(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "r.jsonl", [{"text": "好"}])
+    saved = tmp_path / "s.yaml"
+    assert (
+        fake(path, "-t", "{mask}满意。\n{text}", "--labels", "好=很|挺,坏=不", "--save-template", str(saved), "-q") == 0
+    )
+    words = "verbalizer:\n  labels:\n    好:\n    - 很\n    - 挺\n    坏:\n    - 不\n"
+    expected = "scorer: mlm\ntext: '{mask}满意。\n\n  {text}'\n" + words
+    assert saved.read_text(encoding="utf-8") == expected

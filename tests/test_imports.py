@@ -17,7 +17,7 @@ PACKAGE = Path(promptshot.__file__).parent
 
 # The floors of the house, from the ground up. A new module needs a place here.
 FLOORS = [
-    ["errors"],
+    ["errors", "standard"],
     ["flaws", "files"],
     ["spec"],
     [

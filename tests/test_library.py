@@ -8,6 +8,7 @@ import pytest
 
 from promptshot import library
 from promptshot.errors import NotFoundError, TemplateError, VerbalizerError
+from promptshot.lint import Linter
 from promptshot.prompts import Template
 from promptshot.verbalizer import RowWords
 
@@ -89,8 +90,25 @@ def test_every_name_that_is_listed_is_found(shelf: Path, tmp_path: Path) -> None
         assert library.find("templates", name, tmp_path / "own").stem == name
 
 
-def test_a_missing_library_adds_nothing(shelf: Path, tmp_path: Path) -> None:
-    assert library.names("templates", tmp_path / "gone") == ["news", "zh-news"]
+def test_a_library_that_is_not_there_is_told_with_the_one_that_was_meant(shelf: Path, tmp_path: Path) -> None:
+    put(tmp_path / "my-words" / "verbalizers" / "v.yaml", VERBALIZER)
+    for misspelt in ("my-word", "mywords"):
+        with pytest.raises(NotFoundError, match=r"no such folder for a library; did you mean '.*/my-words'?"):
+            library.names("templates", tmp_path / misspelt)
+        with pytest.raises(NotFoundError, match="did you mean"):
+            library.template("news", tmp_path / misspelt)
+    for far in (tmp_path / "gone", tmp_path / "no" / "such", put(tmp_path / "file", "x"), Path("x" * 5000)):
+        with pytest.raises(NotFoundError, match="no such folder for a library; check the path"):
+            library.find("verbalizers", "mine", far)
+
+
+def test_a_library_with_nothing_in_it_is_told(shelf: Path, tmp_path: Path) -> None:
+    put(tmp_path / "own" / "readme.md", "to come")
+    with pytest.raises(NotFoundError, match="the library has no template and no verbalizer; put templates into"):
+        library.home("templates", tmp_path / "own")
+    (tmp_path / "own" / "templates").mkdir()
+    assert library.names("templates", tmp_path / "own") == ["news", "zh-news"]
+    assert library.names("verbalizers", tmp_path / "own") == ["mine"]
 
 
 def test_a_name_is_never_sought_in_the_working_directory(shelf: Path) -> None:
@@ -253,3 +271,40 @@ def test_no_other_name_is_a_built_in_model(shelf: Path, name: str) -> None:
     with pytest.raises(NotFoundError, match="no built-in model") as caught:
         library.builtin_model(name)
     assert "builtin:bert" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "password: hunter2\nuser: root\n",
+        "- hunter2\n",
+        "hunter2\n",
+        "a: *hunter2\n",
+        "!hunter2 a: b\n",
+        "{hunter2: {: a\n",
+    ],
+)
+@pytest.mark.parametrize("named", ["../private.yaml", "link.yaml", "ABSOLUTE"])
+def test_a_template_that_names_a_file_of_another_kind_tells_nothing_of_it(
+    named: str, said: str, shelf: Path, tmp_path: Path
+) -> None:
+    private = put(tmp_path / "private.yaml", said)
+    path = put(tmp_path / "got" / "t.yaml", f"scorer: mlm\ntext: '{{mask}}{{text}}'\nverbalizer: {named}\n")
+    (tmp_path / "got" / "link.yaml").symlink_to(private)
+    path.write_text(path.read_text().replace("ABSOLUTE", str(private)))
+    with pytest.raises(
+        NotFoundError, match=r"t\.yaml:2: no verbalizer can be read from .*; to see why: promptshot"
+    ) as caught:
+        library.verbalizer_of(Template.load(path))
+    told = [str(caught.value), *(f"{one.message} {one.hint}" for one in Linter().template(path))]
+    assert any("no verbalizer can be read from" in line for line in told[1:])
+    for line in told:
+        assert "hunter2" not in line
+        assert "password" not in line
+
+
+def test_a_verbalizer_of_ones_own_is_still_told_what_is_wrong_with_it(shelf: Path, tmp_path: Path) -> None:
+    put(tmp_path / "v.yaml", "labels: {a: x, b: y}\npol: max\n")
+    path = put(tmp_path / "t.yaml", "scorer: mlm\ntext: '{mask}{text}'\nverbalizer: ./v.yaml\n")
+    with pytest.raises(VerbalizerError, match=r"v\.yaml:2: unknown key 'pol'; did you mean 'pool'"):
+        library.verbalizer_of(Template.load(path))

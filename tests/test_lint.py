@@ -333,3 +333,30 @@ def test_a_file_as_large_as_it_may_be_is_linted_in_time(text: str, tmp_path: Pat
     found = Linter().verbalizer(path)
     assert time.process_time() - began < 10
     assert len(found) <= 100
+
+
+@pytest.mark.parametrize("folder", ["own", "./own", "own/"])
+def test_a_library_is_linted_however_its_folder_is_written(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind, text in (("templates", "scorer: mlm\ntext: '{mask}'\n"), ("verbalizers", "labels: {a: x}\n")):
+        (tmp_path / "own" / kind).mkdir(parents=True)
+        (tmp_path / "own" / kind / "one.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["templates", "lint", "--library", folder]) == 3
+    assert "own/templates/one.yaml:2: error no-field" in capsys.readouterr().out
+    assert run_command(["verbalizers", "lint", "--library", folder]) == 3
+    assert "own/verbalizers/one.yaml:1: error few-labels" in capsys.readouterr().out
+
+
+def test_a_folder_in_one_level_is_linted_without_a_slash_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "two.yaml").write_text("scorer: mlm\ntext: '{mask}'\n")
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["templates", "lint", "--library", "flat"]) == 3
+    assert "flat/two.yaml:2: error no-field" in capsys.readouterr().out
+    assert run_command(["templates", "lint", "flat"]) == 1  # a name, which is never sought here
+    assert "no template named 'flat'; the folder of that name is flat/" in capsys.readouterr().err
+    assert run_command(["templates", "lint", "flat/"]) == 3

@@ -420,3 +420,26 @@ def test_a_verbalizer_shows_the_tokens_that_a_scorer_would_look_for(
 def test_a_verbalizer_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["verbalizers", "preview", "zh-satisfid"]) == 1
     assert "did you mean 'zh-satisfied'" in capsys.readouterr().err
+
+
+def test_the_name_of_a_file_is_not_taken_for_a_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("films.csv", "notes"):
+        (tmp_path / name).write_text("text,label\na film,good\n")
+        assert run_command(["templates", "preview", "{text} was {mask}", name]) == 1
+        assert f"row 1: {name}: this is the name of a file, not the text of a row" in capsys.readouterr().err
+    assert "  a film was ____" in shown(capsys, "{text} was {mask}", "films.csv:2")
+
+
+@pytest.mark.parametrize("said", ["flims.csv", "flims.csv:2", "data/rows.JSONL", "/no/such/rows.tsv.gz:7"])
+def test_a_file_that_is_not_there_is_not_taken_for_a_text(said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["templates", "preview", "{text} was {mask}", said]) == 1
+    assert f"row 1: {said}: no such file; check the path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("said", ["we met at 10:30", "see films.csv", "x" * 5000 + ":3", "note: 1", "a.b:2"])
+def test_a_text_is_still_a_text(said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"  {said} was ____" in shown(capsys, "{text} was {mask}", said)
+    assert '"flims.csv" was' not in shown(capsys, "{text} was {mask}", '{"text": "flims.csv"}')

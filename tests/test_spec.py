@@ -368,3 +368,13 @@ def test_a_made_spec_cannot_be_changed() -> None:
     made = spec.build({"labels": {"a": "x", "b": "y"}}, VerbalizerSpec, VerbalizerError, "w", {})
     with pytest.raises(ValueError, match="frozen"):
         made.pool = "max"
+
+
+def test_what_is_written_is_read_again_whatever_characters_it_has() -> None:
+    signs = [*map(chr, range(1, 0x100)), *"\u2028\u2029\u200b\ufeff\ufffd\ufffe\uffff好😀\U0010ffff"]
+    texts = [*signs, *(f"a{sign}b" for sign in signs), *(f" {sign} " for sign in signs), "".join(signs)]
+    data = {"texts": texts, **{f"k{text}": text for text in texts}}
+    assert spec.parse_yaml(spec.dump(data), "t", InputError)[0] == data
+    for text in texts:
+        assert spec.parse_yaml(f"{spec.quoted(text)}: [{spec.quoted(text)}]", "t", InputError)[0] == {text: [text]}
+        assert "\x85" not in spec.quoted(text)

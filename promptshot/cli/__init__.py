@@ -6,38 +6,53 @@ check); 130 interrupted (143: by SIGTERM).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
-from promptshot import __version__
+from promptshot import __version__, standard
 from promptshot.cli import classify, compare, completion, diff, doctor, lint, new, preview, report, shelf
-from promptshot.errors import PromptshotError
-from promptshot.interrupt import Terminated
+from promptshot.errors import InputError, PromptshotError
+from promptshot.interrupt import Interrupts, Terminated
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    sys.exit(run_command(arguments))
+    standard.prepare()
+    try:
+        with Interrupts():
+            code = run_command(arguments)
+    except KeyboardInterrupt as stop:  # on the way to a command, or while what it said is written
+        code = _interrupted(stop)
+    if code in (130, 143):  # at once: Python's own ending may be another, and wait for threads that still work
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     try:
-        code = cli.main(arguments, prog_name="promptshot", standalone_mode=False)
-        return int(code or 0)
+        return int(cli.main(arguments, prog_name="promptshot", standalone_mode=False) or 0)
     except PromptshotError as problem:
         return _failed(str(problem))
     except click.ClickException as problem:
-        problem.show()
+        problem.show(sys.stderr)
         return problem.exit_code
-    except click.Abort:
-        return _interrupted(130)
+    except click.Abort as stop:
+        return _interrupted(stop.__cause__)
     except OSError as problem:
-        return _failed(f"{problem.filename or 'standard output'}: {problem.strerror or problem}")
+        if problem.filename == standard.OUTPUT:
+            standard.let_go()
+        return _failed(str(InputError(problem.strerror or str(problem), where=str(problem.filename or ""))))
+    except UnicodeEncodeError as problem:
+        what = f"{problem.object!r} cannot be said in the encoding of this locale, {problem.encoding}"
+        return _failed(f"{what}; set LC_ALL=C.UTF-8, or PYTHONUTF8=1")
 
 
 def _failed(message: str) -> int:
@@ -47,25 +62,38 @@ def _failed(message: str) -> int:
     return 1
 
 
-def _interrupted(code: int) -> int:
+def _interrupted(stop: BaseException | None) -> int:
     click.echo("interrupted", err=True)
-    return code
+    return 143 if isinstance(stop, Terminated) else 130
 
 
 class _Group(click.Group):
     """A closed pipe is no error: whoever read our output has had enough. A signal is no traceback."""
 
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        with _read_or_not():
+            return super().make_context(*args, **settings)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            code = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Keep Python from complaining when it closes stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+            with _read_or_not():
+                code = super().invoke(ctx)
+                sys.stdout.flush()
+                return code
         except KeyboardInterrupt as stop:
-            return _interrupted(143 if isinstance(stop, Terminated) else 130)
-        return code
+            return _interrupted(stop)
+
+
+@contextlib.contextmanager
+def _read_or_not() -> Iterator[None]:
+    """What is in here may end early, and well, where nobody reads standard output any more."""
+    try:
+        yield
+    except BrokenPipeError as problem:
+        if problem.filename not in (None, standard.OUTPUT):
+            raise InputError(f"cannot be written ({problem.strerror})", where=problem.filename) from None
+        standard.let_go()
+        raise click.exceptions.Exit(0) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

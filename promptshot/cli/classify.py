@@ -28,6 +28,7 @@ from promptshot.cli.flags import (
     scorer_flag,
     typed,
 )
+from promptshot.cli.settings import Count, Labels, Text
 from promptshot.errors import InputError, OptionError
 from promptshot.files import Named
 
@@ -45,6 +46,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
     "-t",
     "--template",
     "templates",
+    type=Text(),
     multiple=True,
     metavar="NAME|FILE|TEXT",
     shell_complete=completion.of_shelf("templates"),
@@ -53,6 +55,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
 )
 @option(
     "--labels",
+    type=Labels(),
     metavar="A,B,...|@FILE",
     help="The labels to choose from: a,b or a=word1|word2,b=word3 (or JSON); @FILE has one a line.",
 )
@@ -81,7 +84,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
     show_default=True,
     help="Leave bad rows out and go on, or stop at the first.",
 )
-@option("-k", "--num-shots", type=click.IntRange(0), metavar="K", help="Demonstrations before each row (causal).")
+@option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before each row (causal).")
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @option("--dev", metavar="FILE", help="Rows that fix the thresholds of an NSP pair template.")
 @option("--summary", metavar="FILE", help="Metrics as JSON.")

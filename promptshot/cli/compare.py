@@ -29,6 +29,7 @@ from promptshot.cli.flags import (
     scorer_flag,
     typed,
 )
+from promptshot.cli.settings import Count, Text
 from promptshot.errors import OptionError
 from promptshot.files import Named
 
@@ -61,6 +62,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
     "-t",
     "--template",
     "templates",
+    type=Text(),
     multiple=True,
     shell_complete=completion.of_shelf("templates"),
     metavar="NAME|FILE|TEXT",
@@ -69,6 +71,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
 @option(
     "--verbalizer",
     "verbalizers",
+    type=Text(),
     multiple=True,
     shell_complete=completion.of_shelf("verbalizers"),
     metavar="NAME|FILE",
@@ -78,6 +81,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
     "-m",
     "--model",
     "models",
+    type=Text(),
     multiple=True,
     shell_complete=completion.model,
     metavar="NAME|FOLDER",
@@ -87,7 +91,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
     "-k",
     "--num-shots",
     "shots",
-    type=click.IntRange(0),
+    type=Count(0),
     multiple=True,
     metavar="K",
     help="Demonstrations before each row, for causal templates; again for each.",

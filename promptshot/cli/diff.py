@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from promptshot import files
+from promptshot import files, standard
 from promptshot.cli.flags import Command, option, outputs, with_records
+from promptshot.cli.settings import Count
 
 
 @click.command("diff", cls=Command)
@@ -17,7 +16,7 @@ from promptshot.cli.flags import Command, option, outputs, with_records
 @option(
     "--prediction-field", metavar="COLUMN", default="prediction", show_default=True, help="The column with predictions."
 )
-@option("-n", "--limit", type=click.IntRange(0), default=20, show_default=True, metavar="N", help="Flipped rows shown.")
+@option("-n", "--limit", type=Count(0), default=20, show_default=True, metavar="N", help="Flipped rows shown.")
 @option("--seed", type=int, default=0, show_default=True, help="For the bootstrap.")
 @option("-o", "--output", metavar="FILE", help="Everything as .json, or the flipped rows as .jsonl, .csv, .tsv.")
 @option("--json", "to_stdout", is_flag=True, help="Everything as JSON on stdout, and no report.")
@@ -53,7 +52,7 @@ def command(
         with Writer(output, replace=overwrite) as writer:
             writer.write([flip.record() for flip in found.flips])
     if to_stdout:
-        sys.stdout.write(as_json(found.record()))
+        standard.write(as_json(found.record()))
     elif output != "-":
         leaderboard.difference(found, limit, report.data())
     return 0

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from promptshot.cli import completion
-from promptshot.errors import InputError, OptionError, did_you_mean
+from promptshot.cli import completion, settings
+from promptshot.cli.settings import Count, Library, Pair
+from promptshot.errors import OptionError, did_you_mean
 from promptshot.files import Named
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def option(*names: str, **settings: Any) -> Callable[[F], F]:
     """A click option that the variable PROMPTSHOT_NAME also gives."""
-    name = max(names, key=len).lstrip("-").split("/")[0].replace("-", "_").upper()
+    flag = max((name for name in names if name.startswith("-")), key=len)
+    name = flag.lstrip("-").split("/")[0].replace("-", "_").upper()
     return click.option(*names, envvar=f"PROMPTSHOT_{name}", **settings)
 
 
@@ -32,41 +34,18 @@ def config(context: click.Context, parameter: click.Parameter, path: str | None)
     """Options from a YAML file become defaults; what the command line says goes first."""
     if path is None:
         return
-    from promptshot import spec
-
     context.meta.setdefault(READ, []).append(Named("--config", path))
-    values, lines = spec.load_yaml(Path(path), InputError)
-    if not isinstance(values, dict):
-        raise InputError("not a mapping of options to values", where=path, hint="write one option a line: limit: 100")
-    known = {_flag(p): p for p in context.command.params if p.name != "config"}
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        option = known.get(key.replace("_", "-").lstrip("-"))
-        if option is None or option.name is None:
-            raise InputError(f"no option {key!r}", where=f"{path}:{lines[(key,)]}", hint=did_you_mean(key, known))
-        if option.name == "scorer" and ":" in str(value):
-            hint = "name it on the command line"
-            raise InputError(
-                "a scorer of yours is code, and a file may not name it", where=f"{path}:{lines[(key,)]}", hint=hint
-            )
-        several = option.multiple or option.nargs == -1
-        found[option.name] = [value] if several and isinstance(value, str) else value
+    found = settings.read(path, [known for known in context.command.params if known is not parameter])
     context.default_map = {**(context.default_map or {}), **found}
-
-
-def _flag(parameter: click.Parameter) -> str:
-    """How a user calls it: --max-length -> max-length, FILE... -> files."""
-    return max(parameter.opts, key=len).lstrip("-")
+    for other in context.command.params:  # a suite that was looked for before this file named it
+        looked_for = other.is_eager and context.get_parameter_source(other.name or "") is ParameterSource.DEFAULT
+        if looked_for and other.name in found:
+            other.process_value(context, found[other.name])
 
 
 def columns(context: click.Context, parameter: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
-    columns = {}
-    for pair in pairs:
-        name, equals, column = pair.partition("=")
-        if not (name and equals and column):
-            raise click.BadParameter(f"{pair!r}; write it as field=column", context, parameter)
-        columns[name] = column
-    return columns
+    """Field -> column."""
+    return {field: column for field, _, column in (pair.partition("=") for pair in pairs)}
 
 
 class Command(click.Command):
@@ -96,7 +75,7 @@ def model_flag(default: str) -> Callable[[F], F]:
 
 # Where a checkpoint is found, and what it may do.
 source_flags = flags(
-    option("--max-length", type=click.IntRange(8), metavar="N", help="Tokens of a sequence.  [default: the model's]"),
+    option("--max-length", type=Count(8), metavar="N", help="Tokens of a sequence.  [default: the model's]"),
     option("--revision", metavar="NAME", help="Branch, tag or commit on the hub."),
     option("--offline", is_flag=True, help="Use the local cache only."),
     option("--trust-remote-code", is_flag=True, help="Run code that a checkpoint brings."),
@@ -112,10 +91,8 @@ machine_flags = flags(
         show_default=True,
         help="Precision; auto is float32 on a CPU, the checkpoint's own elsewhere.",
     ),
-    option("-b", "--batch-size", type=click.IntRange(1), metavar="N", help="At most N sequences at once."),
-    option(
-        "--batch-budget", type=click.IntRange(1), metavar="TOKENS", help="Tokens at once.  [default: by a fixed rule]"
-    ),
+    option("-b", "--batch-size", type=Count(1), metavar="N", help="At most N sequences at once."),
+    option("--batch-budget", type=Count(1), metavar="TOKENS", help="Tokens at once.  [default: by a fixed rule]"),
     option(
         "--plain", is_flag=True, help="Score the plain way: one sequence a choice, no shortcuts; for those who doubt."
     ),
@@ -129,8 +106,8 @@ model_flags = flags(model_flag("the built-in model"), machine_flags)
 
 # Which rows, and which of their columns.
 row_flags = flags(
-    option("-n", "--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows."),
-    option("--sample", type=click.IntRange(1), metavar="N", help="N rows at random (see --seed)."),
+    option("-n", "--limit", type=Count(1), metavar="N", help="Only the first N rows."),
+    option("--sample", type=Count(1), metavar="N", help="N rows at random (see --seed)."),
     option("--seed", type=int, default=0, show_default=True, help="For all that is drawn at random."),
     option(
         "--text-field",
@@ -148,6 +125,7 @@ row_flags = flags(
         "--map",
         "columns",
         multiple=True,
+        type=Pair(),
         callback=columns,
         shell_complete=completion.mapping,
         metavar="FIELD=COLUMN",
@@ -174,7 +152,7 @@ config_flag = click.option(
 
 def library_flag(function: F) -> F:
     help_text = "Your own templates and verbalizers."
-    return option("--library", "folder", type=click.Path(path_type=Path), metavar="DIR", help=help_text)(function)
+    return option("--library", "folder", type=Library(path_type=Path), metavar="DIR", help=help_text)(function)
 
 
 def typed(name: str, said: Sequence[str], quiet: bool = False) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import click
 from promptshot import library
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, flags, library_flag, model_flag, model_options, option, source_flags
+from promptshot.errors import NotFoundError
 
 if TYPE_CHECKING:
     from promptshot.scorers import Tokenizing
@@ -93,9 +94,19 @@ def _files(kind: library.Shelf, names: Sequence[str], folder: Path | None) -> It
 
     Where nothing is named, the folder is that of the library or the shelf.
     """
-    for said in names or [str(library.home(kind, folder))]:
+    if not names:
+        yield from _inside(library.home(kind, folder))
+    for said in names:
         path = Path(said)
-        if library.is_path(said) and path.is_dir():
-            yield from ((found, True) for found in sorted(path.glob("*.y*ml")) if found.suffix in library.SUFFIXES)
-        else:
-            yield (path if library.is_path(said) else library.find(kind, said, folder)), False
+        if library.is_path(said):
+            yield from _inside(path) if path.is_dir() else [(path, False)]
+            continue
+        try:
+            yield library.find(kind, said, folder), False
+        except NotFoundError as problem:
+            hint = f"the folder of that name is {said}/" if path.is_dir() else problem.hint
+            raise NotFoundError(problem.what, where=problem.where, hint=hint) from None
+
+
+def _inside(folder: Path) -> Iterator[tuple[Path, bool]]:
+    yield from ((found, True) for found in sorted(folder.glob("*.y*ml")) if found.suffix in library.SUFFIXES)

@@ -92,7 +92,7 @@ def _words(labels: str | None) -> Verbalizer:
 
 def _asked(what: str, flag: str, choices: Sequence[str] = ()) -> str:
     """The answer of a person; raises OptionError where there is none to ask."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise OptionError(f"{flag} is missing", hint="on a terminal it would be asked")
     kind = click.Choice(choices) if choices else None
     answer: str = click.prompt(what, type=kind, default=choices[0] if choices else None, show_choices=False, err=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
+from promptshot import standard
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, option, outputs, with_records
 
@@ -62,5 +61,5 @@ def command(
     if summary:
         put(summary, as_json(record), overwrite)
     if to_stdout:
-        sys.stdout.write(as_json(record))
+        standard.write(as_json(record))
     return 3 if any(one.rejects for one in found) else 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from promptshot import library, spec
+from promptshot import library, spec, standard
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, library_flag
 
@@ -77,7 +77,7 @@ def show_verbalizer(name: str, folder: Path | None) -> None:
 @library_flag
 def template_path(name: str | None, folder: Path | None) -> None:
     """Where the file of a template is; without NAME, the folder of them all."""
-    click.echo(library.find("templates", name, folder) if name else library.home("templates", folder))
+    standard.write_path(library.find("templates", name, folder) if name else library.home("templates", folder))
 
 
 @verbalizers.command("path", cls=Command)
@@ -85,7 +85,7 @@ def template_path(name: str | None, folder: Path | None) -> None:
 @library_flag
 def verbalizer_path(name: str | None, folder: Path | None) -> None:
     """Where the file of a verbalizer is; without NAME, the folder of them all."""
-    click.echo(library.find("verbalizers", name, folder) if name else library.home("verbalizers", folder))
+    standard.write_path(library.find("verbalizers", name, folder) if name else library.home("verbalizers", folder))
 
 
 @templates.command("schema", cls=Command)
@@ -99,7 +99,7 @@ def template_schema() -> None:
     """
     from promptshot.prompts import TemplateSpec
 
-    click.echo(json.dumps(spec.schema(TemplateSpec, "promptshot template"), indent=2))
+    standard.write(json.dumps(spec.schema(TemplateSpec, "promptshot template"), indent=2) + "\n")
 
 
 @verbalizers.command("schema", cls=Command)
@@ -107,4 +107,4 @@ def verbalizer_schema() -> None:
     """The JSON Schema of verbalizers, for editors (see: promptshot templates schema --help)."""
     from promptshot.verbalizer import VerbalizerSpec
 
-    click.echo(json.dumps(spec.schema(VerbalizerSpec, "promptshot verbalizer"), indent=2))
+    standard.write(json.dumps(spec.schema(VerbalizerSpec, "promptshot verbalizer"), indent=2) + "\n")

@@ -1,0 +1,148 @@
+"""Options from a YAML file: each value is looked at as its option would, or refused with its line and what to write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from promptshot.errors import InputError, PromptshotError, did_you_mean, shortened
+
+LARGEST = 2**53  # of whole numbers that count something
+
+
+class Count(click.IntRange):
+    """A whole number that counts; one beyond all counting is refused, for no library could take it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number; raises click's BadParameter."""
+        found: int = super().convert(value, param, ctx)
+        if found > LARGEST:
+            self.fail(f"{shortened(str(value))} is too large a number.", param, ctx)
+        return found
+
+
+class Text(click.types.StringParamType):
+    """A text that may have blanks in it: of several, a variable of the environment has one a line."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Its lines."""
+        return [line for line in rv.split("\n") if line.strip()]
+
+
+class Pair(Text):
+    """FIELD=COLUMN, as text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text; raises click's BadParameter where it is no pair."""
+        field, _, column = str(value).partition("=")
+        if not (field and column):
+            self.fail(f"{value!r}; write it as field=column", param, ctx)
+        return str(value)
+
+
+class Library(click.Path):
+    """A folder with templates or verbalizers of one's own; any other would be passed over in silence."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The folder; raises NotFoundError."""
+        from promptshot import library
+
+        library.check(Path(value))
+        return super().convert(value, param, ctx)
+
+
+class Labels(click.types.StringParamType):
+    """Labels as text; a file may also have them as a list, or a mapping to their words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text; a list or mapping as JSON."""
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+
+
+def read(path: str, parameters: Iterable[click.Parameter]) -> dict[str, Any]:
+    """What a file says of these parameters, by their names; raises InputError with file:line."""
+    from promptshot import spec
+
+    source = spec.load_source(Path(path))
+    values, lines = source.sound(InputError)
+    if not isinstance(values, dict):
+        raise InputError("not a mapping of options to values", where=path, hint="write one option a line: limit: 100")
+    known = {flag(parameter): parameter for parameter in parameters}
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        place = f"{path}:{lines[(key,)]}"
+        name, parameter = _known(key, known, place)
+        if parameter.name in found:
+            raise InputError(f"the option {name!r} stands here twice", where=place, hint="keep one of them")
+        if parameter.name == "scorer" and ":" in str(value):
+            hint = "name it on the command line"
+            raise InputError("a scorer of yours is code, and a file may not name it", where=place, hint=hint)
+        items = value if isinstance(value, list) and _several(parameter) else [value]
+        for i, item in enumerate(items):
+            at = (key, i) if items is value else (key,)
+            empty = source.typed.get(at) == "null"
+            _check(parameter, name, None if empty else item, f"{path}:{lines[at]}")
+        found[str(parameter.name)] = items if _several(parameter) else value
+    return found
+
+
+def _known(key: str, known: Mapping[str, click.Parameter], where: str) -> tuple[str, click.Parameter]:
+    """An option by the name that a file has for it; raises InputError where there is none."""
+    name = key.replace("_", "-").lstrip("-")
+    if name in known:
+        return name, known[name]
+    plain = name.removeprefix("no-")
+    hint = f"write {plain}: false" if plain in known else did_you_mean(key, known)
+    raise InputError(f"no option {shortened(repr(key))}", where=where, hint=hint)
+
+
+def flag(parameter: click.Parameter) -> str:
+    """How a user calls it: --max-length -> max-length, FILE... -> files."""
+    return max(parameter.opts, key=len).lstrip("-")
+
+
+def _several(parameter: click.Parameter) -> bool:
+    return bool(getattr(parameter, "multiple", False)) or parameter.nargs == -1
+
+
+def _check(parameter: click.Parameter, name: str, value: Any, where: str) -> None:
+    """Raises InputError where the option would not take this value, or one of these."""
+    if value is None:
+        hint = f"write {name}: {_taken(parameter)[1]}, or leave the line out"
+        raise InputError(f"option {name!r} has no value", where=where, hint=hint)
+    if isinstance(value, list | dict) and not isinstance(parameter.type, Labels):
+        of_list = "a list in a list" if _several(parameter) else "a list"
+        raise _refused(parameter, name, of_list if isinstance(value, list) else "a mapping", where)
+    try:
+        parameter.type.convert(value, parameter, None)
+    except click.BadParameter:
+        raise _refused(parameter, name, shortened(repr(value)), where) from None
+    except PromptshotError as problem:
+        raise type(problem)(problem.what, where=where, hint=problem.hint) from None
+
+
+def _refused(parameter: click.Parameter, name: str, shown: str, where: str) -> InputError:
+    takes, sample = _taken(parameter)
+    many = " or a list of them" if _several(parameter) else ""
+    return InputError(f"option {name!r} takes {takes}{many}, not {shown}", where=where, hint=f"write {name}: {sample}")
+
+
+def _taken(parameter: click.Parameter) -> tuple[str, str]:
+    """What an option takes, in words, and one such value."""
+    kind = parameter.type
+    if isinstance(kind, click.types.BoolParamType):
+        return "true or false", "true"
+    if isinstance(kind, click.Choice):
+        return f"one of {', '.join(kind.choices)}", str(kind.choices[0])
+    if isinstance(kind, click.IntRange) and kind.min is not None:
+        return f"a whole number of {kind.min:g} or more", f"{max(kind.min, 10):g}"
+    if isinstance(kind, click.types.IntParamType):
+        return "a whole number", "0"
+    if isinstance(kind, Pair):
+        return "a FIELD=COLUMN", "text=review"
+    sample = (getattr(parameter, "metavar", None) or "NAME").strip("[].").split("|")[0].split(",")[0]
+    return "a text", sample.removesuffix("...") or "NAME"
