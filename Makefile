@@ -58,7 +58,7 @@ chaos: .venv/test
 	$(BIN)/python tests/chaos/pipes.py
 	$(BIN)/python tests/chaos/config.py --files 5000
 	$(BIN)/python tests/chaos/stress.py --stops 100
-	$(BIN)/python tests/chaos/files.py
+	$(BIN)/python tests/chaos/meetings.py
 
 # BENCH: more options, for example BENCH="--only mlm --data DIR" (see benchmarks/README.md)
 bench: .venv/demo

@@ -317,6 +317,8 @@ class Folder:
     def __init__(self, path: Path, overwrite: bool = False) -> None:
         """Raises InputError where there is no making it, or something is in it already."""
         self.path, self.written = path, 0
+        if str(path) == files.STREAM:
+            raise InputError("predictions of several candidates are files in a folder", hint="--predictions DIR")
         try:
             path.mkdir(exist_ok=True)
             self._replaced = sorted(p for p in path.iterdir() if _OURS.fullmatch(p.name)) if overwrite else []

@@ -52,6 +52,12 @@ class Outputs:
         return self.rejects or self._beside("rejects.jsonl")
 
     @property
+    def rejects_place(self) -> str:
+        """What is the same for two names of one file of rejected rows; nothing where it lies beside the output."""
+        whole, beside = os.path.abspath(self.rejects or ""), os.path.abspath(f"{self.output}.rejects.jsonl")
+        return whole if self.rejects and whole != beside else ""
+
+    @property
     def spool_path(self) -> str | None:
         """Where scores wait for the whole run's decision."""
         return self._beside("spool")
@@ -91,7 +97,7 @@ class Journal:
         self.identity = json.loads(json.dumps(identity))
         self.fingerprint = digest(identity)
         self.head: dict[str, Any] = {}  # what else the record says
-        self.files: dict[str, str] = {}  # what lies beside the output and is this run's own
+        self.files: dict[str, Any] = {}  # what is this run's own: rejects and spool, and where ("": beside the output)
         self.summaries: list[str] = []
         if outputs.on_disk:
             files.refuse_in_use(str(outputs.output))
@@ -122,7 +128,7 @@ class Journal:
             self._refuse_others(there)
         if there is not None:  # if not of this run, then of one whose output is gone
             self.files, self.summaries = dict(there.files), list(there.summaries)
-        if outputs.rejects_path and outputs.rejects_path != self.files.get("rejects"):
+        if outputs.rejects_path and outputs.rejects_place != self.files.get("rejects"):
             files.refuse_taken(outputs.rejects_path)
         if outputs.summary and not self._wrote(outputs.summary):
             files.refuse_taken(outputs.summary)
@@ -167,7 +173,8 @@ class Journal:
             what = f"has {done:,} rows already, and only {self.limit:,} are asked for"
             raise InputError(what, where=str(self.outputs.output), hint="raise -n, or use --overwrite to start afresh")
         before = self.files.get("rejects")
-        if before not in (None, self.outputs.rejects_path):
+        if before not in (None, self.outputs.rejects_place):
+            before = before or f"{self.outputs.output}.rejects.jsonl"
             what = f"the rows rejected so far are in {before}"
             raise InputError(what, where=str(self.outputs.rejects_path), hint=f"name that one: --rejects {before}")
         return earlier.progress
@@ -221,19 +228,21 @@ class Journal:
     def _start(self) -> None:
         """Begin the record; what an earlier run left beside its output goes."""
         self._begun = True
-        rejects, spool = self.outputs.rejects_path, self.outputs.spool_path
-        before, waiting = self.files.pop("rejects", None), self.files.get("spool")
-        if rejects and files.is_file(rejects) and (self.outputs.overwrite or rejects == before):
-            Path(rejects).unlink(missing_ok=True)
-        if spool and spool == waiting and self.earlier is None:
-            Path(spool).unlink(missing_ok=True)
-        self.files = {"spool": waiting} if self.earlier and waiting else {}
+        outputs, before = self.outputs, self.files
+        ours = outputs.overwrite or before.get("rejects") == outputs.rejects_place
+        if outputs.rejects_path and ours and files.is_file(outputs.rejects_path):
+            Path(outputs.rejects_path).unlink(missing_ok=True)
+        waits = "spool" in before and self.earlier is not None
+        if "spool" in before and outputs.spool_path and not waits:
+            Path(outputs.spool_path).unlink(missing_ok=True)
+        self.files = {"spool": ""} if waits else {}
         self.save(self.mark)
 
     def _open_rejects(self) -> None:
         """Take up the rejected rows; or keep the place for them, where they have a name of their own."""
         path = self.outputs.rejects_path
-        if path and path == self.files.get("rejects") and (self.mark.rejects.bytes or Path(path).exists()):
+        ours = self.files.get("rejects") == self.outputs.rejects_place
+        if path and ours and (self.mark.rejects.bytes or Path(path).exists()):
             self._rejects = self._open.enter_context(Writer(path, place=self.mark.rejects))
         elif path and self.outputs.rejects:
             self._rejects = self._open.enter_context(Writer(path))
@@ -247,7 +256,7 @@ class Journal:
         if rejected and self.outputs.rejects_path:
             self._rejects = self._rejects or self._open.enter_context(Writer(self.outputs.rejects_path))
             if files.is_file(self.outputs.rejects_path) and "rejects" not in self.files:
-                self.files["rejects"] = self.outputs.rejects_path
+                self.files["rejects"] = self.outputs.rejects_place
                 self.save(self.mark)  # before anything stands in it: from now on it is ours
         if self._rejects:
             self._rejects.write(rejected)
@@ -285,7 +294,7 @@ class Journal:
         writers = {"output": self._output, "rejects": self._rejects}
         for writer in filter(None, writers.values()):
             writer.settle()
-        if self.files.pop("spool", None) and self.outputs.spool_path:
+        if self.files.pop("spool", None) is not None and self.outputs.spool_path:
             Path(self.outputs.spool_path).unlink(missing_ok=True)
         if self.outputs.on_disk or self.outputs.record:
             self._know(summary)
@@ -320,11 +329,11 @@ class Journal:
         if path is None:
             yield None
             return
-        if self.files.get("spool") == path and Path(path).exists():
+        if "spool" in self.files and Path(path).exists():
             file, _ = files.resume(path, 0, NOTHING)
         else:
             file = files.begin(path, self.outputs.overwrite)
-            self.files["spool"] = path
+            self.files["spool"] = ""
             self.save(self.mark)
         with io.BufferedRandom(file) as buffered:
             yield buffered

@@ -77,7 +77,13 @@ class Recipe:
     @property
     def reads(self) -> list[Named]:
         """The files that it comes from, as far as they are known."""
-        found = [Named("--template", str(one.template.path)) for one in (self, *self.others) if one.template.path]
+        found = []
+        for template in (one.template for one in (self, *self.others)):
+            words = template.spec.verbalizer
+            if template.path:
+                found.append(Named("--template", str(template.path)))
+            if template.path and isinstance(words, str) and library.is_path(words):
+                found.append(Named("--template", str(template.path.parent / words)))
         found += [Named("--demos", self.demos.path)] if self.demos else []
         found += [Named("--dev", self.dev)] if self.dev else []
         return found + of_model(self.model)

@@ -55,8 +55,8 @@ class Mark:
 
 
 class Record(BaseModel):
-    """A run record. `files` names what lies beside the output and is the run's own: rejects, spool; what it says is
-    compared with names, and never a name itself."""
+    """A run record. `files` says what else is the run's own, rejects and spool, and where ("": beside the output); that
+    is compared with names, and never a name itself."""
 
     model_config = ConfigDict(extra="allow")
 

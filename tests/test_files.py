@@ -310,6 +310,32 @@ def test_a_long_text_for_a_template_makes_a_name_that_a_disk_can_hold() -> None:
     assert len(list(Path("said").iterdir())) == 2
 
 
+def test_a_run_finds_its_files_under_another_name_of_theirs(tmp_path: Path) -> None:
+    command = ["classify", "rejected.jsonl", *CLASSIFY]
+    for one, other in (
+        (["-o", "a.jsonl"], ["-o", f"{tmp_path}/a.jsonl"]),
+        (
+            ["-o", "b.jsonl", "--rejects", "r.jsonl"],
+            ["-o", "./b.jsonl", "--rejects", f"{tmp_path}/r.jsonl"],
+        ),
+    ):
+        assert run_command([*command, *one, "-n", "10"]) == 0
+        assert run_command([*command, *other]) == 3
+        before = {path.name: path.read_bytes() for path in Path().iterdir()}
+        assert run_command([*command, *one]) == 3
+        assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_words_that_a_template_names_are_read_too(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.yaml").write_text('scorer: mlm\ntext: "{mask} {text}"\nverbalizer: ./words.yaml\n')
+    words = "labels: {positive: good, negative: bad}\n"
+    Path("words.yaml").write_text(words)
+    for command in ("classify", "compare"):
+        line = [command, "rows.jsonl", "-t", "./t.yaml", "--scorer", "fake", "-q", "-o", "words.yaml", "--overwrite"]
+        assert "words.yaml: this is what --template reads" in failed(capsys, *line)
+        assert Path("words.yaml").read_text() == words
+
+
 # ------------------------------------------------------------------ the parts
 
 

@@ -132,13 +132,13 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     _check_options(files, given)
     read_once(given, files)
     folder = compare.Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
-    if folder:
-        output = [Named("--output", given["output"])] if given["output"] else []
-        check([*output, *folder.goes], read_by(given, files))
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
     items = list(inputs.read({}))
     refuse_foreign(items)
     candidates = _candidates(given, inputs, items, quiet)
+    written = [Named("--output", given["output"])] if given["output"] else []
+    read = [one for candidate in candidates for one in candidate.recipe.reads]
+    check([*written, *(folder.goes if folder else ())], [*read_by(given, files), *read])
     grid.check(candidates, items)
     search = _search(given, items, candidates, inputs.how) if given["search"] else None
     judging = search.judging if search else items

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -204,13 +205,15 @@ def with_records(given: Iterable[tuple[str, str]]) -> list[Named]:
 
 def read_by(given: Mapping[str, Any], read: Sequence[str]) -> list[Named]:
     """All files that the options of a command name to be read, and those of the models and libraries they name."""
+    from promptshot import library
     from promptshot.recipe import of_model
 
     found = [Named("FILE", path) for path in read]
     found += [Named(f"--{name}", given[name]) for name in ("demos", "dev") if given.get(name)]
     for name in ("template", "verbalizer"):
         said = given.get(f"{name}s") or given.get(name) or ()
-        found += [Named(f"--{name}", path) for path in ([said] if isinstance(said, str) else said)]
+        paths = filter(library.is_path, [said] if isinstance(said, str) else said)
+        found += [Named(f"--{name}", os.path.expanduser(path)) for path in paths]
     if str(given.get("labels") or "").startswith("@"):
         found.append(Named("--labels", given["labels"][1:]))
     for model in given.get("models") or filter(None, [given.get("model")]):

@@ -61,7 +61,8 @@ def template(
         words, named = _words(labels), ""
     language = language or guess.language_of([word for of in words.labels.values() for word in of])
     files.put(str(file), draft.template(scorer, language, words, named), overwrite)
-    note(f"written: {file}; see it: promptshot templates preview {file} --watch")
+    if str(file) != files.STREAM:
+        note(f"written: {file}; see it: promptshot templates preview {file} --watch")
 
 
 @click.command("new", cls=Command)
@@ -76,7 +77,8 @@ def verbalizer(file: Path, labels: str | None, overwrite: bool) -> None:
 
     words = _words(labels)
     files.put(str(file), draft.verbalizer(words), overwrite)
-    note(f"written: {file}; check it: promptshot verbalizers lint {file}")
+    if str(file) != files.STREAM:
+        note(f"written: {file}; check it: promptshot verbalizers lint {file}")
 
 
 def _words(labels: str | None) -> Verbalizer:

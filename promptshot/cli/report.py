@@ -55,7 +55,7 @@ def command(
     found, how = [], Reading(encoding or None)
     for path in files:
         found.append(predictions.count(path, label_field, prediction_field, how))
-        if not to_stdout:
+        if not to_stdout and summary != "-":
             report.counted(found[-1], report.data())
     record = {"files": [one.record() for one in found]}
     if summary:

@@ -1,6 +1,6 @@
 """Point the path options of commands at one another's files, change rows between stops, start runs together.
 
-    python tests/chaos/files.py [--only pairs|edits|starts] [--starts 50] [--edits 40] [--seed 0]
+    python tests/chaos/meetings.py [--only pairs|edits|starts] [--starts 50] [--edits 40] [--seed 0]
 
 Everything happens in throw-away folders; as root, the pairs are tried by an ordinary user. Whatever a command makes
 of two paths that meet, it says so in one line, and nothing of another's, no input and nothing behind a link is ever

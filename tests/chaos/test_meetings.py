@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from files import all_pairs, edits, starts
+from meetings import all_pairs, edits, starts
 
 
 def test_whatever_paths_meet_nothing_of_anothers_is_changed() -> None:
