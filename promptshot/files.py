@@ -15,7 +15,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,12 +223,19 @@ def put(path: str, text: str, replace: bool = False) -> None:
         standard.write(text)
         return
     _refuse_unwritable(path)
-    try:
+    with named(path):
         if not is_file(path):
             with begin(path) as file:
                 _write(file, data)
         elif not (os.path.exists(path) and _says(path, data)):
             _put(path, data, replace)
+
+
+@contextlib.contextmanager
+def named(path: str) -> Iterator[None]:
+    """Whatever the system refuses in here is told of that file."""
+    try:
+        yield
     except OSError as problem:
         raise unwritable(path, problem) from None
 
@@ -408,10 +415,8 @@ def _write(file: io.FileIO, data: bytes) -> None:
 
 def _opened(number: Callable[[], int], path: str) -> io.FileIO:
     """What is written to as it comes."""
-    try:
+    with named(path):
         return io.FileIO(number(), "w")
-    except OSError as problem:
-        raise unwritable(path, problem) from None
 
 
 def _hash(file: Any, size: int | None) -> Any:

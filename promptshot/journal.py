@@ -108,6 +108,7 @@ class Journal:
         self._next = 0.0  # when the next mark may be saved
         self._begun = False  # whether anything has been written
         self._replaces = outputs.overwrite or bool(self._found)  # whether a record may be replaced
+        self._own_rejects = outputs.overwrite or self.files.get("rejects") == outputs.rejects_place
         self._output: Writer | None = None
         self._rejects: Writer | None = None
         self._open = contextlib.ExitStack()
@@ -228,28 +229,27 @@ class Journal:
     def _start(self) -> None:
         """Begin the record; what an earlier run left beside its output goes."""
         self._begun = True
-        outputs, before = self.outputs, self.files
-        ours = outputs.overwrite or before.get("rejects") == outputs.rejects_place
-        if outputs.rejects_path and ours and files.is_file(outputs.rejects_path):
+        outputs, waits = self.outputs, "spool" in self.files
+        if outputs.rejects_path and not outputs.rejects and self._own_rejects:  # one of its own name has its own lock
             Path(outputs.rejects_path).unlink(missing_ok=True)
-        waits = "spool" in before and self.earlier is not None
-        if "spool" in before and outputs.spool_path and not waits:
+        if outputs.spool_path and waits and self.earlier is None:
             Path(outputs.spool_path).unlink(missing_ok=True)
-        self.files = {"spool": ""} if waits else {}
+        self.files = {"spool": ""} if waits and self.earlier is not None else {}
         self.save(self.mark)
 
     def _open_rejects(self) -> None:
         """Take up the rejected rows; or keep the place for them, where they have a name of their own."""
-        path = self.outputs.rejects_path
-        ours = self.files.get("rejects") == self.outputs.rejects_place
-        if path and ours and (self.mark.rejects.bytes or Path(path).exists()):
+        path, known = self.outputs.rejects_path, "rejects" in self.files
+        if path and known and (self.mark.rejects.bytes or Path(path).exists()):
             self._rejects = self._open.enter_context(Writer(path, place=self.mark.rejects))
         elif path and self.outputs.rejects:
-            self._rejects = self._open.enter_context(Writer(path))
+            self._rejects = self._open.enter_context(Writer(path, replace=self._own_rejects))
 
     def write(self, window: Sequence[Outcome]) -> None:
         """Write what came of a window: all of it, or nothing."""
-        self._begun = True
+        if not self._begun:  # what an earlier run says of its end will not be so
+            self._begun = True
+            self.save(self.mark)
         rejected = [outcome.record() for outcome in window if isinstance(outcome, Reject)]
         if self._output:
             self._output.write([outcome.record() for outcome in window if isinstance(outcome, Prediction)])

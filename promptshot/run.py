@@ -353,7 +353,7 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
         the.journal.spooled = spool.rows
         the.inputs.refuse_changed(record.parts(spool.note), spool.rows)
         for window in scored(spool.rows):
-            with the.interrupts.held():
+            with the.interrupts.held(), files.named(the.journal.outputs.spool_path or tempfile.gettempdir()):
                 spool.add(window, [vars(part) for part in the.inputs.seen.parts])
                 the.journal.spooled = spool.rows
             if _hopeless(len(spool.margins), spool.rows, classifier.asked):

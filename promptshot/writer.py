@@ -109,7 +109,8 @@ class Writer:
     def settle(self) -> None:
         """Give up what an earlier run left behind its place."""
         if not self._settled:
-            self._cut()
+            with files.named(self.path):
+                self._cut()
             self._settled = True
 
     def _cut(self) -> None:
@@ -125,7 +126,8 @@ class Writer:
             if files.is_file(self.path) and not files.still_there(self.path, self._file):
                 hint = "run the same command again, and let the file be"
                 raise InputError("was removed or replaced while it was being written", where=self.path, hint=hint)
-            os.fsync(self._file.fileno())
+            with files.named(self.path):
+                os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file; standard output stays open."""

@@ -912,6 +912,52 @@ def test_two_runs_do_not_share_a_file_of_rejected_rows(rows: str, tmp_path: Path
     assert len(Path(rejects).read_text().splitlines()) == 9
 
 
+def test_not_even_overwrite_takes_the_rejected_rows_of_a_run_that_goes_on(rows: str, tmp_path: Path) -> None:
+    rejects = str(tmp_path / "r.jsonl")
+
+    class Other(Watcher):
+        def counted(self, rows_done: int, tally: Tally) -> None:
+            if rows_done == 16:
+                with pytest.raises(InputError, match=r"r\.jsonl: another run is writing this file"):
+                    score(rows, tmp_path / "other.jsonl", rejects=rejects, overwrite=True)
+
+    score(rows, tmp_path / "o.jsonl", Other(), rejects=rejects)
+    assert len(Path(rejects).read_text().splitlines()) == 9
+    score(rows, tmp_path / "o.jsonl", rejects=rejects, overwrite=True)
+    assert len(Path(rejects).read_text().splitlines()) == 9
+
+
+def test_the_record_of_a_finished_run_says_so_no_more_once_its_end_is_written_anew(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    score(rows, out, limit=20)
+
+    class Killed(Watcher):
+        def counted(self, rows_done: int, tally: Tally) -> None:
+            raise SystemExit  # nothing is tidied up, as when it is killed
+
+    with pytest.raises(SystemExit):
+        score(rows, out, Killed(), limit=50)
+    assert json.loads(Path(f"{out}.run.json").read_text())["complete"] is False
+    score(rows, out, limit=50)
+    score(rows, tmp_path / "whole.jsonl", limit=50)
+    assert files(out) == files(tmp_path / "whole.jsonl")
+
+
+def test_a_disk_that_fails_is_named_by_the_file_it_fails_for(
+    rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(InputError, match=r"o\.jsonl(\.run\.json)?: cannot be written \(Input/output error\)"):
+            score(rows, tmp_path / "o.jsonl")
+    monkeypatch.setattr(classify.Spool, "add", fails)
+    with pytest.raises(InputError, match=r"p\.jsonl\.spool: cannot be written \(Input/output error\)"):
+        score(rows, tmp_path / "p.jsonl", recipe=recipe_of("zh-entailment-nsp", labels_ignored=True))
+
+
 def test_the_place_for_rejected_rows_goes_where_there_are_none(tmp_path: Path) -> None:
     path, rejects = tmp_path / "in.jsonl", tmp_path / "r.jsonl"
     path.write_text('{"text": "好"}\n')
