@@ -14,11 +14,8 @@ import sys
 from collections.abc import Iterator
 
 OUTPUT = "standard output"
-_OPENED = (
-    (0, os.O_RDONLY),
-    (1, os.O_RDONLY),
-    (2, os.O_WRONLY),
-)  # to read from 1 is all that may be done: writing fails
+# What a closed stream becomes: nothing to read, what fails when it is written, what swallows everything.
+_OPENED = ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY))
 
 
 def prepare() -> None:
