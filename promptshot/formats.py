@@ -111,7 +111,7 @@ def _untorn(lines: Iterable[bytes], stream: Stream, name: str) -> Iterator[bytes
     """The lines of a file, and behind them the error, where it is torn; a part of a line is none."""
     number = 0
     for line in lines:
-        if stream.torn and not line.endswith(b"\n"):
+        if not line.endswith(b"\n") and stream.torn:
             break
         yield line
         number += 1
@@ -198,19 +198,22 @@ class _Decoder(json.JSONDecoder):
         )
         self._exact = False  # whether such a number has been met
 
-    def value(self, text: str) -> Any:
+    def value(self, text: str | bytes) -> Any:
         """What a whole text says."""
-        return self._checked(self.decode(text), text)
+        assert isinstance(text, str)  # jsonlines has decoded it
+        value = self.decode(text)
+        _refuse_depth(value, text)
+        return self._as_exact(value) if self._exact else value
 
     def value_at(self, text: str, at: int) -> tuple[Any, int]:
         """What the text says from there on, and where that ends."""
         value, end = self.raw_decode(text, at)
-        return self._checked(value, text[at:end]), end
+        _refuse_depth(value, text[at:end])
+        return self._as_exact(value) if self._exact else value, end
 
-    def _checked(self, value: Any, text: str) -> Any:
-        exact, self._exact = self._exact, False
-        _refuse_depth(value, text)
-        return Exact(value) if exact and isinstance(value, dict) else value
+    def _as_exact(self, value: Any) -> Any:
+        self._exact = False
+        return Exact(value) if isinstance(value, dict) else value
 
     def _float(self, text: str) -> float:
         value = float(text)
@@ -224,10 +227,11 @@ class _Decoder(json.JSONDecoder):
     def _integer(self, text: str) -> int:
         if len(text) > DIGITS:
             raise _Refused(f"a number of more than {DIGITS:,} digits")
-        if text == Int.text:
+        value = int(text)
+        if not value and text == Int.text:
             self._exact = True
             return Int(text)
-        return int(text)
+        return value
 
 
 _LENIENT = json.JSONDecoder(parse_float=str, parse_int=str)  # finds the end of what the other refuses
@@ -257,11 +261,7 @@ def json_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[st
                 raise endless(name, number)
             yield last
 
-    def loads(text: str | bytes) -> Any:
-        assert isinstance(text, str)  # jsonlines has decoded it
-        return decoder.value(text)
-
-    reader = jsonlines.Reader(counted(), loads=loads)
+    reader = jsonlines.Reader(counted(), loads=decoder.value)
     while True:
         try:
             value = reader.read(type=dict, skip_empty=True)

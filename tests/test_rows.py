@@ -381,10 +381,14 @@ def test_the_rows_before_a_place_that_the_disk_cannot_read_are_kept(
         list(read(["b"], how=how))
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32-le"])
-def test_the_rows_before_the_end_of_utf16_that_breaks_off_are_kept(tmp_path: Path, encoding: str) -> None:
-    raw = (JSONL * 3 + '{"text": "\U0001f600').encode(encoding)
-    path = put(tmp_path, "a.jsonl", raw[:-1])
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize(
+    ("encoding", "broken"),
+    [("utf-16", b"\x00\xdc"), ("utf-16-be", b"\xdc\x00"), ("utf-32-le", b"\xff\xff\xff\x7f"), ("utf-16-le", b"{")],
+)
+def test_the_rows_before_what_is_no_utf16_are_kept(tmp_path: Path, encoding: str, broken: bytes, behind: bool) -> None:
+    raw = (JSONL * 3).encode(encoding) + broken
+    path = put(tmp_path, "a.jsonl", raw + JSONL.encode(encoding) * 3 if behind and len(broken) > 1 else raw)
     kept, problem = until_torn(path, Reading(encoding))
     assert [dict(item.fields) for item in kept if isinstance(item, Row)] == TWO * 3
     assert (problem.where, problem.what) == (f"{path}:7", f"not {encoding}")
