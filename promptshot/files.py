@@ -276,7 +276,9 @@ def _stat(path: str) -> os.stat_result | None:
 
 def _refuse_unwritable(path: str) -> None:
     """Raise InputError for what is no file to be written: a link, a folder, a disk, a file of the system."""
-    if path == STREAM or descriptor(path) is not None:
+    number = 1 if path == STREAM else descriptor(path)
+    if number is not None:
+        _refuse_closed(number, path)
         return
     hint = "name another file"
     try:
@@ -302,6 +304,15 @@ def _refuse_unwritable(path: str) -> None:
         raise InputError("is a file of the system", where=path, hint=hint)
     if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
         raise InputError("is no file that can be written", where=path, hint=hint)
+
+
+def _refuse_closed(number: int, path: str) -> None:
+    """Raise InputError for what a shell has closed, or has opened to be read only."""
+    with contextlib.suppress(OSError):
+        if fcntl is None or fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+            return
+    name = standard.OUTPUT if number == 1 else path
+    raise InputError("it is closed", where=name)
 
 
 def _of_the_system(path: str) -> bool:
