@@ -338,20 +338,9 @@ def test_no_resume_and_overwrite_do_as_they_say(rows: str, tmp_path: Path) -> No
 
 
 def test_what_goes_on_after_overwrite_is_told(rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [
-        "classify",
-        rows,
-        "-t",
-        "zh-sentiment-mlm",
-        "--scorer",
-        "test_journal:Counted",
-        "-o",
-        f"{tmp_path}/o.jsonl",
-    ]
-    for more, said in (
-        (["--overwrite"], "the same command, but without --overwrite, goes"),
-        ([], "the same command goes"),
-    ):
+    out = str(tmp_path / "o.jsonl")
+    command = ["classify", rows, "-t", "zh-sentiment-mlm", "--scorer", "test_journal:Counted", "-o", out]
+    for more, how in (["--overwrite"], "the same command, but without --overwrite,"), ([], "the same command"):
         Counted.scored, Counted.stop_at = 0, 20
         assert run_command([*command, *more]) == 130
         assert f"rows are done and safe; {how} goes on from there" in capsys.readouterr().err
