@@ -385,7 +385,8 @@ def _objects(text: str, name: str) -> Records:
         line, counted = line + text.count("\n", counted, at), at
         try:
             value, end = _item(decoder, text, at)
-            whole = text[_skip_space(text, end) :][:1] not in (",", ":", "]", "}")
+            behind = _skip_space(text, end)
+            whole = text[behind : behind + 1] not in (",", ":", "]", "}")
         except (ValueError, RecursionError):
             whole = False
         if whole:
