@@ -161,7 +161,7 @@ def run(case: Case, way: str | None, folder: Path, timeout: float) -> Done:
 def told(out: str) -> str:
     """An output without the names of files, which differ, and without timings and machine."""
     out = re.sub(
-        r"/dev/fd/\d+|/dev/stdin|<stdin>|\bpipe\b|[\w/.-]*\b(rows|predicted|other|words|template)\.\w+|\bstdin\b",
+        r"/dev/fd/\d+|/dev/stdin|<stdin>|\bpipe\b|[\w/.-]*\b(rows|predicted|other|words|template)\.\w+|\b(stdin|template)\b",
         "NAME",
         out,
     )
