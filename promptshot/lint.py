@@ -466,7 +466,7 @@ def other_scorer(sheet: Sheet) -> Iterator[Flaw]:
 def too_long(sheet: Sheet) -> Iterator[Flaw]:
     """The template leaves no room for a row."""
     if sheet.spelling and sheet.scorer in sheet.spelling.kinds:
-        words = sheet.words if sheet.words and not sheet.template.spec.ordered else [""]
+        words = [""] if sheet.template.spec.ordered else sheet.words or ["a"]  # rows bring no shorter one
         prompt = sheet.template.render(_shortest_row(sheet.template), words)
         if reason := sheet.spelling.misfit(sheet.scorer, prompt):
             yield Flaw(codes.TOO_LONG, reason, "shorten the text, or take another model", ("text",))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.plans import Query
 from promptshot.scorers.prefix import Trie, Walk
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # tiny models gain nothing from more
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()

@@ -60,7 +60,7 @@ def test_what_nobody_sees_in_a_label_is_read_again_as_it_was(scorer: str, tmp_pa
 
 def test_weights_are_kept_to_the_last_digit(tmp_path: Path) -> None:
     words = guess.verbalizer_of_labels({"good": {"great": 0.12345678901234567, "ok": 1e-9}, "bad": {"no": 123456.789}})
-    draft.write(tmp_path / "v.yaml", draft.verbalizer(words), overwrite=False)
+    files.put(str(tmp_path / "v.yaml"), draft.verbalizer(words))
     assert Verbalizer.load(tmp_path / "v.yaml").labels == words.labels
 
 

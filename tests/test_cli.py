@@ -418,7 +418,7 @@ def test_the_name_of_a_file_that_fails_is_told_however_long_it_is(
     assert fake(rows, "-t", template, "--save-template", "y" * 100_000) == 1
     err = capsys.readouterr().err
     assert err.startswith("error: yyyy")
-    assert err.endswith("File name too long\n")
+    assert "File name too long" in err
     assert err.count("\n") == 1
 
 

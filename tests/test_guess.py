@@ -147,7 +147,8 @@ def test_the_choice_can_be_saved_and_used_again(tmp_path: Path, capsys: pytest.C
     assert "{mask}" in saved.read_text(encoding="utf-8")
     assert fake(path, "-t", str(saved)) == 0
     assert capsys.readouterr().out == first
-    assert fake(path, "--save-template", str(saved)) == 1
+    assert fake(path, "--save-template", str(saved)) == 0, "it says the same already"
+    assert fake(path, "-t", "zh-sentiment-good-mlm", "--ignore-labels", "--save-template", str(saved)) == 1
     assert "exists already" in capsys.readouterr().err
     assert fake(path, "-t", "zh-sentiment-mlm", "--ignore-labels", "--save-template", str(tmp_path / "s.yaml")) == 0
     kept = library.verbalizer_of(Template.load(tmp_path / "s.yaml"))
