@@ -171,8 +171,21 @@ SAID = "{n} had fewer than {k} demonstrations: the row itself was among them, an
 def counted(tmp_path: Path, k: int, *more: str) -> dict[str, Any]:
     path = write_rows(tmp_path / "r.jsonl", [*FEW, {"text": "another", "label": "bad"}])
     demos = write_rows(tmp_path / "d.jsonl", FEW)
-    shots = ["--demos", demos, "-k", str(k), "--summary", str(tmp_path / "s.json"), "--overwrite"]
-    assert fake(path, "-t", "{text} {mask}", "--labels", "good,bad", "-m", "builtin:gpt2", *shots, *more) == 0
+    shots = ["--demos", demos, "-k", str(k), "--summary", str(tmp_path / "s.json")]
+    assert (
+        fake(
+            path,
+            "-t",
+            "{text} {mask}",
+            "--labels",
+            "good,bad",
+            "-m",
+            "builtin:gpt2",
+            *shots,
+            *(more or ["--overwrite"]),
+        )
+        == 0
+    )
     found: dict[str, Any] = json.loads((tmp_path / "s.json").read_text())
     return found
 
