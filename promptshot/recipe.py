@@ -19,6 +19,7 @@ from promptshot.scorers import ModelOptions
 from promptshot.streams import PLAIN, Reading
 from promptshot.verbalizer import Verbalizer
 
+BLOCK, LARGE, SAMPLED = 1 << 20, 8 << 30, 1000  # bytes at once, of a file that is not read as a whole, blocks of it
 DEMOS = 4  # demonstrations, where only the file to draw from is named
 
 
@@ -153,7 +154,8 @@ def _folder_hash(model: str) -> str | None:
     folder = library.builtin_model(model) if model.startswith(library.BUILTIN) else Path(model or "\0")
     if "\0" in str(folder) or not folder.is_dir():
         return None
-    files = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".safetensors", ".bin", ".model", ".txt")]
+    suffixes = (".json", ".safetensors", ".bin", ".model", ".txt")
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in suffixes and path.is_file()]
     return hashlib.sha256("".join(_file_hash(str(p)) for p in files).encode()).hexdigest()
 
 
@@ -175,7 +177,15 @@ def _file_hash(path: str) -> str:
 
 
 def _hash(stream: IO[bytes]) -> str:
+    """The hash of a file; of a very large one, of its size and of a thousand blocks all over it."""
     digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
+    size = os.fstat(stream.fileno()).st_size
+    if size > LARGE:
+        digest.update(str(size).encode())
+        for number in range(SAMPLED):
+            stream.seek((size - BLOCK) * number // (SAMPLED - 1))
+            digest.update(stream.read(BLOCK))
+        return digest.hexdigest()
+    while block := stream.read(BLOCK):
         digest.update(block)
     return digest.hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ import torch
 import transformers
 
 from promptshot import library
-from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, shortlist
-from promptshot.scorers import BUILTIN_MODEL, ModelOptions, cpm
+from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, shortened, shortlist
+from promptshot.scorers import BUILTIN_MODEL, ModelOptions, cpm, suspect
 from promptshot.scorers.tokens import Encoder, TextEncoder
 
 NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
+SLACK, BUFFERS = 1 << 26, 1 << 32  # weights that a checkpoint may lack; bytes of tables that are in no checkpoint
 ATTENTIONS = (None, "eager", "sdpa", "flex_attention")  # those that come with torch and transformers
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -55,8 +57,11 @@ def open_checkpoint(name: str, options: ModelOptions) -> Opened:
     if not Path(place).is_dir():
         _refuse_path(place)
         where |= {"revision": options.revision or "main", "local_files_only": options.offline}
+    else:
+        suspect.check_folder(Path(place))
     with loading(name, options):
-        config = transformers.AutoConfig.from_pretrained(place, **where)
+        with suspect.patience():
+            config = transformers.AutoConfig.from_pretrained(place, **where)
         _forget_lost_pad(config)
         return Opened(name, place, where, config, load_encoder(place, config, where))
 
@@ -69,6 +74,7 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
     check_architecture(scorer, name, config)
     if not options.trust_remote_code and config._attn_implementation not in ATTENTIONS:
         config._attn_implementation = None  # others are code that is fetched from the hub and run
+    check_size(opened, skeleton(auto_class, opened, options), dtype)
     loader = getattr(transformers, auto_class)
     with loading(name, options):
         model, report = loader.from_pretrained(
@@ -87,6 +93,33 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
         return opened.encoder, model.to(device).eval()
 
 
+def skeleton(auto_class: str, opened: Opened, options: ModelOptions) -> torch.nn.Module:
+    """The model with its modules and without any weight; raises ModelError where the configuration allows none."""
+    made: torch.nn.Module
+    with loading(opened.name, options), suspect.patience(), torch.device("meta"):
+        made = getattr(transformers, auto_class).from_config(opened.config)
+    return made
+
+
+def check_size(opened: Opened, made: torch.nn.Module, dtype: torch.dtype | str) -> None:
+    """Refuse a configuration whose weights cannot be in its folder, or not in this machine; raises ModelError."""
+    weights = sum(parameter.numel() for parameter in made.parameters())
+    tables = sum(buffer.numel() * buffer.element_size() for buffer in made.buffers())
+    asked = f"its config.json asks for {weights:,} weights"
+    if Path(opened.place).is_dir():
+        there = suspect.weights_in(Path(opened.place))
+        packed = 8 if getattr(opened.config, "quantization_config", None) else 1  # weights in a byte, at most
+        if weights > packed * there + SLACK or tables > there + BUFFERS:
+            said = asked if weights > packed * there + SLACK else f"its config.json asks for {tables:,} bytes of tables"
+            what = f"{said}, and its files of weights have {there:,} bytes"
+            raise ModelError(what, where=opened.name, hint="is it the config.json of this checkpoint?")
+    each = dtype.itemsize if isinstance(dtype, torch.dtype) else 1  # as they are in the files
+    memory = suspect.memory()
+    if memory is not None and weights * each + tables > memory:
+        what = f"{asked}, {weights * each / 2**30:,.0f} GiB; this machine has {memory / 2**30:,.0f} GiB of memory"
+        raise ModelError(what, where=opened.name, hint="take a smaller model, or another --dtype")
+
+
 def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
     """The tokenizer of a checkpoint, as functions from text to ids."""
     if cpm.is_cpm(place, config, where):
@@ -96,7 +129,8 @@ def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
 
 def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
     """How many tokens the model takes, or the smaller number the user set; raises OptionError for a larger one."""
-    most = int(getattr(model.config, "max_position_embeddings", None) or NO_LIMIT)
+    name = str(getattr(encoder.tokenizer, "name_or_path", ""))
+    most = _tokens(getattr(model.config, "max_position_embeddings", None), "max_position_embeddings", name)
     # RoBERTa counts its positions from padding_idx + 1.
     for module in model.modules():
         table = getattr(module, "position_embeddings", None)
@@ -106,7 +140,19 @@ def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
     wanted = options.max_length
     if wanted is not None and wanted > most:
         raise OptionError(f"--max-length {wanted}: the model takes at most {most} tokens")
-    return wanted or min(most, int(encoder.tokenizer.model_max_length or NO_LIMIT))
+    return wanted or min(most, _tokens(encoder.tokenizer.model_max_length, "model_max_length", name))
+
+
+def _tokens(said: Any, key: str, name: str) -> int:
+    """A number of tokens as a checkpoint says it; nothing, 0, -1 and very large numbers mean that there is no limit."""
+    with contextlib.suppress(ValueError):
+        said = int(said) if isinstance(said, str) else said
+    if said is None or (said in (0, -1) and not isinstance(said, bool)):
+        return NO_LIMIT
+    if isinstance(said, bool) or not isinstance(said, int | float) or math.isnan(said) or said < 1:
+        what = f"{key} is no number of tokens: {shortened(repr(said), 40)}"
+        raise ModelError(what, where=name, hint="mend it in the checkpoint's files")
+    return int(min(said, NO_LIMIT))
 
 
 def check_architecture(scorer: str, name: str, config: Any) -> None:
@@ -171,9 +217,9 @@ def loading(name: str, options: ModelOptions) -> Iterator[None]:
     with quiet(), hub_offline(options.offline):
         try:
             yield
-        except PromptshotError:
+        except (PromptshotError, KeyboardInterrupt, GeneratorExit):
             raise
-        except Exception as problem:  # tokenizers and safetensors raise bare exceptions
+        except BaseException as problem:  # tokenizers raise bare exceptions, and panics that are none
             raise _not_loaded(name, options, problem) from problem
 
 
@@ -235,7 +281,7 @@ def _refuse_path(place: str) -> None:
         raise NotFoundError(f"no model folder {place!r}", hint="check the path, or give a hub name: owner/name")
 
 
-def _not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelError | NotFoundError:
+def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> ModelError | NotFoundError:
     """What was tried and what to try, from the many ways in which loading fails."""
     text = str(problem)
     local = Path(name).is_dir() or name.startswith(library.BUILTIN)
@@ -245,7 +291,10 @@ def _not_loaded(name: str, options: ModelOptions, problem: Exception) -> ModelEr
     if local and pickled and any(Path(name).glob("pytorch_model*.bin")):
         return ModelError("only pickled weights (.bin)", where=name, hint="if you trust them: --allow-pickle")
     if local or not isinstance(problem, OSError):
-        first = text.strip().splitlines()[0] if text.strip() else type(problem).__name__
+        lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(problem).__name__]
+        first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+        if isinstance(problem, (AttributeError, LookupError, TypeError)):  # which say little by themselves
+            first = f"{type(problem).__name__}: {first}"
         short = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
         hint = "take a smaller model, or another --device" if short else "is it a transformers checkpoint?"
         return ModelError(f"cannot be loaded: {first[:200]}", where=name, hint=hint)

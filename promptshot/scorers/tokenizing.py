@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import torch
-import transformers
-
 from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import Fit, ModelOptions, Token
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.causal import CausalScorer
-from promptshot.scorers.loading import Opened, check_architecture, limit_of, loading, open_checkpoint, quiet
+from promptshot.scorers.loading import Opened, check_architecture, limit_of, loading, open_checkpoint, quiet, skeleton
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scorers.nsp import NspScorer
 from promptshot.scorers.plans import Plan, Planner
@@ -33,8 +30,9 @@ class CheckpointTokenizer:
             family = getattr(opened.config, "model_type", "such")
             raise ModelError(f"a {family} model has no scorer", where=opened.name, hint="use a BERT- or GPT-like model")
         self.encoder: Encoder = opened.encoder
-        self.limit = limit_of(_skeleton(fitting[0], opened, options), opened.encoder, options)
+        made = skeleton(fitting[0].auto_class, opened, options)
         with loading(opened.name, options):
+            self.limit = limit_of(made, opened.encoder, options)
             self.planners = {scorer.name: scorer.planner_class(opened.encoder, self.limit) for scorer in fitting}
         self.kinds = list(self.planners)
 
@@ -143,11 +141,3 @@ def _fits(scorer: type[TorchScorer], opened: Opened) -> bool:
     except ModelError:
         return False
     return True
-
-
-def _skeleton(scorer: type[TorchScorer], opened: Opened, options: ModelOptions) -> torch.nn.Module:
-    """The model with its modules and without any weight; raises ModelError where the configuration allows none."""
-    made: torch.nn.Module
-    with loading(opened.name, options), torch.device("meta"):
-        made = getattr(transformers, scorer.auto_class).from_config(opened.config)
-    return made
