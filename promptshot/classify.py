@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import tempfile
 import time
 import unicodedata
@@ -387,9 +388,13 @@ class Spool:
     What a run left that was killed is taken up again: the whole windows up to the first that is torn or damaged.
     """
 
-    def __init__(self, file: IO[bytes], durable: bool = False) -> None:
-        """`file` is open for reading and writing; with `durable` it outlives a power cut."""
-        self._file, self._durable = file, durable
+    def __init__(self, file: IO[bytes], of: str = "", durable: bool = False) -> None:
+        """`file` is open for reading and writing; with `durable` it outlives a power cut.
+
+        `of` says whose scores they are, and stands in each line. Raises InputError where a line is of another run, or
+        the file is of none.
+        """
+        self._file, self._of, self._durable = file, of, durable
         self.margins: list[float] = []  # of the good rows, in order
         self.rows = 0
         self.note: Any = []  # what was told with the last window
@@ -398,9 +403,13 @@ class Spool:
         file.seek(0)
         for line in file:
             try:
-                note, window = _unspooled(line)
+                whose, note, window = _unspooled(line)
             except (ValueError, TypeError, KeyError, AttributeError):
-                break
+                if self.rows or _DAMAGED.fullmatch(line):
+                    break
+                whose = None
+            if whose != of:
+                raise InputError("no file of waiting scores of this run", hint="move it away, or use --overwrite")
             self._count(window)
             self.note, end = note, end + len(line)
         file.seek(end)
@@ -408,7 +417,7 @@ class Spool:
 
     def add(self, window: Sequence[Outcome], note: Any = None) -> None:
         """Append a window, with plain data about it."""
-        data = json.dumps([note, [_spooled(outcome) for outcome in window]]).encode()
+        data = json.dumps([self._of, note, [_spooled(outcome) for outcome in window]]).encode()
         self._file.write(b"%08x %s\n" % (zlib.crc32(data), data))
         self._file.flush()
         self.note = note
@@ -422,7 +431,7 @@ class Spool:
     def __iter__(self) -> Iterator[Outcome]:
         self._file.seek(0)
         for line in self._file:
-            yield from _unspooled(line)[1]
+            yield from _unspooled(line)[2]
 
     def _count(self, window: Sequence[Outcome]) -> None:
         self.rows += len(window)
@@ -485,15 +494,21 @@ def _spooled(outcome: Outcome) -> dict[str, Any]:
     return {"row": {**vars(outcome.row), "columns": dict(outcome.row.columns)}, "rest": plain, **exact}
 
 
-def _unspooled(line: bytes) -> tuple[Any, list[Outcome]]:
-    """What was told with a window, and the window; raises ValueError and the like for a damaged line."""
+# What a line may look like of which a kill or a lost machine has left something only.
+_DAMAGED = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} .*\n?|\0*\n?", re.DOTALL)
+
+
+def _unspooled(line: bytes) -> tuple[Any, Any, list[Outcome]]:
+    """Whose a window is, what was told with it, and the window; raises ValueError and the like for a damaged line."""
     sum_of, data = line[:8], line[9:-1]
     if not line.endswith(b"\n") or int(sum_of, 16) != zlib.crc32(data):
         raise ValueError("damaged")
-    note, window = json.loads(data)
-    return note, [
-        Reject(**said["reject"]) if "reject" in said else Prediction(_row(said), **said["rest"]) for said in window
-    ]
+    whose, note, window = json.loads(data)
+    return (
+        whose,
+        note,
+        [Reject(**said["reject"]) if "reject" in said else Prediction(_row(said), **said["rest"]) for said in window],
+    )
 
 
 def _row(said: Mapping[str, Any]) -> Row:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from promptshot.errors import InputError, PromptshotError
 from promptshot.files import Named
 from promptshot.grid import Candidate
 from promptshot.metrics import Paired, Tally, holm
-from promptshot.record import as_json
+from promptshot.record import as_json, said
 from promptshot.rows import Item, Reject
 from promptshot.run import Result, versions, with_columns
 from promptshot.scorers import ModelOptions, Scorer
@@ -315,25 +316,37 @@ class Folder:
     """Where every candidate's predictions go: NUMBER-NAME.jsonl, with a run record and rejected rows beside it."""
 
     def __init__(self, path: Path, overwrite: bool = False) -> None:
-        """Raises InputError where there is no making it, or something is in it already."""
+        """Raises InputError where there is no making it, something is in it already, or another is writing into it."""
         self.path, self.written = path, 0
         if str(path) == files.STREAM:
             raise InputError("predictions of several candidates are files in a folder", hint="--predictions DIR")
         try:
             path.mkdir(exist_ok=True)
-            self._replaced = sorted(p for p in path.iterdir() if _OURS.fullmatch(p.name)) if overwrite else []
-            occupied = any(path.iterdir())
         except (OSError, ValueError) as problem:
             reason = getattr(problem, "strerror", None) or str(problem)
             raise InputError(f"no folder can be made here ({reason})", where=str(path)) from None
-        if occupied and not overwrite:
+        self._lock: int | None = files.lock_folder(str(path))
+        self._replaced = _predictions_in(path) if overwrite else []
+        if not overwrite and any(path.iterdir()):
+            self.close()
             hint = "use --overwrite to write into it, or name another folder"
             raise InputError("the folder is not empty", where=str(path), hint=hint)
+
+    def close(self) -> None:
+        """Let others write into it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def goes(self) -> list[Named]:
         """The files of an earlier comparison that go."""
         return [Named("--predictions", str(path)) for path in self._replaced]
+
+    def refuse_within(self, path: str | None) -> None:
+        """Refuse an output that would stand among the predictions; raises InputError."""
+        if path and files.is_file(path) and Path(path).resolve().parent == self.path.resolve():
+            raise InputError("lies in the folder of --predictions", where=path, hint="write it to another")
 
     def write(self, entry: Entry, outcomes: Sequence[Outcome]) -> None:
         """Write the predictions of a candidate, as `classify` would; with the first, those of an earlier comparison
@@ -356,7 +369,16 @@ class Folder:
 
 
 LONGEST = 200  # bytes of a candidate's name in that of its file; more than 255 in all has no file system
-_OURS = re.compile(r"\d\d+-.*\.jsonl(\.run\.json|\.rejects\.jsonl)?")
+
+
+def _predictions_in(folder: Path) -> list[Path]:
+    """The files of an earlier comparison: each has a run record that no other file has."""
+    found = []
+    for record in sorted(folder.glob("[0-9][0-9]*-*.jsonl.run.json")):
+        path = str(record).removesuffix(".run.json")
+        if '"recipe"' in said(str(record)):
+            found += [Path(path), record, Path(f"{path}.rejects.jsonl")]
+    return [path for path in found if path.exists()]
 
 
 def write(path: str, record: Mapping[str, Any], replace: bool = False) -> None:

@@ -13,7 +13,9 @@ import io
 import os
 import re
 import secrets
+import shutil
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ try:
 except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
-STREAM = "-"  # standard input or output
+STREAM, ERRORS = "-", "/dev/stderr"  # standard input or output, standard error
 BLOCK = 1 << 20
 LOOKS, LOOK = 4, 0.05  # how often and how long (seconds) another process may be looking at a file
 OVERWRITE = "use --overwrite to replace it, or write to another file"
@@ -53,10 +55,14 @@ def check(written: Iterable[Named], read: Iterable[Named]) -> None:
     whose folder is not there.
     """
     taken: dict[Any, Named] = {}
+    if (key := _key(ERRORS, 2)) is not None and is_file_of(2):
+        taken[key] = Named("standard error", ERRORS)
     for one in written:
+        if not one.path:
+            raise OptionError(f"{one.by} has no name", hint="is a variable of the shell empty?")
         _refuse_unwritable(one.path)
         key = _key(one.path, 1)
-        if key is not None and key in taken:
+        if key is not None and key in taken and not (one.path == STREAM and taken[key].path == ERRORS):
             other = taken[key]
             what = "standard output" if one.path == other.path == STREAM else "the same file"
             where = "" if one.path == STREAM else one.path
@@ -65,9 +71,15 @@ def check(written: Iterable[Named], read: Iterable[Named]) -> None:
     for one in read:
         key = _key(one.path, 0)
         if key is not None and key in taken:
-            what = f"what {one.by} reads" if one.by.startswith("-") else "the input"
-            where = taken[key].path if taken[key].path != STREAM else "standard output"
-            raise InputError(f"this is {what}", where=where, hint="write to another file")
+            where = taken[key].path if taken[key].path != STREAM else standard.OUTPUT
+            raise InputError(f"this is {_read_as(one)}", where=where, hint="write to another file")
+
+
+def _read_as(one: Named) -> str:
+    """What a file is to a command that reads it."""
+    if one.by.startswith("-"):
+        return f"what {one.by} reads"
+    return one.by if one.by.startswith("a file of") else "the input"
 
 
 def descriptor(path: str) -> int | None:
@@ -98,6 +110,29 @@ def is_file(path: str) -> bool:
         return True
     except (OSError, ValueError):
         return False
+
+
+def is_file_of(number: int) -> bool:
+    """Whether an open file is one on a disk."""
+    try:
+        return stat.S_ISREG(os.fstat(number).st_mode)
+    except OSError:
+        return False
+
+
+def node(file: io.FileIO) -> list[int]:
+    """What tells an open file from others as long as it is there: device and inode."""
+    found = os.fstat(file.fileno())
+    return [found.st_dev, found.st_ino]
+
+
+def node_of(path: str) -> list[int] | None:
+    """The same of a name; None where there is no such file."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return [found.st_dev, found.st_ino]
 
 
 def is_free(path: str) -> bool:
@@ -166,6 +201,22 @@ def _emptied(file: io.FileIO, path: str, replace: bool, look: Look | None) -> io
     return other
 
 
+def lock_folder(path: str) -> int:
+    """Keep others from writing into a folder until the number that comes back is closed; raises InputError."""
+    with named(path):
+        number = os.open(path, os.O_RDONLY)
+    try:
+        if fcntl is not None:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(number)
+        hint = "wait for it, or name another folder"
+        raise InputError("another run is writing into this folder", where=path, hint=hint) from None
+    except OSError:  # a file system without locks
+        pass
+    return number
+
+
 def resume(path: str, size: int, digest: str, look: Look | None = None) -> tuple[io.FileIO, Any]:
     """A file of this run, locked, with the hash of its first `size` bytes, which must be `digest`.
 
@@ -185,6 +236,11 @@ def resume(path: str, size: int, digest: str, look: Look | None = None) -> tuple
         found = _hash(file, size)
         if found.hexdigest() != digest:
             raise InputError("has been changed since its run wrote it", where=path, hint=hint)
+        old = os.fstat(file.fileno())
+        if old.st_nlink > 1:  # what has another name as well stays as it is
+            copy = _replaced(path, old, file)
+            file.close()
+            file = copy
     except BaseException:
         file.close()
         raise
@@ -258,7 +314,8 @@ def _key(path: str, standard: int) -> Any:
         if found is None:
             whole = os.path.realpath(path)
             folder = os.stat(os.path.dirname(whole))
-            return folder.st_dev, folder.st_ino, os.path.normcase(os.path.basename(whole))
+            name = os.path.normcase(os.path.basename(whole))
+            return folder.st_dev, folder.st_ino, name.casefold() if sys.platform == "darwin" else name
     except (OSError, ValueError):
         return number
     if stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode) or stat.S_ISDIR(found.st_mode):
@@ -281,6 +338,8 @@ def _refuse_unwritable(path: str) -> None:
         _refuse_closed(number, path)
         return
     hint = "name another file"
+    if path.endswith(("/", os.sep)):
+        raise InputError("is the name of a folder", where=path, hint="name a file in it")
     try:
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -355,12 +414,18 @@ def _lock(file: io.FileIO) -> bool:
     return fcntl is None
 
 
-def _replaced(path: str, old: os.stat_result) -> io.FileIO:
-    """A new, empty file in the place of an old one, with its rights and its owner; locked before it can be seen."""
+def _replaced(path: str, old: os.stat_result, copied: io.FileIO | None = None) -> io.FileIO:
+    """A new file in the place of an old one, with its rights and its owner; locked before it can be seen.
+
+    It is empty, or says what the old one did.
+    """
     aside = _aside(path)
     try:
         file = _locked(aside, os.O_CREAT | os.O_EXCL)
         try:
+            if copied:
+                copied.seek(0)
+                shutil.copyfileobj(copied, file, BLOCK)
             _inherit(file, old)
             os.replace(aside, path)
         except BaseException:

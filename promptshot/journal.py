@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from promptshot import files, record
+from promptshot import files, record, rows
 from promptshot.classify import SHARE, Outcome, Prediction
 from promptshot.errors import InputError, OptionError, shortlist
 from promptshot.files import Named
 from promptshot.recipe import digest
 from promptshot.record import AFRESH, Mark, Record
-from promptshot.rows import Reject
+from promptshot.rows import Reject, Row
 from promptshot.streams import Part
 from promptshot.writer import NOTHING, Place, Writer
 
@@ -52,6 +52,12 @@ class Outputs:
         return self.rejects or self._beside("rejects.jsonl")
 
     @property
+    def output_place(self) -> str:
+        """What a record says of its output; nothing where it lies beside that."""
+        beside = os.path.abspath(f"{self.output}.run.json")
+        return os.path.abspath(self.output or "") if self.record and os.path.abspath(self.record) != beside else ""
+
+    @property
     def rejects_place(self) -> str:
         """What is the same for two names of one file of rejected rows; nothing where it lies beside the output."""
         whole, beside = os.path.abspath(self.rejects or ""), os.path.abspath(f"{self.output}.rejects.jsonl")
@@ -75,14 +81,17 @@ class Outputs:
         before any model is loaded."""
         if self.record and not files.is_file(self.record) and self.record != os.devnull:
             raise OptionError("--record is no file", where=self.record, hint="it is written again and again")
-        named = {
-            "--output": self.output,
-            "--summary": self.summary,
-            "--record" if self.record else "the run record": self.record_path,
-            "--rejects" if self.rejects else "the file of rejected rows": self.rejects_path,
+        said = {"--output": self.output, "--summary": self.summary, "--record": self.record, "--rejects": self.rejects}
+        beside = {
+            "the run record": None if self.record else self.record_path,
+            "the file of rejected rows": None if self.rejects else self.rejects_path,
             "the file of waiting scores": self.spool_path,
         }
-        files.check([*(Named(by, path) for by, path in named.items() if path), *more], read)
+        for by, path in beside.items():
+            if path and not files.is_file(path):
+                raise InputError(f"is no file, and {by} would stand there", where=path, hint="name another --output")
+        named = [Named(by, path) for by, path in {**said, **beside}.items() if path is not None]
+        files.check([*named, *more], read)
 
 
 class Journal:
@@ -99,14 +108,16 @@ class Journal:
         self.head: dict[str, Any] = {}  # what else the record says
         self.files: dict[str, Any] = {}  # what is this run's own: rejects and spool, and where ("": beside the output)
         self.summaries: list[str] = []
+        self.nodes: dict[str, Any] = {}  # device and inode of what is written
         if outputs.on_disk:
             files.refuse_in_use(str(outputs.output))
-        self._found = record.said(outputs.record_path or os.devnull)
+        self._found = self._said()
         self.earlier = self._earlier()
         self.mark = self._begin()
         self.spooled = 0  # rows that wait for the whole run's decision
         self._next = 0.0  # when the next mark may be saved
         self._begun = False  # whether anything has been written
+        self._placed = True  # whether the file of rejected rows is there because of this run only
         self._replaces = outputs.overwrite or bool(self._found)  # whether a record may be replaced
         self._own_rejects = outputs.overwrite or self.files.get("rejects") == outputs.rejects_place
         self._output: Writer | None = None
@@ -125,15 +136,30 @@ class Journal:
             return None
         there = self._beside() if self._found and outputs.on_disk else None
         own = there is not None and outputs.resume and there.fingerprint == self.fingerprint
+        own = own and there is not None and there.output == outputs.output_place
         if not own:
             self._refuse_others(there)
         if there is not None:  # if not of this run, then of one whose output is gone
             self.files, self.summaries = dict(there.files), list(there.summaries)
-        if outputs.rejects_path and outputs.rejects_place != self.files.get("rejects"):
+        ours = "rejects" in self.files and outputs.rejects_place == self.files["rejects"]
+        if outputs.rejects_path and there is not None and ours:
+            gone = files.is_free(str(outputs.output))  # then it is written anew
+            if not gone or not files.is_free(outputs.rejects_path):
+                self._refuse_changed(there, "rejects", outputs.rejects_path)
+        elif outputs.rejects_path:
             files.refuse_taken(outputs.rejects_path)
         if outputs.summary and not self._wrote(outputs.summary):
             files.refuse_taken(outputs.summary)
         return there if own else None
+
+    def _said(self) -> str:
+        """What the record says; one that cannot be read is in nobody's way where it may be replaced."""
+        try:
+            return record.said(self.outputs.record_path or os.devnull)
+        except InputError:
+            if not self.outputs.overwrite:
+                raise
+        return ""
 
     def _beside(self) -> Record:
         try:
@@ -178,25 +204,35 @@ class Journal:
             before = before or f"{self.outputs.output}.rejects.jsonl"
             what = f"the rows rejected so far are in {before}"
             raise InputError(what, where=str(self.outputs.rejects_path), hint=f"name that one: --rejects {before}")
+        self._refuse_changed(earlier, "output", str(self.outputs.output))
         return earlier.progress
 
     def finished(self) -> Record | None:
-        """The record of the earlier run, where that had come to its end and no more is asked for.
-
-        Raises InputError where its files are not as it left them.
-        """
+        """The record of the earlier run, where that had come to its end and no more is asked for."""
         earlier = self.earlier
         if earlier is None or not earlier.complete or earlier.limit != self.limit or earlier.counts is None:
             return None
         if files.is_free(str(self.outputs.output)):
             return None
-        for name, path in (("output", self.outputs.output), ("rejects", self.outputs.rejects_path)):
-            if end := earlier.ends.get(name):
-                found = files.digest_of(str(path))
-                if found != end.sha256:
-                    what = "has been changed since its run wrote it" if found else "is gone, though it has been written"
-                    raise InputError(what, where=str(path), hint=AFRESH)
         return earlier
+
+    def _is_as_left(self, there: Record, name: str, path: str) -> bool:
+        """Whether a file is as its run left it, also behind the mark, where another run will write.
+
+        One that was killed has not said what stands there. Then it must be the very file, and begin like one of ours.
+        """
+        if there.ends is not None:
+            end = there.ends.get(name)
+            return files.digest_of(path) == end.sha256 if end else files.is_free(path)
+        mark: Place = getattr(there.progress, name)
+        same = there.nodes.get(name) == files.node_of(path)
+        return files.is_free(path) or mark.bytes > 0 or (same and _is_ours(path, name))
+
+    def _refuse_changed(self, there: Record, name: str, path: str) -> None:
+        if not self._is_as_left(there, name, path):
+            gone = files.node_of(path) is None
+            what = "is gone, though it has been written" if gone else "has been changed since its run wrote it"
+            raise InputError(what, where=path, hint=AFRESH)
 
     def budget(self) -> int | None:
         """The batch budget of the earlier run: the same batches give the same last digits."""
@@ -222,7 +258,7 @@ class Journal:
 
     def _look_again(self) -> None:
         """Behind the lock: another run may have come to its end meanwhile; raises InputError."""
-        if record.said(self.outputs.record_path or os.devnull) != self._found:
+        if self._said() != self._found:
             hint = "run the same command again"
             raise InputError("another run has written this meanwhile", where=str(self.outputs.output), hint=hint)
 
@@ -243,6 +279,7 @@ class Journal:
         if path and known and (self.mark.rejects.bytes or Path(path).exists()):
             self._rejects = self._open.enter_context(Writer(path, place=self.mark.rejects))
         elif path and self.outputs.rejects:
+            self._placed = files.node_of(path) is None or not files.is_free(path)
             self._rejects = self._open.enter_context(Writer(path, replace=self._own_rejects))
 
     def write(self, window: Sequence[Outcome]) -> None:
@@ -278,28 +315,40 @@ class Journal:
             if writer:
                 writer.sync()
         said = {"fingerprint": self.fingerprint, "complete": False, "limit": self.limit, **self.head, **more}
-        kept = {"files": self.files, "summaries": self.summaries, "identity": self.identity}
-        files.put(path, record.as_json({**said, **kept, "progress": record.of_mark(mark)}), self._replaces)
-        self._replaces = True
+        for name, writer in (("output", self._output), ("rejects", self._rejects)):
+            self.nodes |= {name: writer.node} if writer else {}
+        whose = {"output": self.outputs.output_place, "nodes": self.nodes, "files": self.files}
+        kept = {"summaries": self.summaries, "identity": self.identity, "progress": record.of_mark(mark)}
+        self._put_record({**said, **whose, **kept})
         ended = time.monotonic()
         self._next = ended + (ended - began) / SHARE
+
+    def _put_record(self, plain: Mapping[str, Any]) -> None:
+        path, text = str(self.outputs.record_path), record.written(plain)
+        if self._said() not in ("", self._found):
+            raise InputError("was changed while the run went on", where=path, hint="move it away and start again")
+        files.put(path, text, self._replaces)
+        self._replaces, self._found = True, self._said()
+
+    def _ends(self) -> dict[str, Any]:
+        """How far the files go now."""
+        found = (("output", self._output), ("rejects", self._rejects))
+        return {name: vars(writer.place) for name, writer in found if writer and writer.node and writer.place.bytes}
 
     def stop(self) -> None:
         """The run ends early: the record says how far it got, if it got anywhere."""
         if self._begun:
-            self.save(self.mark)
+            self.save(self.mark, ends=self._ends())
 
     def finish(self, rows: int, counts: Mapping[str, Any], inputs: Sequence[Part], summary: Mapping[str, Any]) -> None:
         """The run has come to its end; the record knows the summary before that is written."""
-        writers = {"output": self._output, "rejects": self._rejects}
-        for writer in filter(None, writers.values()):
+        for writer in filter(None, (self._output, self._rejects)):
             writer.settle()
         if self.files.pop("spool", None) is not None and self.outputs.spool_path:
             Path(self.outputs.spool_path).unlink(missing_ok=True)
         if self.outputs.on_disk or self.outputs.record:
             self._know(summary)
-            ends = {name: vars(writer.place) for name, writer in writers.items() if writer and writer.place.bytes}
-            told = {**summary, "inputs": [vars(part) for part in inputs], "ends": ends}
+            told = {**summary, "inputs": [vars(part) for part in inputs], "ends": self._ends()}
             self.save(self.mark, complete=True, rows_read=rows, counts=counts, **told)
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
@@ -310,7 +359,7 @@ class Journal:
         replace = self.outputs.overwrite or self._wrote(path)
         if self._know(summary) and self.earlier is not None:  # numbers of a finished run, by other versions
             said = {**json.loads(self._found), "summaries": self.summaries}
-            files.put(str(self.outputs.record_path), record.as_json(said), replace=True)
+            self._put_record({key: value for key, value in said.items() if key != "checksum"})
         files.put(path, record.as_json(summary), replace)
 
     def _know(self, summary: Mapping[str, Any]) -> bool:
@@ -350,9 +399,19 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         path = self.outputs.rejects_path
-        if path and self._rejects and files.is_file(path) and files.is_free(path):  # kept for rows, and none came
+        if path and self._rejects and self._placed and files.is_file(path) and files.is_free(path):  # no rows came
             Path(path).unlink(missing_ok=True)
         self._open.close()
+
+
+def _is_ours(path: str, name: str) -> bool:
+    """Whether a file begins as one that a run writes; one that is torn in its first row may be."""
+    wanted = {"prediction", "scores"} if name == "output" else {"source", "reason", "raw"}
+    try:
+        first = next(iter(rows.read([path])), None)
+    except InputError:
+        return True
+    return wanted <= first.fields.keys() if isinstance(first, Row) else not Path(path).read_bytes().count(b"\n")
 
 
 def differences(one: Any, other: Any, place: str = "") -> list[str]:

@@ -39,6 +39,20 @@ def names(kind: Shelf, library: Path | None = None) -> list[str]:
     return sorted({path.stem for path in found if path.parent != library or not _is_rather(path, kind)})
 
 
+def files_of(library: Path) -> list[Path]:
+    """Every file that a name may lead to in a library of the user's."""
+    folders = (library, library / "templates", library / "verbalizers")
+    return [path for folder in folders for path in folder.glob("*.yaml")]
+
+
+def path_of(kind: Shelf, name: str, library: Path | None = None, beside: Path | None = None) -> Path | None:
+    """The file of that name or path; None where there is none."""
+    try:
+        return find(kind, name, library, beside)
+    except (NotFoundError, OSError, ValueError):
+        return None
+
+
 def home(kind: Shelf, library: Path | None = None) -> Path:
     """The folder in which names are sought first: the user's, if there is one."""
     return next(_folders(kind, library))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from promptshot import library, scorers
-from promptshot.errors import InputError, OptionError
+from promptshot.errors import InputError, OptionError, PromptshotError
 from promptshot.files import Named
 from promptshot.once import Once
 from promptshot.prompts import Template
@@ -80,11 +80,9 @@ class Recipe:
         """The files that it comes from, as far as they are known."""
         found = []
         for template in (one.template for one in (self, *self.others)):
-            words = template.spec.verbalizer
-            if template.path:
-                found.append(Named("--template", str(template.path)))
-            if template.path and isinstance(words, str) and library.is_path(words):
-                found.append(Named("--template", str(template.path.parent / words)))
+            words, beside = template.spec.verbalizer, template.path.parent if template.path else None
+            named = library.path_of("verbalizers", words, None, beside) if isinstance(words, str) else None
+            found += [Named("--template", str(path)) for path in (template.path, named) if path]
         found += [Named("--demos", self.demos.path)] if self.demos else []
         found += [Named("--dev", self.dev)] if self.dev else []
         return found + of_model(self.model)
@@ -108,7 +106,8 @@ class Recipe:
     def identity(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """All that decides what is written, as plain data: not the limit, the batch size or the device."""
         said = self.as_dict()
-        for recipe in (said, *said["ensemble"]):
+        for one, recipe in zip((self, *self.others), (said, *said["ensemble"]), strict=True):
+            recipe["columns"] = dict(one.columns)  # those that were guessed are found anew in each row
             recipe.pop("options", None)
             for unimportant in ("about", "source", "example"):
                 recipe["template"].pop(unimportant, None)
@@ -136,10 +135,11 @@ class Recipe:
 
 
 def of_model(model: str) -> list[Named]:
-    """The files of a model in a local folder."""
+    """The files of a built-in model or of one in a local folder."""
     try:
-        return [Named("--model", str(path)) for path in Path(model or os.devnull).iterdir()]
-    except (OSError, ValueError):
+        folder = library.builtin_model(model) if model.startswith(library.BUILTIN) else Path(model or os.devnull)
+        return [Named("a file of the model", str(path)) for path in folder.iterdir()]
+    except (OSError, ValueError, PromptshotError):
         return []
 
 

@@ -5,6 +5,7 @@ It is a file of a stranger like any other: whatever it says has the type that it
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -65,9 +66,11 @@ class Record(BaseModel):
     complete: StrictBool
     limit: StrictInt | None
     progress: Annotated[Mark, Whole]
+    output: StrictStr = ""  # where that is, if the record does not lie beside it
+    nodes: dict[str, Any] = {}  # device and inode of the files that are written
     files: dict[str, Any] = {}
     summaries: list[StrictStr] = []  # the SHA-256 of each summary that the run wrote
-    ends: dict[str, Annotated[Place, Whole]] = {}  # of a finished run: how far its files go
+    ends: dict[str, Annotated[Place, Whole]] | None = None  # how far its files go; None as long as it goes on
     rows_read: Count | None = None
     counts: dict[str, Any] | None = None
     inputs: list[Part] = []
@@ -80,9 +83,24 @@ def read(path: str) -> Record | None:
     if not text:
         return None
     try:
-        return Record.model_validate(json.loads(text))
+        plain = json.loads(text)
+        found = Record.model_validate(plain)
     except (ValueError, RecursionError, ValidationError):
         raise InputError("not a run record of ours", where=path, hint=AFRESH) from None
+    if plain.pop("checksum", None) != checksum(plain):
+        raise InputError("a run record that has been changed since it was written", where=path, hint=AFRESH)
+    return found
+
+
+def checksum(plain: Mapping[str, Any]) -> str:
+    """What tells that somebody has changed a record; it is no signature."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def written(plain: Mapping[str, Any]) -> str:
+    """The text of a record, with its checksum."""
+    plain = json.loads(json.dumps(plain))
+    return as_json({**plain, "checksum": checksum(plain)})
 
 
 def said(path: str) -> str:

@@ -349,11 +349,15 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
         yield from scored(the.journal.mark.rows)
         return
     with the.journal.spool() as kept, contextlib.nullcontext(kept) if kept else tempfile.TemporaryFile("w+b") as file:
-        spool = Spool(file, durable=kept is not None)
+        path, of = the.journal.outputs.spool_path or tempfile.gettempdir(), the.journal.fingerprint
+        try:
+            spool = Spool(file, of, durable=kept is not None)
+        except InputError as problem:
+            raise InputError(problem.what, where=path, hint=problem.hint) from None
         the.journal.spooled = spool.rows
         the.inputs.refuse_changed(record.parts(spool.note), spool.rows)
         for window in scored(spool.rows):
-            with the.interrupts.held(), files.named(the.journal.outputs.spool_path or tempfile.gettempdir()):
+            with the.interrupts.held(), files.named(path):
                 spool.add(window, [vars(part) for part in the.inputs.seen.parts])
                 the.journal.spooled = spool.rows
             if _hopeless(len(spool.margins), spool.rows, classifier.asked):

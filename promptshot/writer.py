@@ -9,7 +9,6 @@ import io
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +62,7 @@ class Writer:
         self._zipped = name.endswith(".gz")
         self._delimiter = {".csv": ",", ".tsv": "\t"}.get(Path(name.removesuffix(".gz")).suffix)
         begun = place or Place()
+        self._on_disk = files.is_file(path)  # and so this run's own; else it is written to as it comes
         self._columns = list(begun.columns)
         self.left_out = set(begun.left_out)  # columns of later records that the table has no room for
         self._stream = (stream or standard.Data()) if path == "-" else None
@@ -76,6 +76,11 @@ class Writer:
         self._settled = place is None
 
     @property
+    def node(self) -> list[int] | None:
+        """What tells a file on a disk from others; None for a stream, pipe or device."""
+        return files.node(self._file) if self._file is not None and self._on_disk else None
+
+    @property
     def place(self) -> Place:
         """How far the file has been written."""
         return Place(self._bytes, self._hash.hexdigest(), tuple(self._columns), tuple(sorted(self.left_out)))
@@ -83,6 +88,7 @@ class Writer:
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Append records, at once and whole; raises InputError if the disk does not take them."""
         self.settle()
+        self._refuse_changed()
         text = self._lines(records) if self._delimiter is None else self._table(records, self._delimiter)
         if self._stream is not None:
             self._stream.write(text)
@@ -115,19 +121,26 @@ class Writer:
 
     def _cut(self) -> None:
         """Take back whatever stands behind what has been written whole."""
-        if self._file is not None and _regular(self._file):
+        if self._file is not None and self._on_disk:
             self._file.truncate(self._bytes)
             self._file.seek(self._bytes)
 
     def sync(self) -> None:
         """Wait until the disk has everything, so that it outlives a power cut; raises InputError where the file is
         not there any more."""
-        if self._file is not None and _regular(self._file):
-            if files.is_file(self.path) and not files.still_there(self.path, self._file):
-                hint = "run the same command again, and let the file be"
-                raise InputError("was removed or replaced while it was being written", where=self.path, hint=hint)
+        if self._file is not None and self._on_disk:
+            self._refuse_changed()
+            if not files.still_there(self.path, self._file):
+                what = "was removed or replaced while it was being written"
+                raise InputError(what, where=self.path, hint="move away what is there, and start the run again")
             with files.named(self.path):
                 os.fsync(self._file.fileno())
+
+    def _refuse_changed(self) -> None:
+        """Raise InputError where somebody else has made the file longer or shorter."""
+        file = self._file
+        if self._settled and file is not None and self._on_disk and os.fstat(file.fileno()).st_size != self._bytes:
+            raise InputError("was changed while it was being written", where=self.path, hint="start the run again")
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
@@ -164,11 +177,6 @@ class _Lines(list[str]):
 
     def write(self, line: str) -> None:
         self.append(line.removesuffix("\r\n") + "\n")
-
-
-def _regular(file: io.FileIO) -> bool:
-    """Whether it is a file on a disk: no pipe and no device."""
-    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
 def _cell(value: Any, text: Callable[[Any], str]) -> str:

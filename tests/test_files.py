@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from promptshot import files
+from promptshot import files, library
 from promptshot.cli import run_command
+from promptshot.compare import Folder
 from promptshot.errors import InputError, PromptshotError
 from promptshot.files import Named
 
@@ -99,10 +102,8 @@ def test_whatever_is_read_is_never_written_over(read: str, option: str, capsys: 
     given = {"--library": "lib", "-m": "model", "--labels": f"@{path}"}.get(read, path)
     template = [] if read == "-t" else ["-t", "en-sentiment-mlm"]
     said = failed(capsys, "classify", "rows.jsonl", "-q", *template, read, given, option, path, "--overwrite")
-    assert (
-        f"this is what {read.replace('-t', '--template').replace('-m', '--model') if len(read) == 2 else read} reads"
-        in said
-    )
+    whole = {"-t": "what --template reads", "-m": "a file of the model"}.get(read, f"what {read} reads")
+    assert f"this is {whole}" in said
     assert Path(path).read_text() == "quiet: true\n"
 
 
@@ -121,6 +122,89 @@ def test_standard_input_and_output_may_be_such_a_file() -> None:
             )
         assert (done.returncode, "this is the input" in done.stderr) == (1, True), done.stderr
         assert Path("rows.jsonl").read_text() == ROWS
+
+
+@pytest.mark.parametrize(
+    ("command", "shell"),
+    [
+        (["report", "p.jsonl", "q.jsonl"], ">> q.jsonl"),
+        (["diff", "p.jsonl", "q.jsonl"], ">> q.jsonl"),
+        (["diff", "p.jsonl", "q.jsonl", "-o", "d.json"], "> d.json"),
+        (["classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl"], "2> o.jsonl"),
+        (["classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl", "--summary", "s.json"], "2> s.json"),
+        (["classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl"], "2>> rows.jsonl"),
+    ],
+)
+@UNIX
+def test_what_a_shell_redirects_meets_no_file_of_the_command(command: list[str], shell: str) -> None:
+    for out in ("p.jsonl", "q.jsonl"):
+        assert run_command(["classify", "rows.jsonl", *CLASSIFY, "-o", out]) == 0
+    said = Path("q.jsonl").read_text()
+    line = shlex.join([sys.executable, "-m", "promptshot", *command])
+    done = subprocess.run(f"{line} {shell}", shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    told = done.stderr or Path(shell.split()[-1]).read_text()
+    assert "this is the input" in told or "are the same file" in told
+    assert Path("q.jsonl").read_text() == said
+    assert not Path("o.jsonl.run.json").exists()
+
+
+@UNIX
+def test_one_log_for_both_streams_is_no_meeting() -> None:
+    line = shlex.join([sys.executable, "-m", "promptshot", "classify", "rows.jsonl", *CLASSIFY])
+    assert subprocess.run(f"{line} > log 2>&1", shell=True, check=False).returncode == 0
+    assert len(Path("log").read_text().splitlines()) == 40
+
+
+@pytest.mark.parametrize("option", OUTPUTS[:-1])
+def test_an_empty_name_is_told(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = failed(capsys, "classify", "rows.jsonl", *CLASSIFY, option, "")
+    assert f"{option} has no name; is a variable of the shell empty?" in said
+
+
+@pytest.mark.parametrize("ending", ["run.json", "rejects.jsonl", "spool"])
+@UNIX
+def test_what_lies_beside_an_output_is_a_file(ending: str, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(f"o.jsonl.{ending}")
+    for more in ([], ["--overwrite"]):
+        assert "is no file, and " in failed(capsys, "classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl", *more)
+    assert Path(f"o.jsonl.{ending}").is_fifo()
+    assert "is the name of a folder" in failed(capsys, "classify", "rows.jsonl", *CLASSIFY, "-o", "gone/")
+
+
+@pytest.mark.parametrize("option", ["-o", "--summary", "--save-template"])
+def test_the_models_and_words_that_come_along_are_never_written_over(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("templates", "verbalizers", "models"):
+        shutil.copytree(library.shelf(kind), tmp_path / kind, ignore=shutil.ignore_patterns("*.safetensors"))
+    monkeypatch.setattr(library, "shelf", lambda kind: tmp_path / kind)
+    for name in ("models/bert/config.json", "templates/en-sentiment-mlm.yaml", "verbalizers/en-great-terrible.yaml"):
+        before = Path(name).read_bytes()
+        said = failed(capsys, "classify", "rows.jsonl", *CLASSIFY, "-m", "builtin:bert", option, name, "--overwrite")
+        assert "this is what --template reads" in said or "this is a file of the model" in said
+        assert Path(name).read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["templates", "verbalizers"])
+def test_a_first_file_is_not_written_over_what_it_is_made_from(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("l.txt").write_text("good\nbad\n")
+    more = ["--scorer", "mlm"] if kind == "templates" else []
+    assert "this is what --labels reads" in failed(
+        capsys, kind, "new", "l.txt", "--labels", "@l.txt", *more, "--overwrite"
+    )
+    assert Path("l.txt").read_text() == "good\nbad\n"
+
+
+def test_a_library_behind_a_linked_folder_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("real").mkdir()
+    Path("lib").mkdir()
+    os.symlink("../real", "lib/templates")
+    text = 'scorer: mlm\ntext: "{mask} {text}"\nverbalizer: {labels: {positive: good, negative: bad}}\n'
+    Path("real/mine.yaml").write_text(text)
+    line = ["classify", "rows.jsonl", "-t", "mine", "--library", "lib", "--scorer", "fake", "-q"]
+    assert "this is what --" in failed(capsys, *line, "--save-template", "real/mine.yaml", "--overwrite")
+    assert Path("real/mine.yaml").read_text() == text
 
 
 def test_standard_output_is_one_file_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -287,18 +371,34 @@ def test_a_comparison_leaves_no_predictions_of_an_earlier_one_and_touches_nothin
     shelf = ["en-sentiment-mlm", "en-film-mlm", "en-opinion-mlm"]
     assert run_command([*compare, *(part for name in shelf[:2] for part in ("-t", name))]) == 3
     assert len(list(Path("said").iterdir())) == 9, "two and their ensemble, each with record and rejects"
-    Path("said/01-notes.txt").write_text(MINE)
+    for name in ("01-notes.txt", "12-mine.jsonl"):
+        Path("said", name).write_text(MINE)
     assert run_command([*compare, "-t", shelf[0], "--overwrite"]) == 3
     assert sorted(path.name for path in Path("said").iterdir()) == [
         "01-en-sentiment-mlm.jsonl",
         "01-en-sentiment-mlm.jsonl.rejects.jsonl",
         "01-en-sentiment-mlm.jsonl.run.json",
         "01-notes.txt",
+        "12-mine.jsonl",
     ]
     before = Path("said/01-en-sentiment-mlm.jsonl").read_bytes()
     again = ["compare", "said/01-en-sentiment-mlm.jsonl", *CLASSIFY, "--predictions", "said", "--overwrite"]
     assert "this is the input" in failed(capsys, *again)
     assert Path("said/01-en-sentiment-mlm.jsonl").read_bytes() == before
+
+
+def test_no_leaderboard_stands_among_the_predictions_and_two_comparisons_do_not_mix(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    compare = ["compare", "rows.jsonl", *CLASSIFY, "--predictions", "said"]
+    Path("said").mkdir()
+    for name in ("said/board.json", "./said/../said/01-en-sentiment-mlm.jsonl"):
+        assert "lies in the folder of --predictions" in failed(capsys, *compare, "-o", name, "--overwrite")
+    assert not list(Path("said").iterdir())
+    folder = Folder(Path("said"))
+    assert "another run is writing into this folder" in failed(capsys, *compare)
+    folder.close()
+    assert run_command(compare) == 0
 
 
 def test_a_long_text_for_a_template_makes_a_name_that_a_disk_can_hold() -> None:

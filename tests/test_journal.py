@@ -27,6 +27,7 @@ from promptshot.journal import Outputs, differences
 from promptshot.metrics import Tally
 from promptshot.prompts import Prompt
 from promptshot.recipe import Recipe
+from promptshot.record import written
 from promptshot.run import Inputs, Result, Watcher, run
 from promptshot.scorers import ModelOptions, Scored
 from promptshot.scorers.fake import FakeScorer
@@ -92,6 +93,19 @@ def rows(tmp_path: Path) -> str:
     return str(path)
 
 
+def signed(plain: Any) -> str:
+    """The text of a record with this in it."""
+    if not isinstance(plain, dict):
+        return json.dumps(plain)
+    return written({key: value for key, value in plain.items() if key != "checksum"})
+
+
+def killed(out: Path) -> None:
+    """Have a record say no more than that of a run that was killed."""
+    path = Path(f"{out}.run.json")
+    path.write_text(signed({**json.loads(path.read_text(encoding="utf-8")), "ends": None}), encoding="utf-8")
+
+
 def score(rows: str, out: Path, watcher: Watcher | None = None, recipe: Recipe | None = None, **said: Any) -> Result:
     limit, on_error = said.pop("limit", None), said.pop("on_error", "reject")
     outputs = Outputs(str(out), summary=f"{out}.summary", **said)
@@ -133,6 +147,7 @@ def test_a_torn_end_is_cut_back(rows: str, tmp_path: Path) -> None:
     score(rows, tmp_path / "whole.jsonl")
     out = tmp_path / "o.jsonl"
     stop(rows, out, 24)
+    killed(out)
     for path in (out, Path(f"{out}.rejects.jsonl")):
         with path.open("ab") as file:
             file.write(b'{"text": "half a li')
@@ -191,7 +206,7 @@ def test_a_record_from_before_a_count_was_kept_is_gone_on_with(rows: str, tmp_pa
     record = json.loads(path.read_text(encoding="utf-8"))
     for name in ("unknown", "first_unknown"):
         del record["progress"]["counts"][name]
-    path.write_text(json.dumps(record), encoding="utf-8")
+    path.write_text(signed(record), encoding="utf-8")
     result = score(rows, out, None, recipe)
     assert result.tally.predicted == ROWS - 9
     assert result.first_unknown == f"{rows}:26"
@@ -314,14 +329,19 @@ def test_a_record_that_was_tampered_with_is_refused(rows: str, tmp_path: Path) -
     stop(rows, out, 8)
     record = Path(f"{out}.run.json")
     said = json.loads(record.read_text())
-    record.write_text(json.dumps({**said, "progress": {"rows": 8}}))
+    record.write_text(signed({**said, "progress": {"rows": 8}}))
     with pytest.raises(InputError, match="not a run record of ours"):
+        score(rows, out)
+    said["progress"]["counts"]["tally"]["confusion"] = [["positive", "positive", 8]]
+    record.write_text(json.dumps(said))
+    with pytest.raises(InputError, match="is a run record that has been changed since it was written"):
         score(rows, out)
 
 
 def test_an_output_shorter_than_its_record_is_refused(rows: str, tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     stop(rows, out, 24)
+    killed(out)
     out.write_bytes(out.read_bytes()[:100])
     with pytest.raises(InputError, match="is shorter than its run record says"):
         score(rows, out)
@@ -1007,7 +1027,7 @@ def test_a_record_with_anything_in_it_is_refused_or_does_no_harm(after: int, row
             path.unlink()
         for path, data in start.items():
             path.write_bytes(data)
-        record.write_text(json.dumps(damaged(said, rng)), encoding="utf-8")
+        record.write_text(signed(damaged(said, rng)), encoding="utf-8", errors="backslashreplace")
         try:
             score(rows, out)
         except InputError as problem:
@@ -1034,6 +1054,7 @@ def test_a_damaged_file_of_waiting_scores_is_used_as_far_as_it_is_whole(damage: 
     lines = spool.read_bytes().splitlines(keepends=True)
     assert len(lines) >= 3
     line = lines[1]
+    assert b"is_next" in line
     at = line.index(b"is_next") + 11
     other = b"9" if line[at : at + 1] != b"9" else b"8"
     lines[1] = {
@@ -1046,3 +1067,125 @@ def test_a_damaged_file_of_waiting_scores_is_used_as_far_as_it_is_whole(damage: 
     score(rows, out, recipe=recipe)
     assert files(out) == files(tmp_path / "whole.jsonl")
     assert Counted.scored == ROWS - 9 - 6, "the first window is kept, the rest is done again"
+
+
+# ------------------------------------------------------------------ what stands behind the mark
+
+
+@pytest.mark.parametrize("name", ["o.jsonl", "o.csv"])
+@pytest.mark.parametrize("what", ["corrected", "another's", "longer", "rejects"])
+def test_a_longer_run_goes_on_only_from_the_files_of_the_shorter(
+    what: str, name: str, rows: str, tmp_path: Path
+) -> None:
+    out = tmp_path / name
+    score(rows, out, limit=20)
+    path = Path(f"{out}.rejects.jsonl") if what == "rejects" else out
+    data = path.read_bytes()
+    mine = {"corrected": data[:-40] + b"CORRECTED" + data[-31:], "longer": data + b"more\n"}.get(what, b"mine\n")
+    path.write_bytes(mine)
+    for limit in (20, 50):
+        with pytest.raises(InputError, match=f"{path.name}: has been changed since its run wrote it; use --overwrite"):
+            score(rows, out, limit=limit)
+        assert path.read_bytes() == mine
+
+
+@pytest.mark.parametrize("after", [0, 16])
+@pytest.mark.parametrize("how", ["copied over", "moved over"])
+@pytest.mark.parametrize("what", ["output", "rejects"])
+def test_a_run_that_was_killed_takes_no_file_for_its_own(
+    what: str, how: str, after: int, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "o.jsonl"
+    monkeypatch.setattr("promptshot.journal.SHARE", 1e-9 if after == 0 else 1e9)  # of time, for marks
+
+    class Killed(Watcher):
+        def counted(self, rows_done: int, tally: Tally) -> None:
+            if rows_done > after:
+                raise SystemExit
+
+    with pytest.raises(SystemExit):
+        score(rows, out, Killed())
+    path = out if what == "output" else Path(f"{out}.rejects.jsonl")
+    mine = tmp_path / "mine"
+    mine.write_bytes(Path(rows).read_bytes()[20:])
+    mine.rename(path) if how == "moved over" else path.write_bytes(mine.read_bytes())
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=f"{path.name}: (has been changed|is shorter)"):
+        score(rows, out)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_emptied_while_it_is_written_is_an_error(rows: str, tmp_path: Path) -> None:
+    for name in ("o.jsonl", "o.jsonl.rejects.jsonl"):
+
+        class Rotates(Watcher):
+            def counted(self, rows_done: int, tally: Tally, path: Path = tmp_path / name) -> None:
+                if rows_done == 40:
+                    os.truncate(path, 0)
+
+        with pytest.raises(InputError, match=f"{name}: was changed while it was being written"):
+            score(rows, tmp_path / "o.jsonl", Rotates(), overwrite=True)
+
+
+def test_another_name_of_an_output_keeps_what_it_said_when_the_run_goes_on(rows: str, tmp_path: Path) -> None:
+    out, backup = tmp_path / "o.jsonl", tmp_path / "backup.jsonl"
+    score(rows, out, limit=20)
+    os.link(out, backup)
+    before = backup.read_bytes()
+    score(rows, out, limit=50)
+    assert backup.read_bytes() == before
+    score(rows, tmp_path / "whole.jsonl", limit=50)
+    assert files(out) == files(tmp_path / "whole.jsonl")
+
+
+def test_a_record_knows_its_output(rows: str, tmp_path: Path) -> None:
+    out, record = tmp_path / "o.jsonl", tmp_path / "o.jsonl.run.json"
+    score(rows, out)
+    before = record.read_bytes()
+    with pytest.raises(InputError, match=r"o\.jsonl\.run\.json: exists already, and is of another run"):
+        score(rows, tmp_path / "z.jsonl", record=str(record))
+    assert record.read_bytes() == before
+    score(rows, tmp_path / "z.jsonl", record=str(tmp_path / "r.json"))
+    assert score(rows, tmp_path / "z.jsonl", record=str(tmp_path / "r.json")).rows_before == ROWS
+    with pytest.raises(InputError, match=r"r\.json: exists already, and is of another run"):
+        score(rows, tmp_path / "y.jsonl", record=str(tmp_path / "r.json"))
+
+
+def test_a_record_that_somebody_puts_there_while_a_run_goes_on_is_kept(rows: str, tmp_path: Path) -> None:
+    out, record = tmp_path / "o.jsonl", tmp_path / "o.jsonl.run.json"
+
+    class Puts(Watcher):
+        def counted(self, rows_done: int, tally: Tally) -> None:
+            record.write_text("mine\n")
+
+    with pytest.raises(InputError, match=r"o\.jsonl\.run\.json: was changed while the run went on"):
+        score(rows, out, Puts())
+    assert record.read_text() == "mine\n"
+
+
+def test_scores_of_another_run_or_of_none_are_not_taken(rows: str, tmp_path: Path) -> None:
+    def halt(out: Path, recipe: Recipe) -> Path:
+        Counted.scored, Counted.stop_at = 0, 30
+        with pytest.raises(KeyboardInterrupt):
+            score(rows, out, StopAfter(0, spooled=True), recipe)
+        Counted.stop_at = 10**9
+        return Path(f"{out}.spool")
+
+    one = recipe_of("zh-entailment-nsp", labels_ignored=True)
+    first = halt(tmp_path / "a.jsonl", one)
+    other = halt(tmp_path / "b.jsonl", replace(one, columns={"text_b": "text"}))
+    for data in (other.read_bytes(), b"mine\n"):
+        first.unlink()
+        first.write_bytes(data)
+        with pytest.raises(InputError, match=r"a\.jsonl\.spool: no file of waiting scores of this run"):
+            score(rows, tmp_path / "a.jsonl", recipe=one)
+        assert first.read_bytes() == data
+
+
+def test_a_longer_run_goes_on_where_only_later_rows_have_a_label(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.jsonl", tmp_path / "o.jsonl"
+    path.write_text('{"text": "好"}\n' * 10 + '{"text": "好", "gold": "positive"}\n' * 10, encoding="utf-8")
+    command = ["classify", str(path), "-t", "zh-sentiment-mlm", "--scorer", "fake", "-q", "-o", str(out)]
+    assert run_command([*command, "-n", "5"]) == 0
+    assert run_command(command) == 0
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 20

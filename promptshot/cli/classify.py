@@ -33,6 +33,7 @@ from promptshot.errors import InputError, OptionError
 from promptshot.files import Named
 
 if TYPE_CHECKING:
+    from promptshot.guess import Guess
     from promptshot.journal import Outputs
     from promptshot.recipe import DemoPlan, Recipe
     from promptshot.run import Inputs
@@ -104,24 +105,28 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     stderr. Rows with a label are counted for accuracy, rows without one are only predicted. Every
     option can also be given as PROMPTSHOT_NAME in the environment.
     """
+    from promptshot import guess
     from promptshot.journal import Outputs
     from promptshot.run import Inputs
 
     read_once(given, files)
-    output = given["output"] or (None if sys.stdout.isatty() else "-")
+    output = given["output"] if given["output"] is not None else None if sys.stdout.isatty() else "-"
     names = ("summary", "record", "rejects", "overwrite", "resume")
     outputs = Outputs(output, **{name: given[name] for name in names})
     saved = [Named("--save-template", str(given["save_template"]))] if given["save_template"] else []
     outputs.check(read_by(given, files), saved)
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
-    recipe = _recipe(given, inputs, quiet)
+    recipe, found = _recipe(given, inputs, quiet)
+    if given["save_template"]:
+        outputs.check([*read_by(given, files), *recipe.reads], saved)
+        guess.save(given["save_template"], found, given["overwrite"])
     if dry_run:
         return _dry_run(recipe, inputs)
     return _run(recipe, inputs, outputs, given["on_error"], quiet, given["verbose"])
 
 
-def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
-    """The recipe that the options describe; what they leave open is looked up and told."""
+def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe, list[Guess]]:
+    """The recipe that the options describe, and what it is made from; what they leave open is looked up and told."""
     from promptshot import guess, report
     from promptshot.recipe import Recipe
 
@@ -132,8 +137,6 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
     found = guess.choose(wish, inputs.look(named))
     for reason in () if quiet else found[0].reasons:
         report.note(reason)
-    if given["save_template"]:
-        guess.save(given["save_template"], found, given["overwrite"])
     options, demos = model_options(given), _demo_plan(given)
     recipes = [
         Recipe(
@@ -151,7 +154,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> Recipe:
         for one in found
     ]
     recipes = [_told(recipe, inputs, quiet or number > 0) for number, recipe in enumerate(recipes)]
-    return replace(recipes[0], others=tuple(recipes[1:]))
+    return replace(recipes[0], others=tuple(recipes[1:])), found
 
 
 def _told(recipe: Recipe, inputs: Inputs, quiet: bool) -> Recipe:

@@ -132,6 +132,9 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     _check_options(files, given)
     read_once(given, files)
     folder = compare.Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
+    if folder:
+        click.get_current_context().call_on_close(folder.close)
+        folder.refuse_within(given["output"])
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
     items = list(inputs.read({}))
     refuse_foreign(items)

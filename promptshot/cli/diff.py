@@ -44,7 +44,8 @@ def command(
     from promptshot.record import as_json
     from promptshot.writer import Writer
 
-    outputs({"--output": output}, [*with_records([("A", one), ("B", other)])], overwrite)
+    told = {"standard output": files.STREAM} if output != files.STREAM else {}
+    outputs({**told, "--output": output}, with_records([("A", one), ("B", other)]), overwrite)
     found = diff(one, other, label_field, seed, prediction_field)
     if output and output.lower().endswith(".json"):
         files.put(output, as_json(found.record()), overwrite)

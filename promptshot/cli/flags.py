@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -192,7 +191,7 @@ def outputs(written: Mapping[str, str | None], read: Iterable[Named], overwrite:
     """Refuse files that meet, cannot be written, or exist, before anything is read; raises a PromptshotError."""
     from promptshot import files
 
-    named = [Named(by, path) for by, path in written.items() if path]
+    named = [Named(by, path) for by, path in written.items() if path is not None]
     files.check(named, read)
     for one in () if overwrite else named:
         files.refuse_taken(one.path)
@@ -210,16 +209,18 @@ def read_by(given: Mapping[str, Any], read: Sequence[str]) -> list[Named]:
 
     found = [Named("FILE", path) for path in read]
     found += [Named(f"--{name}", given[name]) for name in ("demos", "dev") if given.get(name)]
-    for name in ("template", "verbalizer"):
-        said = given.get(f"{name}s") or given.get(name) or ()
-        paths = filter(library.is_path, [said] if isinstance(said, str) else said)
-        found += [Named(f"--{name}", os.path.expanduser(path)) for path in paths]
+    kinds: tuple[library.Shelf, ...] = ("templates", "verbalizers")
+    for kind in kinds:
+        said = given.get(kind) or given.get(kind[:-1]) or ()
+        for one in (said,) if isinstance(said, str) else said:
+            path = None if "{" in one else library.path_of(kind, one, given.get("folder"))
+            found += [Named(f"--{kind[:-1]}", str(path))] if path else []
     if str(given.get("labels") or "").startswith("@"):
         found.append(Named("--labels", given["labels"][1:]))
     for model in given.get("models") or filter(None, [given.get("model")]):
         found += of_model(model)
     if given.get("folder"):
-        found += [Named("--library", str(path)) for path in Path(given["folder"]).rglob("*.yaml")]
+        found += [Named("--library", str(path)) for path in library.files_of(Path(given["folder"]))]
     return [*found, *click.get_current_context().meta.get(READ, ())]
 
 

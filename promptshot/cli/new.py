@@ -11,7 +11,7 @@ import click
 
 from promptshot import files, library
 from promptshot.cli import completion
-from promptshot.cli.flags import Command, flags, library_flag, option
+from promptshot.cli.flags import Command, flags, library_flag, option, outputs, read_by
 from promptshot.errors import OptionError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def template(
     from promptshot import draft, guess
     from promptshot.report import note
 
+    outputs({"FILE": str(file)}, read_by({"labels": labels, "verbalizer": verbalizer, "folder": folder}, ()), overwrite)
     if labels and verbalizer:
         raise OptionError("--labels and --verbalizer both give label words", hint="leave one out")
     scorer = scorer or _asked("scorer (mlm, nsp, causal)", "--scorer", guess.KINDS)
@@ -75,6 +76,7 @@ def verbalizer(file: Path, labels: str | None, overwrite: bool) -> None:
     from promptshot import draft
     from promptshot.report import note
 
+    outputs({"FILE": str(file)}, read_by({"labels": labels}, ()), overwrite)
     words = _words(labels)
     files.put(str(file), draft.verbalizer(words), overwrite)
     if str(file) != files.STREAM:

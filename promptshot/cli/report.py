@@ -51,7 +51,8 @@ def command(
     from promptshot.streams import Reading
 
     refuse_twice(("PREDICTIONS", path) for path in files)
-    outputs({"--summary": summary}, with_records([("FILE", path) for path in files]), overwrite)
+    told = {"standard output": "-"} if summary != "-" else {}
+    outputs({**told, "--summary": summary}, with_records([("FILE", path) for path in files]), overwrite)
     found, how = [], Reading(encoding or None)
     for path in files:
         found.append(predictions.count(path, label_field, prediction_field, how))
