@@ -10,7 +10,7 @@ help:
 	@echo "make test-newest  do the newest versions that setup.cfg allows pass? make pins writes constraints.txt from them"
 	@echo "make lint    linter, formatter and types"
 	@echo "make check   lint and test"
-	@echo "make chaos   stop runs a hundred times, fill disks, pipes for files, fuzz a million inputs (an hour)"
+	@echo "make chaos   stop runs, fill disks, point paths at each other, pipes, fuzz a million inputs, 200 hostile models (two hours)"
 	@echo "make bench   beside other tools, on an idle machine (an hour); make bench-quick: does it all run and agree?"
 
 .venv/demo: setup.cfg pyproject.toml constraints.txt
@@ -59,6 +59,7 @@ chaos: .venv/test
 	$(BIN)/python tests/chaos/config.py --files 5000
 	$(BIN)/python tests/chaos/stress.py --stops 100
 	$(BIN)/python tests/chaos/meetings.py
+	$(BIN)/python tests/chaos/strangers.py --folders 200
 
 # BENCH: more options, for example BENCH="--only mlm --data DIR" (see benchmarks/README.md)
 bench: .venv/demo

@@ -40,6 +40,7 @@ TASKS = (
 )
 
 KINDS = ("mlm", "nsp", "causal")
+LARGEST = 4 << 20  # bytes of a config.json
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
@@ -103,9 +104,12 @@ def scorer_of(model: str) -> str | None:
     """The scorer for a local or built-in model, from its config.json; None where that does not tell."""
     folder = library.builtin_model(model) if model.startswith(library.BUILTIN) else Path(model)
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        path = folder / "config.json"
+        if not path.is_file() or path.stat().st_size > LARGEST:  # whoever loads it says what is wrong
+            return None
+        config = json.loads(path.read_text(encoding="utf-8"))
         heads = " ".join(config.get("architectures") or ())
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return None
     if re.search(r"ForCausalLM|LMHeadModel", heads) and not config.get("is_encoder_decoder"):
         return "causal"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -67,8 +68,12 @@ def test_the_scorer_is_read_from_the_models_architecture(tmp_path: Path) -> None
     for architecture, scorer in [("BertForNextSentencePrediction", "nsp"), ("LlamaForCausalLM", "causal"), ("X", None)]:
         (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture]}))
         assert scorer_of(str(tmp_path)) == scorer
-    (tmp_path / "config.json").write_text("[]")
-    assert scorer_of(str(tmp_path)) is None
+    for said in ("[]", "[" * 100_000, '{"architectures": 5}', '{"architectures": [[]]}', " " * (5 << 20) + "{}"):
+        (tmp_path / "config.json").write_text(said)
+        assert scorer_of(str(tmp_path)) is None
+    (tmp_path / "config.json").unlink()
+    os.mkfifo(tmp_path / "config.json")
+    assert scorer_of(str(tmp_path)) is None  # and nobody waits for it
 
 
 def test_the_rows_labels_are_collected_up_to_a_limit() -> None:

@@ -18,15 +18,26 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from conftest import SPECIAL, TEXTS, Tiny, bert_config, build, byte_bpe, roberta_bpe, sentencepiece_bpe, wordpiece
+from conftest import (
+    LENGTH,
+    SPECIAL,
+    TEXTS,
+    Tiny,
+    bert_config,
+    build,
+    byte_bpe,
+    roberta_bpe,
+    sentencepiece_bpe,
+    wordpiece,
+)
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from promptshot import library, report
+from promptshot import library, recipe, report
 from promptshot.cli import run_command
 from promptshot.errors import ModelError, PromptshotError, VerbalizerError
 from promptshot.prompts import Kind, Piece, Prompt, Template
 from promptshot.rows import Row
-from promptshot.scorers import ModelOptions, load
+from promptshot.scorers import ModelOptions, load, load_tokenizer, suspect
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.tokens import TextEncoder
 
@@ -459,6 +470,374 @@ def test_a_damaged_checkpoint_is_one_line(bert: Tiny, tmp_path: Path, file: str,
     with pytest.raises(PromptshotError) as caught:
         load("mlm", ModelOptions(str(folder)))
     assert str(caught.value).isprintable()
+
+
+def changed(path: Path, *keys: str | int, value: Any) -> None:
+    """Put a value into a JSON file."""
+    said = place = json.loads(path.read_text(encoding="utf-8"))
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    put(path, json.dumps(said))
+
+
+def refusal(folder: Path, seconds: float = 20.0, scorer: str = "mlm") -> str:
+    """The line with which a model is refused, by its scorer and by its tokenizer alone, in time."""
+    said = []
+    for load_it in (lambda: load(scorer, ModelOptions(str(folder))), lambda: load_tokenizer(ModelOptions(str(folder)))):
+        began = time.monotonic()
+        with pytest.raises(ModelError) as caught:
+            load_it()
+        assert time.monotonic() - began < seconds
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 1000
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    return said[0]
+
+
+ENDLESS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "pipe": (os.mkfifo, "a pipe, not a file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "a device, not a file"),
+    "endless": (lambda path: os.truncate(put(path, b""), 1 << 42), "a file of 4,194,304 MiB"),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="devices and sparse files of Linux")
+@pytest.mark.parametrize(
+    "file", ["config.json", "tokenizer_config.json", "merges.txt", "chat_template.jinja", "x.model"]
+)
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_has_no_end_among_the_files_of_a_model_is_never_read(
+    bert: Tiny, tmp_path: Path, file: str, what: str
+) -> None:
+    folder = copied(bert, tmp_path / "model")
+    (folder / file).unlink(missing_ok=True)
+    make, said = ENDLESS[what]
+    make(folder / file)
+    assert f"{folder / file}: {said}" in refusal(folder, 2.0)
+    rows = put(tmp_path / "r.jsonl", '{"text": "a"}\n')
+    for model in (["-m", str(folder)], ["-m", str(folder), "--scorer", "fake"]):  # which hashes what it does not load
+        began = time.monotonic()
+        run_command(
+            ["classify", str(rows), "-t", "{mask}{text}", "--labels", "很,不", *model, "-o", str(tmp_path / "o")]
+        )
+        assert time.monotonic() - began < 15
+
+
+def test_a_link_to_a_file_or_to_nothing_among_the_files_is_what_it_is(bert: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in bert.folder.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "vocab.txt").symlink_to("nowhere")
+    (folder / "merges.txt").symlink_to("merges.txt")
+    (folder / "spiece.model").mkdir()
+    assert load("mlm", ModelOptions(str(folder))).score([CLOZE]) == load("mlm", ModelOptions(bert.name)).score([CLOZE])
+    assert recipe._folder_hash(str(folder)) == recipe._folder_hash(bert.name)
+
+
+def test_a_very_large_file_is_hashed_by_its_size_and_by_blocks_all_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "LARGE", 100_000)
+    monkeypatch.setattr(recipe, "BLOCK", 1000)
+    data = bytes(200_000)
+    found = {}
+    for name, said in {
+        "same": data, "again": data, "first": b"x" + data[1:], "last": data[:-1] + b"x",
+        "middle": data[:100_000] + b"x" * 3000 + data[103_000:], "longer": data + b"\0",
+    }.items():  # fmt: skip
+        found[name] = recipe._file_hash(str(put(tmp_path / name, said)))
+    assert found.pop("again") == found["same"]
+    assert len(set(found.values())) == len(found)
+
+
+SIZES_OF_STRANGERS: list[tuple[str, Any, str]] = [
+    ("num_hidden_layers", 10**7, "num_hidden_layers: 10000000; more than 100,000 there cannot be"),
+    ("num_hidden_layers", 1e18, "num_hidden_layers: 1e+18; more than"),
+    ("num_labels", 10**9, "num_labels: 1000000000; more than"),
+    ("vocab_size", 10**11, "weights, and its files of weights have"),
+    ("hidden_size", 2 * 10**6, "weights, and its files of weights have"),
+    ("max_position_embeddings", 10**13, "weights, and its files of weights have"),
+    ("hidden_size", 10**13, "cannot be loaded"),
+    ("vocab_size", -5, "cannot be loaded"),
+    ("intermediate_size", [5], "cannot be loaded"),
+    ("num_attention_heads", 0, "cannot be loaded"),
+    ("hidden_act", "sudo", "cannot be loaded: KeyError"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "said"), SIZES_OF_STRANGERS)
+def test_sizes_that_no_weights_can_have_are_refused_by_arithmetic(
+    bert: Tiny, tmp_path: Path, key: str, value: Any, said: str
+) -> None:
+    folder = copied(bert, tmp_path / "model")
+    changed(folder / "config.json", key, value=value)
+    with pytest.raises(ModelError) as caught:
+        load("mlm", ModelOptions(str(folder)))
+    assert said in str(caught.value)
+    assert str(folder) in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_a_model_that_no_memory_can_hold_is_refused_before_it_is_made(
+    bert: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suspect, "memory", lambda: 50_000)
+    with pytest.raises(
+        ModelError, match=r"asks for [\d,]+ weights, 0 GiB; this machine has 0 GiB of memory; take a sm"
+    ):
+        load("mlm", ModelOptions(bert.name))
+    monkeypatch.setattr(suspect, "memory", lambda: None)  # where a system does not tell
+    load("mlm", ModelOptions(bert.name))
+
+
+def test_a_configuration_that_takes_for_ever_is_given_up(bert: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspect, "PATIENCE", 0.3)
+    built = transformers.BertModel.__init__
+
+    def slow(self: Any, *args: Any, **more: Any) -> None:
+        try:
+            end = time.thread_time() + 30
+            while time.thread_time() < end:
+                pass
+        except Exception:  # as libraries have it
+            pass
+        built(self, *args, **more)
+
+    monkeypatch.setattr(transformers.BertModel, "__init__", slow)
+    assert "it takes more than 0.3 seconds" in refusal(bert.folder, 10.0)
+
+
+LENGTHS: list[tuple[Any, int | None]] = [
+    *((48, 48), (48.0, 48), (None, LENGTH), (0, LENGTH), (-1, LENGTH), (1e300, LENGTH), (10**40, LENGTH)),
+    *((float("inf"), LENGTH), (float("nan"), None), (-7, None), (True, None), (False, None), ([48], None), ({}, None)),
+    *(("many", None), ("48", None), ("", None), (0.5, None), (float("-inf"), None)),
+]
+
+
+@pytest.mark.parametrize(("value", "limit"), LENGTHS)
+def test_a_maximum_length_is_a_number_of_tokens_or_none_at_all(
+    bert: Tiny, tmp_path: Path, value: Any, limit: int | None
+) -> None:
+    folder = copied(bert, tmp_path / "model")
+    changed(folder / "tokenizer_config.json", "model_max_length", value=value)
+    if limit is None:
+        assert "model_max_length" in (said := refusal(folder)) or "cannot be loaded" in said
+        return
+    assert load("mlm", ModelOptions(str(folder))).limit == limit  # type: ignore[attr-defined]
+    assert load_tokenizer(ModelOptions(str(folder))).limit == limit
+
+
+@pytest.mark.parametrize(
+    ("shards", "said"),
+    [
+        ({"a": "../model/model.safetensors"}, "names what is not in its folder: ../model/model.safetensors"),
+        ({"a": "/tmp/x.safetensors"}, "names what is not in its folder"),
+        ({"a": "a.safetensors", "b": "b.safetensors"}, "names files that are not there: a.safetensors, b.safetensors"),
+        ({"a": 5}, "no 'weight_map' from weights to files"),
+        ([], "no 'weight_map' from weights to files"),
+        ({"a": ".."}, "names what is not in its folder"),
+    ],
+)
+def test_an_index_names_files_of_its_own_folder(bert: Tiny, tmp_path: Path, shards: Any, said: str) -> None:
+    folder = copied(bert, tmp_path / "model")
+    (folder / "model.safetensors").rename(tmp_path / "x.safetensors")
+    put(folder / "model.safetensors.index.json", json.dumps({"weight_map": shards}))
+    assert said in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"[" * 200_000, b'{"a": ' * 900 + b"1" + b"}" * 900, b"[]", b"7", b"\xff{}", b'{"a": ' + b"7" * 9999 + b"}"],
+)
+@pytest.mark.parametrize(
+    "file", ["config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+)
+def test_what_is_no_json_object_is_refused_by_its_name(bert: Tiny, tmp_path: Path, file: str, data: bytes) -> None:
+    folder = copied(bert, tmp_path / "model")
+    put(folder / file, data)
+    assert f"{folder / file}: cannot be loaded: " in refusal(folder, 5.0)
+
+
+# ------------------------------------------------------------------ tokenizers that blow up
+
+BLOWN: dict[str, tuple[str, Any]] = {
+    "a pattern that looks back": ("pre_tokenizer", {"Regex": r"(?:x+x+)+y|(.*)*\1q"}),
+    "very many steps": ("steps", 200_000),
+    "text that doubles": ("normalizer", [{"String": "e"}] * 40),
+    "a sign that becomes a book": ("normalizer", {"Regex": "[a-z]"}),
+    "padding to a billion": ("padding", 10**9),
+    "a prefix like a book": ("prepend", 10**8),
+}
+
+
+def blown(path: Path, kind: str) -> None:
+    where, pattern = BLOWN[kind]
+    split = {"type": "Split", "pattern": pattern, "behavior": "Removed", "invert": False}
+    replace = {"type": "Replace", "pattern": pattern, "content": "t" * 10**7}
+    doubling = (
+        [{"type": "Replace", "pattern": one, "content": "eee"} for one in pattern] if where == "normalizer" else []
+    )
+    parts: dict[str, tuple[str, Any]] = {
+        "pre_tokenizer": (where, split),
+        "normalizer": (where, {"type": "Sequence", "normalizers": doubling} if isinstance(pattern, list) else replace),
+        "padding": (
+            where,
+            {"strategy": {"Fixed": pattern}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0,
+             "pad_type_id": 0, "pad_token": "[PAD]"},
+        ),
+        "steps": ("normalizer", {"type": "Sequence", "normalizers": [{"type": "NFKD"}] * 200_000}),
+        "prepend": ("normalizer", {"type": "Prepend", "prepend": "x" * 10**7}),
+    }  # fmt: skip
+    changed(path, parts[where][0], value=parts[where][1])
+
+
+@pytest.mark.parametrize("kind", BLOWN)
+def test_a_tokenizer_that_blows_up_is_stopped_in_a_process_of_its_own(
+    bert: Tiny, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suspect, "TRIED", 4.0)
+    folder = copied(bert, tmp_path / "model")
+    blown(folder / "tokenizer.json", kind)
+    said = refusal(folder)
+    assert f"{folder / 'tokenizer.json'}: it takes more than" in said or "the tokenizers library panics at it" in said
+
+
+def test_usual_tokenizers_are_not_tried_and_others_are_once(
+    bert: Tiny, gpt2: Tiny, llama: Tiny, roberta: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    trial = suspect._try
+    monkeypatch.setattr(suspect, "_try", lambda path, said: tried.append(path.name) or trial(path, said))
+    for kind, name in (("mlm", bert.name), ("causal", gpt2.name), ("causal", llama.name), ("mlm", roberta.name)):
+        load(kind, ModelOptions(name))
+    for name in ("builtin:bert", "builtin:gpt2"):
+        load_tokenizer(ModelOptions(name))
+    assert not tried
+    folder = copied(bert, tmp_path / "model")
+    replace = {"type": "Replace", "pattern": {"Regex": "colou?r"}, "content": "colour"}
+    changed(folder / "tokenizer.json", "normalizer", value={"type": "Sequence", "normalizers": [replace]})
+    assert load("mlm", ModelOptions(str(folder))).score([CLOZE])[0].error is None
+    assert tried == ["tokenizer.json"]
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_tokenizers_of_every_kind_are_usual(kind: str) -> None:
+    make, _ = TOKENIZERS[kind]
+    assert suspect.is_usual(json.loads(make().to_str()))
+
+
+UNUSUAL: list[tuple[str, Any]] = [
+    ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+    ("normalizer", {"type": "Precompiled", "precompiled_charsmap": 5}),
+    ("normalizer", {"type": "Sequence", "normalizers": [{"type": "NFC"}] * 51}),
+    ("normalizer", {"type": "Replace", "pattern": {"String": " "}, "content": "▁" * 9}),
+    ("normalizer", "NFC"),
+    ("pre_tokenizer", {"type": "Split", "pattern": {"Regex": r"\s+|(a+)+"}, "behavior": "Isolated", "invert": False}),
+    ("pre_tokenizer", {"type": "Split", "pattern": None}),
+    ("decoder", {"type": "Replace", "pattern": {"Regex": ".*"}, "content": ""}),
+    ("post_processor", {"type": "TemplateProcessing", "single": [{}] * 33, "pair": []}),
+    ("padding", {"strategy": {"Fixed": 10**12}}),
+    ("truncation", {"max_length": 10**12}),
+    ("truncation", [5]),
+    ("added_tokens", [{"content": "a" * 1001}]),
+    ("added_tokens", "x"),
+    ("model", {"type": "WordPiece", "vocab": {}, "max_input_chars_per_word": 10**9}),
+    ("model", {"type": "Magic", "vocab": {}}),
+    ("model", {"type": "BPE", "vocab": {"a" * 5000: 1}}),
+    ("model", {"type": "Unigram", "vocab": [[5, 0.0]]}),
+    ("model", 7),
+]
+
+
+@pytest.mark.parametrize(("part", "value"), UNUSUAL)
+def test_a_part_that_could_take_long_is_not_usual(part: str, value: Any) -> None:
+    said = json.loads(wordpiece().to_str())
+    assert suspect.is_usual(said)
+    assert not suspect.is_usual(said | {part: value})
+
+
+# ------------------------------------------------------------------ sloppy ones
+
+
+def test_merges_that_are_left_to_chance_are_made_the_same_every_time(gpt2: Tiny, tmp_path: Path) -> None:
+    folder = copied(gpt2, tmp_path / "model")
+    changed(folder / "tokenizer.json", "model", "dropout", value=0.7)
+    prompts = [Prompt((Piece(Kind.FIELD, f"{text} it was"), Piece(Kind.MASK)), (" great", " bad")) for text in TEXTS]
+    assert load("causal", ModelOptions(str(folder))).score(prompts) == load("causal", ModelOptions(gpt2.name)).score(
+        prompts
+    )
+
+
+def test_a_wordpiece_without_an_unknown_token_costs_the_rows_that_need_one_and_no_other(
+    bert: Tiny, tmp_path: Path
+) -> None:
+    folder = copied(bert, tmp_path / "model")
+    said = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    said["model"]["vocab"] = {piece: i for piece, i in said["model"]["vocab"].items() if piece != "[UNK]"}
+    said["added_tokens"] = [token for token in said["added_tokens"] if token["content"] != "[UNK]"]
+    put(folder / "tokenizer.json", json.dumps(said))
+    rows = put(tmp_path / "r.jsonl", "".join(json.dumps({"text": t}) + "\n" for t in ("a day", "🙂", "good news")))
+    out = tmp_path / "o.jsonl"
+    command = [
+        "classify",
+        str(rows),
+        "-t",
+        "{text} it was {mask}",
+        "--scorer",
+        "mlm",
+        "-m",
+        str(folder),
+        "-o",
+        str(out),
+    ]
+    assert run_command([*command, "--labels", "good,awful"]) == 3
+    (reject,) = map(json.loads, Path(f"{out}.rejects.jsonl").read_text(encoding="utf-8").splitlines())
+    assert reject["source"].endswith("r.jsonl:2")
+    assert "the tokenizer failed: " in reject["reason"]
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 2
+    assert run_command([*command[:-1], str(tmp_path / "p.jsonl"), "--labels", "good,☃"]) == 1  # a word is told as ever
+
+
+def test_segments_that_the_model_does_not_count_are_refused_when_it_is_loaded(bert: Tiny, tmp_path: Path) -> None:
+    folder = copied(bert, tmp_path / "model")
+    said = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    parts = [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 6}}]
+    said["post_processor"] = {
+        "type": "TemplateProcessing", "single": parts[:1], "pair": parts, "special_tokens": {}
+    }  # fmt: skip
+    put(folder / "tokenizer.json", json.dumps(said))
+    for kind in ("mlm", "nsp"):
+        with pytest.raises(ModelError, match="gives segments the number 6, and the model knows 0 to 1"):
+            load(kind, ModelOptions(str(folder)))
+
+
+def test_a_token_without_an_embedding_is_the_error_of_its_row_also_where_it_was_not_foreseen(
+    bert: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = load("mlm", ModelOptions(bert.name))
+    assert isinstance(made, TorchScorer)
+    made.embeddings = made.encoder.ids("movie")[0]
+    texts = ("a day", "a movie", "a b")
+    found = made.score([Prompt((Piece(Kind.FIELD, text), Piece(Kind.MASK)), ("a",)) for text in texts])
+    assert [one.error for one in found] == [None, "the model has no embedding for the token 'movie'", None]
+
+
+def test_padding_that_leaves_no_room_for_a_position_is_refused(roberta: Tiny, tmp_path: Path) -> None:
+    folder = copied(roberta, tmp_path / "model")
+    changed(folder / "config.json", "pad_token_id", value=-1)
+    assert "its position embeddings leave room for" in refusal(folder)
+
+
+def test_weights_of_another_shape_are_named(bert: Tiny, tmp_path: Path) -> None:
+    folder = copied(bert, tmp_path / "model")
+    changed(folder / "config.json", "max_position_embeddings", value=50)
+    with pytest.raises(
+        ModelError, match=r"weights of another shape than config.json says, those of the body: bert\.emb"
+    ):
+        load("mlm", ModelOptions(str(folder)))
 
 
 OFFLINE = """

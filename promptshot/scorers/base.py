@@ -15,7 +15,16 @@ from promptshot.prompts import Prompt
 from promptshot.scorers import BUILTIN_MODEL, ModelOptions, Scored
 from promptshot.scorers.batches import Answers, Batches, Work, fitting, token_budget
 from promptshot.scorers.heads import Head, probe
-from promptshot.scorers.loading import check_vocabulary, limit_of, load_checkpoint, loading, pick_device, quiet
+from promptshot.scorers.loading import (
+    check_types,
+    check_vocabulary,
+    embeddings_of,
+    limit_of,
+    load_checkpoint,
+    loading,
+    pick_device,
+    quiet,
+)
 from promptshot.scorers.packed import pack
 from promptshot.scorers.plans import Plan, Planner, Query
 from promptshot.scorers.trials import MATES, Mates, mates
@@ -43,6 +52,9 @@ class TorchScorer(ABC):
             self.limit = limit_of(self.model, self.encoder, options)
             self.planner = self.planner_class(self.encoder, self.limit)
             self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
+            if self.name != "causal":
+                check_types(name, self.encoder, self.model.config)
+            self.embeddings = embeddings_of(self.model) or math.inf
             self.budget = options.batch_budget or token_budget(self.device, self.model.config)
             self._prepare()
             self.mates: Mates = self._mates()
@@ -161,7 +173,13 @@ class TorchScorer(ABC):
         return self.planner.plan(prompt)
 
     def _planned(self, prompt: Prompt) -> Plan | str:
-        return self.planner.planned(prompt)
+        """The plan of a prompt, or why there is none; a token that no embedding is for would fail a whole batch."""
+        plan = self.planner.planned(prompt)
+        if isinstance(plan, Plan):
+            for query in plan.queries:
+                if (last := max(query.ids, default=0)) >= self.embeddings:
+                    return f"the model has no embedding for the token {self.encoder.shown(last)!r}"
+        return plan
 
     def tensors(self, batch: Sequence[Query]) -> dict[str, Tensor]:
         """Model inputs, padded on the right: input_ids, attention_mask and what the queries bring."""

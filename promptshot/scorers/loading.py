@@ -63,6 +63,8 @@ def open_checkpoint(name: str, options: ModelOptions) -> Opened:
         with suspect.patience():
             config = transformers.AutoConfig.from_pretrained(place, **where)
         _forget_lost_pad(config)
+        if not options.trust_remote_code and config._attn_implementation not in ATTENTIONS:
+            config._attn_implementation = None  # others are code that is fetched from the hub and run
         return Opened(name, place, where, config, load_encoder(place, config, where))
 
 
@@ -72,9 +74,8 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
     opened = open_checkpoint(options.model or BUILTIN_MODEL[scorer], options)
     name, config = opened.name, opened.config
     check_architecture(scorer, name, config)
-    if not options.trust_remote_code and config._attn_implementation not in ATTENTIONS:
-        config._attn_implementation = None  # others are code that is fetched from the hub and run
-    check_size(opened, skeleton(auto_class, opened, options), dtype)
+    if not (options.trust_remote_code and getattr(config, "auto_map", None)):  # of code that is run, nothing is tried
+        check_size(opened, skeleton(auto_class, opened, options), dtype)
     loader = getattr(transformers, auto_class)
     with loading(name, options):
         model, report = loader.from_pretrained(
@@ -83,6 +84,7 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
             dtype=dtype,
             use_safetensors=None if options.allow_pickle else True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the report, and refused by name
             **opened.where,
         )
     check_head(scorer, name, model, report)
@@ -97,7 +99,8 @@ def skeleton(auto_class: str, opened: Opened, options: ModelOptions) -> torch.nn
     """The model with its modules and without any weight; raises ModelError where the configuration allows none."""
     made: torch.nn.Module
     with loading(opened.name, options), suspect.patience(), torch.device("meta"):
-        made = getattr(transformers, auto_class).from_config(opened.config)
+        loader = getattr(transformers, auto_class)
+        made = loader.from_config(opened.config, trust_remote_code=options.trust_remote_code)
     return made
 
 
@@ -137,6 +140,9 @@ def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
         if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
             most -= table.padding_idx + 1
             break
+    if most < 1:
+        what = f"its position embeddings leave room for {most} tokens"
+        raise ModelError(what, where=name, hint="look at pad_token_id and max_position_embeddings in its config.json")
     wanted = options.max_length
     if wanted is not None and wanted > most:
         raise OptionError(f"--max-length {wanted}: the model takes at most {most} tokens")
@@ -145,8 +151,6 @@ def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
 
 def _tokens(said: Any, key: str, name: str) -> int:
     """A number of tokens as a checkpoint says it; nothing, 0, -1 and very large numbers mean that there is no limit."""
-    with contextlib.suppress(ValueError):
-        said = int(said) if isinstance(said, str) else said
     if said is None or (said in (0, -1) and not isinstance(said, bool)):
         return NO_LIMIT
     if isinstance(said, bool) or not isinstance(said, int | float) or math.isnan(said) or said < 1:
@@ -184,11 +188,29 @@ def check_head(scorer: str, name: str, model: Any, report: Mapping[str, Any]) ->
         heads = [key for key in missing + wrong if not key.startswith(base) or "pooler" in key]
         part = {"mlm": "masked-LM head", "nsp": "next-sentence head", "causal": "language-model head"}[scorer]
         lacking = part if heads else "body"
+        what = "lacks weights" if missing else "has weights of another shape than config.json says, those"
         raise ModelError(
-            f"the checkpoint lacks weights of the {lacking}: {shortlist(heads or missing + wrong, 6)}",
+            f"the checkpoint {what} of the {lacking}: {shortlist(heads or missing + wrong, 6)}",
             where=name,
-            hint="they would be random; use a checkpoint that was saved with its pre-training heads",
+            hint="they would be random; "
+            + ("use a checkpoint that was saved with its pre-training heads" if missing else "is the file another's?"),
         )
+
+
+def embeddings_of(model: Any) -> int:
+    """How many tokens a model has embeddings for; 0 where it does not tell."""
+    return len(getattr(model.get_input_embeddings(), "weight", ()))
+
+
+def check_types(name: str, encoder: Encoder, config: Any) -> None:
+    """Refuse a tokenizer that counts more segments than the model has embeddings for."""
+    known, found = int(getattr(config, "type_vocab_size", 0) or 0), 0
+    for pair in (False, True):
+        with contextlib.suppress(ModelError):  # of two segments, which not every tokenizer can
+            found = max(found, *encoder.layout(pair).types)
+    if known > 1 and found >= known:
+        what = f"its tokenizer gives segments the number {found}, and the model knows 0 to {known - 1}"
+        raise ModelError(what, where=name, hint="take the tokenizer that the model was trained with")
 
 
 def check_vocabulary(name: str, encoder: Encoder, model: Any, special: Sequence[int]) -> int:
@@ -197,7 +219,7 @@ def check_vocabulary(name: str, encoder: Encoder, model: Any, special: Sequence[
     What is padded is hidden from the model, so that any token will do where that of the tokenizer has no embedding.
     """
     pad = encoder.tokenizer.pad_token_id or 0
-    size = len(getattr(model.get_input_embeddings(), "weight", ()))
+    size = embeddings_of(model)
     if not size:
         return pad
     lost = encoder.beyond(size) | {token: encoder.shown(token) for token in special if token >= size}

@@ -92,13 +92,15 @@ def _object(path: Path) -> Mapping[str, Any]:
     try:
         said = json.loads(path.read_bytes().decode("utf-8"))
     except RecursionError:
-        raise ModelError("nested too deeply", where=str(path), hint=hint) from None
+        raise ModelError("cannot be loaded: nested too deeply", where=str(path), hint=hint) from None
     except (ValueError, MemoryError) as problem:  # no UTF-8, no JSON, a number of very many digits
-        raise ModelError(f"no JSON: {shortened(str(problem), 120)}", where=str(path), hint=hint) from None
+        raise ModelError(
+            f"cannot be loaded: no JSON, {shortened(str(problem), 120)}", where=str(path), hint=hint
+        ) from None
     if not isinstance(said, dict):
-        raise ModelError("no JSON object", where=str(path), hint=hint)
+        raise ModelError("cannot be loaded: no JSON object", where=str(path), hint=hint)
     if path.name != "tokenizer.json" and _depth(said) > DEEPEST:
-        raise ModelError(f"nested deeper than {DEEPEST} levels", where=str(path), hint=hint)
+        raise ModelError(f"cannot be loaded: nested deeper than {DEEPEST} levels", where=str(path), hint=hint)
     return said
 
 
@@ -145,17 +147,17 @@ class OutOfPatience(BaseException):
 
 
 @contextlib.contextmanager
-def patience(seconds: float = PATIENCE) -> Iterator[None]:
-    """Within, Python code that works longer than that ends with OutOfPatience; in the main thread of a POSIX system."""
+def patience() -> Iterator[None]:
+    """Within, Python code that works for too long ends with OutOfPatience; in the main thread of a POSIX system."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def over(number: int, frame: FrameType | None) -> None:
-        raise OutOfPatience(f"it takes more than {seconds:g} seconds")
+        raise OutOfPatience(f"it takes more than {PATIENCE:g} seconds")
 
     before = signal.signal(signal.SIGVTALRM, over)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 1)
+    signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE, 1)
     try:
         yield
     finally:

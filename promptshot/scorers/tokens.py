@@ -155,6 +155,8 @@ class TextEncoder(Encoder):
         if self._backend is not None:
             self._backend.no_truncation()
             self._backend.no_padding()
+            if getattr(self._backend.model, "dropout", None):
+                self._backend.model.dropout = None  # random merges are for training
         # Tokenizers that put a space mark before every text need an anchor to go on within one.
         self._anchor = "," if self._after(",", "a") not in (None, self.ids("a")) else ""
 

@@ -1,6 +1,6 @@
 """Throw model folders that are hostile, broken or sloppy at the command line, each at a process of its own.
 
-    python tests/chaos/models.py [--folders 200] [--seed 0] [--only KIND]
+    python tests/chaos/strangers.py [--folders 200] [--seed 0] [--only KIND]
 
 A folder is a built-in model with something about it changed. Each command may end well, reject rows or say one
 line; what it may not do is show a traceback, die, take more than 20 seconds or 2 GiB, or ask the network.
@@ -507,7 +507,8 @@ def command(one: Broken, folder: Path, number: int) -> list[str]:
     if number % 7 == 6:
         return ["templates", "preview", f"zh-sentiment-{scorer}", "早餐也不错", *model]
     rows = str(folder.parent / "rows.jsonl")
-    return ["classify", rows, "-t", WORDS[scorer], "--scorer", scorer, "--labels", LABELS[scorer], *model]
+    named = [] if number % 5 == 2 else ["--scorer", scorer]  # else it is read from the folder
+    return ["classify", rows, "-t", WORDS[scorer], *named, "--labels", LABELS[scorer], *model]
 
 
 def run(arguments: Sequence[str], folder: Path) -> Outcome:
@@ -540,6 +541,7 @@ def _in_child(arguments: Sequence[str], said: Path, base: int) -> None:
         with said.open("w", encoding="utf-8") as stream:
             os.dup2(stream.fileno(), 1)
             os.dup2(stream.fileno(), 2)
+        sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_AS, (base + MEMORY, base + MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -552,10 +554,12 @@ def _in_child(arguments: Sequence[str], said: Path, base: int) -> None:
         from promptshot.cli import run_command
 
         code = run_command(arguments)
-        sys.stdout.flush()
     except BaseException:
         traceback.print_exc()
     finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 
