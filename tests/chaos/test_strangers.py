@@ -1,4 +1,4 @@
-"""A few of the folders that `make chaos` makes two hundred of: hostile, broken and sloppy models."""
+"""A few of the folders that `make chaos` makes two hundred of: hostile, broken and sloppy strangers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import strangers as models
+import strangers
 
 from promptshot.errors import ModelError
 from promptshot.scorers import ModelOptions, load, load_tokenizer
@@ -16,18 +16,18 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="makes processes
 FEW = {"no file": 3, "shards": 3, "size": 2, "length": 2}  # of the others, 1
 
 
-@pytest.mark.parametrize("kind", models.KINDS)
+@pytest.mark.parametrize("kind", strangers.KINDS)
 def test_a_hostile_folder_ends_in_a_line_or_does_no_harm(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    found = models.chaos(FEW.get(kind, 1), seed=3, only=kind)
+    found = strangers.chaos(FEW.get(kind, 1), seed=3, only=kind)
     assert not [outcome for _, outcome in found if outcome.bad], capsys.readouterr().out
-    assert kind in models.table(found)
+    assert kind in strangers.table(found)
 
 
 def test_the_same_number_is_the_same_folder(tmp_path: Path) -> None:
-    for number in range(2 * len(models.KINDS)):
-        one, other = (models.broken(number, seed=5) for _ in range(2))
+    for number in range(2 * len(strangers.KINDS)):
+        one, other = (strangers.broken(number, seed=5) for _ in range(2))
         assert (one.kind, one.said, one.model) == (other.kind, other.said, other.model)
-    assert {models.broken(number, 5).kind for number in range(len(models.KINDS))} == set(models.KINDS)
+    assert {strangers.broken(number, 5).kind for number in range(len(strangers.KINDS))} == set(strangers.KINDS)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_same_number_is_the_same_folder(tmp_path: Path) -> None:
         ("raise KeyError('x')", "traceback"),
         ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL"),
         ("import time; time.sleep(60)", "hang"),
-        ("bytearray(models.MEMORY * 2)", "traceback"),
+        ("bytearray(strangers.MEMORY * 2)", "traceback"),
         ("import socket; socket.create_connection(('localhost', 9))", "network"),
     ],
 )
@@ -45,17 +45,17 @@ def test_what_should_not_happen_is_seen(code: str, word: str, tmp_path: Path, mo
 
     monkeypatch.setattr(models, "SECONDS", 2.0)
     monkeypatch.setattr(cli, "run_command", lambda arguments: exec(code, {"models": models}) or 0)
-    outcome = models.run([], tmp_path / "model")
+    outcome = strangers.run([], tmp_path / "model")
     assert outcome.bad
     assert outcome.word == word or (word == "network" and outcome.word == "traceback")
-    assert models.run([], tmp_path / "model").seconds < 20
+    assert strangers.run([], tmp_path / "model").seconds < 20
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "vocab.txt", "additional_chat_templates/x.jinja"])
 def test_a_pipe_among_the_files_is_named_and_never_opened(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    models.make(models.Broken("", "", "bert", lambda folder: None), folder)
+    strangers.make(strangers.Broken("", "", "bert", lambda folder: None), folder)
     path = folder / name
     path.unlink(missing_ok=True)
     path.parent.mkdir(exist_ok=True)
