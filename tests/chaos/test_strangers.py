@@ -1,4 +1,4 @@
-"""A few of the folders that `make chaos` makes two hundred of: hostile, broken and sloppy strangers."""
+"""A few of the folders that `make chaos` makes two hundred of: hostile, broken and sloppy models."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_the_same_number_is_the_same_folder(tmp_path: Path) -> None:
 def test_what_should_not_happen_is_seen(code: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from promptshot import cli
 
-    monkeypatch.setattr(models, "SECONDS", 2.0)
-    monkeypatch.setattr(cli, "run_command", lambda arguments: exec(code, {"models": models}) or 0)
+    monkeypatch.setattr(strangers, "SECONDS", 2.0)
+    monkeypatch.setattr(cli, "run_command", lambda arguments: exec(code, {"strangers": strangers}) or 0)
     outcome = strangers.run([], tmp_path / "model")
     assert outcome.bad
     assert outcome.word == word or (word == "network" and outcome.word == "traceback")
