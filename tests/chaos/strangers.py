@@ -580,9 +580,12 @@ def _word(status: int, text: str) -> str:
 
 def chaos(folders: int, seed: int, only: str | None = None, verbose: bool = False) -> list[tuple[Broken, Outcome]]:
     """The outcomes of so many folders."""
+    import torch
+
     import promptshot.scorers.tokenizing  # noqa: F401  once, for all
     from promptshot import classify, cli, report  # noqa: F401
 
+    torch.set_num_threads(1)  # threads do not come along into a child
     found = []
     for number in range(folders):
         one = broken(number, seed, only)
