@@ -88,9 +88,9 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before each row (causal).")
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @option("--dev", metavar="FILE", help="Rows that fix the thresholds of an NSP pair template.")
-@option("--summary", metavar="FILE", help="Metrics as JSON.")
+@option("--summary", metavar="FILE", help="Metrics as JSON; - is stdout.")
 @option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
-@option("--rejects", metavar="FILE", help="Rows that failed.  [default: OUTPUT.rejects.jsonl]")
+@option("--rejects", metavar="FILE", help="Rows that failed; - is stdout.  [default: OUTPUT.rejects.jsonl]")
 @scorer_flag
 @library_flag
 @model_flags
