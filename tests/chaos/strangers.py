@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import resource
 import signal
 import socket
@@ -574,7 +575,7 @@ def _word(status: int, text: str) -> str:
         return "network"
     if code in (0, 3):
         return "rejects" if code else "fine"
-    errors = [line for line in text.splitlines() if not line.startswith(("note: ", "warning: "))]
+    errors = [line for line in text.splitlines() if not re.match(r"note: |warning: |\d+ (of \d+ )?rows, ", line)]
     return "one line" if code == 1 and len(errors) == 1 and errors[0].startswith("error: ") else f"{len(errors)} lines"
 
 
