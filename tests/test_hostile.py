@@ -746,6 +746,7 @@ UNUSUAL: list[tuple[str, Any]] = [
     ("added_tokens", "x"),
     ("model", {"type": "WordPiece", "vocab": {}, "max_input_chars_per_word": 10**9}),
     ("model", {"type": "Magic", "vocab": {}}),
+    ("model", {"type": "WordPiece", "vocab": {}, "continuing_subword_prefix": "#" * 65}),
     ("model", {"type": "BPE", "vocab": {"a" * 5000: 1}}),
     ("model", {"type": "Unigram", "vocab": [[5, 0.0]]}),
     ("model", 7),

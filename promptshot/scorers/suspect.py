@@ -211,6 +211,8 @@ def is_usual(said: Mapping[str, Any]) -> bool:
     word, kind = model.get("max_input_chars_per_word", 100), model.get("type")
     if kind not in ("BPE", "WordPiece", "WordLevel", "Unigram", None) or not _below(word, WORD):
         return False
+    if any(isinstance(value, str) and len(value) > 64 for value in model.values()):  # prefixes and the like
+        return False
     if padding and not (padding.get("strategy") == "BatchLongest" and padding.get("pad_to_multiple_of") is None):
         return False
     if truncation and not _below(truncation.get("max_length"), MOST):

@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import resource
 import signal
 import socket
@@ -574,15 +575,18 @@ def _word(status: int, text: str) -> str:
         return "network"
     if code in (0, 3):
         return "rejects" if code else "fine"
-    errors = [line for line in text.splitlines() if not line.startswith(("note: ", "warning: "))]
+    errors = [line for line in text.splitlines() if not re.match(r"note: |warning: |\d+ (of \d+ )?rows, ", line)]
     return "one line" if code == 1 and len(errors) == 1 and errors[0].startswith("error: ") else f"{len(errors)} lines"
 
 
 def chaos(folders: int, seed: int, only: str | None = None, verbose: bool = False) -> list[tuple[Broken, Outcome]]:
     """The outcomes of so many folders."""
+    import torch
+
     import promptshot.scorers.tokenizing  # noqa: F401  once, for all
     from promptshot import classify, cli, report  # noqa: F401
 
+    torch.set_num_threads(1)  # threads do not come along into a child
     found = []
     for number in range(folders):
         one = broken(number, seed, only)
