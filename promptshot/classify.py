@@ -403,7 +403,9 @@ class Spool:
         file.seek(0)
         for line in file:
             try:
-                whose, note, window = _unspooled(line)
+                whose, start, note, window = _unspooled(line)
+                if whose == of and start != self.rows:
+                    break  # a line is lost, or stands twice
             except (ValueError, TypeError, KeyError, AttributeError):
                 if self.rows or _DAMAGED.fullmatch(line):
                     break
@@ -417,7 +419,7 @@ class Spool:
 
     def add(self, window: Sequence[Outcome], note: Any = None) -> None:
         """Append a window, with plain data about it."""
-        data = json.dumps([self._of, note, [_spooled(outcome) for outcome in window]]).encode()
+        data = json.dumps([self._of, self.rows, note, [_spooled(outcome) for outcome in window]]).encode()
         self._file.write(b"%08x %s\n" % (zlib.crc32(data), data))
         self._file.flush()
         self.note = note
@@ -431,7 +433,7 @@ class Spool:
     def __iter__(self) -> Iterator[Outcome]:
         self._file.seek(0)
         for line in self._file:
-            yield from _unspooled(line)[2]
+            yield from _unspooled(line)[-1]
 
     def _count(self, window: Sequence[Outcome]) -> None:
         self.rows += len(window)
@@ -498,14 +500,18 @@ def _spooled(outcome: Outcome) -> dict[str, Any]:
 _DAMAGED = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} .*\n?|\0*\n?", re.DOTALL)
 
 
-def _unspooled(line: bytes) -> tuple[Any, Any, list[Outcome]]:
-    """Whose a window is, what was told with it, and the window; raises ValueError and the like for a damaged line."""
+def _unspooled(line: bytes) -> tuple[Any, Any, Any, list[Outcome]]:
+    """Whose a window is, the number of its first row, what was told with it, and the window itself.
+
+    Raises ValueError and the like for a damaged line.
+    """
     sum_of, data = line[:8], line[9:-1]
     if not line.endswith(b"\n") or int(sum_of, 16) != zlib.crc32(data):
         raise ValueError("damaged")
-    whose, note, window = json.loads(data)
+    whose, start, note, window = json.loads(data)
     return (
         whose,
+        start,
         note,
         [Reject(**said["reject"]) if "reject" in said else Prediction(_row(said), **said["rest"]) for said in window],
     )

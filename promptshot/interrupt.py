@@ -23,7 +23,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._held = False
-        self._came: KeyboardInterrupt | None = None
+        self.came: KeyboardInterrupt | None = None
         self._waiting: KeyboardInterrupt | None = None
 
     @contextlib.contextmanager
@@ -39,10 +39,10 @@ class Interrupts:
             raise waiting
 
     def _met(self, number: int, frame: FrameType | None) -> None:
-        self._came = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+        self.came = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
         if not self._held:
-            raise self._came
-        self._waiting = self._came
+            raise self.came
+        self._waiting = self.came
 
     def __enter__(self) -> Interrupts:
         self._before = {}
@@ -55,5 +55,5 @@ class Interrupts:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self._came is not None and kind is not None and issubclass(kind, Exception):
-            raise self._came from None
+        if self.came is not None and kind is not None and issubclass(kind, Exception):
+            raise self.came from None

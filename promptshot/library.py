@@ -85,6 +85,8 @@ def find(kind: Shelf, name: str, library: Path | None = None, beside: Path | Non
         path = (beside or Path()) / (Path.home() / name[2:] if name.startswith("~/") else name)
         if _is_file(path) if beside is None else _is_yaml(path):
             return path
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise NotFoundError(f"{name!r} is no file on a disk", hint="write it into one first")
         raise NotFoundError(f"no file {name!r}", hint=f"check the path, or give a name: {kind} list")
     for folder in _folders(kind, library):
         if _is_yaml(folder / f"{name}.yaml"):

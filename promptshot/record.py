@@ -55,6 +55,32 @@ class Mark:
     inputs: tuple[Part, ...] = ()
 
 
+Label = StrictStr
+Counted = list[tuple[Label, Count]]
+
+
+class _Tally(BaseModel):
+    confusion: list[tuple[Label, Label, Count]]
+    predictions: Counted
+    unknown_gold: Counted
+    rejected: Count
+    chance_sum: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Reject(BaseModel):
+    source: StrictStr
+    reason: StrictStr
+    raw: StrictStr
+    key: Count = 0
+
+
+class Counts(BaseModel):
+    """What a record must say of the rows that were counted."""
+
+    tally: _Tally
+    rejects: list[_Reject]
+
+
 class Record(BaseModel):
     """A run record. `files` says what else is the run's own, rejects and spool, and where ("": beside the output); that
     is compared with names, and never a name itself."""

@@ -179,6 +179,7 @@ class Result:
         return result
 
     def _restore(self, counts: Mapping[str, Any]) -> None:
+        record.Counts.model_validate(counts)
         self.tally = Tally.restored(self.recipe.labels, counts["tally"])
         self.rejects = [Reject(**reject) for reject in counts["rejects"]]
         for name in KEPT:

@@ -1042,7 +1042,7 @@ def test_a_record_with_anything_in_it_is_refused_or_does_no_harm(after: int, row
     assert not any("\n" in line for line in said_of_it)
 
 
-@pytest.mark.parametrize("damage", ["zeros", "torn", "one byte", "garbage"])
+@pytest.mark.parametrize("damage", ["zeros", "torn", "one byte", "garbage", "twice", "lost"])
 def test_a_damaged_file_of_waiting_scores_is_used_as_far_as_it_is_whole(damage: str, rows: str, tmp_path: Path) -> None:
     recipe, out = recipe_of("zh-entailment-nsp", labels_ignored=True), tmp_path / "o.jsonl"
     score(rows, tmp_path / "whole.jsonl", recipe=recipe)
@@ -1062,6 +1062,8 @@ def test_a_damaged_file_of_waiting_scores_is_used_as_far_as_it_is_whole(damage: 
         "torn": line[:50],
         "one byte": line[:at] + other + line[at + 1 :],
         "garbage": b"00000000 [1, 2]\n",
+        "twice": lines[0],
+        "lost": b"",
     }[damage]
     spool.write_bytes(b"".join(lines))
     score(rows, out, recipe=recipe)

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from promptshot.cli import run_command
+from promptshot.errors import ModelError
+from promptshot.interrupt import Interrupts
+
 ROOT = Path(__file__).parent.parent
 TEXTS = ["味道很赞", "naïve – 又贵又慢", "🙂"]
 NARROW = [
@@ -244,3 +248,18 @@ def test_an_interrupt_that_a_library_made_another_error_of_is_one_all_the_same()
         imported()
     with pytest.raises(ImportError), Interrupts():
         raise ImportError("of its own")
+
+
+def test_an_interrupt_that_a_library_takes_for_a_fault_of_its_own_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def loading(*_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ModelError("cannot be loaded") from None  # as where an import fails half-way
+
+    monkeypatch.setattr("promptshot.scorers.load", loading)
+    with Interrupts() as interrupts:
+        assert run_command(["doctor"], interrupts) == 143
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"

@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     standard.prepare()
     try:
-        with Interrupts():
-            code = run_command(arguments)
+        with Interrupts() as interrupts:
+            code = run_command(arguments, interrupts)
     except KeyboardInterrupt as stop:  # on the way to a command, or while what it said is written
         code = _interrupted(stop)
     if code in (130, 143):  # at once: Python's own ending may be another, and wait for threads that still work
@@ -35,11 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def run_command(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit code."""
+def run_command(arguments: Sequence[str] | None = None, interrupts: Interrupts | None = None) -> int:
+    """Run the command line; gives the exit code. A failure that an interrupt has brought about is no other."""
     try:
         return int(cli.main(arguments, prog_name="promptshot", standalone_mode=False) or 0)
     except PromptshotError as problem:
+        if interrupts and interrupts.came:  # a library took it for a fault of its own
+            return _interrupted(interrupts.came)
         return _failed(str(problem))
     except click.ClickException as problem:
         problem.show(sys.stderr)
