@@ -326,11 +326,14 @@ class Folder:
             reason = getattr(problem, "strerror", None) or str(problem)
             raise InputError(f"no folder can be made here ({reason})", where=str(path)) from None
         self._lock: int | None = files.lock_folder(str(path))
-        self._replaced = _predictions_in(path) if overwrite else []
-        if not overwrite and any(path.iterdir()):
+        try:
+            self._replaced = _predictions_in(path) if overwrite else []
+            if not overwrite and any(path.iterdir()):
+                hint = "use --overwrite to replace predictions in it, or name another folder"
+                raise InputError("the folder is not empty", where=str(path), hint=hint)
+        except BaseException:
             self.close()
-            hint = "use --overwrite to write into it, or name another folder"
-            raise InputError("the folder is not empty", where=str(path), hint=hint)
+            raise
 
     def close(self) -> None:
         """Let others write into it."""
@@ -358,6 +361,7 @@ class Folder:
         path = str(self.path / f"{self.written:02}-{name[:80].strip('-.')}.jsonl")
         with Writer(path) as writer:
             writer.write([one.record() for one in outcomes if isinstance(one, Prediction)])
+            written = {"file": Path(path).name, "sha256": writer.place.sha256}
         rejected = [one.record() for one in outcomes if isinstance(one, Reject)]
         if rejected:
             entry.result.rejects_path = f"{path}.rejects.jsonl"
@@ -365,19 +369,26 @@ class Folder:
                 writer.write(rejected)
         recipe = entry.candidate.recipe
         head = {"gold_field": recipe.template.spec.label_field, "label_order": list(recipe.labels), "complete": True}
-        files.put(f"{path}.run.json", as_json({**head, **_summary(entry.result)}))
+        files.put(f"{path}.run.json", as_json({**head, **_summary(entry.result), "written": written}))
 
 
 LONGEST = 200  # bytes of a candidate's name in that of its file; more than 255 in all has no file system
 
 
 def _predictions_in(folder: Path) -> list[Path]:
-    """The files of an earlier comparison: each has a run record that no other file has."""
+    """The files of an earlier comparison, which its run records know; raises InputError where one was changed."""
     found = []
-    for record in sorted(folder.glob("[0-9][0-9]*-*.jsonl.run.json")):
-        path = str(record).removesuffix(".run.json")
-        if '"recipe"' in said(str(record)):
-            found += [Path(path), record, Path(f"{path}.rejects.jsonl")]
+    for beside in sorted(folder.glob("[0-9][0-9]*-*.jsonl.run.json")):
+        path = Path(str(beside).removesuffix(".run.json"))
+        try:
+            known = json.loads(said(str(beside)))["written"]
+        except (ValueError, RecursionError, KeyError, TypeError, InputError):
+            continue
+        if not isinstance(known, dict) or known.get("file") != path.name:
+            continue
+        if path.exists() and files.digest_of(str(path)) != known.get("sha256"):
+            raise InputError("has been changed since it was written", where=str(path), hint="move it away first")
+        found += [path, beside, Path(f"{path}.rejects.jsonl")]
     return [path for path in found if path.exists()]
 
 

@@ -54,14 +54,20 @@ class Outputs:
     @property
     def output_place(self) -> str:
         """What a record says of its output; nothing where it lies beside that."""
-        beside = os.path.abspath(f"{self.output}.run.json")
-        return os.path.abspath(self.output or "") if self.record and os.path.abspath(self.record) != beside else ""
+        return (
+            self._from_record(self.output) if self.record and not _same(self.record, f"{self.output}.run.json") else ""
+        )
 
     @property
     def rejects_place(self) -> str:
         """What is the same for two names of one file of rejected rows; nothing where it lies beside the output."""
-        whole, beside = os.path.abspath(self.rejects or ""), os.path.abspath(f"{self.output}.rejects.jsonl")
-        return whole if self.rejects and whole != beside else ""
+        other = self.rejects and not _same(self.rejects, f"{self.output}.rejects.jsonl")
+        return self._from_record(self.rejects) if other else ""
+
+    def _from_record(self, path: str | None) -> str:
+        """Where a file is as seen from the record: what is moved together stays together."""
+        folder = os.path.dirname(os.path.abspath(self.record_path or "."))
+        return os.path.relpath(os.path.abspath(path or "."), folder)
 
     @property
     def spool_path(self) -> str | None:
@@ -92,6 +98,10 @@ class Outputs:
                 raise InputError(f"is no file, and {by} would stand there", where=path, hint="name another --output")
         named = [Named(by, path) for by, path in {**said, **beside}.items() if path is not None]
         files.check([*named, *more], read)
+
+
+def _same(one: str, other: str) -> bool:
+    return os.path.abspath(one) == os.path.abspath(other)
 
 
 class Journal:
@@ -181,7 +191,8 @@ class Journal:
                 what += ", and no run record tells how far it goes"
             elif outputs.resume and there is not None:
                 differing = differences(there.identity, self.identity)
-                what += f", from a run that differs in {shortlist(differing, 4) or 'its version'}"
+                other = "its version" if there.output == outputs.output_place else "its output"
+                what += f", from a run that differs in {shortlist(differing, 4) or other}"
             raise InputError(what, where=str(outputs.output), hint=files.OVERWRITE)
         if self._found and (outputs.record or there is None):
             what = "exists already, and is of another run"
@@ -201,7 +212,8 @@ class Journal:
             raise InputError(what, where=str(self.outputs.output), hint="raise -n, or use --overwrite to start afresh")
         before = self.files.get("rejects")
         if before not in (None, self.outputs.rejects_place):
-            before = before or f"{self.outputs.output}.rejects.jsonl"
+            folder = os.path.dirname(str(self.outputs.record_path))
+            before = os.path.join(folder, before) if before else f"{self.outputs.output}.rejects.jsonl"
             what = f"the rows rejected so far are in {before}"
             raise InputError(what, where=str(self.outputs.rejects_path), hint=f"name that one: --rejects {before}")
         self._refuse_changed(earlier, "output", str(self.outputs.output))
@@ -233,6 +245,15 @@ class Journal:
             gone = files.node_of(path) is None
             what = "is gone, though it has been written" if gone else "has been changed since its run wrote it"
             raise InputError(what, where=path, hint=AFRESH)
+
+    @property
+    def done(self) -> tuple[Sequence[Part], int]:
+        """What the earlier run had read for the rows that it wrote, and how many these are; nothing is begun anew."""
+        earlier = self.earlier
+        if earlier is None or files.is_free(str(self.outputs.output)):
+            return (), 0
+        whole = earlier.complete and earlier.rows_read is not None
+        return (earlier.inputs, earlier.rows_read or 0) if whole else (self.mark.inputs, self.mark.rows)
 
     def budget(self) -> int | None:
         """The batch budget of the earlier run: the same batches give the same last digits."""

@@ -115,7 +115,8 @@ class Recipe:
         said["weights"] = [_folder_hash(recipe.model) for recipe in (self, *self.others)]
         said["demo_file"] = _file_hash(self.demos.path) if self.demos else None
         said["dev_file"] = _file_hash(self.dev) if self.dev else None
-        said["inputs"] = [[path, _size(path)] for path in inputs if path != "-"]
+        # Without the folder, for what they say is compared as well, and folders are moved.
+        said["inputs"] = [[os.path.basename(path), _size(path)] for path in inputs if path != "-"]
         said["selection"] = dict(selection or {})
         return said
 

@@ -273,12 +273,11 @@ def run(
     selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
     outputs = replace(outputs, resume=outputs.resume and inputs.rereadable)  # another pipe may say something else
     journal = Journal(outputs, recipe.identity(inputs.paths, selection), inputs.limit)
+    inputs.refuse_changed(*journal.done)
     if earlier := journal.finished():
         result = Result.restored(recipe, journal, earlier.counts or {})
         result.rows_before = result.tally.predicted + result.tally.rejected
-        inputs.refuse_changed(earlier.inputs, result.rows_before)
     else:
-        inputs.refuse_changed(journal.mark.inputs, journal.mark.rows)
         with Interrupts() as interrupts:
             result = _scored(_Run(recipe, inputs, journal, watcher or Watcher(), interrupts, on_error))
     result.doubt = doubt

@@ -485,3 +485,33 @@ def test_files_of_the_system_are_never_written(capsys: pytest.CaptureFixture[str
     if Path("/proc/self/status").exists():
         with pytest.raises(PromptshotError, match="is a file of the system"):
             files.check([Named("--output", "/proc/self/status")], [])
+
+
+def test_a_folder_that_was_moved_goes_on(tmp_path: Path) -> None:
+    for more in ([], ["--rejects", "r.jsonl"], ["--record", "r.json"], ["--record", "../r.json", "--rejects", "../r"]):
+        for name in ("one", "other"):
+            shutil.rmtree(name, ignore_errors=True)
+        Path("one/in").mkdir(parents=True)
+        shutil.copy("rejected.jsonl", "one/in/rows.jsonl")
+        command = [sys.executable, "-m", "promptshot", "classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl", *more]
+        assert subprocess.run([*command, "-n", "20"], cwd="one/in", check=False).returncode == 0
+        shutil.move("one", "other")
+        assert subprocess.run(command, cwd="other/in", check=False).returncode == 3
+        again = [*command[:4], f"{tmp_path}/other/in/rows.jsonl", *command[5:]]
+        assert subprocess.run(again, cwd="other/in", check=False).returncode == 3
+
+
+def test_predictions_that_were_changed_or_copied_are_no_comparisons_any_more(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    compare = ["compare", "rows.jsonl", *CLASSIFY, "--predictions", "said"]
+    assert run_command(compare) == 0
+    for ending in ("", ".run.json"):
+        shutil.copy(f"said/01-en-sentiment-mlm.jsonl{ending}", f"said/07-copy.jsonl{ending}")
+    assert run_command([*compare, "--overwrite"]) == 0
+    assert Path("said/07-copy.jsonl").exists()
+    with open("said/01-en-sentiment-mlm.jsonl", "a") as file:
+        file.write(MINE)
+    said = failed(capsys, *compare, "--overwrite")
+    assert "01-en-sentiment-mlm.jsonl: has been changed since it was written; move it away first" in said
+    assert Path("said/01-en-sentiment-mlm.jsonl").read_text().endswith(MINE)

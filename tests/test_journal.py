@@ -1191,3 +1191,11 @@ def test_a_longer_run_goes_on_where_only_later_rows_have_a_label(tmp_path: Path)
     assert run_command([*command, "-n", "5"]) == 0
     assert run_command(command) == 0
     assert len(out.read_text(encoding="utf-8").splitlines()) == 20
+
+
+def test_rows_of_a_finished_run_that_were_changed_are_named_by_a_longer_one(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    score(rows, out, limit=20)
+    edited(rows, 19)
+    with pytest.raises(InputError, match=r"in\.jsonl: has been changed since its rows were scored \(20 are done\)"):
+        score(rows, out)

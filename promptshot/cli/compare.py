@@ -112,7 +112,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
 @row_flags
 @option("-o", "--output", metavar="FILE", help="The leaderboard; .json, .jsonl, .csv, .tsv; - is stdout.")
 @option("--predictions", type=click.Path(path_type=Path), metavar="DIR", help="Every candidate's predictions.")
-@option("--overwrite", is_flag=True, help="Replace existing files.")
+@option("--overwrite", is_flag=True, help="Replace existing files, and all of an earlier comparison in DIR.")
 @scorer_flag
 @library_flag
 @machine_flags
