@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-SECONDS, MEMORY = 20.0, 2 << 30  # what a command may take, beyond what the libraries themselves take
+SECONDS, MEMORY = 60.0, 2 << 30  # what a command may take, beyond what the libraries themselves take
 MODELS = {"bert": "mlm", "gpt2": "causal"}
 WORDS = {"mlm": "{mask}满意。{text}", "causal": "{text} It was {mask}"}
 LABELS = {"mlm": "good=很,bad=不", "causal": "good=good,bad=bad"}
