@@ -291,6 +291,9 @@ def test_a_word_that_is_nothing_to_the_tokenizer_is_the_error_of_its_prompt_alon
     found = load("mlm", ModelOptions(bert.name)).score(prompts)
     said = "the word '\\u200d' is nothing to the tokenizer"
     assert [one.error for one in found] == [said, None, said]
+    for words in (["", "good"], [""]):  # no word at all is no word that is lost
+        (found,) = load("mlm", ModelOptions(bert.name)).score([prompt_of([("a day, ", "")], words)])
+        assert (found.error, found.scores[0]) == (None, 0.0)
 
 
 # ------------------------------------------------------------------ several templates

@@ -836,7 +836,7 @@ def test_weights_of_another_shape_are_named(bert: Tiny, tmp_path: Path) -> None:
     folder = copied(bert, tmp_path / "model")
     changed(folder / "config.json", "max_position_embeddings", value=50)
     with pytest.raises(
-        ModelError, match=r"weights of another shape than config.json says, those of the body: bert\.emb"
+        ModelError, match=r"weights in the shape that its config\.json says, those of the body: bert\.emb"
     ):
         load("mlm", ModelOptions(str(folder)))
 

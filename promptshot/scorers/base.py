@@ -209,15 +209,15 @@ class TorchScorer(ABC):
 
         The head runs on the asked positions only; the softmax is over the whole vocabulary.
         """
-        rows = torch.tensor([r for r, q in enumerate(batch) for _ in q.asked], device=self.device)
-        places = torch.tensor([p for q in batch for p in q.asked], device=self.device)
+        rows = torch.tensor([r for r, q in enumerate(batch) for _ in q.asked], dtype=torch.long, device=self.device)
+        places = torch.tensor([p for q in batch for p in q.asked], dtype=torch.long, device=self.device)
         states = head.states(self.tensors(batch), rows, places)  # (asked in all, size)
         logits = head.logits(states).float()  # (asked in all, vocabulary)
         norms = logits.logsumexp(-1)  # (asked in all,)
         answers, start = [], 0
         for query in batch:
             span = torch.arange(start, start + len(query.asked), device=self.device)
-            targets = torch.tensor(query.targets, device=self.device)  # (choices, asked)
+            targets = torch.tensor(query.targets, dtype=torch.long, device=self.device)  # (choices, asked)
             found = (logits[span, targets] - norms[span]).double()  # (choices, asked)
             answers.append(found.sum(-1).tolist())
             answers[-1] += [float(found[i, :size].sum()) for i, size in enumerate(query.leads)]

@@ -188,7 +188,7 @@ def check_head(scorer: str, name: str, model: Any, report: Mapping[str, Any]) ->
         heads = [key for key in missing + wrong if not key.startswith(base) or "pooler" in key]
         part = {"mlm": "masked-LM head", "nsp": "next-sentence head", "causal": "language-model head"}[scorer]
         lacking = part if heads else "body"
-        what = "lacks weights" if missing else "has weights of another shape than config.json says, those"
+        what = "lacks weights" if missing else "lacks weights in the shape that its config.json says, those"
         raise ModelError(
             f"the checkpoint {what} of the {lacking}: {shortlist(heads or missing + wrong, 6)}",
             where=name,

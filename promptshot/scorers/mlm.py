@@ -24,8 +24,9 @@ class MlmPlanner(Planner):
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each distinct word length; words of one length share it."""
         words = self._spelled(prompt)
-        if not all(words):
-            raise Unfit(f"the word {prompt.choices[words.index([])]!r} is nothing to the tokenizer")
+        for choice, word in zip(prompt.choices, words, strict=True):
+            if choice and not word:
+                raise Unfit(f"the word {choice!r} is nothing to the tokenizer")
         leads = [self.encoder.lead(word) for word in words]
         longest = max(map(len, words))
         fitted = self.fit(prompt.pieces, lambda pieces: len(self._ids(pieces, longest)[0]))
