@@ -85,7 +85,7 @@ def find(kind: Shelf, name: str, library: Path | None = None, beside: Path | Non
         path = (beside or Path()) / (Path.home() / name[2:] if name.startswith("~/") else name)
         if _is_file(path) if beside is None else _is_yaml(path):
             return path
-        if path.exists() and not path.is_dir() and not path.is_file():
+        if _is_stream(path):
             raise NotFoundError(f"{name!r} is no file on a disk", hint="write it into one first")
         raise NotFoundError(f"no file {name!r}", hint=f"check the path, or give a name: {kind} list")
     for folder in _folders(kind, library):
@@ -158,6 +158,14 @@ def builtin_model(name: str) -> Path:
 def builtin_models() -> list[str]:
     """The names of the built-in models, sorted."""
     return sorted(BUILTIN + path.parent.name for path in shelf("models").glob("*/config.json"))
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether something is there that is neither a file nor a folder."""
+    try:
+        return path.exists() and not path.is_dir() and not path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_file(path: Path) -> bool:
