@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,7 @@ def encoder(folder: Path, family: str, sizes: dict[str, Any], head: str = "Maske
     """A tiny model of a family with BERT's tokenizer."""
     made = wordpiece()
     config = getattr(transformers, f"{family}Config")(
-        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, pad_token_id=0, **sizes
+        **{"vocab_size": made.get_vocab_size(), "max_position_embeddings": LENGTH, "pad_token_id": 0, **sizes}
     )
     return build(folder, getattr(transformers, f"{family}For{head}"), config, made, **SPECIAL)
 
@@ -291,3 +293,62 @@ def test_layers_are_put_back_where_the_whole_model_gives_other_numbers() -> None
     assert packed.pack(made, lambda: torch.tensor([float(next(numbers))])) == 0
     assert {name: type(module) for name, module in made.named_modules()} == before
     assert packed.pack(made, lambda: torch.zeros(1)) > 0
+
+
+# ------------------------------------------------------------------ models that are not what they say
+
+
+def test_a_model_that_draws_how_it_cuts_a_text_is_refused(tmp_path: Path) -> None:
+    sizes = {
+        "attn_layers": ["local", "lsh"],
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "attention_head_size": 16,
+        "feed_forward_size": 48,
+        "axial_pos_embds": False,
+        "max_position_embeddings": 512,
+        "is_decoder": False,
+        "num_buckets": 4,
+        "num_hashes": 1,
+        "lsh_attn_chunk_length": 16,
+        "local_attn_chunk_length": 16,
+    }
+    tiny = encoder(tmp_path / "reformer", "Reformer", sizes)
+    with pytest.raises(ModelError, match="gives other scores each time it is run"):
+        scorer("mlm", tiny)
+
+
+@pytest.mark.parametrize("layers", [1, 0, -3])
+def test_a_config_of_fewer_layers_than_the_weights_is_refused(layers: int, bert: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "fewer"
+    shutil.copytree(bert.folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": layers}))
+    said = r"says -?\d+ layers" if layers < 1 else r"says 1 of 'encoder\.layer', and its weights have \d"
+    with pytest.raises(ModelError, match=f"its config.json {said}"):
+        load("mlm", ModelOptions(str(folder)))
+
+
+@pytest.mark.parametrize(
+    "name", ["predictions.jsonl", "adapter_model.pt", "word2vec.model", "vocab_counts.tsv", "config_backup.tar"]
+)
+def test_a_large_file_that_no_library_reads_is_in_nobodys_way(name: str, bert: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(bert.folder, folder)
+    with open(folder / name, "wb") as file:
+        file.truncate(70 << 20)
+    assert load("mlm", ModelOptions(str(folder)))
+    with open(folder / "vocab.json", "wb") as file:
+        file.truncate(70 << 20)
+    with pytest.raises(ModelError, match="a file of 70 MiB"):
+        load("mlm", ModelOptions(str(folder)))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no such system")
+def test_a_link_to_a_file_of_the_system_is_refused(bert: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "linked"
+    shutil.copytree(bert.folder, folder)
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    (folder / "special_tokens_map.json").symlink_to("/proc/self/status")
+    with pytest.raises(ModelError, match=r"special_tokens_map\.json: a file of the system"):
+        load("mlm", ModelOptions(str(folder)))

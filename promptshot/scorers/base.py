@@ -27,7 +27,7 @@ from promptshot.scorers.loading import (
 )
 from promptshot.scorers.packed import pack
 from promptshot.scorers.plans import Plan, Planner, Query
-from promptshot.scorers.trials import MATES, Mates, mates
+from promptshot.scorers.trials import MATES, Mates, mates, refuse_unsteady
 
 
 class TorchScorer(ABC):
@@ -57,6 +57,7 @@ class TorchScorer(ABC):
             self.embeddings = embeddings_of(self.model) or math.inf
             self.budget = options.batch_budget or token_budget(self.device, self.model.config)
             self._prepare()
+            refuse_unsteady(self.model, self.answer, self.limit)
             self.mates: Mates = self._mates()
 
     def _prepare(self) -> None:  # noqa: B027  (not every scorer has something)

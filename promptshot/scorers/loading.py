@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
             **opened.where,
         )
     check_head(scorer, name, model, report)
+    check_layers(name, model, report)
     if scorer != "causal" and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
         raise ModelError(what, where=name, hint="use a BERT-like model")
@@ -173,7 +175,9 @@ def check_architecture(scorer: str, name: str, config: Any) -> None:
         hint = "use a BERT with its NSP head, such as bert-base-chinese or bert-base-uncased"
         raise ModelError(f"a {family} model has no next-sentence head", where=name, hint=hint)
     if scorer == "causal" and not remote:
-        encoder = type(config) in masked and not getattr(config, "is_decoder", False)
+        encoder = type(config) in masked and not (
+            getattr(config, "is_decoder", False) or getattr(config, "causal", False)
+        )
         if type(config) not in causal or encoder:
             hint = "use a template for scorer mlm or nsp" if encoder else "use a GPT-like model"
             raise ModelError(f"a {family} model does not read from left to right", where=name, hint=hint)
@@ -195,6 +199,34 @@ def check_head(scorer: str, name: str, model: Any, report: Mapping[str, Any]) ->
             hint="they would be random; "
             + ("use a checkpoint that was saved with its pre-training heads" if missing else "is the file another's?"),
         )
+
+
+_LAYER = re.compile(r"(.*?)\.(\d+)\.")
+
+
+def check_layers(name: str, model: Any, report: Mapping[str, Any]) -> None:
+    """Refuse a configuration with fewer layers than the checkpoint has: it would be another model, in silence."""
+    config = model.config.get_text_config()
+    layers = getattr(config, "num_hidden_layers", None)
+    hint = "is it the config.json of this checkpoint?"
+    if isinstance(layers, int) and layers < 1:
+        raise ModelError(f"its config.json says {layers} layers", where=name, hint=hint)
+    base = f"{getattr(model, 'base_model_prefix', '')}."
+
+    def numbered(keys: Iterable[str]) -> set[tuple[str, int]]:
+        found = (_LAYER.match(key.removeprefix(base)) for key in keys)
+        return {(match[1], int(match[2])) for match in found if match}
+
+    own = numbered(model.state_dict())
+    counts = {stem: 1 + max(n for other, n in own if other == stem) for stem, _ in own}
+    more = int(getattr(config, "num_nextn_predict_layers", None) or 0)  # layers that predict ahead, of no use here
+    extra = [
+        (stem, n) for stem, n in numbered(report.get("unexpected_keys") or ()) if n >= counts.get(stem, n + 1) + more
+    ]
+    if extra:
+        stem, n = max(extra, key=lambda one: one[1])
+        what = f"its config.json says {counts[stem]} of {stem!r}, and its weights have {n + 1}"
+        raise ModelError(what, where=name, hint=hint)
 
 
 def embeddings_of(model: Any) -> int:

@@ -272,6 +272,7 @@ def reach(config: Any) -> int:
     kinds = getattr(text, "layer_types", None) or ("sliding_attention", "chunked_attention")
     limits = [getattr(text, "sliding_window", None)] if "sliding_attention" in kinds else []
     limits += [getattr(text, "attention_chunk_size", None)] if "chunked_attention" in kinds else []
+    limits += [getattr(text, key, None) for key in ("index_topk", "keep_window_size")]  # of so many tokens the best
     scaling = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
     most = getattr(text, "max_position_embeddings", None)
     for rope in (scaling, *(part for part in scaling.values() if isinstance(part, dict))):

@@ -24,14 +24,16 @@ from typing import Any
 from promptshot.errors import ModelError, shortened, shortlist
 
 ENTRIES = 10_000  # in a folder
+SYSTEM = ("/proc/", "/sys/")  # whose files may have no end, and are files by name only
 DEEPEST = 50  # levels of JSON
 MIB = 1 << 20
 # The largest file of a name that is read as a whole (bytes), several times what real ones come to.
 LARGEST = {"config.json": 4 * MIB, "tokenizer_config.json": 16 * MIB, "vocab.txt": 16 * MIB}
 LARGEST_OTHER = 64 * MIB
 _READ = re.compile(
-    r"(config|tokenizer|vocab|merges|special_tokens|added_tokens|generation|chat_template|pre|processor|adapter).*"
-    r"|.*\.(model|jinja|tiktoken|index\.json)"
+    r"((generation_|adapter_|preprocessor_|processor_|tokenizer_)?config|special_tokens_map|added_tokens|chat_template"
+    r"|tokenizer|vocab|merges)\.(json|txt|bpe|jinja|model)|(spiece|spm|sentencepiece|sentencepiece\.bpe)\.model"
+    r"|.*\.(tiktoken|index\.json)"
 )
 WEIGHTS = (".safetensors", ".bin")
 OBJECTS = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
@@ -76,6 +78,8 @@ def _check_file(path: Path) -> None:
         found = path.stat()
     except OSError:  # a link to nothing is no file to anyone
         return
+    if os.path.realpath(path).startswith(SYSTEM):
+        raise ModelError("a file of the system", where=str(path), hint="a model folder holds files of its own only")
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
         what = "a pipe" if stat.S_ISFIFO(found.st_mode) else "a socket" if stat.S_ISSOCK(found.st_mode) else "a device"
         raise ModelError(f"{what}, not a file", where=str(path), hint="a model folder holds files only")

@@ -68,6 +68,27 @@ def mates(model: Any, answer: Answer, limit: int) -> Mates:
     return "none"
 
 
+def refuse_unsteady(model: Any, answer: Answer, limit: int) -> None:
+    """Raise ModelError where the same sequence, alone, has other scores each time: some families draw at random how
+    they cut longer texts. What cannot be run is not told here.
+    """
+    length = max(1, min(LONG, limit))
+    draw = torch.Generator().manual_seed(1)
+    ids = torch.randint(_size(model), (length,), generator=draw).tolist()
+    asked = tuple(sorted({0, length // 2, length - 1}))
+    targets = tuple(map(tuple, torch.randint(_size(model), (FAN, len(asked)), generator=draw).tolist()))
+    query = _query(ids, asked, targets)
+    try:
+        with torch.inference_mode(), quiet():
+            one, other = (torch.tensor(answer([query])[0]) for _ in range(2))
+    except Exception:  # whatever a model of any kind may say
+        return
+    if not torch.allclose(one, other, atol=ROUNDING.get(model.dtype, 1e-4), rtol=1e-6, equal_nan=True):
+        what = f"this {model.config.model_type} model gives other scores each time it is run"
+        where = str(getattr(model, "name_or_path", ""))
+        raise ModelError(what, where=where, hint="there is no telling which are right; use another model")
+
+
 def astray(model: Any, limit: int) -> str | None:
     """Why a model's scores are not those of a model that reads from left to right; None where they are.
 
