@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptshot.errors import shortlist
+from promptshot.errors import InputError, shortlist
 from promptshot.rows import ALIASES, JUDGEMENTS, Row, folded, nested, no_header
 
 LOOKED_AT = 200  # rows
@@ -22,6 +22,7 @@ class Taken:
     column: str
     others: tuple[str, ...] = ()
     said: bool = False  # whether it was named
+    parts: tuple[str, ...] = ()  # the columns that it is made of, where they are several
 
     @property
     def flag(self) -> str:
@@ -35,7 +36,7 @@ def taken(rows: Sequence[Row], fields: Sequence[str]) -> list[Taken]:
     columns = {name: str(row.column(name)) for name, row in first.items()}
     used = set(columns.values())
     return [
-        Taken(name, column, said=True)
+        Taken(name, column, said=True, parts=first[name].parts(name)[1:] and first[name].parts(name))
         if name in first[name].columns
         else Taken(name, column, _others(first[name], name, used))
         for name, column in columns.items()
@@ -59,15 +60,32 @@ def _is_plain(value: Any) -> bool:
     return value is not None and not isinstance(value, dict) and value != ""
 
 
+def refuse_lacking(rows: Iterable[Row], fields: Sequence[str]) -> None:
+    """Raise InputError where a field has no column in any of the rows; where it was named as several, each must be."""
+    first: Row | None = None
+    lacking: dict[tuple[str, str], None] = {}
+    for row in rows:
+        if first is None:
+            first = row
+            lacking = {(name, column): None for name in fields for column in row.lacking(name)}
+        else:
+            here = {name: row.lacking(name) for name, _ in lacking}
+            lacking = {(name, column): None for name, column in lacking if column in here[name]}
+        if not lacking:
+            return
+    if first is not None:
+        problem = first.refuse(*next(iter(lacking)))
+        raise InputError(problem.what, where=problem.where, hint=problem.hint)
+
+
 def told(found: Sequence[Taken], rows: Sequence[Row], labels: Sequence[str] = ()) -> list[str]:
     """What a user should know of the columns that were taken; nothing where all go by their own names.
 
     `labels` are the fields of which a row need have none; that no row has them is told too.
     """
     lines = []
-    guessed = [one for one in found if one.column != one.field and not one.said]
-    if guessed:
-        parts = [f"{one.field} is {one.column!r}" + _or(one) for one in found]
+    if any(one.parts or (one.column != one.field and not one.said) for one in found):
+        parts = [f"{one.field} is {_called(one)}" + _or(one) for one in found]
         lines.append(f"columns: {', '.join(parts)}")
     for name in {*labels} - {one.field for one in found} if rows else ():
         if nested(rows[0].fields, name) or likely_label(rows):  # else they may well have no label
@@ -75,6 +93,10 @@ def told(found: Sequence[Taken], rows: Sequence[Row], labels: Sequence[str] = ()
     if judged := _judged(rows, {one.column for one in found}):
         lines.append(judged)
     return lines
+
+
+def _called(one: Taken) -> str:
+    return " and ".join(map(repr, one.parts)) + ", a line each" if one.parts else repr(one.column)
 
 
 def _or(one: Taken) -> str:

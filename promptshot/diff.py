@@ -148,5 +148,5 @@ def _refuse_unlike(number: int, a: Row, b: Row, paths: tuple[str, str]) -> None:
 
 def _text(row: Row) -> str:
     """What a person would know the row by."""
-    columns = [column for name in ("text", "text_a", "text_b") if (column := row.column(name))]
-    return " / ".join(plain(row[column]) for column in columns or row.fields)
+    names = [name for name in ("text", "text_a", "text_b") if row.column(name)]
+    return " / ".join([plain(row[name]) for name in names] or [plain(value) for value in row.fields.values()])

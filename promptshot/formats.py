@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from promptshot.streams import (
     refuse_wide,
     shown,
 )
-from promptshot.tables import Bad, Value, endless, first_doubled, table
+from promptshot.tables import LOOKED_AT, Bad, Value, endless, first_doubled, is_table, table
 
 DEEPEST = 50  # levels of objects and lists in a row; whatever walks them later cannot run out of stack
 DIGITS = 4300  # of a number; Python itself writes no longer ones
@@ -81,7 +81,7 @@ def records(path: str, how: Reading = PLAIN, seen: Seen | None = None) -> Record
     try:
         with opened(path, how.encoding, seen) as stream:
             head = _head(stream)
-            kind = _format(path, b"".join(head))
+            kind = "lines" if how.lines else _format(path, b"".join(head))
             if kind in WHOLE:
                 yield from _whole(stream, head, name, WHOLE[kind])
                 return
@@ -90,6 +90,12 @@ def records(path: str, how: Reading = PLAIN, seen: Seen | None = None) -> Record
                 yield from _unless_one(json_lines(lines, name))
             elif kind == "fasttext":
                 yield from _fasttext(lines, name)
+            elif kind == "lines":
+                yield from _texts(lines, name)
+            elif kind == "open":
+                first, lines = _ahead(lines, LOOKED_AT)
+                cells = not how.header or is_table(first, TEXTS)
+                yield from table(lines, name, None, how.header) if cells else _texts(lines, name)
             else:
                 yield from table(lines, name, "\t" if kind == "tsv" else None, how.header)
     except UNREADABLE as problem:
@@ -146,7 +152,8 @@ _OPEN = (b"{", b"[", b",", b":")  # how a line of JSON ends that goes on in the 
 
 
 def _format(path: str, head: bytes) -> str:
-    """jsonl, array, text (of JSON), csv, tsv, fasttext, parquet or arrow: by how it begins and by the suffix."""
+    """jsonl, array, text (of JSON), csv, tsv, fasttext, parquet or arrow: by how it begins and by the suffix; open
+    where its lines are texts, or those of a CSV."""
     said, suffix = head.strip(), _suffix(path)
     start = said[:1]
     if said[:4] == b"PAR1":
@@ -163,7 +170,7 @@ def _format(path: str, head: bytes) -> str:
         return "jsonl"
     if said.startswith(b"__label__"):
         return "fasttext"
-    return "tsv" if b"\t" in head else "csv"
+    return "tsv" if b"\t" in head else "open"
 
 
 def _suffix(path: str) -> str:
@@ -491,6 +498,34 @@ TEXTS = (
 
 
 # ------------------------------------------------------------------ other formats
+
+
+def _ahead(lines: Iterator[bytes], count: int) -> tuple[list[bytes], Iterator[bytes]]:
+    """The first lines, and all of them; where they are torn among these, whoever reads them is told."""
+    first: list[bytes] = []
+    try:
+        first.extend(islice(lines, count))
+    except InputError as problem:
+        return first, chain(first, _torn(problem))
+    return first, chain(first, lines)
+
+
+def _torn(problem: InputError) -> Iterator[bytes]:
+    yield from ()
+    raise problem
+
+
+def _texts(lines: Iterable[bytes], name: str) -> Records:
+    """Lines that are a text each; blank ones are none."""
+    for number, line in enumerate(lines, 1):
+        if len(line) >= LONGEST:
+            raise endless(name, number)
+        if not line.strip():
+            continue
+        if problem := decoding_error(line):
+            yield f"{name}:{number}", Bad(f"not UTF-8 (byte {problem.start + 1})", shown([line]))
+        else:
+            yield f"{name}:{number}", {"text": line.decode().rstrip("\r\n")}
 
 
 def _fasttext(lines: Iterable[bytes], name: str) -> Records:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from promptshot import columns
 from promptshot.errors import InputError, RowError, VerbalizerError, shortlist
+from promptshot.labels import NAME, NUMBERED
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Row
 from promptshot.verbalizer import RowWords, Verbalizer, whole_number
@@ -83,11 +84,17 @@ def _unknown(values: Iterable[str], verbalizer: Verbalizer) -> VerbalizerError:
         )
         return VerbalizerError(what, hint="name another --label-field, or predict only: --ignore-labels")
     spelled = [f"{n} ({'/'.join(g)})" if (g := verbalizer.gold.get(n)) else n for n in verbalizer.names]
-    return VerbalizerError(
-        f"no label fits the rows' own labels ({shortlist(values, 8)}); {verbalizer.name} knows: "
-        f"{shortlist(spelled, 8)}",
-        hint="add them under 'gold:', name another --label-field, or predict only: --ignore-labels",
-    )
+    said = verbalizer.name == NAME  # by --labels, where no file has a place for spellings
+    known = f"--labels says: {shortlist(spelled, 8)}" if said else f"{verbalizer.name} knows: {shortlist(spelled, 8)}"
+    way = _as_said([*values]) if said else "add them under 'gold:'"
+    what = f"no label fits the rows' own labels ({shortlist(values, 8)}); {known}"
+    return VerbalizerError(what, hint=f"{way}, name another --label-field, or predict only: --ignore-labels")
+
+
+def _as_said(values: Sequence[str]) -> str:
+    """What to write under --labels: the rows' own spellings, and what numbers mean."""
+    of = [f"{value}:NAME=WORD" if whole_number(value) is not None else f"{value}=WORD" for value in values[:3]]
+    return f"say them as the rows do: --labels '{','.join(of)}{',...' if len(values) > 3 else ''}'"
 
 
 # ------------------------------------------------------------------ numbers
@@ -111,8 +118,15 @@ def check_numbers(values: Iterable[str], verbalizer: Verbalizer, strict: bool = 
     With `strict`, numbers that are none of ours may be there: their rows are rejected. Where nothing says that the rows
     count from where the words do, that is no way out. Raises VerbalizerError.
     """
-    said = {number for value in values if (number := whole_number(value)) is not None} - {UNLABELLED}
+    said = {number for value in values if (number := whole_number(value)) is not None}
     known = _numbers_of(verbalizer)
+    if known and UNLABELLED not in known and not strict and said in ({-1, 1}, {-1, 0, 1}):
+        are = shortlist(map(str, sorted(said)))
+        what = (
+            f"the rows' labels are {are}, and {verbalizer.name} does not know -1, which else marks a row without label"
+        )
+        raise VerbalizerError(what, hint=_in_words(said, verbalizer) + "; or leave such rows out: --strict-labels")
+    said -= {UNLABELLED}
     beyond = sorted(said - set(known))
     if not known or not said:
         return ""
@@ -142,10 +156,11 @@ def _in_words(said: set[int], verbalizer: Verbalizer) -> str:
     """The flag that says what each number means, with the words where there are as many."""
     known = _numbers_of(verbalizer)
     ranked = [known[number] for number in sorted(known)]
-    labels = dict.fromkeys([*ranked, *verbalizer.names])  # in the order of their numbers
-    words = [max(of, key=lambda word: of[word]) for of in map(verbalizer.labels.__getitem__, labels)]
+    labels = [*dict.fromkeys([*ranked, *verbalizer.names])]  # in the order of their numbers
+    named = {label: max(verbalizer.labels[label], key=verbalizer.labels[label].__getitem__) for label in labels}
+    parts = [label if label == word else f"{label}={word}" for label, word in named.items()]
     numbers = sorted(said)
-    if len(numbers) != len(words) or len(words) > 8:
-        words = ["WORD"] * len(numbers)
-    pairs = [f"{number}={word}" for number, word in zip(numbers, words, strict=True)]
+    if len(numbers) != len(parts) or len(parts) > 8 or not all(NUMBERED.fullmatch(f"0:{part}") for part in parts):
+        parts = ["NAME"] * len(numbers)
+    pairs = [f"{number}:{part}" for number, part in zip(numbers, parts, strict=True)]
     return "add what each means: --labels '" + ",".join(pairs[:8]) + (",..." if len(pairs) > 8 else "") + "'"

@@ -173,9 +173,11 @@ class Suite(spec.Spec):
     search: bool = False
     dev: str | None = None
     label_field: str | None = None
-    text_field: str | None = None
+    text_field: str | list[str] | None = None
+    labels: str | list[str] | dict[str, Any] | None = None
     encoding: str | None = None
     no_header: bool = False
+    lines: bool = False
     limit: int | None = Field(default=None, ge=1, le=MOST)
     seed: int = 0
     about: str = ""

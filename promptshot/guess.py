@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import Any
 
 from promptshot import columns, files, library, spec
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, shortlist
-from promptshot.labels import Labels, read_labels, verbalizer_of_labels
+from promptshot.labels import NAME, Labels, read_labels
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.rows import ALIASES, Reject, Row, folded
 from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
@@ -57,11 +58,14 @@ class Wish:
     scorer: str | None = None
     model: str = ""
     folder: Path | None = None
+    shots: bool = False  # whether demonstrations go before each row
 
     @property
     def kind(self) -> str | None:
-        """The kind of scorer that was said or that the model is made for."""
-        return self.scorer if self.scorer in KINDS else scorer_of(self.model)
+        """The kind of scorer that was said, that the model is made for, or that demonstrations are for."""
+        if self.scorer in KINDS:
+            return self.scorer
+        return scorer_of(self.model) or ("causal" if self.shots and not self.model else None)
 
     def words(self) -> Verbalizer | None:
         """The label words that were said, in place of a template's own."""
@@ -77,6 +81,11 @@ class Wish:
     def reasons(self) -> tuple[str, ...]:
         """How labels were read that were not plainly said, one line each."""
         return () if self.labels is None else self._said.reasons
+
+    @property
+    def named(self) -> Labels | None:
+        """The labels that were said, where no verbalizer was."""
+        return None if self.labels is None else self._said
 
     @cached_property
     def _said(self) -> Labels:
@@ -130,9 +139,20 @@ def template_of(said: str, scorer: str, folder: Path | None) -> Template:
     return Template.of(made, "inline", "-t")
 
 
-def labels_of(rows: Iterable[Row], field: str = "label") -> list[str]:
-    """The distinct labels the rows carry, sorted; raises OptionError beyond 200 of them."""
-    found: set[str] = set()
+@dataclass(frozen=True)
+class Carried:
+    """The labels that rows carry, sorted, and how those were read that are spelled in several ways."""
+
+    labels: list[str]
+    reasons: tuple[str, ...] = ()
+
+
+def labels_of(rows: Iterable[Row], field: str = "label") -> Carried:
+    """The distinct labels the rows carry; those that differ in case only are one, in the spelling that most rows have.
+
+    Raises OptionError beyond 200 of them.
+    """
+    found: dict[str, Counter[str]] = {}
     for row in rows:
         column = row.column(field)
         try:
@@ -141,11 +161,15 @@ def labels_of(rows: Iterable[Row], field: str = "label") -> list[str]:
             continue
         if value is not None:
             number = whole_number(value)
-            found.add(value.strip() if number is None else str(number))
+            label = value.strip() if number is None else str(number)
+            found.setdefault(label.casefold(), Counter())[label] += 1
         if len(found) > MOST_LABELS:
             what = f"more than {MOST_LABELS} different labels in column {column!r}"
-            raise OptionError(what, hint="name another --label-field, or say --labels a,b,c")
-    return sorted(found)
+            raise OptionError(what, hint=f"{columns.missing([row], field)}, or say --labels a,b,c")
+    usual = {label: max(spelled, key=spelled.__getitem__) for label, spelled in found.items()}
+    several = [(usual[label], spelled) for label, spelled in found.items() if len(spelled) > 1]
+    told = tuple(f"labels that differ in case only are one: {' and '.join(of)} are {name}" for name, of in several)
+    return Carried(sorted(usual.values()), told)
 
 
 @dataclass(frozen=True)
@@ -162,7 +186,7 @@ def choose(wish: Wish, look: Look) -> list[Guess]:
     """A template with label words for each one that was named; where none was, one for the rows."""
     words = wish.words()
     if not wish.templates:
-        one = guess(look, words, wish.kind, wish.folder)
+        one = guess(look, words, wish.kind, wish.folder, wish.named)
         return [replace(one, reasons=(*wish.reasons, *one.reasons))]
     found = []
     for said in wish.templates:
@@ -172,23 +196,29 @@ def choose(wish: Wish, look: Look) -> list[Guess]:
             hint = f"use scorer {own}, or a template for {wish.scorer}"
             raise OptionError(f"the template {template.name} is for scorer {own}, not {wish.scorer}", hint=hint)
         if words is None and "{" in said:
-            labels = labels_of(look.every())
+            carried = labels_of(look.every())
+            labels = carried.labels
             reasons = (f"labels from the rows: {_seen(labels, look)}",) if look.partly() else ()
-            found.append(Guess(template, verbalizer_of_rows(labels, look.first(), own, wish.folder), reasons))
+            verbalizer = verbalizer_of_rows(labels, look.first(), own, wish.folder)
+            found.append(Guess(template, verbalizer, (*carried.reasons, *reasons)))
         else:
             words_of = words or library.verbalizer_of(template, wish.folder)
             found.append(Guess(template, words_of, wish.reasons))
     return found
 
 
-def guess(look: Look, given: Verbalizer | None, scorer: str | None, folder: Path | None) -> Guess:
+def guess(
+    look: Look, given: Verbalizer | None, scorer: str | None, folder: Path | None, named: Labels | None = None
+) -> Guess:
     """A template for rows of which no template was named, by the labels that were said or that the rows carry.
 
-    Raises OptionError where neither tells what to choose from.
+    `named` says how `given` was said, where it comes from labels. Raises OptionError where neither tells what to choose
+    from.
     """
     rows = _some(look, "-t NAME")
-    found = [] if given else labels_of(look.every())
-    reasons = [] if scorer else ["scorer mlm, the usual first choice"]
+    carried = Carried([]) if given else labels_of(look.every())
+    found = carried.labels
+    reasons = [*carried.reasons, *([] if scorer else ["scorer mlm, the usual first choice"])]
     scorer = scorer or "mlm"
     language = language_of(_texts(rows[:200]))
     spoken = {"zh": "Chinese", "en": "English"}[language]
@@ -203,10 +233,34 @@ def guess(look: Look, given: Verbalizer | None, scorer: str | None, folder: Path
             return Guess(fitting.template, fitting.verbalizer, (*reasons, f"template {fitting.template.name}: {why}"))
         given = verbalizer_of_rows(found, rows, scorer, folder)
         reasons.append(f"labels from the rows: {_seen(found, look)}")
+    elif named:
+        for fitting in of_the_shelf(rows[0], given.names, f"{language}-", f"-{scorer}", folder)[:1]:
+            words = _words_said(fitting.verbalizer, named)
+            which = "with its label words" if named.bare else "with your label words"
+            why = f"the labels ({shortlist(given.names, 6)}) fit {fitting.verbalizer.name}, the texts are {spoken}"
+            return Guess(fitting.template, words, (*reasons, f"template {fitting.template.name}, {which}: {why}"))
     template = library.template(f"{language}-topic-{scorer}", folder)
     _refuse_other_rows(template, rows[0], found, scorer, folder)
     reasons.append(f"template {template.name}, the general one for {spoken} texts")
     return Guess(template, given, tuple(reasons))
+
+
+def _in_words_of(shelf: Verbalizer, named: Verbalizer) -> Verbalizer:
+    """Labels as a user names them, with the words of a verbalizer that knows them all.
+
+    The rows may spell them as it says; where the user has numbered them, its own numbers are none.
+    """
+    labels: dict[str, Any] = {}
+    gold: dict[str, tuple[str, ...]] = {}
+    for name in named.names:
+        of, _ = shelf.gold_label(Row({"label": name}), "label")
+        assert of is not None
+        labels[name] = shelf.labels[of]
+        spelled = [of, *shelf.gold.get(of, ())]
+        kept = [value for value in spelled if not named.gold or whole_number(value) is None]
+        others = {other.casefold() for other in named.names} - {name.casefold()}
+        gold[name] = (*named.gold.get(name, ()), *(value for value in kept if value.casefold() not in others))
+    return Verbalizer(shelf.name, labels, gold, shelf.pool)
 
 
 def _some(look: Look, flags: str) -> Sequence[Row]:
@@ -246,8 +300,8 @@ def _texts(rows: Sequence[Row]) -> list[str]:
     """The rows' texts, under whatever names; whatever else they hold where they have no such field."""
     found = []
     for row in rows:
-        columns = [column for name in ("text", "text_a", "text_b") if (column := row.column(name))]
-        found += [str(row[column]) for column in columns or row.fields]
+        names = [name for name in ("text", "text_a", "text_b") if row.column(name)]
+        found += [str(row[name]) for name in names] or [str(value) for value in row.fields.values()]
     return found
 
 
@@ -275,27 +329,44 @@ def _task_order(task: str) -> int:
     return TASKS.index(task) if task in TASKS else len(TASKS)
 
 
-def every(look: Look, field: str = "label", folder: Path | None = None) -> list[Guess]:
-    """All templates of the shelf, for any scorer, that fit the rows' language and the labels they carry.
+def every(look: Look, field: str = "label", folder: Path | None = None, named: Labels | None = None) -> list[Guess]:
+    """All templates of the shelf, for any scorer, that fit the rows' language and the labels they carry, or those that
+    were named; the general ones where none fits.
 
-    Raises OptionError where there is none.
+    Raises OptionError where not even they do.
     """
     rows = _some(look, "-t NAME -t NAME")
-    found = labels_of(look.every(), field)
-    if not found:
+    carried = labels_of(look.every(), field)
+    if not carried.labels:
         raise InputError("no row has a label", where=rows[0].source, hint=columns.missing(rows, field))
+    found = list(named.verbalizer.names) if named else carried.labels
+    whose, told = ("" if named else "rows' "), list(named.reasons if named else carried.reasons)
     language = language_of(_texts(rows[:200]))
-    guesses = [one for kind in KINDS for one in _own_words(rows[0], found, language, kind, folder)]
+    guesses = [one for kind in KINDS for one in _own_words(rows[0], found, language, kind, folder) if not named]
     if not guesses:
         guesses = [one for kind in KINDS for one in of_the_shelf(rows[0], found, f"{language}-", f"-{kind}", folder)]
-    if not guesses:
-        what = f"no template of the shelf fits the rows' labels ({shortlist(found, 6)})"
+        guesses = [replace(one, verbalizer=_words_said(one.verbalizer, named)) for one in guesses]
+    if guesses:
+        told.append(f"{len(guesses)} templates of the shelf fit the {whose}labels: {shortlist(found, 6)}")
+    else:
         names = [name for kind in KINDS for name in suited(rows[0], found, language, kind, folder)]
-        near = "".join(f" -t {name}" for name in names[:3])
-        hint = f"for such rows there is:{near}" if near else "name templates: -t NAME -t NAME"
-        raise OptionError(what, hint=f"{hint} (see: promptshot templates list)")
-    told = f"{len(guesses)} templates of the shelf fit the rows' labels: {shortlist(found, 6)}"
-    return [replace(guesses[0], reasons=(told,)), *guesses[1:]]
+        if names:
+            near = "".join(f" -t {name}" for name in names[:3])
+            what = f"no template of the shelf fits the {whose}labels ({shortlist(found, 6)})"
+            raise OptionError(what, hint=f"for such rows there is:{near} (see: promptshot templates list)")
+        words = named.verbalizer if named else verbalizer_of_rows(found, rows, folder=folder)
+        guesses = [Guess(library.template(f"{language}-topic-{kind}", folder), words) for kind in KINDS]
+        for kind, one in zip(KINDS, guesses, strict=True):
+            _refuse_other_rows(one.template, rows[0], found, kind, folder)
+        told.append(
+            f"no template of the shelf fits the {whose}labels ({shortlist(found, 6)}): the general ones are asked"
+        )
+    return [replace(guesses[0], reasons=tuple(told)), *guesses[1:]]
+
+
+def _words_said(shelf: Verbalizer, named: Labels | None) -> Verbalizer:
+    """The label words of a template, or those that were said, under the names that were said."""
+    return shelf if named is None else _in_words_of(shelf, named.verbalizer) if named.bare else named.verbalizer
 
 
 # ------------------------------------------------------------------ what to try where nothing can be chosen
@@ -308,7 +379,7 @@ def verbalizer_of_rows(
     the rows at hand."""
     numbers = bool(found) and all(_NUMBER.fullmatch(label) for label in found)
     if len(found) > 1 and not numbers:
-        return verbalizer_of_labels(found)
+        return Verbalizer(NAME, {label: {label: 1.0} for label in found})
     if rows and (names := suited(rows[0], found, language_of(_texts(rows[:200])), scorer, folder)):
         said = f", and their labels are numbers ({shortlist(found, 6)})" if numbers else ""
         raise OptionError(f"{_shape(rows[0])}{said}", hint=f"for such rows there is: -t {names[0]}")
@@ -321,7 +392,7 @@ def verbalizer_of_rows(
     what = f"the rows' labels are numbers ({shortlist(found, 6)})"
     if named := _names_of_numbers(rows):
         raise OptionError(what, hint=f"their names stand in another column: --label-field {named}")
-    example = ",".join(f"{label}=WORD" for label in found[:3]) + ("" if len(found) <= 3 else ",...")
+    example = ",".join(f"{label}:NAME" for label in found[:3]) + ("" if len(found) <= 3 else ",...")
     raise OptionError(what, hint=f"say what they mean: --labels '{example}', or -t NAME")
 
 

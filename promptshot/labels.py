@@ -1,7 +1,8 @@
 r"""The labels that a user says: `a,b`, `a=word|word,b=word`, JSON or YAML, or `@FILE` with one a line or any of these.
 
-A backslash before a sign that separates makes it text: `a\,b` is one label. Whatever could have been meant in another
-way is told: each such reading is one line of `Labels.reasons`.
+Where all begin with a number, `0:negative=bad,1:positive=good`, the rows call them by it, and several numbers may lead
+to one label. A backslash before a sign that separates makes it text: `a\,b` is one label. Whatever could have been
+meant in another way is told: each such reading is one line of `Labels.reasons`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from promptshot.flaws import NO_LINES, Lines
 from promptshot.verbalizer import Verbalizer, VerbalizerSpec
 
 FLAG = "--labels"
+NAME = "labels"  # of the verbalizer
 LARGEST = 2 << 20  # bytes of a file
 COMMAS = ",，"
 OTHERS = {"、": "`、`", "；": "`；`", ";": "`;`", "\n": "a line break"}  # they separate labels where no comma does
 EQUALS, BARS = "=＝", "|｜"  # the plain sign, and the full-width one of Chinese keyboards
-SIGNS = COMMAS + "、；;" + EQUALS + BARS + "@"  # a backslash before one of these makes it text
+SIGNS = COMMAS + "、；;" + EQUALS + BARS + "@:："  # a backslash before one of these makes it text
 HOW = "write a,b or a=word1|word2,b=word3"
+NUMBERED = re.compile(r"([-+]?\d{1,9})\s*[:：]\s*(.*[^\W\d].*)", re.DOTALL)  # `0:negative`, but no `10:30`
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Labels:
 
     verbalizer: Verbalizer
     reasons: tuple[str, ...] = ()
+    bare: bool = False  # whether nothing was said of words, so that each label is its own
 
 
 def read_labels(labels: str | Sequence[str] | Mapping[str, Any]) -> Labels:
@@ -80,7 +84,7 @@ def _of_parts(parts: Sequence[tuple[str, str]], where: str, reasons: list[str]) 
     equals = _sign(EQUALS, [part for _, part in parts], all, where, reasons)
     pairs = [(place, *_halves(part, equals)) for place, part in parts]
     bar = _sign(BARS, [words for _, _, words in pairs if words is not None], any, where, reasons)
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[str] | None] = {}
     first: dict[str, str] = {}
     for place, label, words in pairs:
         if not label:
@@ -88,9 +92,9 @@ def _of_parts(parts: Sequence[tuple[str, str]], where: str, reasons: list[str]) 
         if label in found:
             before = f", first in {first[label]}" if first[label] != place else ""
             raise OptionError(f"the label {label!r} stands twice{before}", where=place, hint="give each label once")
-        found[label] = [label] if words is None else [_plain(word) for word in _split(words, bar)]
+        found[label] = None if words is None else [_plain(word) for word in _split(words, bar)]
         first[label] = place
-    return _of_data(found, where, reasons)
+    return _made(found, where, reasons)
 
 
 def _sign(
@@ -106,7 +110,7 @@ def _sign(
 
 def _halves(part: str, equals: str) -> tuple[str, str | None]:
     label, *words = re.split(rf"(?<!\\){equals}", part, maxsplit=1)
-    return _plain(label), words[0] if words else None
+    return label.strip(), words[0] if words else None
 
 
 def _split(text: str, signs: str) -> list[str]:
@@ -134,15 +138,69 @@ def _of_data(labels: Any, where: str, reasons: Iterable[str] = (), lines: Lines 
     mapped = isinstance(labels, Mapping)
     if mapped and isinstance(labels.get("labels"), Mapping):
         raise OptionError("this is a whole verbalizer", where=where, hint="name it with --verbalizer FILE")
-    made = {label: labels[label] if mapped else [label] for label in _each_once(labels, where)}
+    said = {label: labels[label] if mapped else None for label in _each_once(labels, where)}
+    if unsaid := [label for label, words in said.items() if words is None and mapped]:
+        raise OptionError(f"the label {unsaid[0]!r} has no word", where=where, hint="give each label a word, or none")
+    return _made(said, where, reasons, lines)
+
+
+def _made(said: Mapping[str, Any], where: str, reasons: Iterable[str] = (), lines: Lines = NO_LINES) -> Labels:
+    """Labels with what was said of their words (None: nothing), as they were written, in one verbalizer."""
+    told = list(reasons)
+    numbers = [NUMBERED.fullmatch(label) for label in said]
+    numbered = [(match[1], match[2]) for match in numbers if match]
+    names = [name for _, name in numbered] if len(numbered) == len(said) else list(said)
+    gold = _gold(numbered, where) if names and len(numbered) == len(said) else {}
+    if gold:
+        shown = ", ".join(f"{number} is {_plain(name)}" for number, name in numbered[:8])
+        told.append(f"{where}: the numbers are the rows' own: {shown}{', ...' if len(numbered) > 8 else ''}")
+    made, spelled = _together(zip(map(_plain, names), said.values(), strict=True), told, where)
     if len(made) < 2:
         what = f"{len(made)} label{'' if len(made) == 1 else 's'}; a choice needs at least two"
         raise OptionError(what, where=where, hint=HOW if where == FLAG else "write one label a line")
-    if unsaid := [label for label, words in made.items() if words is None]:
-        raise OptionError(f"the label {unsaid[0]!r} has no word", where=where, hint="give each label a word, or none")
+    words = {label: [label] if of is None else of for label, of in made.items()}
+    keys: dict[str, Any] = {"labels": words}
+    for label, values in gold.items():
+        keys.setdefault("gold", {}).setdefault(spelled[label], []).extend(values)
     inside = {("labels", *place): line for place, line in lines.items()}
-    found = spec.build({"labels": made}, VerbalizerSpec, OptionError, where, inside)
-    return Labels(Verbalizer.of(found, "labels", where, inside), tuple(reasons))
+    found = spec.build(keys, VerbalizerSpec, OptionError, where, inside)
+    bare = all(of is None for of in made.values())
+    return Labels(Verbalizer.of(found, NAME, where, inside), tuple(told), bare)
+
+
+def _gold(numbered: Iterable[tuple[str, str]], where: str) -> dict[str, list[str]]:
+    """The numbers of each name; raises OptionError for one that stands twice."""
+    found: dict[str, list[str]] = {}
+    seen: set[int] = set()
+    for number, name in numbered:
+        if int(number) in seen:
+            raise OptionError(f"the number {number} stands twice", where=where, hint="give each number once")
+        seen.add(int(number))
+        found.setdefault(_plain(name), []).append(str(int(number)))
+    return found
+
+
+def _together(said: Iterable[tuple[str, Any]], told: list[str], where: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Labels with their words, those that differ in case only as one; and how each is spelled there."""
+    found: dict[str, Any] = {}
+    spelled: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for label, words in said:
+        if not label:
+            raise _empty(where)
+        name = first.setdefault(label.casefold(), label)
+        if name != label and label not in spelled:
+            told.append(f"{where}: {name!r} and {label!r} are one label, {name!r}")
+        spelled[label] = name
+        known = found.get(name)
+        found[name] = words if known is None else known if words is None else {**_weighted(known), **_weighted(words)}
+    return found, spelled
+
+
+def _weighted(words: Any) -> dict[str, Any]:
+    return (
+        {**words} if isinstance(words, Mapping) else dict.fromkeys(words if isinstance(words, list) else [words], 1.0)
+    )
 
 
 def _each_once(labels: Iterable[Any], where: str) -> Iterator[str]:

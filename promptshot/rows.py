@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -40,6 +41,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 # What an annotator said of a row (prodigy), which is no label.
 JUDGEMENTS = ("accept", "reject", "ignore")
 MISSING: Any = object()
+JOINT = "\n"  # between columns that are one text
+NEAR = 0.7  # how alike a misspelt column must be, as difflib measures it
 DEEPEST = 6  # levels in which a value with a usual name is looked for
 
 
@@ -57,14 +60,62 @@ class Row:
         """The value of a field, by the column given for it, its own name, or a usual other name."""
         column = self.column(name)
         if column is None:
+            raise self._lacks(name, self.columns.get(name))
+        return self._value(column)
+
+    def _lacks(self, name: str, given: str | None) -> RowError:
+        """What to say where no column serves as a field: those that there are, and which is likely meant."""
+        flat = list(_flat(self.fields))
+        missing = f"no column {given!r} for field {name!r}" if given else f"no field {name!r}"
+        near = get_close_matches(folded(given or name), {folded(column): column for column in flat}, n=1, cutoff=NEAR)
+        if near:
+            hint = f"did you mean {next(column for column in flat if folded(column) == near[0])!r}?"
+        else:
             path = nested(self.fields, name)
             flag = "--text-field" if name == "text" else "--label-field" if name == "label" else ""
-            flag = f"{flag} {path or 'NAME'}" if flag else f"--map {name}={path or 'COLUMN'}"
-            given = self.columns.get(name)
-            missing = f"no column {given!r} for field {name!r}" if given else f"no field {name!r}"
-            has = shortlist(_flat(self.fields)) or "nothing"
-            raise RowError(f"{missing}; the row has: {has}", where=self.source, hint=f"try {flag}{no_header(self)}")
-        return self.fields[column] if column in self.fields else value_at(self.fields, column)
+            hint = f"try {flag} {path or 'NAME'}" if flag else f"try --map {name}={path or 'COLUMN'}"
+        what = f"{missing}; the row has: {shortlist(flat) or 'nothing'}"
+        return RowError(what, where=self.source, hint=f"{hint}{no_header(self)}")
+
+    def _value(self, column: str) -> Any:
+        if column in self.fields:
+            return self.fields[column]
+        found = value_at(self.fields, column)
+        return self._joined(column) if found is MISSING else found
+
+    def _joined(self, said: str) -> str:
+        """Several columns as one text, a line each; those that are empty, or not in this row, are left out."""
+        texts = []
+        for column in filter(None, map(self._single, parts_of(said))):
+            value = self._value(column)
+            if isinstance(value, list | dict):
+                raise RowError(f"column {column!r} is {_kind_of(value)}, not text", where=self.source)
+            text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
+            texts += [text] if text.strip() else []
+        return JOINT.join(texts)
+
+    def _single(self, said: str) -> str | None:
+        """The one column that is called so, if any."""
+        found = next(iter(_named(said, said, tuple(self.fields))), None)
+        return found or (said if "." in said and value_at(self.fields, said) is not MISSING else None)
+
+    def parts(self, name: str) -> tuple[str, ...]:
+        """The columns that serve as a field: one, several that were said as one, or none."""
+        column = self.column(name)
+        if column is None or column in self.fields or self._single(column):
+            return () if column is None else (column,)
+        return tuple(filter(None, map(self._single, parts_of(column))))
+
+    def lacking(self, name: str) -> list[str]:
+        """The columns that were named for a field, or the field itself, which this row does not have."""
+        given = self.columns.get(name)
+        if given is None or self._single(given) is not None:
+            return [] if self.column(name) is not None else [given or name]
+        return [part for part in parts_of(given) if self._single(part) is None]
+
+    def refuse(self, name: str, column: str) -> RowError:
+        """That none of the rows has a column; this is one of them."""
+        return self._lacks(name, column if name in self.columns else None)
 
     def column(self, name: str) -> str | None:
         """The column that serves as field `name` in this row, if any; upper and lower case count as one."""
@@ -75,7 +126,10 @@ class Row:
             if name != "label" or given is not None or not self._is_judgement(found):
                 return found
         wanted = given or name
-        return wanted if "." in wanted and value_at(self.fields, wanted) is not MISSING else None
+        if "." in wanted and value_at(self.fields, wanted) is not MISSING:
+            return wanted
+        parts = parts_of(given) if given and "," in given else ()
+        return given if len(parts) > 1 and any(map(self._single, parts)) else None
 
     def _is_judgement(self, column: str) -> bool:
         return column.casefold() == "answer" and self.fields[column] in JUDGEMENTS
@@ -135,12 +189,20 @@ def _kind_of(value: Any) -> str:
 def no_header(row: Row) -> str:
     """What to say where the columns of a row are called like the cells of one."""
     is_json = re.search(r"\.(json|jsonl|ndjson)(\.gz)?:", row.source)
-    return "; the first line looks like data: --no-header" if not is_json and looks_like_data([*row.fields]) else ""
+    if is_json or not looks_like_data([*row.fields]):
+        return ""
+    return "; the first line looks like data: --no-header, or --lines where each line is a text"
 
 
 def folded(name: str) -> str:
     """The name of a column as people mean it: `" Gold-Label"` is gold_label."""
     return re.sub(r"[\s_-]+", "_", name.strip()).casefold()
+
+
+def parts_of(said: str) -> tuple[str, ...]:
+    r"""The columns that were said as one, `subject,body`; `\,` is a comma in a name."""
+    parts = (part.replace("\\,", ",").strip() for part in re.split(r"(?<!\\),", said))
+    return tuple(part for part in parts if part)
 
 
 @lru_cache(maxsize=1024)

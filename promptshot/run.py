@@ -14,7 +14,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any
 
-from promptshot import files, formats, record, rows
+from promptshot import columns, files, formats, record, rows
 from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Outcome, Prediction, Spool
 from promptshot.errors import InputError, PromptshotError, RowError
 from promptshot.files import Named
@@ -269,6 +269,7 @@ def run(
     """
     outputs.check([*(Named("FILE", path) for path in inputs.paths), *recipe.reads])
     refuse_foreign(inputs.peek())
+    _refuse_lacking(recipe, inputs)
     doubt = check_gold(inputs.all_rows(recipe.columns), recipe)
     selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
     outputs = replace(outputs, resume=outputs.resume and inputs.rereadable)  # another pipe may say something else
@@ -283,6 +284,15 @@ def run(
     result.doubt = doubt
     journal.summarize(result.summary())
     return result
+
+
+def _refuse_lacking(recipe: Recipe, inputs: Inputs) -> None:
+    """Stop before a model is loaded where a field of a template has no column in any of the rows."""
+    for one in (recipe, *recipe.others):
+        spec = one.template.spec
+        own = [spec.words_from] if isinstance(spec.words_from, str) else spec.words_from or []  # these have other ways
+        needs = [name for name in one.template.needs if name not in own]
+        columns.refuse_lacking(islice(inputs.all_rows(one.columns), HOPELESS), needs)
 
 
 @dataclass(frozen=True)

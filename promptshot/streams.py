@@ -35,6 +35,7 @@ class Reading:
 
     encoding: str | None = None  # None: UTF-8; a name that Python knows; or "auto", guessed for each file
     header: bool = True  # whether the first line of a table names its columns
+    lines: bool = False  # whether each line is a text, whatever it looks like
 
     def __post_init__(self) -> None:
         if self.encoding not in (None, AUTO) and not _is_encoding(str(self.encoding)):
@@ -43,8 +44,9 @@ class Reading:
 
     def as_dict(self) -> dict[str, Any]:
         """What was said, as plain data."""
-        said = {"encoding": self.encoding} if self.encoding else {}
-        return said if self.header else {**said, "header": False}
+        said: dict[str, Any] = {"encoding": self.encoding} if self.encoding else {}
+        said |= {} if self.header else {"header": False}
+        return {**said, "lines": True} if self.lines else said
 
 
 PLAIN = Reading()

@@ -227,6 +227,25 @@ def _said(source: _Lines) -> str | None:
     return _text(found[1])
 
 
+def is_table(lines: Sequence[bytes], names: Sequence[str]) -> bool:
+    """Whether the first lines of a file are those of a CSV rather than texts: the first has a column of one of these
+    names, or a sign parts it and most of the others alike."""
+    said = [line for line in lines if line.strip()]
+    if not said or _SEP.fullmatch(said[0]):
+        return True
+    headers = {sign: _cells(said[0], sign) for sign in DELIMITERS}
+    if any(cell.strip().casefold() in names for cells in headers.values() for cell in cells):
+        return True
+    parted = [sign for sign, cells in headers.items() if len(cells) > 1]
+    return len(said) > 1 and any(_alike(sign, said[0], said[1:]) >= HALF for sign in parted)
+
+
+def _alike(sign: str, first: bytes, behind: Sequence[bytes]) -> float:
+    """The share of lines that a sign parts into as many cells as the first."""
+    columns = len(_cells(first, sign))
+    return sum(len(_cells(line, sign)) == columns for line in behind) / len(behind) if behind else 1.0
+
+
 def _likeliest(source: _Lines) -> str:
     """The delimiter of a CSV: of the signs that the header has, the one that parts the lines behind it like it."""
     at = 0
@@ -236,13 +255,9 @@ def _likeliest(source: _Lines) -> str:
     if signs in ([], [","]):
         return ","
     behind = [line for i in range(at + 1, at + LOOKED_AT) if (line := source.peek(i)) is not None and line.strip()]
-
-    def share(sign: str) -> float:
-        columns = len(_cells(first or b"", sign))
-        return sum(len(_cells(line, sign)) == columns for line in behind) / len(behind) if behind else 1.0
-
-    best = max(signs, key=share)
-    return best if share(best) >= HALF else ","  # a sign that the header alone has: `Comment; be honest`
+    share = {sign: _alike(sign, first or b"", behind) for sign in signs}
+    best = max(signs, key=share.__getitem__)
+    return best if share[best] >= HALF else ","  # a sign that the header alone has: `Comment; be honest`
 
 
 def _cells(line: bytes, sign: str) -> list[str]:

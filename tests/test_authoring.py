@@ -10,6 +10,7 @@ import pytest
 
 from promptshot import draft, files, guess, library
 from promptshot.cli import run_command
+from promptshot.labels import verbalizer_of_labels
 from promptshot.lint import Linter
 from promptshot.prompts import Template
 from promptshot.verbalizer import Verbalizer
@@ -34,7 +35,7 @@ def test_a_new_template_lints_clean_and_has_the_labels(scorer: str, language: st
     assert [finding for finding in Linter().template(path) if finding.code not in right] == []
     template = Template.load(path)
     assert template.spec.scorer == scorer
-    assert library.verbalizer_of(template).labels == guess.verbalizer_of_labels(labels).labels
+    assert library.verbalizer_of(template).labels == verbalizer_of_labels(labels).labels
     assert sum("#" in line for line in path.read_text(encoding="utf-8").splitlines()) >= 5
 
 
@@ -43,13 +44,13 @@ def test_a_new_verbalizer_lints_clean_and_has_the_labels(labels: str, tmp_path: 
     path = tmp_path / "new.yaml"
     assert run_command(["verbalizers", "new", str(path), "--labels", labels]) == 0
     assert [finding for finding in Linter().verbalizer(path) if finding.code != "number-label"] == []
-    assert Verbalizer.load(path).labels == guess.verbalizer_of_labels(labels).labels
+    assert Verbalizer.load(path).labels == verbalizer_of_labels(labels).labels
 
 
 @pytest.mark.parametrize("scorer", guess.KINDS)
 def test_what_nobody_sees_in_a_label_is_read_again_as_it_was(scorer: str, tmp_path: Path) -> None:
     for language in draft.LANGUAGES:
-        path, words = tmp_path / f"{language}.yaml", guess.verbalizer_of_labels(UNSEEN).labels
+        path, words = tmp_path / f"{language}.yaml", verbalizer_of_labels(UNSEEN).labels
         command = ["templates", "new", str(path), "--scorer", scorer, "--language", language, "--labels", UNSEEN]
         assert run_command(command) == 0
         assert library.verbalizer_of(Template.load(path)).labels == words
@@ -59,13 +60,13 @@ def test_what_nobody_sees_in_a_label_is_read_again_as_it_was(scorer: str, tmp_pa
 
 
 def test_weights_are_kept_to_the_last_digit(tmp_path: Path) -> None:
-    words = guess.verbalizer_of_labels({"good": {"great": 0.12345678901234567, "ok": 1e-9}, "bad": {"no": 123456.789}})
+    words = verbalizer_of_labels({"good": {"great": 0.12345678901234567, "ok": 1e-9}, "bad": {"no": 123456.789}})
     files.put(str(tmp_path / "v.yaml"), draft.verbalizer(words))
     assert Verbalizer.load(tmp_path / "v.yaml").labels == words.labels
 
 
 def test_weights_are_kept(tmp_path: Path) -> None:
-    words = guess.verbalizer_of_labels({"good": {"great": 1.0, "fine": 0.5}, "bad": ["awful"]})
+    words = verbalizer_of_labels({"good": {"great": 1.0, "fine": 0.5}, "bad": ["awful"]})
     files.put(str(tmp_path / "v.yaml"), draft.verbalizer(words))
     assert Verbalizer.load(tmp_path / "v.yaml").labels == words.labels
 

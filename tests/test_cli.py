@@ -148,9 +148,12 @@ def test_bad_rows_go_to_the_rejects_file_and_the_run_goes_on(
 def test_when_no_row_can_be_used_it_is_an_error(
     template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write_rows(tmp_path / "r.jsonl", [{"a": 1}] * 3)
+    path = write_rows(tmp_path / "r.jsonl", [{"text": " "}] * 3)
     assert fake(path, "-t", template) == 1
-    assert "none of 3 rows could be used; the first: no field 'text'" in capsys.readouterr().err
+    assert "none of 3 rows could be used; the first: field 'text' is empty" in capsys.readouterr().err
+    path = write_rows(tmp_path / "other.jsonl", [{"a": 1}] * 3)
+    assert fake(path, "-t", template) == 1
+    assert "other.jsonl:1: no field 'text'; the row has: a; try --text-field NAME" in capsys.readouterr().err
 
 
 def test_labels_of_no_known_kind_are_told_with_both_lists(

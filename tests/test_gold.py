@@ -56,7 +56,9 @@ def test_numbers_that_are_counted_otherwise_are_refused(values: list[str], words
         (["1", "3"], FOUR),
         (["1", "2", "3"], FOUR),
         (["1.0", "0.0"], TWO),
-        (["-1", "0", "1"], TWO),
+        (["-1", "0"], TWO),
+        (["-1", "0", "1", "2"], Verbalizer.parse({"labels": {"0": "x", "1": "y", "2": "z"}}, "three")),
+        (["-1", "1"], Verbalizer.parse({"labels": {"a": "x", "b": "y"}, "gold": {"a": "-1", "b": "1"}}, "signs")),
         (["good", "maybe"], TWO),
         (["5"], Verbalizer.parse({"labels": {"a": "x", "b": "y"}}, "words")),
         ([], TWO),
@@ -66,16 +68,23 @@ def test_numbers_that_may_be_ours_pass(values: list[str], words: Verbalizer) -> 
     check_numbers(values, words)
 
 
+@pytest.mark.parametrize("values", [["-1", "1"], ["1", "0", "-1"]])
+def test_minus_one_beside_the_numbers_of_two_labels_is_hardly_no_label(values: list[str]) -> None:
+    with pytest.raises(VerbalizerError, match=r"does not know -1.*-1:.*or leave such rows out: --strict-labels"):
+        check_numbers(values, TWO)
+    assert check_numbers(values, TWO, strict=True) == ""
+
+
 def test_the_advice_for_numbers_has_the_words_of_the_template_where_there_are_as_many() -> None:
-    with pytest.raises(VerbalizerError, match=r"--labels '1=x,2=y,3=z,4=w'"):
+    with pytest.raises(VerbalizerError, match=r"--labels '1:a=x,2:b=y,3:c=z,4:d=w'"):
         check_numbers(["1", "2", "3", "4"], FOUR)
-    with pytest.raises(VerbalizerError, match=r"--labels '0=WORD,1=WORD,3=WORD'; or leave .*--strict-labels"):
+    with pytest.raises(VerbalizerError, match=r"--labels '0:NAME,1:NAME,3:NAME'; or leave .*--strict-labels"):
         check_numbers(["0", "1", "3"], TWO)
 
 
 def test_the_advice_pairs_numbers_with_words_in_the_order_of_the_numbers_not_of_the_labels() -> None:
     words = Verbalizer.parse({"labels": {"good": "yes", "bad": "no"}, "gold": {"good": "1", "bad": "0"}}, "turned")
-    with pytest.raises(VerbalizerError, match="--labels '1=no,2=yes'"):
+    with pytest.raises(VerbalizerError, match="--labels '1:bad=no,2:good=yes'"):
         check_numbers(["1", "2"], words)
 
 

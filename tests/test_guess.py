@@ -15,7 +15,8 @@ from test_cli import fake, read_rows, write_rows
 from promptshot import Classifier, RowError, Template, library
 from promptshot.cli import run_command
 from promptshot.errors import OptionError, PromptshotError
-from promptshot.guess import labels_of, language_of, scorer_of, verbalizer_of_labels
+from promptshot.guess import labels_of, language_of, scorer_of
+from promptshot.labels import verbalizer_of_labels
 from promptshot.recipe import Recipe
 from promptshot.rows import Row
 from promptshot.scorers import ModelOptions
@@ -77,22 +78,27 @@ def test_the_scorer_is_read_from_the_models_architecture(tmp_path: Path) -> None
 
 
 def test_the_rows_labels_are_collected_up_to_a_limit() -> None:
-    assert labels_of(Row({"label": value}) for value in ("b", "a", 1, None, " ", ["x"], [], ["y", "z"])) == [
-        "1",
-        "a",
-        "b",
-        "x",
-    ]
+    values = ("b", "a", 1, None, " ", ["x"], [], ["y", "z"])
+    assert labels_of(Row({"label": value}) for value in values).labels == ["1", "a", "b", "x"]
     with pytest.raises(OptionError, match="more than 200 different labels in column 'label'"):
         labels_of(Row({"label": str(i)}) for i in range(300))
 
 
 def test_a_label_found_in_the_rows_is_spelled_as_gold_is_read() -> None:
     rows = [Row({"label": value}) for value in (1.0, 1, True)]
-    labels = labels_of(rows)
+    labels = labels_of(rows).labels
     assert labels == ["1", "true"]
     verbalizer = verbalizer_of_labels(labels)
     assert [verbalizer.gold_label(row, "label")[0] for row in rows] == ["1", "1", "true"]
+
+
+def test_labels_that_differ_in_case_only_are_one_in_the_usual_spelling_and_told() -> None:
+    values = ["Billing", "billing ", "billing", "Technik", "账单", "BILLING"]
+    found = labels_of(Row({"label": value}) for value in values)
+    assert found.labels == ["Technik", "billing", "账单"]
+    (told,) = found.reasons
+    assert told == "labels that differ in case only are one: Billing and billing and BILLING are billing"
+    assert labels_of(Row({"label": value}) for value in "aba").reasons == ()
 
 
 # ------------------------------------------------------------------ without a template
@@ -127,7 +133,7 @@ def test_labels_on_the_command_line_need_no_labelled_rows(tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([{"text": "a", "label": 0}, {"text": "b", "label": 1}], "say what they mean: --labels '0=WORD,1=WORD'"),
+        ([{"text": "a", "label": 0}, {"text": "b", "label": 1}], "say what they mean: --labels '0:NAME,1:NAME'"),
         ([{"text": "a"}], "none were said, and the rows carry none; say --labels a,b,c"),
         ([{"text": "a", "label": "x"}], "only one label, 'x'"),
         ([{"text": str(i), "label": f"l{i}"} for i in range(201)], "more than 200 different labels"),

@@ -12,6 +12,7 @@ from promptshot import Classifier, labels
 from promptshot.cli import run_command
 from promptshot.errors import InputError, OptionError, PromptshotError
 from promptshot.labels import read_labels
+from promptshot.rows import Row
 
 ROWS = [{"text": "The kettle boils.", "label": "home"}, {"text": "Shares fell.", "label": "money, and markets"}]
 
@@ -250,3 +251,56 @@ def test_new_and_preview_take_and_tell_the_same(tmp_path: Path, capsys: pytest.C
     out, err = capsys.readouterr()
     assert "`；` taken as the separator" in err
     assert "热, 冷" in out
+
+
+# ------------------------------------------------------------------ numbers with names
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "0:bad=差|坏,1:so so=一般,2:good=好",
+        "0：bad=差|坏，1：so so=一般，2：good=好",
+        '{"0:bad": ["差", "坏"], "1: so so": "一般", "2:good": ["好"]}',
+        "{0:bad: [差, 坏], 1:so so: 一般, 2:good: [好]}",
+    ],
+)
+def test_numbers_before_all_labels_are_how_the_rows_call_them(said: str) -> None:
+    found = read_labels(said)
+    assert words(said) == {"bad": ["差", "坏"], "so so": ["一般"], "good": ["好"]}
+    golds = [found.verbalizer.gold_label(Row({"label": value}), "label")[0] for value in (0, "1", 2.0, "GOOD", 3)]
+    assert golds == ["bad", "so so", "good", "good", None]
+    assert found.reasons[-1].endswith("the numbers are the rows' own: 0 is bad, 1 is so so, 2 is good")
+    assert not found.bare
+
+
+def test_several_numbers_may_lead_to_one_label_and_negative_ones_count() -> None:
+    found = read_labels("-2:low,-1:low,0:middle,+1:high").verbalizer
+    assert found.names == ("low", "middle", "high")
+    assert found.labels["low"] == {"low": 1.0}
+    golds = [found.gold_label(Row({"label": value}), "label")[0] for value in (-2, -1, 0, 1)]
+    assert golds == ["low", "low", "middle", "high"]
+    found = read_labels({"1:x": ["a"], "2:x": {"b": 2.0}, "3:y": "c"}).verbalizer
+    assert found.labels == {"x": {"a": 1.0, "b": 2.0}, "y": {"c": 1.0}}
+
+
+@pytest.mark.parametrize("said", ["10:30,11:45", "0:low,high", r"0\:low,1\:high", "Re: one,Re: two"])
+def test_a_colon_in_labels_that_are_not_all_numbered_is_text(said: str) -> None:
+    found = read_labels(said)
+    assert list(found.verbalizer.names) == said.replace("\\", "").split(",")
+    assert found.reasons == ()
+    assert found.bare
+
+
+def test_a_number_that_stands_twice_is_refused() -> None:
+    with pytest.raises(OptionError, match="the number 01 stands twice"):
+        read_labels("1:a,01:b,2:c")
+
+
+def test_labels_that_differ_in_case_only_are_one_and_told() -> None:
+    found = read_labels("Sport,SPORT,news")
+    assert words("Sport,SPORT,news") == {"Sport": ["Sport"], "news": ["news"]}
+    assert found.reasons == ("--labels: 'Sport' and 'SPORT' are one label, 'Sport'",)
+    assert words("a=x,A=y,b=z") == {"a": ["x", "y"], "b": ["z"]}
+    with pytest.raises(OptionError, match="1 label; a choice needs at least two"):
+        read_labels("yes,YES")

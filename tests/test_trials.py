@@ -329,9 +329,7 @@ def test_a_config_of_fewer_layers_than_the_weights_is_refused(layers: int, bert:
         load("mlm", ModelOptions(str(folder)))
 
 
-@pytest.mark.parametrize(
-    "name", ["predictions.jsonl", "adapter_model.pt", "word2vec.model", "vocab_counts.tsv", "config_backup.tar"]
-)
+@pytest.mark.parametrize("name", ["predictions.jsonl", "adapter_model.pt", "vocab_counts.tsv", "config_backup.tar"])
 def test_a_large_file_that_no_library_reads_is_in_nobodys_way(name: str, bert: Tiny, tmp_path: Path) -> None:
     folder = tmp_path / "own"
     shutil.copytree(bert.folder, folder)

@@ -15,6 +15,7 @@ from promptshot.cli.flags import (
     Command,
     columns_of,
     config_flag,
+    labels_flag,
     library_flag,
     model_flags,
     model_options,
@@ -28,7 +29,7 @@ from promptshot.cli.flags import (
     scorer_flag,
     typed,
 )
-from promptshot.cli.settings import Count, Labels, Text
+from promptshot.cli.settings import Count, Text
 from promptshot.errors import InputError, OptionError
 from promptshot.files import Named
 
@@ -54,12 +55,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
     help="A name on the shelf, a YAML file, or a text with {mask} and {text}; several make an ensemble.  "
     "[default: chosen by labels and language]",
 )
-@option(
-    "--labels",
-    type=Labels(),
-    metavar="A,B,...|@FILE",
-    help="The labels to choose from: a,b or a=word1|word2,b=word3 (or JSON); @FILE has one a line.",
-)
+@labels_flag
 @option(
     "--verbalizer",
     metavar="NAME|FILE",
@@ -133,7 +129,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
     named = named_columns(given)
     said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
     templates = typed("templates", given["templates"], quiet)
-    wish = guess.Wish(templates, model=given["model"] or "", **said)
+    wish = guess.Wish(templates, model=given["model"] or "", shots=bool(given["demos"]), **said)
     found = guess.choose(wish, inputs.look(named))
     for reason in () if quiet else found[0].reasons:
         report.note(reason)

@@ -15,6 +15,7 @@ from promptshot.cli.flags import (
     Command,
     columns_of,
     config_flag,
+    labels_flag,
     library_flag,
     machine_flags,
     model_options,
@@ -77,6 +78,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
     metavar="NAME|FILE",
     help="Label words in place of the templates' own; again for each.",
 )
+@labels_flag
 @option(
     "-m",
     "--model",
@@ -202,6 +204,8 @@ def _check_options(files: Sequence[str], given: dict[str, Any]) -> None:
         raise OptionError("--dev names the rows to choose on", hint="add --search")
     if any(given["shots"]) and not given["demos"]:
         raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
+    if given["verbalizers"] and given["labels"]:
+        raise OptionError("--labels and --verbalizer both give label words", hint="leave one out")
     if given["verbalizers"] and not given["templates"]:
         raise OptionError("--verbalizer gives label words to templates", hint="name templates: -t NAME")
     outputs({"--output": given["output"]}, read_by(given, files), given["overwrite"])
@@ -216,14 +220,15 @@ def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], qu
     look = inputs.look_back(items, named_columns(given))
     found: list[guess.Guess] = []
     models = given["models"] or ("",)
+    wish = guess.Wish(
+        (), given["labels"], None, given["scorer"], models[0] if len(models) == 1 else "", given["folder"]
+    )
     if given["templates"]:
         templates = typed("templates", given["templates"], quiet)
         for words in given["verbalizers"] or (None,):
-            model = models[0] if len(models) == 1 else ""
-            wish = guess.Wish(templates, None, words, given["scorer"], model, given["folder"])
-            found += guess.choose(wish, look)
+            found += guess.choose(replace(wish, templates=templates, verbalizer=words), look)
     else:
-        found = guess.every(look, folder=given["folder"])
+        found = guess.every(look, folder=given["folder"], named=wish.named)
     for reason in () if quiet else found[0].reasons:
         report.note(reason)
     shots = tuple(dict.fromkeys(given["shots"])) or ((DEMOS,) if given["demos"] else (0,))

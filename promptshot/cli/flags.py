@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from promptshot.cli import completion, settings
-from promptshot.cli.settings import Count, Library, Pair
+from promptshot.cli.settings import Columns, Count, Labels, Library, Pair
 from promptshot.errors import OptionError, did_you_mean
 from promptshot.files import Named
 
@@ -113,7 +113,9 @@ row_flags = flags(
         "--text-field",
         metavar="COLUMN",
         shell_complete=completion.column,
-        help="The column with the text.  [default: text, sentence, content, ...]",
+        type=Columns(),
+        help="The column with the text; several (a,b) are joined, a line each.  "
+        "[default: text, sentence, content, ...]",
     ),
     option(
         "--label-field",
@@ -133,9 +135,17 @@ row_flags = flags(
     ),
     option("--encoding", metavar="NAME", help="Of the files: gb18030, utf-16, cp1252, ... or auto.  [default: UTF-8]"),
     option("--no-header", is_flag=True, help="The first line of a table is a row; its columns are 1, 2, ..."),
+    option("--lines", is_flag=True, help="Each line is a text, whatever it looks like."),
 )
 
 
+labels_flag = option(
+    "--labels",
+    type=Labels(),
+    metavar="A,B,...|@FILE",
+    help="The labels to choose from: a,b or a=word1|word2,b=word3, with the rows' numbers 0:a,1:b (or JSON); @FILE has "
+    "one a line.",
+)
 scorer_flag = option("--scorer", metavar="NAME", help="Another scorer: mlm, nsp, causal, fake, package.module:Class.")
 quiet_flag = option("-q", "--quiet", is_flag=True, help="No progress and no report.")
 config_flag = click.option(
@@ -239,7 +249,9 @@ def reading(given: dict[str, Any], files: Sequence[str], quiet: bool) -> Reading
     from promptshot.report import note
     from promptshot.streams import AUTO, Reading, encoding_of
 
-    how = Reading(given["encoding"] or None, not given["no_header"])
+    if given["lines"] and given["no_header"]:
+        raise OptionError("--lines and --no-header: lines that are texts have no columns", hint="leave one out")
+    how = Reading(given["encoding"] or None, not given["no_header"], given["lines"])
     for path in files if how.encoding == AUTO and not quiet else ():
         if (name := encoding_of(path)) not in ("", "utf-8", "utf-8-sig"):
             note(f"{path}: read as {name}")

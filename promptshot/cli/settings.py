@@ -44,6 +44,18 @@ class Pair(Text):
         return str(value)
 
 
+class Columns(click.types.StringParamType):
+    """Columns as text, commas between them; a file may also have them as a list."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text; raises click's BadParameter for a list of anything but names."""
+        if not isinstance(value, list):
+            return str(value)
+        if not value or not all(isinstance(name, str) and name.strip() for name in value):
+            self.fail(f"{value!r}; write the names of columns", param, ctx)
+        return ",".join(name.replace(",", "\\,") for name in value)
+
+
 class Library(click.Path):
     """A folder with templates or verbalizers of one's own; any other would be passed over in silence."""
 
@@ -114,7 +126,8 @@ def _check(parameter: click.Parameter, name: str, value: Any, where: str) -> Non
     if value is None:
         hint = f"write {name}: {_taken(parameter)[1]}, or leave the line out"
         raise InputError(f"option {name!r} has no value", where=where, hint=hint)
-    if isinstance(value, list | dict) and not isinstance(parameter.type, Labels):
+    plain = isinstance(parameter.type, Labels) or (isinstance(parameter.type, Columns) and isinstance(value, list))
+    if isinstance(value, list | dict) and not plain:
         of_list = "a list in a list" if _several(parameter) else "a list"
         raise _refused(parameter, name, of_list if isinstance(value, list) else "a mapping", where)
     try:

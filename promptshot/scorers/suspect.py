@@ -32,8 +32,7 @@ LARGEST = {"config.json": 4 * MIB, "tokenizer_config.json": 16 * MIB, "vocab.txt
 LARGEST_OTHER = 64 * MIB
 _READ = re.compile(
     r"((generation_|adapter_|preprocessor_|processor_|tokenizer_)?config|special_tokens_map|added_tokens|chat_template"
-    r"|tokenizer|vocab|merges)\.(json|txt|bpe|jinja|model)|(spiece|spm|sentencepiece|sentencepiece\.bpe)\.model"
-    r"|.*\.(tiktoken|index\.json)"
+    r"|tokenizer|vocab|merges)\.(json|txt|bpe|jinja)|.*\.(model|tiktoken|index\.json)"
 )
 WEIGHTS = (".safetensors", ".bin")
 OBJECTS = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
