@@ -55,6 +55,7 @@ class Prediction:
     averaged: bool = False  # word scores are means over tokens, for the words differ in length
     split: int = 0  # label words of several tokens
     unknown: bool = False  # the tokenizer knows nothing of the row's own text
+    shown: Any = None  # the label as the rows spell theirs; None where it goes by its name
 
     @property
     def probability(self) -> float | None:
@@ -63,9 +64,11 @@ class Prediction:
 
     def record(self) -> dict[str, Any]:
         """The output row: the row's own fields, then what was found."""
+        shown = {} if self.shown is None else {NAMED: self.label}
         found = {
             **self.row.fields,
-            "prediction": self.label,
+            "prediction": self.label if self.shown is None else self.shown,
+            **shown,
             "probability": self.probability,
             "probabilities": self.probabilities,
             "scores": self.label_scores,
@@ -76,6 +79,7 @@ class Prediction:
 
 Gold = tuple[str | None, str | None]  # our label, and how the row spells it
 Outcome = Prediction | Reject
+NAMED = "prediction_label"  # where a label goes by its name if predictions are spelled as the rows spell theirs
 OUTPUT_FIELDS = ("prediction", "probability", "probabilities", "scores", "word_scores")
 
 
@@ -180,7 +184,7 @@ class Classifier:
                 member._window(window, progress if member is self else None, on_error)
                 for member in (self, *self.others)
             ]
-            yield list(map(mean, zip(*members, strict=True)))
+            yield [self._spelled(mean(of_row)) for of_row in zip(*members, strict=True)]
 
     def ranked(self, spool: Spool) -> Iterator[Outcome]:
         """The spooled outcomes again, with the labels that their ranks in the whole run give them."""
@@ -189,7 +193,11 @@ class Classifier:
         for outcome in spool:
             if isinstance(outcome, Prediction):
                 outcome = replace(outcome, label=ordered[next(buckets)])
-            yield outcome
+            yield self._spelled(outcome)
+
+    def _spelled(self, outcome: Outcome) -> Outcome:
+        shown = self.recipe.spelling.get(outcome.label) if isinstance(outcome, Prediction) else None
+        return outcome if shown is None else replace(outcome, shown=shown)
 
     def prompt(self, row: Row) -> Prompt:
         """The prompt of one row; raises RowError."""

@@ -89,6 +89,7 @@ class Standing:
             "scorer": candidate.recipe.scorer,
             "model": candidate.recipe.model,
             "shots": candidate.shots,
+            "draw_seed": candidate.recipe.demos.seed if candidate.shots and candidate.recipe.demos else None,
             "ensemble": candidate.members,
             **{key: value for key, value in _summary(result).items() if key not in ("rows", "versions")},
             "against_best": tested,
@@ -259,7 +260,9 @@ def compare(
                 continue
             scored.append((entry, outcomes))
             add(entry, outcomes)
-        if together := _ensemble(scored):
+        kind = members[0].recipe.scorer
+        several = len({one.recipe.model for one in candidates if one.recipe.scorer == kind}) > 1
+        if together := _ensemble(scored, members[0].recipe.model if several else ""):
             add(*together)
     if not found.entries:
         raise found.failures[0].problem
@@ -275,13 +278,15 @@ def _families(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
         yield list(members)
 
 
-def _ensemble(scored: Sequence[tuple[Entry, list[Outcome]]]) -> tuple[Entry, list[Outcome]] | None:
-    """The mean of log-probabilities of those that give any; its seconds are all of theirs."""
+def _ensemble(scored: Sequence[tuple[Entry, list[Outcome]]], model: str = "") -> tuple[Entry, list[Outcome]] | None:
+    """The mean of log-probabilities of those that give any; its seconds are all of theirs. Where there are ensembles of
+    several models, its name tells the `model`.
+    """
     parts = [(entry, found) for entry, found in scored if not entry.candidate.recipe.template.spec.ordered]
     if len(parts) < 2:
         return None
     first, *others = [entry.candidate.recipe for entry, _ in parts]
-    name = f"ensemble of {len(parts)} {first.template.spec.scorer}"
+    name = f"ensemble of {len(parts)} {first.template.spec.scorer}" + (f" {model}" if model else "")
     told = parts[0][0].candidate
     outcomes = [classify.mean(of_row) for of_row in zip(*(found for _, found in parts), strict=True)]
     candidate = Candidate(name + (f" k={told.shots}" if told.shots else ""), replace(first, others=tuple(others)))

@@ -81,6 +81,11 @@ def shortlist(names: Iterable[str], most: int = 12) -> str:
     return ", ".join(map(shortened, listed[:most])) + (f" and {rest} more" if rest > 0 else "")
 
 
+def many(count: int, one: str, several: str = "") -> str:
+    """A number with its noun: many(1, "row") is `1 row`, many(2, "row was", "rows were") is `2 rows were`."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def shortened(text: str, most: int = 80) -> str:
     """The text, or its beginning and a sign that there is more."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from promptshot import columns
 from promptshot.errors import InputError, RowError, VerbalizerError, shortlist
@@ -29,21 +30,29 @@ class _Survey:
     places: Counter[tuple[int, int]] = field(default_factory=Counter)  # of own words: (place from 0, the largest)
     column: bool = False  # whether any row has the column
     several: RowError | None = None  # the first row with several labels
+    raw: dict[str, dict[tuple[str, Any], int]] = field(default_factory=dict)  # label -> (type, value) -> rows
 
 
-def check_gold(items: Iterable[Item], recipe: Recipe) -> str:
-    """Stop before any scoring when the rows' labels cannot be what the recipe takes them for; gives what can be
-    doubted, in a line, where it cannot be told.
+@dataclass(frozen=True)
+class Looked:
+    """What the rows' labels can be doubted for, in a line, and how predictions are spelled so that they equal them."""
+
+    doubt: str = ""
+    spelling: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_gold(items: Iterable[Item], recipe: Recipe) -> Looked:
+    """Stop before any scoring when the rows' labels cannot be what the recipe takes them for.
 
     Raises VerbalizerError where none is known, or numbers are counted otherwise; InputError where labels were
     asked for and there is none.
     """
     if recipe.labels_ignored:
-        return ""
+        return Looked()
     found, name = _survey(items, recipe), recipe.template.spec.label_field
     named = recipe.columns.get(name)
     if found.first is None:
-        return ""
+        return Looked()
     if named and not found.column:
         found.first[name]  # raises: no such column
     if found.several and not found.known:
@@ -54,7 +63,8 @@ def check_gold(items: Iterable[Item], recipe: Recipe) -> str:
     if found.values and not found.known:
         raise _unknown(found.values, recipe.verbalizer)
     check_places(found.places)
-    return check_numbers(found.values, recipe.verbalizer, recipe.labels_strict)
+    doubt = check_numbers(found.values, recipe.verbalizer, recipe.labels_strict)
+    return Looked(doubt, _spelling(found.raw, recipe))
 
 
 def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
@@ -71,10 +81,47 @@ def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
                 found.several = found.several or problem
             continue
         found.known += label is not None
+        if label is not None and column is not None:
+            _count(row[column], found.raw.setdefault(label, {}))
         found.places.update([place] if place else [])
         if value is not None and len(found.values) < MOST:
             found.values[value] = None
     return found
+
+
+def _count(raw: Any, seen: dict[tuple[str, Any], int]) -> None:
+    raw = raw[0] if isinstance(raw, list) else raw.strip() if isinstance(raw, str) else raw
+    key = (type(raw).__name__, raw)
+    seen[key] = seen.get(key, 0) + 1
+
+
+def _spelling(raw: Mapping[str, Mapping[tuple[str, Any], int]], recipe: Recipe) -> Mapping[str, Any]:
+    """How each label is spelled where predictions are to equal the rows' own labels; empty where they go by name.
+
+    Without a wish that is so where all that the rows say are numbers, one for each label.
+    """
+    if recipe.spelled_as == "template" or not raw or isinstance(recipe.verbalizer, RowWords):
+        return {}
+    usual = {label: max(seen, key=seen.__getitem__)[1] for label, seen in raw.items()}
+    if recipe.spelled_as == "rows":
+        return {label: usual.get(label, label) for label in recipe.labels}
+    numbers = {label: {_number(value) for _, value in seen} for label, seen in raw.items()}
+    numbers |= {label: _numbers_said(label, recipe.verbalizer) for label in recipe.labels if label not in raw}
+    if not all(len(of) == 1 and None not in of for of in numbers.values()):
+        return {}
+    as_text = all(isinstance(value, str) for value in usual.values())
+    unseen = {label: next(iter(of)) for label, of in numbers.items() if label not in usual}
+    spelled = {label: str(number) if as_text else number for label, number in unseen.items()}
+    return {label: usual[label] if label in usual else spelled[label] for label in recipe.labels}
+
+
+def _number(value: Any) -> int | None:
+    return None if isinstance(value, bool) else whole_number(str(value))
+
+
+def _numbers_said(label: str, verbalizer: Verbalizer) -> set[int | None]:
+    """The numbers by which a label is known."""
+    return {number for value in (label, *verbalizer.gold.get(label, ())) if (number := _number(value)) is not None}
 
 
 def _unknown(values: Iterable[str], verbalizer: Verbalizer) -> VerbalizerError:

@@ -117,14 +117,17 @@ def _template_name(recipe: Recipe, recipes: Sequence[Recipe]) -> str:
     return template.name if alone else str(template.path)
 
 
-def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> None:
-    """Refuse, before any model is loaded, rows without labels and candidates that do not fit the rows."""
+def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> list[Candidate]:
+    """The candidates, with the rows' own spelling of their labels; before any model is loaded, rows without labels and
+    candidates that do not fit the rows are refused.
+    """
+    fitting = []
     for candidate in candidates:
         recipe = candidate.recipe
         mapped = [with_columns(item, recipe.columns) for item in items]
         good = [item for item in mapped if isinstance(item, Row)]
         try:
-            check_gold(mapped, recipe)
+            looked = check_gold(mapped, recipe)
             _check_prompts(recipe, good[:LOOKED_AT])
         except PromptshotError as problem:
             hint = UNFIT if isinstance(problem, VerbalizerError) else problem.hint
@@ -133,6 +136,8 @@ def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> None:
             where = items[0].source if items else ""
             hint = "name the column: --label-field NAME; or label the rows: promptshot classify"
             raise InputError("a comparison needs labelled rows, and no row has a label", where=where, hint=hint)
+        fitting.append(replace(candidate, recipe=replace(recipe, spelling=looked.spelling)))
+    return fitting
 
 
 def _has_gold(row: Row, recipe: Recipe) -> bool:

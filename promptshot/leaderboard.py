@@ -13,13 +13,14 @@ from rich.text import Text
 from promptshot import compare
 from promptshot.compare import Comparison, Entry, Standing
 from promptshot.diff import Difference
-from promptshot.errors import printable, shortened, shortlist
+from promptshot.errors import many, printable, shortened, shortlist
 from promptshot.grid import Candidate
 from promptshot.metrics import Tally
-from promptshot.report import NARROW, moving_bar, notes, people, plain_table, uncounted
+from promptshot.report import NARROW, moving_bar, notes, one_draw, people, plain_table, uncounted
 from promptshot.search import Search
 
 WIDE = 100  # columns; from here on the table has all it can have
+MIDDLE = 72  # from here on intervals
 SHOWN = 100  # characters of a row that flipped
 SURE = 0.05  # a p-value below it counts as a difference
 
@@ -103,47 +104,56 @@ def _note(console: Console, line: str) -> None:
 def _head(found: Comparison, standings: Sequence[Standing]) -> Text:
     tally = max((standing.entry.result.tally for standing in standings), key=lambda t: t.labelled)
     single = sum(not standing.entry.candidate.members for standing in standings)
-    many = f"{single} candidates" if found.complete else f"{single} of {found.wanted} candidates"
+    scored = many(single, "candidate") if found.complete else f"{single} of {many(found.wanted, 'candidate')}"
     ensembles = len(standings) - single
-    more = f" and {ensembles} ensemble{'s' if ensembles > 1 else ''}" if ensembles else ""
-    rows = f"{found.rows:,} rows" + (f" ({tally.labelled:,} with a label)" if tally.labelled != found.rows else "")
+    more = f" and {many(ensembles, 'ensemble')}" if ensembles else ""
+    rows = many(found.rows, "row")
+    rows += f" ({tally.labelled:,} with a label)" if tally.labelled != found.rows else ""
     stopped = "" if found.complete else ", then it was stopped"
-    return Text.assemble((many + more, "bold"), (stopped, "yellow"), f" · {rows} · majority class {tally.majority:.1%}")
+    return Text.assemble(
+        (scored + more, "bold"), (stopped, "yellow"), f" · {rows} · majority class {tally.majority:.1%}"
+    )
 
 
 def _table(standings: Sequence[Standing], width: int, chosen: bool) -> RenderableType:
     """One line a candidate; what does not fit is left out, the names and the accuracy never."""
-    narrow, wide = width < NARROW, width >= WIDE
-    middle = [] if narrow else ["95% interval", "F1"]
-    behind = ["against the chosen" if chosen else "behind the best"] if wide else []
-    table = plain_table("candidate", "accuracy", *middle, *behind, "p", *([] if narrow else ["s"]))
+    wide, middle = width >= WIDE, width >= MIDDLE
+    behind = "against the chosen" if chosen else "behind the best"
+    interval, rest = (["95% interval"] if middle else []), (["F1"], ["s"]) if wide else ([], [])
+    table = plain_table("candidate", "accuracy", *interval, *rest[0], behind, "p", *rest[1])
     table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
     for standing in standings:
         tally = standing.entry.result.tally
         low, high = tally.interval or (0.0, 0.0)
-        interval = [f"{low:.1%} to {high:.1%}", f"{tally.macro_f1 or 0:.1%}"]
         table.add_row(
             Text(printable(standing.entry.candidate.name), style="italic" if standing.entry.candidate.members else ""),
-            Text(f"{standing.entry.accuracy:.1%}", style=_style(standing)),
-            *([] if narrow else interval),
-            *([_behind(standing)] if wide else []),
+            Text(f"{standing.entry.accuracy:.1%}", style=_style(standing, standings[0])),
+            *([f"{low:.1%} to {high:.1%}"] if middle else []),
+            *([f"{tally.macro_f1 or 0:.1%}"] if wide else []),
+            _behind(standing, wide),
             "" if standing.p is None else _p(standing.p),
-            *([] if narrow else [f"{standing.entry.result.seconds:.1f}"]),
+            *([f"{standing.entry.result.seconds:.1f}"] if wide else []),
         )
     return table
 
 
-def _style(standing: Standing) -> str:
+def _style(standing: Standing, best: Standing) -> str:
     if standing.p is None:
         return "bold green"
-    return "bold" if standing.p >= SURE else "red"
+    return "red" if standing.p < SURE and _comparable(standing, best) else "bold"
 
 
-def _behind(standing: Standing) -> str:
+def _comparable(one: Standing, other: Standing) -> bool:
+    """Whether rows alone can tell which is better: demonstrations of one draw say little of another number of them."""
+    return one.entry.candidate.shots == other.entry.candidate.shots
+
+
+def _behind(standing: Standing, interval: bool) -> str:
     if standing.paired is None or standing.interval is None:
         return ""
     low, high = standing.interval
-    return f"{100 * standing.paired.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    points = f"{100 * standing.paired.difference:+.1f}"
+    return f"{points} ({100 * low:+.1f} to {100 * high:+.1f})" if interval else points
 
 
 def _p(p: float) -> str:
@@ -155,10 +165,15 @@ def _verdict(found: Comparison, standings: Sequence[Standing]) -> Text:
     best, *others = standings
     name = printable(best.entry.candidate.name)
     how = ", chosen on other rows" if found.chosen else ", the best here" if others else ""
-    said = f"{how}: {best.entry.accuracy:.1%}"
-    beaten = sum(s.p is not None and s.p < SURE and s.paired is not None and s.paired.difference < 0 for s in others)
+    draw = next((draw for s in standings if (draw := one_draw(s.entry.candidate.recipe))), "")
+    said = f"{how}: {best.entry.accuracy:.1%}" + (f", {draw}" if draw else "")
+    lesser = [s for s in others if s.p is not None and s.p < SURE and s.paired and s.paired.difference < 0]
+    beaten = [s for s in lesser if _comparable(s, best)]
     if others:
-        said += f", clearly better than {beaten} of {len(others)}" if beaten else ", not clearly better than any other"
+        told = f", clearly better than {len(beaten)} of {len(others)}"
+        said += told if beaten else ", not clearly better than any other"
+    if rest := len(lesser) - len(beaten):
+        said += f"; {rest} with another k cannot be told from one draw"
     return Text.assemble((name, "bold green"), said)
 
 
@@ -185,6 +200,11 @@ def _remarks(found: Comparison, standings: Sequence[Standing]) -> list[str]:
     said = []
     if any(s.entry.candidate.recipe.model and not s.entry.candidate.recipe.options.model for s in standings):
         said.append("the built-in models are small; for real results: -m NAME")
+    if draw := next((draw for s in standings if (draw := one_draw(s.entry.candidate.recipe))), ""):
+        said.append(f"demonstrations: {draw}; another may change their order. Try --seed 1, --seed 2 ...")
+    if leaning := [s.entry.candidate.name for s in standings if s.entry.result.tally.lean]:
+        given = f"{len(leaning)} of {len(standings)} give nearly all rows one label"
+        said.append(f"{given}, whatever the text says: {shortlist(leaning, 3)}")
     if len(standings) > 1:
         tested = "the one chosen" if found.chosen else "the best"
         said.append(f"p: exact McNemar test against {tested} on the rows both scored, Holm-corrected")
@@ -197,8 +217,9 @@ def _remarks(found: Comparison, standings: Sequence[Standing]) -> list[str]:
         said.append(f"{len(fewer)} of the tests use fewer than all rows, the least {least:,} of {found.rows:,}")
     seen: dict[str, list[str]] = {}
     for standing in standings:
-        for line in notes(standing.entry.result, "--predictions DIR") if not standing.entry.candidate.members else ():
-            seen.setdefault(line, []).append(standing.entry.candidate.name)
+        if not standing.entry.candidate.members:
+            for line in notes(standing.entry.result, "--predictions DIR", of_candidate=True):
+                seen.setdefault(line, []).append(standing.entry.candidate.name)
     return said + [f"{shortlist(names, 3)}: {line}" for line, names in seen.items()]
 
 
@@ -214,7 +235,7 @@ def _searched(search: Search, found: Comparison) -> list[RenderableType]:
         shares = [f"{one.right[candidate.name] / one.rows:.1%}" for candidate in one.ranked]
         edge = [shares[one.kept - 1], *shares[one.kept : one.kept + 1]]
         table.add_row(str(number), f"{one.rows:,}", str(len(shares)), shares[0], *([] if narrow else edge))
-    which = f"{len(search.choosing):,} rows chose ({search.source})"
+    which = f"{many(len(search.choosing), 'row')} chose ({search.source})"
     judges = f"{len(search.judging):,} other rows judge"
     if search.same:
         judges += f" ({search.same:,} are left out, for they say what a choosing row says)"
@@ -240,7 +261,7 @@ def _difference(found: Difference, most: int, console: Console) -> list[Renderab
         head.append(f"{letter}  ", style="bold")
         head.append(printable(path) + _accuracy(tally) + "\n")
     share = found.agreed / found.rows
-    head.append(f"{found.rows:,} rows, the same prediction for {found.agreed:,} ({share:.1%})")
+    head.append(f"{many(found.rows, 'row')}, the same prediction for {found.agreed:,} ({share:.1%})")
     parts: list[RenderableType] = [head]
     paired = found.paired
     if paired.rows:
@@ -288,7 +309,7 @@ def _flips(found: Difference, most: int, console: Console) -> RenderableType:
     """The first rows of which the files say different things."""
     shown = found.flips[:most]
     labelled = any(flip.gold is not None for flip in shown)
-    title = f"{len(found.flips):,} rows flipped" + (f", the first {most:,}" if most < len(found.flips) else "")
+    title = f"{many(len(found.flips), 'row')} flipped" + (f", the first {most:,}" if most < len(found.flips) else "")
     table = plain_table("row", *(["gold"] if labelled else []), "A", "B", "text", texts=5)
     table.columns[0].min_width, table.columns[-1].ratio = None, 1
     table.expand = console.is_terminal

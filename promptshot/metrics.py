@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+LEAN = 0.9  # of the rows under one label, at least: nearly all
+APART = 0.2  # by which more than its share of the rows
+FEWEST = 10  # rows, from which on that says something
 UNKNOWN = 1000  # different values of unknown gold that are told apart; a column of free text has no end
 
 
@@ -20,6 +23,16 @@ class LabelScores:
     recall: float
     f1: float
     support: int
+
+
+@dataclass(frozen=True)
+class Lean:
+    """Nearly all rows were given one label: how many of how many, and how many of these are of it, if that is known."""
+
+    label: str
+    given: int
+    rows: int
+    gold: int | None
 
 
 @dataclass
@@ -115,6 +128,19 @@ class Tally:
         for (_, predicted), count in self.confusion.items():
             found[predicted] += count
         return found
+
+    @property
+    def lean(self) -> Lean | None:
+        """The label that nearly all rows were given although they are, or may be, of others; None where none was."""
+        labelled = self.labelled >= FEWEST
+        counts, rows = (self._guesses(), self.labelled) if labelled else (self.predictions, self.predicted)
+        if rows < FEWEST or (self.labels and len(self.labels) < 2):
+            return None
+        label, given = counts.most_common(1)[0]
+        gold = self.support()[label] if labelled else None
+        share = 1 / (len(self.labels) or len(counts)) if gold is None else gold / rows
+        far = given >= LEAN * rows and given / rows - share >= APART
+        return Lean(label, given, rows, gold) if far else None
 
     def per_label(self) -> dict[str, LabelScores]:
         """Scores of every label that was gold or predicted on a labelled row, in the labels' order."""

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from promptshot import rows
-from promptshot.classify import OUTPUT_FIELDS
+from promptshot.classify import NAMED, OUTPUT_FIELDS
 from promptshot.errors import InputError, RowError, shortlist
 from promptshot.json_text import dumps, like
 from promptshot.metrics import Tally
@@ -106,6 +106,7 @@ def _folded(name: str) -> str:
 
 class _Recipe(BaseModel):
     columns: dict[str, str] = {}
+    spelling: dict[str, Any] = {}
     verbalizer: dict[str, Any] = {}
 
 
@@ -127,6 +128,7 @@ class File:
     prediction_field: str = OURS
     label_field: str | None = None  # the column of the gold label that was asked for
     how: Reading = PLAIN
+    spelled: Mapping[str, str] = field(default_factory=dict)  # what is written for a label -> the label
 
     @classmethod
     def of(cls, path: str, label_field: str | None = None, prediction_field: str = OURS, how: Reading = PLAIN) -> File:
@@ -140,7 +142,8 @@ class File:
             raise InputError("not a run record of ours", where=str(beside), hint="move it away") from None
         columns = said.recipe.columns | ({said.gold_field: label_field} if label_field else {})
         words = _words(said.recipe.verbalizer, str(beside))
-        return cls(path, columns, words, said.gold_field, prediction_field, label_field, how)
+        spelled = {str(shown): label for label, shown in said.recipe.spelling.items()}
+        return cls(path, columns, words, said.gold_field, prediction_field, label_field, how, spelled)
 
     def read(self) -> Iterator[Found | Reject]:
         """Its rows, and those that hold no prediction.
@@ -186,7 +189,8 @@ class File:
         prediction = _label(replace(item, columns={OURS: self.prediction_field}))
         if prediction is None:
             raise RowError(f"no field {self.prediction_field!r} with a label in it", where=item.source)
-        hidden = {*OUTPUT_FIELDS, self.prediction_field} - {self.label_field}
+        prediction = self.spelled.get(prediction, prediction)
+        hidden = {*OUTPUT_FIELDS, NAMED, self.prediction_field} - {self.label_field}
         own = like(item.fields, {name: value for name, value in item.fields.items() if name not in hidden})
         row = Row(own, item.source, item.key, self.columns)
         keys = _keys(item.fields.get("probabilities"))

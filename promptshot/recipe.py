@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from promptshot import library, scorers
 from promptshot.errors import InputError, OptionError, PromptshotError
@@ -20,6 +20,8 @@ from promptshot.streams import PLAIN, Reading
 from promptshot.verbalizer import Verbalizer
 
 BLOCK, LARGE, SAMPLED = 1 << 20, 8 << 30, 1000  # bytes at once, of a file that is not read as a whole, blocks of it
+# Whether predictions are spelled as the rows spell their labels or as the template does; auto: as the rows, in numbers.
+SpelledAs = Literal["auto", "rows", "template"]
 DEMOS = 4  # demonstrations, where only the file to draw from is named
 
 
@@ -47,6 +49,8 @@ class Recipe:
     reading: Reading = PLAIN  # how files of rows are read
     labels_ignored: bool = False
     labels_strict: bool = False  # a row whose own label is none of ours is rejected
+    spelled_as: SpelledAs = "auto"
+    spelling: Mapping[str, Any] = field(default_factory=dict)  # label -> what is written for it; empty: its name
     others: tuple[Recipe, ...] = ()  # more templates: an ensemble, by the mean of log-probabilities
 
     @property
@@ -99,6 +103,7 @@ class Recipe:
             "dev": self.dev,
             "columns": {**self.guessed, **self.columns},
             "labels": "ignored" if self.labels_ignored else "strict" if self.labels_strict else "counted",
+            **({"spelling": dict(self.spelling)} if self.spelling else {}),
             "ensemble": [other.as_dict() for other in self.others],
             "decision": "rank" if self.transductive else "thresholds" if self.dev else "best",
         }

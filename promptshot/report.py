@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
@@ -18,24 +19,27 @@ from rich.text import Text
 from promptshot import standard
 from promptshot.classify import Classifier
 from promptshot.doctor import Finding
-from promptshot.errors import printable, shortlist
+from promptshot.errors import many, printable, shortlist
+from promptshot.guess import language_of
 from promptshot.journal import Journal
 from promptshot.metrics import Tally
 from promptshot.predictions import HINT, Counted
 from promptshot.prompts import Kind, Prompt
+from promptshot.recipe import Recipe
 from promptshot.run import Result, Watcher, versions
 
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
+MARGIN = 19  # columns that accuracy takes before its interval
 NARROW = 60  # columns; below, tables leave out what can be spared
 LEAST = 4  # columns of a text in a table
 CORNER = "gold \\ predicted"
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 LISTED = 200  # labels in a table
 MOST = 30  # of more labels than that, those with the most rows
-ADVICE = {
-    "mlm": "hfl/chinese-roberta-wwm-ext or google-bert/bert-base-uncased",
-    "nsp": "google-bert/bert-base-chinese or google-bert/bert-base-uncased",
-    "causal": "Qwen/Qwen3-0.6B-Base",
+ADVICE = {  # a checkpoint for each kind of scorer and language
+    "mlm": {"zh": "hfl/chinese-roberta-wwm-ext", "en": "google-bert/bert-base-uncased"},
+    "nsp": {"zh": "google-bert/bert-base-chinese", "en": "google-bert/bert-base-uncased"},
+    "causal": dict.fromkeys(("zh", "en"), "Qwen/Qwen3-0.6B-Base"),
 }
 
 
@@ -96,6 +100,12 @@ def _circumstances(classifier: Classifier) -> list[str]:
     return lines
 
 
+def _language(recipe: Recipe) -> str:
+    """That of a template and its label words."""
+    text = recipe.template.spec.text
+    return language_of([*([text] if isinstance(text, str) else text), *chain(*recipe.verbalizer.labels.values())])
+
+
 def moving_bar(console: Console, width: int) -> Progress:
     """A bar of so many columns, which goes when it is done; a task's field `said` stands behind it."""
     return Progress(
@@ -131,9 +141,9 @@ class Watch(Watcher):
         recipe = classifier.recipe
         if not self.quiet:
             if rows:
-                note(f"going on after {rows:,} rows that are done", self.console)
+                note(f"going on after {many(rows, 'row that is', 'rows that are')} done", self.console)
             if recipe.model and not recipe.options.model:
-                better = ADVICE[recipe.scorer]
+                better = ADVICE[recipe.scorer][_language(recipe)]
                 note(f"using the small built-in model {recipe.model}; for real results: -m {better}", self.console)
         if self.verbose:
             for line in _circumstances(classifier):
@@ -161,13 +171,18 @@ class Watch(Watcher):
             self._bar.stop()
         if journal.kept and not self.quiet:
             same = "the same command, but without --overwrite," if journal.outputs.overwrite else "the same command"
-            note(f"{journal.kept:,} rows are done and safe; {same} goes on from there", self.console)
+            kept = many(journal.kept, "row is", "rows are")
+            note(f"{kept} done and safe; {same} goes on from there", self.console)
 
     def _tell(self) -> None:
         now = time.monotonic()
         if self._bar:
             self._bar.update(self._task, completed=self.done, said=self._said(now))
-        elif not self.quiet and self.done > self.first and now - self.told >= (0.5 if self.verbose else self.SECONDS):
+        elif (
+            not self.quiet
+            and self.first < self.done != self.total
+            and now - self.told >= (0.5 if self.verbose else self.SECONDS)
+        ):
             self.told = now
             self.console.print(self._said(now))
 
@@ -198,7 +213,7 @@ def summary(result: Result, examples: bool = False) -> None:
     """The report of a run; with some of its predictions where they are not written anywhere."""
     console = people()
     parts: list[RenderableType] = [_examples(result)] if examples else []
-    parts += [_head(result), *_fares(result.tally)]
+    parts += [_head(result), *_fares(result.tally, one_draw(result.recipe))]
     said = [Text.assemble(("note: ", "yellow"), printable(line)) for line in notes(result)]
     if said:
         parts.append(Group(*said))
@@ -207,10 +222,10 @@ def summary(result: Result, examples: bool = False) -> None:
         console.print(part)
 
 
-def _fares(tally: Tally) -> list[RenderableType]:
-    """How predictions fare; where no label tells, what they are."""
+def _fares(tally: Tally, draw: str = "") -> list[RenderableType]:
+    """How predictions fare; where no label tells, what they are. `draw` says of which demonstrations that is so."""
     if tally.labelled:
-        return [_accuracy(tally), _per_label(tally), _confusion(tally)]
+        return [_accuracy(tally, draw), _per_label(tally), _confusion(tally)]
     return [_predictions(tally)]
 
 
@@ -234,12 +249,13 @@ def _head(result: Result) -> Text:
     machine = result.details
     place = f" on {machine['device']}, {machine['dtype']}" if machine else ""
     tally = result.tally
-    rows = f"{tally.predicted:,} rows"
+    rows = many(tally.predicted, "row")
     if tally.labelled != tally.predicted:
         rows += f" ({tally.labelled:,} with a label)"
     if tally.rejected:
         rows += f", {tally.rejected:,} rejected"
-    shots = f" · {result.recipe.demos.k} demonstrations" if result.recipe.demos and result.recipe.demos.k else ""
+    demos = result.recipe.demos
+    shots = f" · k={demos.k}, {many(demos.k, 'demonstration')} from {demos.path}" if demos and demos.k else ""
     what = f"{result.recipe.name} · {result.recipe.scorer} · {result.recipe.model or 'no model'}{place}{shots}"
     speed = f"{rows} in {result.seconds:.1f} s, {result.rows_per_second:,.0f} rows/s"
     if result.rows_before:
@@ -248,7 +264,12 @@ def _head(result: Result) -> Text:
     return Text.assemble((printable(what), "bold"), "\n", (speed, "dim"))
 
 
-def _accuracy(tally: Tally) -> RenderableType:
+def one_draw(recipe: Recipe) -> str:
+    """What numbers with demonstrations are of: one draw of them; empty where there are none."""
+    return f"one draw (seed {recipe.demos.seed})" if recipe.demos and recipe.demos.k else ""
+
+
+def _accuracy(tally: Tally, draw: str = "") -> RenderableType:
     accuracy, interval, majority, chance = tally.accuracy, tally.interval, tally.majority, tally.chance
     assert accuracy is not None
     assert interval is not None
@@ -266,8 +287,11 @@ def _accuracy(tally: Tally) -> RenderableType:
         f"Matthews' correlation {tally.matthews:.3f}",
         f"majority class {majority:.1%}, chance {chance:.1%}",
     ]
-    if people().width < NARROW:
+    if draw:
+        beside[0] += f" · {draw}"
+    if people().width < max(NARROW, MARGIN + len(beside[0])):
         beside = [f"{low:.1%} to {high:.1%}", f"Matthews' {tally.matthews:.3f}", f"majority {majority:.1%}"]
+        beside[0] += f" · {draw}" if draw else ""
     return Text.assemble(
         ("accuracy  ", "bold"),
         (f"{accuracy:6.1%}", f"bold {style}"),
@@ -392,10 +416,23 @@ def plain_table(*headers: str, texts: int = 1) -> Table:
     return table
 
 
-def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
-    """What a reader of the numbers must know, one line each; `keep` is the flag that keeps rejected rows."""
+def leaning(tally: Tally) -> str:
+    """That nearly all rows were given one label, which says more of the prompt than of the rows; empty where it is not
+    so."""
+    lean = tally.lean
+    if lean is None:
+        return ""
+    known = "they may not all be so" if lean.gold is None else f"{lean.gold:,} {'is' if lean.gold == 1 else 'are'}"
+    given = f"{lean.given:,} of {many(lean.rows, 'row was', 'rows were')} given {lean.label!r}, and {known}"
+    what = "the prompt leans to one label whatever the text says"
+    return f"{given}: {what}; try other templates and label words (promptshot compare) or demonstrations (--demos)"
+
+
+def notes(result: Result, keep: str = "--rejects FILE", of_candidate: bool = False) -> list[str]:
+    """What a reader of the numbers must know, one line each; `keep` is the flag that keeps rejected rows. What a
+    leaderboard says of all candidates together is left out for one of these."""
     tally, keys = result.tally, result.recipe.template.spec
-    found = []
+    found = [said] if (said := leaning(tally)) and not of_candidate else []
     if result.recipe.transductive:
         shares = ", ".join(
             f"{label} {share:.0%}" for label, share in zip(keys.ordered or (), result.recipe.prior, strict=True)
@@ -408,21 +445,26 @@ def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
         found.append(f"{shortlist(result.changed, 3)}: written to while it was read; {what}")
     if result.cut:
         limit = result.details.get("max_length")
-        found.append(f"{result.cut:,} rows were too long and their text was cut to fit {limit} tokens")
+        found.append(f"{many(result.cut, 'row was', 'rows were')} too long and cut to fit {limit} tokens")
     if result.odd:
-        found.append(f"{result.odd:,} rows look odd; the first, {result.first_odd}")
+        found.append(f"{many(result.odd, 'row looks', 'rows look')} odd; the first, {result.first_odd}")
     if result.dropped:
-        found.append(f"{result.dropped:,} demonstrations were left out, oldest first, to fit the context")
+        lost = many(result.short, "row", "rows") if result.short else "some rows"
+        found.append(f"{lost} lost demonstrations, oldest first, to fit the context ({result.dropped:,} in all)")
+    if (draw := one_draw(result.recipe)) and not of_candidate:
+        found.append(f"{draw}: other demonstrations may move accuracy by many points; try --seed 1, --seed 2 ...")
     if result.lacking and result.recipe.demos:
-        had = "row" if result.lacking == 1 else "rows"
-        what = f"{result.lacking:,} {had} had fewer than {result.recipe.demos.k} demonstrations"
+        what = f"{many(result.lacking, 'row')} had fewer than {result.recipe.demos.k} demonstrations"
         found.append(f"{what}: the row itself was among them, and --demos has no other to spare")
     if result.unknown:
         where = result.first_unknown
-        found.append(f"{result.unknown:,} rows hold nothing that the tokenizer knows; the first: {where}")
+        hold = many(result.unknown, "row holds", "rows hold")
+        found.append(f"{hold} nothing that the tokenizer knows; the first: {where}")
     if result.split:
         how = "mean" if result.averaged else "sum"
-        found.append(f"{result.split} label words have several tokens; their score is the {how} over tokens")
+        which = "1 label word has" if result.split == 1 else f"{result.split} label words have"
+        whose = "its" if result.split == 1 else "their"
+        found.append(f"{which} several tokens; {whose} score is the {how} over tokens")
     if tally.unknown_gold:
         found.append(_unknown(tally))
     if result.overwritten:
@@ -433,7 +475,7 @@ def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
         first = result.rejects[0]
         where = f"see {result.rejects_path}" if result.rejects_path else f"keep them with {keep}"
         said = f"{first.source}: {first.reason}" + (f"; {first.advice}" if first.advice else "")
-        found.append(f"{tally.rejected:,} rows were rejected, {where}; the first, {said}")
+        found.append(f"{many(tally.rejected, 'row was', 'rows were')} rejected, {where}; the first, {said}")
     return found
 
 
@@ -441,18 +483,20 @@ def uncounted(tally: Tally, problem: str = "") -> list[str]:
     """Which predictions were not counted, and why, one line each; `problem` says why none was."""
     found = []
     if problem:
-        found.append(f"{problem}; {tally.unknown_gold.total():,} rows are not counted; {HINT}")
+        found.append(f"{problem}; {many(tally.unknown_gold.total(), 'row is', 'rows are')} not counted; {HINT}")
     elif tally.unknown_gold:
         found.append(_unknown(tally))
     if tally.unlabelled:
         where = "" if tally.unlabelled < tally.predicted else " (--label-field names its column, where there is one)"
-        found.append(f"{tally.unlabelled:,} rows have no label of their own, not counted{where}")
+        have = many(tally.unlabelled, "row has", "rows have")
+        found.append(f"{have} no label of {'its' if tally.unlabelled == 1 else 'their'} own, not counted{where}")
     return found
 
 
 def _unknown(tally: Tally) -> str:
     values = shortlist((printable(v) for v, _ in tally.unknown_gold.most_common()), 8)
-    return f"{tally.unknown_gold.total():,} rows have a label that is none of ours, not counted: {values}"
+    have = many(tally.unknown_gold.total(), "row has", "rows have")
+    return f"{have} a label that is none of ours, not counted: {values}"
 
 
 # ------------------------------------------------------------------ stored predictions
@@ -461,14 +505,16 @@ def _unknown(tally: Tally) -> str:
 def counted(found: Counted, console: Console) -> None:
     """The report of a file of predictions."""
     tally = found.tally
-    rows = f"{tally.predicted:,} rows" + (f" ({tally.labelled:,} counted)" if tally.labelled != tally.predicted else "")
+    rows = many(tally.predicted, "row") + (
+        f" ({tally.labelled:,} counted)" if tally.labelled != tally.predicted else ""
+    )
     rows += f", {tally.rejected:,} cannot be used" if tally.rejected else ""
     parts: list[RenderableType] = [Text.assemble((printable(found.path), "bold"), "\n", (rows, "dim"))]
     parts += _fares(tally)
     said = uncounted(tally, found.problem)
     if tally.rejected:
         first = found.rejects[0]
-        said.append(f"{tally.rejected:,} rows cannot be used; the first, {first.source}: {first.reason}")
+        said.append(f"{many(tally.rejected, 'row')} cannot be used; the first, {first.source}: {first.reason}")
     if said:
         parts.append(Group(*(Text.assemble(("note: ", "yellow"), printable(line)) for line in said)))
     for part in parts:

@@ -15,8 +15,8 @@ from itertools import chain, islice
 from typing import Any
 
 from promptshot import columns, files, formats, record, rows
-from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Outcome, Prediction, Spool
-from promptshot.errors import InputError, PromptshotError, RowError
+from promptshot.classify import NAMED, OUTPUT_FIELDS, WINDOW, Classifier, Outcome, Prediction, Spool
+from promptshot.errors import InputError, PromptshotError, RowError, many
 from promptshot.files import Named
 from promptshot.gold import check_gold
 from promptshot.guess import Look
@@ -30,7 +30,19 @@ from promptshot.streams import PLAIN, Part, Reading, Seen
 
 EXAMPLES = 10  # predictions kept for people to look at
 # Counts of a result, beside its tally.
-KEPT = ("seconds", "cut", "odd", "first_odd", "dropped", "lacking", "split", "averaged", "unknown", "first_unknown")
+KEPT = (
+    "seconds",
+    "cut",
+    "odd",
+    "first_odd",
+    "dropped",
+    "short",
+    "lacking",
+    "split",
+    "averaged",
+    "unknown",
+    "first_unknown",
+)
 FOREIGN = 0.25  # of the first rows, at most, may be in another encoding
 AHEAD = 16  # windows that are looked through for a good row, before a file is taken for one without any
 HOPELESS = AHEAD * WINDOW  # rejected rows, and not one accepted: something is wrong with all of them
@@ -150,6 +162,7 @@ class Result:
     odd: int = 0  # rows that were read and look odd
     first_odd: str = ""  # where the first of them is, and why
     dropped: int = 0  # demonstrations left out, over all rows
+    short: int = 0  # rows that lost some of them
     lacking: int = 0  # rows with fewer demonstrations than asked for
     split: int = 0  # label words of several tokens
     averaged: bool = False
@@ -206,6 +219,7 @@ class Result:
                 self.odd += 1
                 self.first_odd = self.first_odd or f"{outcome.row.source}: {outcome.row.remark}"
             self.dropped += outcome.dropped
+            self.short += outcome.dropped > 0
             self.lacking += outcome.lacking > 0
             self.split = max(self.split, outcome.split)
             self.averaged |= outcome.averaged
@@ -232,6 +246,7 @@ class Result:
             "rows_odd": self.odd,
             "rows_unknown": self.unknown,
             "demonstrations_dropped": self.dropped,
+            "rows_short_of_demonstrations": self.short,
             "rows_lacking_demonstrations": self.lacking,
             "words_split": self.split,
             "mean_over_tokens": self.averaged,
@@ -270,7 +285,8 @@ def run(
     outputs.check([*(Named("FILE", path) for path in inputs.paths), *recipe.reads])
     refuse_foreign(inputs.peek())
     _refuse_lacking(recipe, inputs)
-    doubt = check_gold(inputs.all_rows(recipe.columns), recipe)
+    looked = check_gold(inputs.all_rows(recipe.columns), recipe)
+    recipe = replace(recipe, spelling=looked.spelling)
     selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
     outputs = replace(outputs, resume=outputs.resume and inputs.rereadable)  # another pipe may say something else
     journal = Journal(outputs, recipe.identity(inputs.paths, selection), inputs.limit)
@@ -281,7 +297,7 @@ def run(
     else:
         with Interrupts() as interrupts:
             result = _scored(_Run(recipe, inputs, journal, watcher or Watcher(), interrupts, on_error))
-    result.doubt = doubt
+    result.doubt = looked.doubt
     journal.summarize(result.summary())
     return result
 
@@ -315,7 +331,7 @@ def _scored(the: _Run) -> Result:
     journal, rows = the.journal, the.journal.mark.rows
     result = Result.restored(the.recipe, journal, journal.mark.counts)
     result.details, result.rows_before = classifier.details, rows
-    result.overwritten = _overwritten(the.inputs.peek())
+    result.overwritten = _overwritten(the.inputs.peek(), the.recipe)
     journal.head = _head(result, the.inputs)
     the.watcher.ready(classifier, rows)
     with journal:
@@ -397,7 +413,7 @@ def _unusable(result: Result, inputs: Inputs, read: int, given_up: bool) -> Inpu
     left = min(n for n in (total, inputs.limit, inputs.sample) if n is not None) - read if total is not None else 0
     unread = " (what stands behind them was not read)" if given_up and total is None else ""
     unread = f" ({left:,} more were not read)" if left > 0 else unread
-    what = f"none of {read:,} rows could be used{unread}; the first: {reject.reason}"
+    what = f"none of {many(read, 'row')} could be used{unread}; the first: {reject.reason}"
     return InputError(what, where=reject.source, hint=reject.advice)
 
 
@@ -430,9 +446,10 @@ def _head(result: Result, inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _overwritten(first: Sequence[Item]) -> tuple[str, ...]:
+def _overwritten(first: Sequence[Item], recipe: Recipe) -> tuple[str, ...]:
     """Input fields that output fields take the place of."""
-    return tuple(n for n in OUTPUT_FIELDS if any(isinstance(item, Row) and n in item.fields for item in first))
+    names = [*OUTPUT_FIELDS, *([NAMED] if recipe.spelling else [])]
+    return tuple(n for n in names if any(isinstance(item, Row) and n in item.fields for item in first))
 
 
 def with_columns(item: Item, columns: Mapping[str, str]) -> Item:

@@ -173,7 +173,7 @@ def test_a_few_unknown_labels_are_listed_and_not_counted(
     rows = [{"text": "好", "label": "pos"}, {"text": "坏", "label": "meh"}]
     assert fake(write_rows(tmp_path / "r.jsonl", rows), "-t", template) == 0
     err = capsys.readouterr().err
-    assert "1 rows have a label that is none of ours, not counted: meh" in err
+    assert "1 row has a label that is none of ours, not counted: meh" in err
     assert "2 rows (1 with a label)" in err
 
 
@@ -386,13 +386,13 @@ def test_a_suite_that_a_config_file_names_is_read_however_the_file_is_found(
     suite.write_text(f"data: ['{rows}']\ntemplates: ['{template}']\nlimit: 5\n")
     config.write_text(f"suite: '{suite}'\nscorer: fake\n")
     assert run_command(["compare", "-c", str(config)]) == 0
-    assert "1 candidates · 5 rows" in capsys.readouterr().err
+    assert "1 candidate · 5 rows" in capsys.readouterr().err
     monkeypatch.setenv("PROMPTSHOT_CONFIG", str(config))
     assert run_command(["compare"]) == 0
-    assert "1 candidates · 5 rows" in capsys.readouterr().err
+    assert "1 candidate · 5 rows" in capsys.readouterr().err
     monkeypatch.setenv("PROMPTSHOT_LIMIT", "4")
     assert run_command(["compare"]) == 0
-    assert "1 candidates · 4 rows" in capsys.readouterr().err
+    assert "1 candidate · 4 rows" in capsys.readouterr().err
 
 
 def test_a_misspelt_library_is_one_line(

@@ -220,7 +220,7 @@ def test_of_a_stream_the_labels_of_the_first_rows_are_taken_and_that_is_told(
     assert fake("-") == 0
     err = capsys.readouterr().err
     assert "labels from the rows: cocoa, tea; of the first 1,024 rows only" in err
-    assert "1 rows have a label that is none of ours, not counted: milk" in err
+    assert "1 row has a label that is none of ours, not counted: milk" in err
 
 
 @pytest.mark.parametrize("arguments", [(), ("-t", "{text} is {mask}")])

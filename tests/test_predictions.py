@@ -178,7 +178,7 @@ def test_where_no_gold_label_is_spelled_like_a_prediction_nothing_is_counted_and
         assert "no gold label is spelled like any prediction: the gold labels are '1', '0', the predictions" in said
         assert "'negative'" in said
         assert f"3 rows are not counted; {HINT}" in said
-        assert "1 rows have no label of their own, not counted" in said
+        assert "1 row has no label of its own, not counted" in said
         assert "accuracy" not in said
         assert run_command(["diff", path, other]) == 0
         said = capsys.readouterr().out
@@ -198,8 +198,8 @@ def test_what_one_file_of_two_does_not_count_is_told_by_its_letter(
     other = put(tmp_path / "b.jsonl", labelled(gold, ["a", "a", "c", "b"], ["a", "b", "c"]))
     assert run_command(["diff", one, other]) == 0
     said = capsys.readouterr().out
-    assert "note: A: 1 rows have a label that is none of ours, not counted: c" in said
-    assert "note: B: 1 rows have no label of their own, not counted" in said
+    assert "note: A: 1 row has a label that is none of ours, not counted: c" in said
+    assert "note: B: 1 row has no label of its own, not counted" in said
     found = diff(one, other)
     assert [tally.labelled for tally in found.tallies] == [2, 3]
     assert found.paired.rows == 2
@@ -300,7 +300,7 @@ def test_rows_that_cannot_be_used_are_counted_told_and_make_the_exit_code_3(
     path.write_text("\n".join(lines))
     assert run_command(["report", str(path)]) == 3
     said = capsys.readouterr().out
-    assert "1 rows, 6 cannot be used" in said
+    assert "1 row, 6 cannot be used" in said
     assert f"6 rows cannot be used; the first, {path}:2: not valid JSON" in said
     assert run_command(["report", str(path), "--json"]) == 3
     (record,) = json.loads(capsys.readouterr().out)["files"]

@@ -27,6 +27,7 @@ from promptshot.cli.flags import (
     reading,
     row_flags,
     scorer_flag,
+    spelling_flag,
     typed,
 )
 from promptshot.cli.settings import Count, Text
@@ -72,6 +73,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @option("--overwrite", is_flag=True, help="Replace the files that are written, where they exist.")
 @option("--resume/--no-resume", default=True, show_default=True, help="Go on with an output of the very same run.")
 @row_flags
+@spelling_flag
 @option("--ignore-labels", is_flag=True, help="Predict only, whatever labels the rows carry.")
 @option("--strict-labels", is_flag=True, help="Reject rows whose own label is none of ours.")
 @option(
@@ -146,6 +148,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
             reading=inputs.how,
             labels_ignored=given["ignore_labels"],
             labels_strict=given["strict_labels"],
+            spelled_as=given["spelled_as"],
         )
         for one in found
     ]

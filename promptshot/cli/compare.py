@@ -144,7 +144,7 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     written = [Named("--output", given["output"])] if given["output"] else []
     read = [one for candidate in candidates for one in candidate.recipe.reads]
     check([*written, *(folder.goes if folder else ())], [*read_by(given, files), *read])
-    grid.check(candidates, items)
+    candidates = grid.check(candidates, items)
     search = _search(given, items, candidates, inputs.how) if given["search"] else None
     judging = search.judging if search else items
     found = compare.Comparison(len(judging), compare.fingerprint(judging), given["seed"], len(candidates))

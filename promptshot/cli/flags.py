@@ -146,6 +146,15 @@ labels_flag = option(
     help="The labels to choose from: a,b or a=word1|word2,b=word3, with the rows' numbers 0:a,1:b (or JSON); @FILE has "
     "one a line.",
 )
+spelling_flag = option(
+    "--spelling",
+    "spelled_as",
+    type=click.Choice(["auto", "rows", "template"]),
+    default="auto",
+    show_default=True,
+    help="Write predictions as the rows spell their labels or as the template does; auto: as the rows do where these "
+    "are numbers.",
+)
 scorer_flag = option("--scorer", metavar="NAME", help="Another scorer: mlm, nsp, causal, fake, package.module:Class.")
 quiet_flag = option("-q", "--quiet", is_flag=True, help="No progress and no report.")
 config_flag = click.option(
