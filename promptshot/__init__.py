@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from promptshot.classify import Classifier, Prediction
-    from promptshot.errors import PromptshotError, RowError
+    from promptshot.errors import OptionError, PromptshotError, RowError
     from promptshot.prompts import Prompt, Template
     from promptshot.recipe import Recipe
     from promptshot.rows import Row
@@ -19,6 +19,7 @@ _HOME = {
     "Classifier": "classify",
     "Prediction": "classify",
     "Recipe": "recipe",
+    "OptionError": "errors",
     "PromptshotError": "errors",
     "RowError": "errors",
     "Prompt": "prompts",
@@ -28,6 +29,7 @@ _HOME = {
 }
 __all__ = [
     "Classifier",
+    "OptionError",
     "Prediction",
     "Prompt",
     "PromptshotError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -11,25 +12,28 @@ import time
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, overload
 
-from promptshot import decide, demos, guess, library, rows, scorers
+from promptshot import columns as where
+from promptshot import decide, demos, gold, guess, library, objects, rows, scorers
 from promptshot.errors import (
     InputError,
     OptionError,
     PromptshotError,
     RowError,
     VerbalizerError,
+    did_you_mean,
     shortlist,
     surfaces,
     told,
 )
 from promptshot.json_text import Exact, dumps, like
+from promptshot.once import kept
 from promptshot.prompts import Kind, Prompt, Template
-from promptshot.recipe import Recipe
+from promptshot.recipe import DEMOS, DemoPlan, Recipe
 from promptshot.rows import Item, Reject, Row, raw_of
 from promptshot.scorers import Checkpoint, ModelOptions, Scored, Scorer
 from promptshot.verbalizer import RowWords, Verbalizer
@@ -108,29 +112,40 @@ class Classifier:
         verbalizer: str | Verbalizer | None = None,
         scorer: str | None = None,
         folder: Path | None = None,
+        demos: Any = None,
+        k: int | None = None,
+        seed: int = 0,
+        text_field: str | Sequence[str] | None = None,
+        label_field: str | None = None,
+        columns: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Classifier:
         """A classifier for a template: its name on the shelf, its file, or a text with {mask} in it.
 
         `labels` ("a,b", ["a", "b"] or {"a": ["word"]}) or `verbalizer` (a name, a file, an object) replace
         the template's own; `scorer` is told for inline text ("mlm", "nsp", "causal"), or names another one
-        ("fake", "package.module:Class"); `folder` is a library of yours; `options` are those of ModelOptions
-        (model, device, dtype, ...). Raises a PromptshotError where they do not fit.
+        ("fake", "package.module:Class"); `folder` is a library of yours. `demos` are labelled rows, a file or whatever
+        `predict` takes, of which `k` are put before each row, drawn with `seed`. `text_field` (a column, or several
+        that are joined), `label_field` and `columns` (field -> column) say where a row keeps what the template
+        reads; `options` are those of ModelOptions (model, device, dtype, ...). Raises a PromptshotError where they do
+        not fit.
         """
-        wish = guess.Wish(
-            (template,) if isinstance(template, str) else (),
-            labels,
-            verbalizer,
-            scorer,
-            options.get("model", ""),
-            folder,
-        )
+        if unknown := next((name for name in options if name not in _MODEL), None):
+            known = [*inspect.signature(cls.load).parameters, *_MODEL]
+            raise OptionError(f"load takes no {unknown!r}", hint=did_you_mean(unknown, {*known} - {"options"}))
+        texts = (template,) if isinstance(template, str) else ()
+        wish = guess.Wish(texts, labels, verbalizer, scorer, options.get("model", ""), folder, demos is not None)
         if isinstance(template, str):
             (found,) = guess.choose(wish, guess.Look())
-        else:
+        elif isinstance(template, Template):
             found = guess.Guess(template, wish.words() or library.verbalizer_of(template, folder))
+        else:
+            raise OptionError(f"a template is no {type(template).__name__}", hint="give a name, a file, or a text")
         name = scorer or found.template.spec.scorer
-        return cls.of(Recipe(found.template, found.verbalizer, name, ModelOptions(**options)))
+        named = where.named(found.template, text_field, label_field, columns or {})
+        plan = _plan(demos, k, seed, found.template, named)
+        recipe = Recipe(found.template, found.verbalizer, name, ModelOptions(**options), plan, columns=named)
+        return cls.of(replace(recipe, labels_optional=label_field is None))
 
     @classmethod
     def of(cls, recipe: Recipe) -> Classifier:
@@ -147,25 +162,54 @@ class Classifier:
         """What the scorer says of its model and machine."""
         return self.scorer.details if isinstance(self.scorer, Checkpoint) else {}
 
-    def predict(self, rows: Iterable[str | Mapping[str, Any] | Row]) -> Iterator[Prediction]:
-        """A Prediction for every text or row, in order; raises RowError at the first that cannot be used.
+    @overload
+    def predict(self, rows: str | Mapping[str, Any] | Row) -> Prediction: ...
 
-        A text stands for a row whose one field is that text; a pandas frame gives its rows by
-        `frame.to_dict("records")`. Use `outcomes` to go on past bad rows.
+    @overload
+    def predict(self, rows: Any) -> Iterator[Prediction]: ...
+
+    def predict(self, rows: Any) -> Prediction | Iterator[Prediction]:
+        """A Prediction for a text or a row; an iterator of them, in order, for several: texts, dicts, tuples of two
+        texts for a pair, Rows, from any iterable, or a data frame of pandas, row by row.
+
+        Raises RowError at the first that cannot be used (empty, NaN or None, say); use `outcomes` to go on past it.
+        Raises OptionError for what holds no rows. An iterable is read no further ahead than 1,024 rows.
         """
-        for outcome in self.outcomes(self._rows(rows), on_error="fail"):
+        found = self._predicted(rows)
+        return next(found) if objects.is_one(rows, self.template.needs, self.recipe.columns) else found
+
+    def _predicted(self, rows: Any) -> Iterator[Prediction]:
+        for outcome in self.outcomes(rows, on_error="fail"):
             assert isinstance(outcome, Prediction)
             yield outcome
 
-    def outcomes(
-        self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject"
-    ) -> Iterator[Outcome]:
+    def frame(self, frame: Any) -> Any:
+        """A copy of a data frame of pandas with what is predicted of its rows, under the same index.
+
+        `prediction` is spelled as the rows spell their labels where these are numbers (the name is in
+        `prediction_label`), `probability` is its own, and `p_<label>` that of each label. A row that cannot be used has
+        none of them, and its reason in `problem`. Raises OptionError for anything else than a data frame.
+        """
+        if not objects.is_frame(frame):
+            raise OptionError(f"a {type(frame).__name__} is no data frame", hint="use predict or outcomes")
+        items = list(objects.rows_of(frame, self.template.needs, self.recipe.columns))
+        spelling, labels = gold.spelling(items, self.recipe), self.recipe.labels
+        records = [_of_frame(outcome, labels, spelling) for outcome in self.outcomes(items)]
+        made = frame.copy()
+        for name in dict.fromkeys(name for record in records for name in record):
+            made[name] = [record.get(name) for record in records]
+        if spelling and all(isinstance(shown, int) for shown in spelling.values()):
+            made["prediction"] = made["prediction"].astype("Int64")  # which can be missing
+        return made
+
+    def outcomes(self, items: Any, progress: Progress | None = None, on_error: str = "reject") -> Iterator[Outcome]:
         """A Prediction or a Reject for every row, in order, a window of rows in memory at a time.
 
-        With `on_error="fail"` the first Reject is raised as a RowError instead. Where ranks decide
-        (`Recipe.transductive`), nothing comes out before the last row has been scored.
+        The rows are whatever `predict` takes. With `on_error="fail"` the first Reject is raised as a RowError instead.
+        Where ranks decide (`Recipe.transductive`), nothing comes out before the last row has been scored.
         """
-        scored = self.scored(items, progress, on_error)
+        rows = objects.rows_of(items, self.template.needs, self.recipe.columns)
+        scored = self.scored(rows, progress, on_error)
         if not self.recipe.transductive:
             yield from chain.from_iterable(scored)
             return
@@ -207,18 +251,6 @@ class Classifier:
         words = ("",) if self.template.spec.ordered else self.verbalizer.choices(row)
         return self.template.render(row, words, shots)
 
-    def _rows(self, rows: Iterable[str | Mapping[str, Any] | Row]) -> Iterator[Row]:
-        for key, row in enumerate(rows):
-            if isinstance(row, Row):
-                yield row
-            elif isinstance(row, str) and len(self.template.needs) == 1:
-                yield Row({self.template.needs[0]: row}, f"row {key + 1}", key)
-            elif isinstance(row, Mapping):
-                yield Row(row, f"row {key + 1}", key, self.recipe.columns)
-            else:
-                needs = ", ".join(self.template.needs)
-                raise RowError(f"not a row with {needs}", where=f"row {key + 1}", hint="give a dict")
-
     # ---------------------------------------------------------------- one window
 
     def _window(self, items: Sequence[Item], progress: Progress | None, on_error: str) -> list[Outcome]:
@@ -242,8 +274,8 @@ class Classifier:
             self.scorer.progress = progress
         self.asked += len(prompts)
         scored = self._scored([prompt for *_, prompt in prompts])
-        for (i, row, gold, prompt), result in zip(prompts, scored, strict=True):
-            outcomes[i] = found = self._outcome(row, gold, prompt, result)
+        for (i, row, said, prompt), result in zip(prompts, scored, strict=True):
+            outcomes[i] = found = self._outcome(row, said, prompt, result)
             if on_error == "fail" and isinstance(found, Reject):
                 raise _raised(found)
         return [outcomes[i] for i in range(len(items))]
@@ -306,7 +338,12 @@ class Classifier:
         strictly, for one that is none of ours."""
         if self.recipe.labels_ignored:
             return None, None
-        label, value = self.verbalizer.gold_label(row, row.column(self.template.spec.label_field))
+        try:
+            label, value = self.verbalizer.gold_label(row, row.column(self.template.spec.label_field))
+        except RowError:
+            if self.recipe.labels_optional:
+                return None, None
+            raise
         if self.recipe.labels_strict and label is None and value is not None:
             known = shortlist(self.verbalizer.names or self.verbalizer.choices(row), 8)
             raise RowError(f"the label {value!r} is none of: {known}", where=row.source)
@@ -385,6 +422,33 @@ def mean(outcomes: Sequence[Outcome]) -> Outcome:
         averaged=any(member.averaged for member in found),
         unknown=any(member.unknown for member in found),
     )
+
+
+_MODEL = tuple(field.name for field in fields(ModelOptions))
+
+
+def _plan(given: Any, k: int | None, seed: int, template: Template, columns: Mapping[str, str]) -> DemoPlan | None:
+    """Which demonstrations; rows of a program are kept as a file of JSON lines would be."""
+    if given is None:
+        if k:
+            raise OptionError("k needs rows to draw from", hint="give demos=FILE, or rows")
+        return None
+    if not isinstance(k, int | None) or isinstance(k, bool) or (k is not None and k < 0):
+        raise OptionError(f"k is a whole number, not {k!r}", hint=f"write k={DEMOS}")
+    if not isinstance(given, str | Path):
+        given = kept("demos", objects.as_lines(objects.rows_of(given, template.needs, columns)))
+    return DemoPlan(str(given) if isinstance(given, Path) else given, DEMOS if k is None else k, seed)
+
+
+def _of_frame(outcome: Outcome, labels: Sequence[str], spelling: Mapping[str, Any]) -> dict[str, Any]:
+    """What a data frame gets for a row."""
+    if isinstance(outcome, Reject):
+        return {"prediction": None, "problem": outcome.reason}
+    name = {NAMED: outcome.label} if spelling else {}
+    chances = outcome.probabilities or {}
+    each = {f"p_{label}": chances[label] for label in labels if label in chances}
+    prediction = spelling.get(outcome.label, outcome.label)
+    return {"prediction": prediction, **name, "probability": outcome.probability, **each}
 
 
 Progress = Callable[[int], None]  # called with the number of rows just finished

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptshot.errors import InputError, shortlist
-from promptshot.rows import ALIASES, JUDGEMENTS, Row, folded, nested, no_header
+from promptshot.errors import InputError, OptionError, did_you_mean, shortlist
+from promptshot.prompts import Template
+from promptshot.rows import ALIASES, JUDGEMENTS, Row, folded, joined, nested, no_header
 
 LOOKED_AT = 200  # rows
 SHORT = 40  # characters of a label
@@ -28,6 +29,28 @@ class Taken:
     def flag(self) -> str:
         """How to name another."""
         return {"text": "--text-field", "label": "--label-field"}.get(self.field, f"--map {self.field}=")
+
+
+def named(
+    template: Template, text_field: str | Sequence[str] | None, label_field: str | None, fields: Mapping[str, str]
+) -> dict[str, str]:
+    """Field -> column for a template, as they were said; raises OptionError for a field that it does not have."""
+    found: dict[str, str] = dict(fields)
+    label = template.spec.label_field
+    for name in found:
+        if name not in (*template.reads, label):
+            hint = did_you_mean(name, [*template.reads, label])
+            raise OptionError(f"--map {name}=...: the template has no such field", hint=hint)
+    if text_field:
+        if len(template.needs) != 1:
+            needs = ", ".join(template.needs)
+            raise OptionError(
+                f"--text-field is for one text, the template needs {needs}", hint="use --map FIELD=COLUMN"
+            )
+        found[template.needs[0]] = text_field if isinstance(text_field, str) else joined(text_field)
+    if label_field:
+        found[label] = label_field
+    return found
 
 
 def taken(rows: Sequence[Row], fields: Sequence[str]) -> list[Taken]:

@@ -89,6 +89,11 @@ def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
     return found
 
 
+def spelling(items: Iterable[Item], recipe: Recipe) -> Mapping[str, Any]:
+    """How predictions are spelled so that they equal the rows' own labels; empty where they go by name."""
+    return {} if recipe.labels_ignored else _spelling(_survey(items, recipe).raw, recipe)
+
+
 def _count(raw: Any, seen: dict[tuple[str, Any], int]) -> None:
     raw = raw[0] if isinstance(raw, list) else raw.strip() if isinstance(raw, str) else raw
     key = (type(raw).__name__, raw)

@@ -41,7 +41,12 @@ def once(path: str) -> str:
         raise InputError(f"cannot be read ({reason})", where=name, hint="check the path") from None
     if len(said) > LARGEST:
         raise InputError(f"more than {LARGEST:,} bytes from a pipe", where=name, hint="write it to a file first")
-    found = Once(path)
+    return kept(path, said)
+
+
+def kept(name: str, said: bytes) -> Once:
+    """A name under which that can be read, as often as one likes."""
+    found = Once(name)
     found.said = said
     return found
 

@@ -49,6 +49,7 @@ class Recipe:
     reading: Reading = PLAIN  # how files of rows are read
     labels_ignored: bool = False
     labels_strict: bool = False  # a row whose own label is none of ours is rejected
+    labels_optional: bool = False  # a row with several labels is predicted all the same
     spelled_as: SpelledAs = "auto"
     spelling: Mapping[str, Any] = field(default_factory=dict)  # label -> what is written for it; empty: its name
     others: tuple[Recipe, ...] = ()  # more templates: an ensemble, by the mean of log-probabilities

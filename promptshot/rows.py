@@ -137,6 +137,8 @@ class Row:
     def text(self, name: str, join: str | None = None) -> str:
         """The field as text; a list needs `join`. Raises RowError if it is empty or no text."""
         value = self[name]
+        if value is None:
+            value = ""
         if not isinstance(value, str):
             value = self._as_text(name, value, join)
         if not value.strip():
@@ -203,6 +205,11 @@ def parts_of(said: str) -> tuple[str, ...]:
     r"""The columns that were said as one, `subject,body`; `\,` is a comma in a name."""
     parts = (part.replace("\\,", ",").strip() for part in re.split(r"(?<!\\),", said))
     return tuple(part for part in parts if part)
+
+
+def joined(columns: Sequence[str]) -> str:
+    """Columns that are said as one, as `parts_of` takes them apart."""
+    return ",".join(column.replace(",", "\\,") for column in columns)
 
 
 @lru_cache(maxsize=1024)

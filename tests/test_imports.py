@@ -28,6 +28,7 @@ FLOORS = [
         "columnar",
         "formats",
         "rows",
+        "objects",
         "columns",
         "writer",
         "prompts",

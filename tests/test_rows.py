@@ -863,7 +863,7 @@ def test_a_list_is_joined_where_the_template_says_so() -> None:
         (["a"], None, "f:1: field 'k' is a list, not text; give the template fields: {k: {join: ', '}}"),
         ({"a": 1}, None, "f:1: field 'k' is an object, not text"),
         ({"a": 1}, ",", "f:1: field 'k' is an object, not text"),
-        (None, None, "f:1: field 'k' is null, not text"),
+        (None, None, "f:1: field 'k' is empty; remove the row or fill it"),
         (b"raw", None, "f:1: field 'k' is no text, not text"),
         ("", None, "f:1: field 'k' is empty; remove the row or fill it"),
         (" \n\u3000", None, "f:1: field 'k' is empty; remove the row or fill it"),

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from promptshot.cli import completion, settings
 from promptshot.cli.settings import Columns, Count, Labels, Library, Pair
-from promptshot.errors import OptionError, did_you_mean
+from promptshot.errors import OptionError
 from promptshot.files import Named
 
 if TYPE_CHECKING:
@@ -275,19 +275,6 @@ def named_columns(given: dict[str, Any]) -> dict[str, str]:
 
 def columns_of(given: dict[str, Any], template: Template) -> dict[str, str]:
     """Field -> column, from --map, --text-field and --label-field."""
-    columns: dict[str, str] = dict(given["columns"])
-    label = template.spec.label_field
-    for name in columns:
-        if name not in (*template.reads, label):
-            hint = did_you_mean(name, [*template.reads, label])
-            raise OptionError(f"--map {name}=...: the template has no such field", hint=hint)
-    if given["text_field"]:
-        if len(template.needs) != 1:
-            needs = ", ".join(template.needs)
-            raise OptionError(
-                f"--text-field is for one text, the template needs {needs}", hint="use --map FIELD=COLUMN"
-            )
-        columns[template.needs[0]] = given["text_field"]
-    if given["label_field"]:
-        columns[label] = given["label_field"]
-    return columns
+    from promptshot.columns import named
+
+    return named(template, given["text_field"], given["label_field"], given["columns"])

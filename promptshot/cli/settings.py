@@ -53,7 +53,9 @@ class Columns(click.types.StringParamType):
             return str(value)
         if not value or not all(isinstance(name, str) and name.strip() for name in value):
             self.fail(f"{value!r}; write the names of columns", param, ctx)
-        return ",".join(name.replace(",", "\\,") for name in value)
+        from promptshot.rows import joined
+
+        return joined(value)
 
 
 class Library(click.Path):
