@@ -9,12 +9,13 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from promptshot import guess, library, spec
 from promptshot.classify import Classifier
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
 from promptshot.gold import check_gold
+from promptshot.labels import NAME
 from promptshot.recipe import DemoPlan, Recipe
 from promptshot.rows import Item, Row
 from promptshot.run import HOPELESS, with_columns
@@ -130,7 +131,8 @@ def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> list[Candid
             looked = check_gold(mapped, recipe)
             _check_prompts(recipe, good[:LOOKED_AT])
         except PromptshotError as problem:
-            hint = UNFIT if isinstance(problem, VerbalizerError) else problem.hint
+            unfit = isinstance(problem, VerbalizerError) and recipe.verbalizer.name != NAME
+            hint = UNFIT if unfit else problem.hint
             raise type(problem)(f"{candidate.name}: {problem.what}", where=problem.where, hint=hint) from None
         if not any(_has_gold(row, recipe) for row in good):
             where = items[0].source if items else ""
@@ -165,15 +167,20 @@ def _check_prompts(recipe: Recipe, some: Sequence[Row]) -> None:
 # ------------------------------------------------------------------ suites
 
 
-class Suite(spec.Spec):
-    """The keys of a suite file: a comparison to be run again. Paths are relative to the file."""
+Several = BeforeValidator(lambda value: value if isinstance(value, list | dict) else [value])
 
-    data: list[str] = Field(min_length=1)
-    templates: list[str] = Field(default_factory=list)
-    verbalizers: list[str] = Field(default_factory=list)
+
+class Suite(spec.Spec):
+    """The keys of a suite file: a comparison to be run again. Paths are relative to the file, and a list of one may be
+    written without brackets.
+    """
+
+    data: Annotated[list[str], Field(min_length=1), Several]
+    templates: Annotated[list[str], Several] = Field(default_factory=list)
+    verbalizers: Annotated[list[str], Several] = Field(default_factory=list)
     library: str | None = None
-    models: list[str] = Field(default_factory=list)
-    shots: list[Annotated[int, Field(ge=0, le=MOST)]] = Field(default_factory=list)
+    models: Annotated[list[str], Several] = Field(default_factory=list)
+    shots: Annotated[list[Annotated[int, Field(ge=0, le=MOST)]], Several] = Field(default_factory=list)
     demos: str | None = None
     search: bool = False
     dev: str | None = None
@@ -205,6 +212,9 @@ class Suite(spec.Spec):
             name: str(path.parent / said) for name in ("library", "demos", "dev") if (said := getattr(made, name))
         }
         found: dict[str, Any] = {"data": [str(path.parent / name) for name in made.data], **beside}
+        found["models"] = [str(path.parent / name) if (path.parent / name).is_dir() else name for name in made.models]
+        if isinstance(made.labels, str) and made.labels.startswith("@"):
+            found["labels"] = f"@{path.parent / made.labels[1:]}"
         folder = Path(beside["library"]) if made.library else None
         if folder:
             with _at(path, lines[("library",)]):
@@ -213,7 +223,7 @@ class Suite(spec.Spec):
         for kind in kinds:
             found[kind] = []
             for i, said in enumerate(getattr(made, kind)):
-                with _at(path, lines[(kind, i)]):
+                with _at(path, lines.get((kind, i)) or lines[(kind,)]):
                     found[kind].append(_found(kind, said, folder, path.parent))
         return made.model_copy(update=found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from test_cli import fake, write_rows
 
 from promptshot.cli import run_command
 from promptshot.columns import Taken, missing, taken, told
-from promptshot.rows import Row, nested, value_at
+from promptshot.errors import RowError
+from promptshot.rows import Row, joined, nested, parts_of, value_at
 
 
 @pytest.mark.parametrize(
@@ -164,3 +166,120 @@ def test_compare_tells_its_columns_once(tmp_path: Path, capsys: pytest.CaptureFi
     arguments = ("-t", "en-sentiment-mlm", "-t", "en-sentiment-nsp", "--scorer", "fake")
     assert run_command(["compare", path, *arguments]) == 0
     assert capsys.readouterr().err.count("columns: text is 'sentence', label is 'label'") == 1
+
+
+# ------------------------------------------------------------------ several columns as one text
+
+TICKETS = [
+    {"ID": 1, " Subject ": "Late parcel", "Body": "Two weeks!", "Topic": "delivery"},
+    {"ID": 2, " Subject ": "", "Body": "Wrong sum.", "Topic": "money"},
+    {"ID": 3, " Subject ": "Refund", "Body": None, "Topic": "money"},
+]
+
+
+def test_several_columns_are_one_text_a_line_each_without_those_that_are_empty() -> None:
+    rows = [Row(fields, columns={"text": "subject, BODY"}) for fields in TICKETS]
+    assert [row["text"] for row in rows] == ["Late parcel\nTwo weeks!", "Wrong sum.", "Refund"]
+    assert rows[0].parts("text") == (" Subject ", "Body")
+    (line,) = told(taken(rows, ("text",)), rows)
+    assert line == "columns: text is ' Subject ' and 'Body', a line each"
+
+
+def test_a_comma_may_belong_to_the_name_of_a_column() -> None:
+    fields = {"a,b": "whole", "a": "x", "b": "y", "c,d": "z", "n": 3}
+    assert Row(fields, columns={"text": "a,b"})["text"] == "whole"
+    assert Row(fields, columns={"text": r"c\,d,n"})["text"] == "z\n3"
+    assert parts_of(joined(["c,d", "n"])) == ("c,d", "n")
+
+
+def test_a_column_that_is_no_text_is_no_part_of_one() -> None:
+    row = Row({"a": ["x"], "b": "y"}, "f:1", columns={"text": "a,b"})
+    with pytest.raises(RowError, match="f:1: column 'a' is a list, not text"):
+        row["text"]
+
+
+@pytest.mark.parametrize("said", ["--text-field=subject,body", "config"])
+def test_joined_columns_reach_the_prompt(said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = write_rows(tmp_path / "t.jsonl", TICKETS)
+    config = tmp_path / "c.yaml"
+    config.write_text("text-field: [subject, body]\n")
+    flag = said if said != "config" else f"--config={config}"
+    assert fake(rows, flag, "--label-field", "topic", "-t", "{text} [{mask}]", "--dry-run") == 0
+    assert "  Late parcel\n  Two weeks! [" in capsys.readouterr().err
+    assert run_command(["compare", rows, flag, "--label-field", "topic", "--scorer", "fake", "-q"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            ["--text-field", "subject,boddy"],
+            "no column 'boddy' for field 'text'; the row has: ID,  Subject , Body, Topic",
+        ),
+        (["--text-field", "Zusatz"], "no column 'Zusatz' for field 'text'"),
+        (["-t", "{bdy} {mask}"], "no field 'bdy'; the row has: ID,  Subject , Body, Topic; did you mean 'Body'?"),
+        (["-t", "{nothing} {mask}"], "try --map nothing=COLUMN"),
+        (["--text-field", "body", "--label-field", "topik"], "no column 'topik' for field 'label'"),
+    ],
+)
+def test_a_field_without_a_column_is_told_before_a_model_is_loaded(
+    flags: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = write_rows(tmp_path / "t.jsonl", TICKETS)
+    monkeypatch.setattr("promptshot.scorers.load", lambda *_: pytest.fail("a model is loaded"))
+    assert run_command(["classify", rows, "--labels", "delivery,money", *flags]) == 1
+    err = capsys.readouterr().err
+    assert said in err
+    assert len([line for line in err.splitlines() if not line.startswith("note")]) == 1
+
+
+def test_a_column_of_later_rows_is_no_misspelt_one(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "t.jsonl", [{"x": 1}] * 30 + [{"text": "late"}])
+    assert fake(rows, "-t", "zh-sentiment-mlm", "-q", "-o", str(tmp_path / "o.jsonl")) == 3
+    assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 1
+
+
+# ------------------------------------------------------------------ one text a line
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "flags", "texts"),
+    [
+        ("a.txt", "Gut war es, wirklich\n\nnie wieder\n", [], ["Gut war es, wirklich", "nie wieder"]),
+        ("a", "只有一行，没有表头\n", [], ["只有一行，没有表头"]),
+        ("a.txt", "One\r\nTwo, or three\r\n", [], ["One", "Two, or three"]),
+        ("a.csv", "text,label\nx,y\n", ["--lines"], ["text,label", "x,y"]),
+        ("a.jsonl", '{"text": "x"}\n', ["--lines"], ['{"text": "x"}']),
+        ("a.txt", "text\nx\n", [], ["x"]),
+        ("a.txt", "id;review\n1;x\n2;y\n", [], ["x", "y"]),
+        ("a.txt", "Kommentar;Note\nx;1\ny;2\n", ["--text-field", "Kommentar"], ["x", "y"]),
+        ("a.txt", "id\ttext\n1\tx\n", [], ["x"]),
+        ("a.txt", '"quoted, twice",1\nplain,2\n', ["--no-header", "--text-field", "1"], ["quoted, twice", "plain"]),
+    ],
+)
+def test_a_text_a_line_is_told_from_a_table(
+    name: str, text: str, flags: list[str], texts: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    out = tmp_path / "out.jsonl"
+    assert fake(str(tmp_path / name), "--labels", "a,b", "--ignore-labels", "-q", "-o", str(out), *flags) == 0
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    columns = dict([flags]) if flags[:1] == ["--text-field"] else {"text": "1"} if "--no-header" in flags else {}
+    name = columns.get("--text-field") or columns.get("text") or "text"
+    assert [row.get(name) or row.get("review") for row in found] == texts
+
+
+def test_lines_that_are_no_text_are_rejected_and_options_that_clash_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_bytes(b"good\n\xff\xfe bad\nok\nfine\nso so\n")
+    assert fake(str(tmp_path / "a.txt"), "--labels", "a,b", "-o", str(tmp_path / "o.jsonl")) == 3
+    assert "a.txt:2: not UTF-8 (byte 1)" in capsys.readouterr().err
+    assert fake(str(tmp_path / "a.txt"), "--labels", "a,b", "--lines", "--no-header") == 1
+    assert "--lines and --no-header" in capsys.readouterr().err
+
+
+def test_a_text_from_a_pipe_is_one_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"I loved it, really\n")))
+    assert fake("-", "--labels", "good,bad", "-q") == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "I loved it, really"

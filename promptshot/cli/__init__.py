@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -69,6 +70,9 @@ def _interrupted(stop: BaseException | None) -> int:
     return 143 if isinstance(stop, Terminated) else 130
 
 
+VARIABLE = "PROMPTSHOT_"  # how the variables of options begin
+
+
 class _Group(click.Group):
     """A closed pipe is no error: whoever read our output has had enough. A signal is no traceback."""
 
@@ -108,6 +112,22 @@ def cli() -> None:
     promptshot compare reviews.jsonl
     promptshot templates new mine.yaml
     """
+    _refuse_misspelt(os.environ)
+
+
+def _refuse_misspelt(names: Iterable[str]) -> None:
+    """Raise click's UsageError for a variable that is nearly the name of an option, as a file of options would be."""
+    waiting: list[click.Command] = [cli]
+    known: set[str] = set()
+    while waiting:
+        command = waiting.pop()
+        waiting += command.commands.values() if isinstance(command, click.Group) else ()
+        known |= {str(one.envvar).removeprefix(VARIABLE) for one in command.params if one.envvar}
+    for name in names:
+        said = name.removeprefix(VARIABLE)
+        if name.startswith(VARIABLE) and said not in known:
+            for near in get_close_matches(said, known, n=1, cutoff=0.75):
+                raise click.UsageError(f"no option has the variable {name}; did you mean {VARIABLE}{near}?")
 
 
 for group, own in (

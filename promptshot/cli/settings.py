@@ -1,4 +1,7 @@
-"""Options from a YAML file: each value is looked at as its option would, or refused with its line and what to write."""
+"""Options from a YAML file: each value is looked at as its option would, or refused with its line and what to write.
+
+Paths in a file are seen from that file.
+"""
 
 from __future__ import annotations
 
@@ -95,13 +98,44 @@ def read(path: str, parameters: Iterable[click.Parameter]) -> dict[str, Any]:
         if parameter.name == "scorer" and ":" in str(value):
             hint = "name it on the command line"
             raise InputError("a scorer of yours is code, and a file may not name it", where=place, hint=hint)
-        items = value if isinstance(value, list) and _several(parameter) else [value]
+        items = value if isinstance(value, list) and _several(parameter) else _pairs(parameter, value)
         for i, item in enumerate(items):
             at = (key, i) if items is value else (key,)
             empty = source.typed.get(at) == "null"
-            _check(parameter, name, None if empty else item, f"{path}:{lines[at]}")
-        found[str(parameter.name)] = items if _several(parameter) else value
+            items[i] = _beside(str(parameter.name), item, Path(path).parent)
+            _check(parameter, name, None if empty else items[i], f"{path}:{lines[at]}")
+        found[str(parameter.name)] = items if _several(parameter) else items[0]
     return found
+
+
+def _pairs(parameter: click.Parameter, value: Any) -> list[Any]:
+    """FIELD=COLUMN as a mapping also has them; anything else is one value."""
+    if not (isinstance(parameter.type, Pair) and isinstance(value, dict)):
+        return [value]
+    columns = Columns()
+    return [f"{field}={columns.convert(column, parameter, None)}" for field, column in value.items()]
+
+
+# Options that name files and folders, and those that may.
+PATHS = (
+    *("files", "output", "summary", "record", "rejects", "errors", "save_template", "predictions"),
+    *("demos", "dev", "folder", "suite"),
+)
+NAMES = ("templates", "verbalizer", "verbalizers", "model", "models", "labels")
+
+
+def _beside(name: str, value: Any, folder: Path) -> Any:
+    """A path as seen from here; whatever is none stays as it is."""
+    from promptshot import library
+
+    if not isinstance(value, str) or not value or value == "-":
+        return value
+    if name == "labels":
+        return f"@{folder / value[1:]}" if value.startswith("@") else value
+    named = name in NAMES and "{" not in value and library.is_path(value)
+    if name.startswith("model"):  # the names on a hub have slashes, too
+        named = not value.startswith(library.BUILTIN) and (folder / value).is_dir()
+    return str(folder / value) if name in PATHS or named else value
 
 
 def _known(key: str, known: Mapping[str, click.Parameter], where: str) -> tuple[str, click.Parameter]:
