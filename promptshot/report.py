@@ -103,7 +103,8 @@ def _circumstances(classifier: Classifier) -> list[str]:
 def _language(recipe: Recipe) -> str:
     """That of a template and its label words."""
     text = recipe.template.spec.text
-    return language_of([*([text] if isinstance(text, str) else text), *chain(*recipe.verbalizer.labels.values())])
+    said = [*([text] if isinstance(text, str) else text), *chain(*recipe.verbalizer.labels.values())]
+    return "zh" if any(language_of(part) == "zh" for part in said) else "en"
 
 
 def moving_bar(console: Console, width: int) -> Progress:
@@ -137,7 +138,8 @@ class Watch(Watcher):
 
     def ready(self, classifier: Classifier, rows: int) -> None:
         """The model is loaded, and so many rows were done before."""
-        self.began, self.done, self.first = time.monotonic(), rows, rows
+        self.began = self.told = time.monotonic()
+        self.done = self.first = rows
         recipe = classifier.recipe
         if not self.quiet:
             if rows:

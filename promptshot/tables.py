@@ -18,6 +18,7 @@ from promptshot.streams import LONGEST, decoding_error, encoding_advice, shown
 
 DELIMITERS = (",", ";", "|", "\t")
 LOOKED_AT = 20  # lines from which a delimiter is told, where the header leaves it open
+WORDS = 4  # of a sentence, at least
 HALF = 0.5  # of them, at least; the others may be parts of cells with line ends
 TRIES = 20  # lines at which a quote may seem to close; a cell that has more is none
 PATIENCE = 200_000  # lines of a CSV that are read again because of quotes that lead nowhere; from then on
@@ -236,8 +237,13 @@ def is_table(lines: Sequence[bytes], names: Sequence[str]) -> bool:
     headers = {sign: _cells(said[0], sign) for sign in DELIMITERS}
     if any(cell.strip().casefold() in names for cells in headers.values() for cell in cells):
         return True
-    parted = [sign for sign, cells in headers.items() if len(cells) > 1]
+    parted = [sign for sign, cells in headers.items() if len(cells) > 1 and not _is_prose(_text(said[0]), sign)]
     return len(said) > 1 and any(_alike(sign, said[0], said[1:]) >= HALF for sign in parted)
+
+
+def _is_prose(line: str, sign: str) -> bool:
+    """Whether a sign stands in a line as in a sentence: among several words, and never without a blank behind it."""
+    return len(line.split()) >= WORDS and not re.search(rf"{re.escape(sign)}(?=\S)", line.strip())
 
 
 def _alike(sign: str, first: bytes, behind: Sequence[bytes]) -> float:

@@ -247,6 +247,7 @@ def test_a_column_of_later_rows_is_no_misspelt_one(tmp_path: Path) -> None:
     [
         ("a.txt", "Gut war es, wirklich\n\nnie wieder\n", [], ["Gut war es, wirklich", "nie wieder"]),
         ("a", "只有一行，没有表头\n", [], ["只有一行，没有表头"]),
+        ("a.txt", "It was late, and wet.\nGood, though\n", [], ["It was late, and wet.", "Good, though"]),
         ("a.txt", "One\r\nTwo, or three\r\n", [], ["One", "Two, or three"]),
         ("a.csv", "text,label\nx,y\n", ["--lines"], ["text,label", "x,y"]),
         ("a.jsonl", '{"text": "x"}\n', ["--lines"], ['{"text": "x"}']),
