@@ -150,7 +150,7 @@ def test_a_run_tells_of_rows_that_look_odd_and_remembers_them(
     out = str(tmp_path / "o.jsonl")
     for _ in range(2):  # the second run finds all done
         assert run_command(["classify", path, "-t", "en-sentiment-mlm", "--scorer", "fake", "-o", out]) == 0
-        assert f"note: 1 rows look odd; the first, {path}:2: a cell in quotes holds several" in capsys.readouterr().err
+        assert f"note: 1 row looks odd; the first, {path}:2: a cell in quotes holds several" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------ tables as spreadsheets write them
