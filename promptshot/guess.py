@@ -17,7 +17,7 @@ from typing import Any
 from promptshot import columns, files, library, spec
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, shortlist
 from promptshot.labels import Labels, read_labels, verbalizer_of_labels
-from promptshot.prompts import Template, TemplateSpec
+from promptshot.prompts import Kind, Template, TemplateSpec
 from promptshot.rows import ALIASES, Reject, Row, folded
 from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 
@@ -98,6 +98,14 @@ def language_of(texts: Iterable[str]) -> str:
     text = "".join(texts)
     letters = len(_LETTER.findall(text))
     return "zh" if letters and len(_CHINESE.findall(text)) >= letters / 5 else "en"
+
+
+def spoken_by(template: Template, words: Verbalizer | None = None) -> str:
+    """The language of a template's own text, or of its words where it has no text; empty where neither has a letter."""
+    own = "".join(part.text for parts in template.segments for part in parts if part.kind is Kind.FIXED)
+    if not _LETTER.search(own) and words is not None and not isinstance(words, RowWords):
+        own = "".join(words.choices(Row({})))
+    return language_of([own]) if _LETTER.search(own) else ""
 
 
 def scorer_of(model: str) -> str | None:
