@@ -51,8 +51,8 @@ def test_labels_are_those_that_a_verbalizer_knows_under_any_spelling(capsys: pyt
     found = listed(["templates", "list", "--labels", "Ham, junk"], capsys)
     assert found == ["en-spam-causal", "en-spam-mlm", "en-spam-nsp"]
     assert listed(["verbalizers", "list", "--labels", "好评，差评", "--language", "zh"], capsys) == [
-        name for name in library.names("verbalizers") if {"positive", "negative"} == set(library.verbalizer(name).names)
-        and name.startswith("zh-")
+        name for name in library.names("verbalizers") if name.startswith("zh-")
+        and {"positive", "negative"} <= set(library.verbalizer(name).names)
     ]  # fmt: skip
     assert not [entry for entry in templates() if "choice" in entry.name and (entry.knows("A") or entry.labels)]
 

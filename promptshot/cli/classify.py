@@ -133,7 +133,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
     named = named_columns(given)
     said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
     templates = typed("templates", given["templates"], quiet)
-    wish = guess.Wish(templates, model=given["model"] or "", **said)
+    wish = guess.Wish(templates, model=given["model"] or "", labels_ignored=given["ignore_labels"], **said)
     found = guess.choose(wish, inputs.look(named))
     for reason in () if quiet else found[0].reasons:
         report.note(reason)
