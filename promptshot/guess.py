@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 from promptshot import columns, files, library, spec
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, shortlist
 from promptshot.labels import NAME, Labels, read_labels
-from promptshot.prompts import Template, TemplateSpec
+from promptshot.prompts import Kind, Template, TemplateSpec
 from promptshot.rows import ALIASES, Reject, Row, folded
 from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 
@@ -29,6 +29,7 @@ SHARE = 0.8  # of a shelf verbalizer's labels that the rows must show before it 
 TASKS = (
     "sentiment-words",
     "sentiment",
+    "sentiment3",
     "news-words",
     "news",
     "entailment",
@@ -36,9 +37,16 @@ TASKS = (
     "emotion",
     "intent",
     "spam",
+    "toxicity",
+    "urgency",
+    "priority",
+    "stance",
+    "product",
     "subjectivity",
     "question",
 )
+GENERAL = "topic"  # the task whose templates take label words of any kind
+SPOKEN = {"zh": "Chinese", "en": "English"}
 
 KINDS = ("mlm", "nsp", "causal")
 LARGEST = 4 << 20  # bytes of a config.json
@@ -59,6 +67,7 @@ class Wish:
     model: str = ""
     folder: Path | None = None
     shots: bool = False  # whether demonstrations go before each row
+    labels_ignored: bool = False  # whatever labels the rows carry
 
     @property
     def kind(self) -> str | None:
@@ -107,6 +116,14 @@ def language_of(texts: Iterable[str]) -> str:
     text = "".join(texts)
     letters = len(_LETTER.findall(text))
     return "zh" if letters and len(_CHINESE.findall(text)) >= letters / 5 else "en"
+
+
+def spoken_by(template: Template, words: Verbalizer | None = None) -> str:
+    """The language of a template's own text, or of its words where it has no text; empty where neither has a letter."""
+    own = "".join(part.text for parts in template.segments for part in parts if part.kind is Kind.FIXED)
+    if not _LETTER.search(own) and words is not None and not isinstance(words, RowWords):
+        own = "".join(words.choices(Row({})))
+    return language_of([own]) if _LETTER.search(own) else ""
 
 
 def scorer_of(model: str) -> str | None:
@@ -204,7 +221,42 @@ def choose(wish: Wish, look: Look) -> list[Guess]:
         else:
             words_of = words or library.verbalizer_of(template, wish.folder)
             found.append(Guess(template, words_of, wish.reasons))
-    return found
+        if words is None and "{" not in said and not wish.labels_ignored:
+            found[-1] = _given_way(found[-1], look)
+        found[-1] = replace(found[-1], reasons=(*found[-1].reasons, *_foreign(found[-1], look, wish.folder)))
+    told = tuple(dict.fromkeys(reason for one in found for reason in one.reasons))
+    return [replace(found[0], reasons=told), *(replace(one, reasons=()) for one in found[1:])]
+
+
+def _given_way(named: Guess, look: Look) -> Guess:
+    """The rows' labels in place of a general template's own, where these are words and it knows none of them."""
+    words, name = named.verbalizer, named.template.name
+    if not re.fullmatch(rf"(zh|en)-{GENERAL}-({'|'.join(KINDS)})", name):
+        return named
+    try:
+        carried = labels_of(look.every())
+    except OptionError:  # too many: they are looked at when it is known what they are compared with
+        return named
+    found = carried.labels
+    plain = len(found) > 1 and not all(_NUMBER.fullmatch(label) for label in found)
+    if not plain or any(words.gold_label(Row({"label": label}), "label")[0] for label in found):
+        return named
+    reason = f"labels from the rows ({_seen(found, look)}), for {words.name} knows none of them"
+    own = Verbalizer(NAME, {label: {label: 1.0} for label in found})
+    return replace(named, verbalizer=own, reasons=(*named.reasons, *carried.reasons, reason))
+
+
+def _foreign(named: Guess, look: Look, folder: Path | None) -> Iterator[str]:
+    """That a template that was named is in another language than the rows, in one line, and which one is not."""
+    own, texts = spoken_by(named.template, named.verbalizer), _texts(look.first()[:200])
+    if not own or not any(map(_LETTER.search, texts)) or (language := language_of(texts)) == own:
+        return
+    name = named.template.name if named.template.path else "in the command"
+    other = f"{language}-{name.removeprefix(own + '-')}"
+    there = name.startswith(f"{own}-") and library.path_of("templates", other, folder)
+    hint = f"-t {other}" if there else f"promptshot templates list --language {language}"
+    rows = f"are {SPOKEN[language]}" if language == "zh" else "are not"
+    yield f"the template {name} is in {SPOKEN[own]}, the rows' texts {rows}; in {SPOKEN[language]} there is: {hint}"
 
 
 def guess(
@@ -221,7 +273,7 @@ def guess(
     reasons = [*carried.reasons, *([] if scorer else ["scorer mlm, the usual first choice"])]
     scorer = scorer or "mlm"
     language = language_of(_texts(rows[:200]))
-    spoken = {"zh": "Chinese", "en": "English"}[language]
+    spoken = SPOKEN[language]
     if given is None:
         for own in _own_words(rows[0], found, language, scorer, folder)[:1]:
             reason = f"template {own.template.name}: each row brings its own words, their texts are {spoken}"
@@ -239,9 +291,10 @@ def guess(
             which = "with its label words" if named.bare else "with your label words"
             why = f"the labels ({shortlist(given.names, 6)}) fit {fitting.verbalizer.name}, the texts are {spoken}"
             return Guess(fitting.template, words, (*reasons, f"template {fitting.template.name}, {which}: {why}"))
-    template = library.template(f"{language}-topic-{scorer}", folder)
+    template = library.template(f"{language}-{GENERAL}-{scorer}", folder)
     _refuse_other_rows(template, rows[0], found, scorer, folder)
-    reasons.append(f"template {template.name}, the general one for {spoken} texts")
+    fallback = _fallback(rows[0], found or given.names, f"{language}-", f"-{scorer}", folder)
+    reasons.append(f"template {template.name}, the general one for {spoken} texts: {fallback}")
     return Guess(template, given, tuple(reasons))
 
 
@@ -261,6 +314,14 @@ def _in_words_of(shelf: Verbalizer, named: Verbalizer) -> Verbalizer:
         others = {other.casefold() for other in named.names} - {name.casefold()}
         gold[name] = (*named.gold.get(name, ()), *(value for value in kept if value.casefold() not in others))
     return Verbalizer(shelf.name, labels, gold, shelf.pool)
+
+
+def _fallback(row: Row, labels: Sequence[str], start: str, end: str, folder: Path | None) -> str:
+    """Why the general template is asked, and how to have a better one."""
+    near = of_the_shelf(row, labels, start, end, folder, share=0)
+    if names := [one.template.name for one in near if one.template.name != f"{start}{GENERAL}{end}"]:
+        return f"it asks what a text is about; for such labels there is also -t {names[0]}"
+    return "no template of the shelf is made for these labels; for others: -t NAME (see: promptshot templates list)"
 
 
 def _some(look: Look, flags: str) -> Sequence[Row]:
@@ -305,8 +366,13 @@ def _texts(rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def of_the_shelf(row: Row, found: Sequence[str], start: str, end: str, folder: Path | None) -> list[Guess]:
-    """The templates of that language and scorer whose verbalizers know all labels of the rows, the likeliest first."""
+def of_the_shelf(
+    row: Row, found: Sequence[str], start: str, end: str, folder: Path | None, share: float = SHARE
+) -> list[Guess]:
+    """The templates of that language and scorer whose verbalizers know all labels of the rows, the likeliest first.
+
+    The rows must show that share of a verbalizer's labels.
+    """
     fitting: list[tuple[int, int, str, Guess]] = []
     for name in library.names("templates", folder):
         if found and name.startswith(start) and name.endswith(end):
@@ -316,7 +382,7 @@ def of_the_shelf(row: Row, found: Sequence[str], start: str, end: str, folder: P
                 known = {verbalizer.gold_label(Row({"label": label}), "label")[0] for label in found}
             except PromptshotError:
                 continue
-            enough = len(known) == len(found) >= SHARE * len(verbalizer.names)
+            enough = len(known) == len(found) >= share * len(verbalizer.names)
             if None in known or not enough or any(row.column(need) is None for need in template.needs):
                 continue
             task = name.removeprefix(start).removesuffix(end)
@@ -355,7 +421,7 @@ def every(look: Look, field: str = "label", folder: Path | None = None, named: L
             what = f"no template of the shelf fits the {whose}labels ({shortlist(found, 6)})"
             raise OptionError(what, hint=f"for such rows there is:{near} (see: promptshot templates list)")
         words = named.verbalizer if named else verbalizer_of_rows(found, rows, folder=folder)
-        guesses = [Guess(library.template(f"{language}-topic-{kind}", folder), words) for kind in KINDS]
+        guesses = [Guess(library.template(f"{language}-{GENERAL}-{kind}", folder), words) for kind in KINDS]
         for kind, one in zip(KINDS, guesses, strict=True):
             _refuse_other_rows(one.template, rows[0], found, kind, folder)
         told.append(

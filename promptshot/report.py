@@ -31,6 +31,7 @@ from promptshot.run import Result, Watcher, versions
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
 MARGIN = 19  # columns that accuracy takes before its interval
 NARROW = 60  # columns; below, tables leave out what can be spared
+USUAL = 80  # columns of a terminal
 LEAST = 4  # columns of a text in a table
 CORNER = "gold \\ predicted"
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
@@ -579,16 +580,23 @@ def _indented(console: Console, text: Text) -> None:
 
 
 def listing(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """A list on stdout: a table on a terminal, tab-separated lines elsewhere."""
+    """A list on stdout: a table on a terminal, tab-separated lines elsewhere.
+
+    The first column holds what one types and is never cut; the others fold, and where there is little room some
+    between the first and the last are left out.
+    """
     console = data()
     if not console.is_terminal:
         for line in lines:
             sys.stdout.write("\t".join(map(printable, line)) + "\n")
         return
-    table = plain_table(*headers, texts=len(headers))
-    table.columns[-1].no_wrap, table.columns[-1].overflow = False, "fold"
+    most = 1 if console.width < NARROW else 2 if console.width < USUAL else len(headers) - 1  # beside the first
+    shown = (0, *range(1, len(headers))[-most:])
+    table = plain_table(*(headers[i] for i in shown), texts=len(shown))
+    for column in table.columns:
+        column.no_wrap, column.overflow, column.min_width = column is table.columns[0], "fold", None
     for line in lines:
-        table.add_row(*map(printable, line))
+        table.add_row(*(printable(line[i]) for i in shown))
     console.print(table)
 
 

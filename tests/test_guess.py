@@ -151,6 +151,95 @@ def test_where_nothing_can_be_chosen_one_line_says_what_to_do(
     assert err.splitlines()[-1].startswith("error: ")
 
 
+def test_a_fallback_says_that_it_is_one_and_how_to_do_better(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "r.jsonl", [{"text": "Where is my parcel?", "label": c} for c in ("parcel", "bill")])
+    assert fake(path) == 0
+    err = capsys.readouterr().err
+    assert "template en-topic-mlm, the general one for English texts: no template of the shelf is made for these" in err
+    assert "-t NAME (see: promptshot templates list)" in err
+    assert fake(path, "--labels", "joy,anger", "--ignore-labels") == 0
+    assert "for such labels there is also -t en-emotion-mlm" in capsys.readouterr().err
+    partly = write_rows(tmp_path / "p.jsonl", [{"text": "x", "label": label} for label in ("books", "toys", "sports")])
+    assert fake(partly) == 0
+    assert "for such labels there is also -t en-product-mlm" in capsys.readouterr().err
+
+
+def test_a_general_template_that_is_named_takes_the_rows_labels_as_one_that_is_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "r.jsonl", ZH)
+    assert fake(path) == 0
+    chosen = capsys.readouterr().out
+    assert fake(path, "-t", "zh-topic-mlm") == 0
+    out, err = capsys.readouterr()
+    assert out == chosen
+    assert "note: labels from the rows (回头客, 过路客), for zh-topic knows none of them\n" in err
+    assert run_command(["compare", path, "--scorer", "fake", "-t", "zh-topic-nsp", "-t", "zh-topic-mlm"]) == 0
+    assert capsys.readouterr().err.count("labels from the rows") == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags", "code"),
+    [
+        ([{"text": "x", "label": label} for label in ("sports", "chess")], [], 0),  # one of them it knows
+        ([{"text": "x", "label": label} for label in ("0", "1")], [], 1),
+        ([{"text": "x", "label": "chess"}], [], 1),
+        ([{"text": "x", "label": f"l{i}"} for i in range(201)], [], 1),
+        ([{"text": "x", "label": label} for label in ("chess", "go")], ["--ignore-labels"], 0),
+        ([{"text": "x", "label": label} for label in ("chess", "go")], ["--labels", "chess,go,bridge"], 0),
+        ([{"text": "x", "label": label} for label in ("sports", "food")], ["--verbalizer", "en-topic"], 0),
+        ([{"text": "x"}], [], 0),
+    ],
+)
+def test_a_general_template_keeps_its_own_labels_or_those_that_were_said(
+    rows: list[Any], flags: list[str], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fake(write_rows(tmp_path / "r.jsonl", rows), "-t", "en-topic-causal", *flags) == code
+    out, err = capsys.readouterr()
+    assert "labels from the rows" not in err
+    found = set(json.loads(out.splitlines()[0])["scores"]) if not code else set()
+    known = {"chess", "go", "bridge"} if "--labels" in flags else set(library.verbalizer("en-topic").names)
+    assert found == known or code
+
+
+@pytest.mark.parametrize(
+    ("text", "template", "expected"),
+    [
+        ("The soup was cold.", "zh-emotion-mlm", "are not; in English there is: -t en-emotion-mlm"),
+        ("汤是凉的。", "en-emotion-mlm", "the rows' texts are Chinese; in Chinese there is: -t zh-emotion-mlm"),
+        ("汤是凉的。", "en-sentiment5-mlm", "; in Chinese there is: promptshot templates list --language zh"),
+        ("The soup was cold.", "{text}总之很{mask}。", "the template in the command is in Chinese"),
+        ("The soup was cold.", "{mask}。{text}", "the template in the command is in Chinese"),
+        ("汤是凉的。", "{text}总之很{mask}。", ""),
+        ("123 456", "zh-emotion-mlm", ""),
+    ],
+)  # fmt: skip
+def test_a_template_in_another_language_than_the_rows_is_told(
+    text: str, template: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "r.jsonl", [{"text": text}])
+    flags = ["--labels", "joy=好,anger=坏"] if "{" in template else []
+    assert fake(path, "-t", template, *flags) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: the template ")]
+    assert len(told) == bool(expected)
+    assert not expected or expected in told[0]
+
+
+def test_each_template_of_several_is_told_once_to_be_in_another_language(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(
+        tmp_path / "r.jsonl", [{"text": "汤是凉的。", "label": "joy"}, {"text": "汤来了", "label": "anger"}]
+    )
+    flags = [part for name in ("zh-emotion-mlm", "en-emotion-nsp", "en-emotion-mlm") for part in ("-t", name)]
+    for command in ("classify", "compare"):
+        assert run_command([command, path, "--scorer", "fake", *flags, "--verbalizer", "zh-emotion"]) == 0
+        err = capsys.readouterr().err
+        assert [err.count(f"template {name} is in English") for name in flags[1::2]] == [0, 1, 1]
+
+
 def test_the_choice_can_be_saved_and_used_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, saved = write_rows(tmp_path / "r.jsonl", ZH), tmp_path / "mine.yaml"
     assert fake(path, "--save-template", str(saved)) == 0
@@ -336,7 +425,7 @@ def test_a_bad_row_in_python_is_an_error_that_names_it() -> None:
     with pytest.raises(RowError, match="row 2: field 'text' is empty"):
         list(classifier.predict(["好", " "]))
     pairs = Classifier.load("zh-same-mlm", scorer="fake")
-    with pytest.raises(RowError, match="row 1: not a row with text_a, text_b"):
+    with pytest.raises(RowError, match="row 1: a text, and the template needs text_a and text_b"):
         list(pairs.predict(["好"]))
 
 

@@ -40,7 +40,7 @@ FLOORS = [
         "metrics",
     ],
     ["scorers"],  # the wall, and the tensors behind it
-    ["classify", "recipe", "guess", "gold", "decide", "calibrate", "demos"],
+    ["classify", "recipe", "guess", "shelf", "gold", "decide", "calibrate", "demos"],
     ["interrupt", "record", "journal"],
     ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
     ["report", "leaderboard", "proof", "page", "cli"],

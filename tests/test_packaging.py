@@ -100,6 +100,13 @@ def test_the_commands_of_a_page_run(page: str, monkeypatch: pytest.MonkeyPatch, 
         assert run_command(arguments) == 0, command
 
 
+def test_the_readme_says_how_much_is_on_the_shelf() -> None:
+    readme, log = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md"))
+    templates, verbalizers = len(library.names("templates")), len(library.names("verbalizers"))
+    assert f"\n{templates} of them are on the shelf, with {verbalizers} verbalizers." in readme
+    assert f"{templates} templates and {verbalizers} verbalizers" in log
+
+
 def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(code, "README.md", "exec"), {})

@@ -11,6 +11,7 @@ import pytest
 
 from promptshot import library
 from promptshot.classify import Classifier, Prediction, Recipe
+from promptshot.cli import run_command
 from promptshot.prompts import Template, example_row
 from promptshot.rows import Reject, Row, read
 from promptshot.verbalizer import Verbalizer
@@ -30,6 +31,12 @@ FITTING = {
     "zh-headlines.jsonl": ("zh-news-mlm", "zh-news-nsp", "zh-news-causal", "zh-news-channel-causal"),
     "en-headlines.csv": ("en-news-mlm", "en-news-nsp", "en-news-causal"),
     "zh-pairs.jsonl": ("zh-same-mlm", "zh-same-nsp", "zh-same-causal"),
+    "zh-comments.jsonl": ("zh-sentiment3-mlm", "zh-sentiment3-nsp", "zh-sentiment3-causal"),
+    "en-posts.jsonl": ("en-sentiment3-mlm", "en-sentiment3-nsp", "en-sentiment3-causal"),
+    "zh-replies.jsonl": ("zh-toxicity-mlm", "zh-toxicity-nsp", "zh-toxicity-causal"),
+    "en-tickets.csv": ("en-urgency-mlm", "en-urgency-nsp", "en-urgency-causal"),
+    "en-stances.jsonl": ("en-stance-mlm", "en-stance-nsp", "en-stance-causal"),
+    "zh-products.jsonl": ("zh-product-mlm", "zh-product-nsp", "zh-product-causal"),
 }
 each_template = pytest.mark.parametrize("name", TEMPLATES)
 each_verbalizer = pytest.mark.parametrize("name", VERBALIZERS)
@@ -72,9 +79,10 @@ def rows_of(file: str) -> list[Row]:
 
 def test_every_task_is_on_the_shelf_for_every_scorer_in_both_languages() -> None:
     both = ("sentiment", "news", "same", "entailment", "emotion", "intent", "spam", "subjectivity", "question", "topic")
+    more = ("opinion", "sentiment3", "toxicity", "urgency", "priority", "stance", "product")
     tasks = {
-        "zh": [*both, "opinion", "app", "paper", "idiom", "keywords", "pronoun"],
-        "en": [*both, "opinion", "sentiment5"],
+        "zh": [*both, *more, "app", "paper", "idiom", "keywords", "pronoun"],
+        "en": [*both, *more, "sentiment5"],
     }
     expected = {f"{language}-{task}-{scorer}" for language in tasks for task in tasks[language] for scorer in SCORERS}
     assert expected <= set(TEMPLATES)
@@ -88,7 +96,7 @@ def test_the_shelf_holds_at_least_46_templates_and_22_verbalizers() -> None:
 @each_template
 def test_every_template_is_named_language_task_scorer(name: str) -> None:
     template = library.template(name)
-    assert re.fullmatch(rf"(zh|en)(-[a-z]+5?)+-{template.spec.scorer}", name)
+    assert re.fullmatch(rf"(zh|en)(-[a-z]+[35]?)+-{template.spec.scorer}", name)
     assert (template.spec.verbalizer or name[:3]).startswith(name[:3])
 
 
@@ -189,6 +197,21 @@ def test_every_gold_spelling_leads_to_its_label_in_any_case(name: str) -> None:
         ("zh-app-nsp", "语言(非英语)", "语言(非英语)"),
         ("zh-paper-nsp", "临床医学", "基础医学/临床医学"),
         ("zh-keywords-nsp", "1", "related"),
+        ("en-sentiment3-mlm", "NEU", "neutral"),
+        ("en-sentiment3-causal", "pos", "positive"),
+        ("zh-sentiment3-nsp", "消极", "negative"),
+        ("zh-sentiment3-mlm", "中评", "neutral"),
+        ("zh-sentiment3-causal", "积极", "positive"),
+        ("en-toxicity-nsp", "non-toxic", "not toxic"),
+        ("zh-toxicity-mlm", "辱骂", "toxic"),
+        ("en-urgency-causal", "routine", "not urgent"),
+        ("zh-urgency-mlm", "紧急", "urgent"),
+        ("en-priority-mlm", "High", "high"),
+        ("zh-priority-nsp", "中", "medium"),
+        ("en-stance-mlm", "FAVOR", "favor"),
+        ("zh-stance-causal", "反对", "against"),
+        ("en-product-nsp", "Clothing & Accessories", "clothing"),
+        ("zh-product-mlm", "书籍", "books"),
         ("zh-pronoun-nsp", "false", "false"),
         ("zh-pronoun-causal", True, "true"),
     ],
@@ -196,6 +219,26 @@ def test_every_gold_spelling_leads_to_its_label_in_any_case(name: str) -> None:
 def test_labels_are_read_as_the_usual_data_sets_spell_them(template: str, gold: str | int | bool, label: str) -> None:
     _, verbalizer = load(template)
     assert verbalizer.gold_label(Row({"label": gold}), "label")[0] == label
+
+
+@pytest.mark.parametrize(
+    "name", ["en-sentiment3", "zh-sentiment3", "en-priority", "zh-priority", "en-stance", "zh-stance"]
+)
+def test_numbers_that_data_sets_count_in_different_ways_are_no_spelling(name: str) -> None:
+    verbalizer = library.verbalizer(name)
+    assert not [n for n in range(-1, 6) if verbalizer.gold_label(Row({"label": n}), "label")[0]]
+
+
+@pytest.mark.parametrize("file", [file for file in FITTING if file != "zh-pairs.jsonl"])
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_an_example_file_is_given_a_template_of_its_own_task(
+    file: str, scorer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["classify", str(EXAMPLES / file), "--scorer", scorer, "--dry-run"]) == 0
+    (told,) = re.findall("template ([a-z0-9-]+): the rows' labels", capsys.readouterr().err)
+    tasks = {name.split("-")[1] for name in FITTING[file]}
+    assert told.split("-")[1] in tasks
+    assert told.endswith(f"-{scorer}")
 
 
 @pytest.mark.parametrize(("name", "size"), [("zh-app", 119), ("zh-paper", 67)])

@@ -131,7 +131,8 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
     named = named_columns(given)
     said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
     templates = typed("templates", given["templates"], quiet)
-    wish = guess.Wish(templates, model=given["model"] or "", shots=bool(given["demos"]), **said)
+    seen = {"shots": bool(given["demos"]), "labels_ignored": given["ignore_labels"]}
+    wish = guess.Wish(templates, model=given["model"] or "", **seen, **said)
     found = guess.choose(wish, inputs.look(named))
     for reason in () if quiet else found[0].reasons:
         report.note(reason)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from promptshot import library, spec, standard
 from promptshot.cli import completion
-from promptshot.cli.flags import Command, library_flag
+from promptshot.cli.flags import Command, F, flags, library_flag
+
+if TYPE_CHECKING:
+    from promptshot.shelf import Entry
 
 
 @click.group()
@@ -22,27 +28,67 @@ def verbalizers() -> None:
     """The verbalizers on the shelf, and the tools to write your own."""
 
 
-@templates.command("list", cls=Command)
-@library_flag
-def list_templates(folder: Path | None) -> None:
-    """Names, scorers and what each template is for."""
-    from promptshot import report
+def _filters(*more: Callable[[Any], Any]) -> Callable[[F], F]:
+    """What a list may be of, and how it is printed."""
+    return flags(
+        *more,
+        click.option("--language", default="", metavar="zh|en", help="Only those in this language."),
+        click.option("--labels", default="", metavar="A,B,...", help="Only those that know all of these labels."),
+        click.option("--json", "to_json", is_flag=True, help="Everything about them as JSON."),
+        library_flag,
+    )
 
-    found = [library.template(name, folder) for name in library.names("templates", folder)]
-    lines = [(template.name, template.spec.scorer, template.spec.about) for template in found]
-    report.listing(("template", "scorer", "about"), lines)
+
+@templates.command("list", cls=Command)
+@_filters(
+    click.option("--scorer", default="", metavar="NAME", help="Only those for mlm, nsp or causal."),
+    click.option("--task", default="", metavar="NAME", help="Only those of a task: sentiment, news, same, ..."),
+)
+def list_templates(folder: Path | None, to_json: bool, **wanted: str) -> None:
+    """Names, scorers and what each template is for.
+
+    \b
+    promptshot templates list --scorer nsp --language zh
+    promptshot templates list --task sentiment --labels positive,neutral,negative
+    """
+    from promptshot import shelf
+
+    chosen = _chosen(shelf.templates(folder), "templates", wanted)
+    _print(chosen, to_json, ("template", "scorer", "about"), [(e.name, e.scorer, e.about) for e in chosen])
 
 
 @verbalizers.command("list", cls=Command)
-@library_flag
-def list_verbalizers(folder: Path | None) -> None:
+@_filters()
+def list_verbalizers(folder: Path | None, to_json: bool, **wanted: str) -> None:
     """Names, number of labels, and the labels themselves."""
-    from promptshot import report
+    from promptshot import shelf
     from promptshot.errors import shortlist
 
-    found = [library.verbalizer(name, folder) for name in library.names("verbalizers", folder)]
-    lines = [(v.name, str(len(v.names)), shortlist(v.names, 6), v.about) for v in found]
-    report.listing(("verbalizer", "labels", "which", "about"), lines)
+    chosen = _chosen(shelf.verbalizers(folder), "verbalizers", wanted)
+    lines = [(e.name, str(len(e.labels)), shortlist(e.labels, 6), e.about) for e in chosen]
+    _print(chosen, to_json, ("verbalizer", "labels", "which", "about"), lines)
+
+
+def _chosen(found: Sequence[Entry], kind: library.Shelf, wanted: Mapping[str, str]) -> list[Entry]:
+    """Those that the options ask for; where there are none, that is told."""
+    from promptshot import report
+    from promptshot.shelf import Wanted, chosen
+
+    labels = tuple(label.strip() for label in re.split("[,，]", wanted["labels"]) if label.strip())
+    asked = Wanted(**{**wanted, "labels": labels})  # type: ignore[arg-type]
+    listed = chosen(found, asked, kind)
+    if not listed:
+        report.note(f"no {kind[:-1]} is for {asked}" if str(asked) else f"no {kind} here")
+    return listed
+
+
+def _print(entries: Sequence[Entry], to_json: bool, headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    from promptshot import report
+
+    if to_json:
+        standard.write(json.dumps([entry.record() for entry in entries], ensure_ascii=False, indent=2) + "\n")
+    elif lines:
+        report.listing(headers, lines)
 
 
 @templates.command("show", cls=Command)
