@@ -109,7 +109,7 @@ class Rounding:
     of the largest score at hand, for a small one may be the difference of large logits.
 
     Measured on 16 probes each, margins were off by up to 2.4 * epsilon * layers * size in float32 and by 0.8 in half
-    precision, whose sums are more precise than its results, and by 20,000 and more where a mask was lost or a
+    precision, whose sums are more precise than its results, and by 2,000 and more where a mask was lost or a
     position shifted by one (float32; models of 2 to 30 layers with random and with trained weights).
     In bfloat16 the rule allows for more than such a fault comes to; what tells there is the share of the margins.
     """
