@@ -7,6 +7,7 @@
     ├── VerbalizerError   label words that cannot be told apart or are not known
     ├── NotFoundError     no template, verbalizer or model of that name
     ├── ModelError        a checkpoint that cannot do what the scorer needs
+    │   └── HeadError     it lacks the head: its family has none, or its weights are not there
     └── OptionError       options that do not go together
 
 Every error says what is wrong, where, and one thing to try, on one line.
@@ -59,6 +60,14 @@ class NotFoundError(PromptshotError):
 
 class ModelError(PromptshotError):
     """A checkpoint that cannot do what the scorer needs."""
+
+
+class HeadError(ModelError):
+    """A checkpoint without the head of a scorer: `lost` are its tensors, () where its family has no such head."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", lost: tuple[str, ...] = ()) -> None:
+        self.lost = tuple(map(printable, lost))
+        super().__init__(what, where=where, hint=hint)
 
 
 class OptionError(PromptshotError):

@@ -126,7 +126,16 @@ FALSE_MASK = Code(
     "false-mask",
     "warning",
     "`[MASK]`, `<mask>` and the like are plain text here, so that a template works with every model. "
-    "The blank is `{mask}`; the separator between two segments is the list itself.",
+    "The blank is `{mask}`.",
+)
+SPECIAL_TOKEN = Code(
+    "special-token",
+    "warning",
+    "Special tokens of a model (`[SEP]`, `</s>`, `<|im_start|>`, `[INST]`) are plain text in a template, in its "
+    "separator and in label words, as they are in a row: the model reads brackets and letters. The tokenizer puts its "
+    "own where a text begins and ends, and between two segments, which are a list: `text: [A, B]`. Chat templates are "
+    "not applied: say in plain words who asks and who answers. Between demonstrations stands `separator`, most often "
+    "an empty line.",
 )
 WIDE_BRACE = Code("wide-brace", "warning", "Full-width braces ｛｝, as Chinese input methods type them, are text.")
 BACKSLASH = Code(

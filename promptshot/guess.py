@@ -53,6 +53,8 @@ LARGEST = 4 << 20  # bytes of a config.json
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'', re.DOTALL)
+_LIST = re.compile(rf"\s*\[\s*(?:{_QUOTED.pattern})(?:\s*,\s*(?:{_QUOTED.pattern}))*\s*,?\s*\]\s*", re.DOTALL)
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -147,13 +149,27 @@ def scorer_of(model: str) -> str | None:
 def template_of(said: str, scorer: str, folder: Path | None) -> Template:
     """The template of that name or path; text with a brace in it is a template itself.
 
-    Inline text for `nsp` has a bar between its segments: "This is {mask} news | {text}".
+    Two segments are a list, ["This is {mask} news", "{text}"]; for `nsp` also "This is {mask} news | {text}".
     """
     if "{" not in said:
         return library.template(said, folder)
-    text: str | list[str] = said.split(" | ") if scorer == "nsp" else said
+    text: str | list[str] = _listed(said) or (said.split(" | ") if scorer == "nsp" else said)
     made = spec.build({"scorer": scorer, "text": text}, TemplateSpec, TemplateError, "-t", {})
     return Template.of(made, "inline", "-t")
+
+
+def _listed(said: str) -> list[str]:
+    """The texts of a list as JSON and YAML write it in one line, each in quotes; empty where that is no such list.
+
+    A line break that was typed as such is one, in both kinds of quotes.
+    """
+    if not _LIST.fullmatch(said):
+        return []
+    found = [match[0] for match in _QUOTED.finditer(said)]
+    try:
+        return [json.loads(one, strict=False) if one[0] == '"' else one[1:-1].replace("''", "'") for one in found]
+    except ValueError:  # a backslash with something else behind it
+        return [one[1:-1] for one in found]
 
 
 @dataclass(frozen=True)

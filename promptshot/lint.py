@@ -115,6 +115,11 @@ class Sheet:
         said = self.template.spec.text
         yield from [(("text",), said)] if isinstance(said, str) else [(("text", i), s) for i, s in enumerate(said)]
 
+    @property
+    def begins(self) -> bool:
+        """Whether the blank is what a segment begins with."""
+        return any(parts and parts[0].kind is Kind.MASK for parts in self.template.segments)
+
     def before_blank(self) -> str:
         """The template's own text right before the blank; empty where a field or nothing stands there."""
         for parts in self.template.segments:
@@ -247,17 +252,39 @@ def _order(template: Template, found: Verbalizer | None) -> Iterator[Flaw]:
 
 # ------------------------------------------------------------------ rules: the text
 
-_FALSE_MASK = re.compile(r"\[MASK\]|<mask>|\[SEP\]|\[CLS\]|</?s>|<\|endoftext\|>|<eod>|<extra_id_\d+>|_{3,}")
+_FALSE_MASK = re.compile(r"\[[gs]?MASK\]|<mask>|<extra_id_\d+>|_{3,}")
+# What special tokens of model families look like, and what to do instead of writing them.
+_SPECIAL = {
+    r"\[SEP\]|<sep>": "for two segments write text as a list, [A, B]; else remove it",
+    r"<[|｜]im_(?:start|end|sep)[|｜]>|<[|｜](?:system|user|assistant|end|eot_id|eom_id|(?:start|end)_header_id)[|｜]>"
+    r"|<[|｜](?:User|Assistant)[|｜]>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>": (
+        "chat templates are not applied: write the turns in plain words, such as Question: and Answer:"
+    ),
+    r"\[CLS\]|\[BOS\]|<s>|<bos>|<cls>|<[|｜](?:begin[_▁]of[_▁](?:text|sentence)|startoftext)[|｜]>": (
+        "remove it: the tokenizer puts its own before a text"
+    ),
+    r"\[(?:PAD|UNK|EOS|EOD)\]|</s>|<(?:eos|eod|eop|pad|unk)>|<[|｜][^|｜<>\s]{1,40}[|｜]>": (
+        "remove it; between demonstrations an empty line will do"
+    ),
+}
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+_GLUE = re.compile(r"[A-Za-z0-9.,:;!?)]\Z")  # what a space follows, before a word
+_NO_SPACE = re.compile(r"[(\[{<\"'`“‘«（［【《〈「『#@/\\*_=|~+-]\Z")  # what none follows
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 
 
 def false_mask(sheet: Sheet) -> Iterator[Flaw]:
-    """Special tokens of some model, written as text."""
+    """The blanks of some models, written as text."""
     for place, text in sheet.literals():
         for token in dict.fromkeys(_FALSE_MASK.findall(text)):
             yield Flaw(codes.FALSE_MASK, f"{token!r} is plain text", "write {mask} for the blank", place)
+
+
+def special_token(sheet: Sheet) -> Iterator[Flaw]:
+    """Special tokens that are no blank, in the text and between demonstrations."""
+    for place, text in [*sheet.literals(), (("separator",), sheet.template.spec.separator)]:
+        yield from _special(place, text)
 
 
 def wide_brace(sheet: Sheet) -> Iterator[Flaw]:
@@ -300,7 +327,7 @@ def spaces_before_mask(sheet: Sheet) -> Iterator[Flaw]:
 def glued_mask(sheet: Sheet) -> Iterator[Flaw]:
     """No space between what is read from left to right and an English word."""
     before, words = sheet.before_blank(), list(filter(_LATIN.match, sheet.words))
-    if sheet.scorer == "causal" and words and re.search(r"[A-Za-z0-9.,:;!?)]\Z", before):
+    if sheet.scorer == "causal" and words and _GLUE.search(before):
         what = f"no space between {before[-8:].strip()!r} and the word, as in {(before[-8:] + words[0]).strip()!r}"
         yield Flaw(codes.GLUED_MASK, what, "put a space before {mask}", ("text",))
 
@@ -316,6 +343,16 @@ def run_together(sheet: Sheet) -> Iterator[Flaw]:
 def ordered_labels(sheet: Sheet) -> Iterator[Flaw]:
     """Labels of a pair that other YAML readers take for something else."""
     yield from _yaml_words(sheet.source, ("ordered",))
+
+
+def _special(place: Place, text: str) -> Iterator[Flaw]:
+    """A special token that is text; each is told once, by the first family that knows it."""
+    told: set[str] = set()
+    for pattern, hint in _SPECIAL.items():
+        for token in dict.fromkeys(re.findall(pattern, text)):
+            if token not in told:
+                yield Flaw(codes.SPECIAL_TOKEN, f"{token!r} is plain text", hint, place)
+            told.add(token)
 
 
 def _backslash(place: Place, text: str) -> Iterator[Flaw]:
@@ -370,6 +407,7 @@ def typed_word(words: Words) -> Iterator[Flaw]:
     for place, word in words:
         yield from _backslash(place, word)
         yield from _hidden(place, word)
+        yield from _special(place, word)
         if word.strip() and word != word.strip():
             yield Flaw(codes.EDGE_OF_WORD, f"white space around the word {word!r}", "remove it", place)
 
@@ -491,8 +529,10 @@ def spelled_words(sheet: Sheet) -> Iterator[Flaw]:
         what = f"words have from {lengths[0]} to {lengths[-1]} tokens"
         how = template.spec.normalize or ("mean" if sheet.scorer == "mlm" else "sum")
         yield Flaw(codes.UNEQUAL_WORDS, what, f"a word's score is the {how} over them", place)
-    if not sheet.before_blank().endswith((" ", "\n")):
-        yield from _after_a_space(sheet.scorer, words, spelling, place)
+    before = sheet.before_blank()
+    if not (sheet.begins or before[-1:].isspace()):
+        hint = "" if _NO_SPACE.search(before) else "a space before {mask} where the language has one"
+        yield from (replace(flaw, hint=hint) for flaw in _after_a_space(sheet.scorer, words, spelling, place))
 
 
 def _refused_words(verbalizer: Verbalizer, spelling: Spelling) -> Iterator[Flaw]:
@@ -520,7 +560,7 @@ def _after_a_space(scorer: str, words: Sequence[str], spelling: Spelling, place:
     apart = {word: (*one, "→", *two) for word, one, two in pairs if one != two}
     if apart:
         what = f"{len(apart)} words have other tokens behind a space: {_spellings(apart)}"
-        yield Flaw(codes.SPACE_MATTERS, what, "a space before {mask} where the language has one", place)
+        yield Flaw(codes.SPACE_MATTERS, what, place=place)
 
 
 def _spellings(spelled: Mapping[str, Sequence[str]], most: int = 4) -> str:
@@ -538,6 +578,7 @@ def _shortest_row(template: Template) -> Row:
 
 TEMPLATE: list[Callable[[Sheet], Iterator[Flaw]]] = [
     false_mask,
+    special_token,
     wide_brace,
     typed_text,
     edge_of_text,

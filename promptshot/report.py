@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.syntax import Syntax
 from rich.table import Column, Table
@@ -18,7 +19,7 @@ from rich.text import Text
 
 from promptshot import standard
 from promptshot.classify import Classifier
-from promptshot.doctor import Finding
+from promptshot.doctor import Finding, Overall
 from promptshot.errors import many, printable, shortlist
 from promptshot.guess import language_of
 from promptshot.journal import Journal
@@ -30,6 +31,7 @@ from promptshot.run import Result, Watcher, versions
 
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
 MARGIN = 19  # columns that accuracy takes before its interval
+WIDE = 100  # columns; below, what a doctor says stands under its head
 NARROW = 60  # columns; below, tables leave out what can be spared
 USUAL = 80  # columns of a terminal
 LEAST = 4  # columns of a text in a table
@@ -528,29 +530,65 @@ def counted(found: Counted, console: Console) -> None:
 # ------------------------------------------------------------------ doctor
 
 
+def examining(model: str, kinds: Sequence[str]) -> None:
+    """The first line of a doctor's report, before anything is loaded."""
+    people().print(
+        Text(f"{printable(model) or 'the built-in models'}: {', '.join(kinds)}", style="dim"), soft_wrap=True
+    )
+
+
+class Steps:
+    """What a doctor does next, on a terminal, while it does it; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._status = people().status("") if people().is_terminal else None
+
+    def __enter__(self) -> Steps:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+    def of(self, kind: str) -> Callable[[str], None]:
+        """Takes what is done next for a kind of scorer."""
+        return lambda said: self._status.update(f"{kind}: {said}") if self._status else None
+
+
 def finding(kind: str, found: Finding) -> None:
-    """One line of a doctor's report, on stdout."""
-    style = {"ok": "green", "failed": "bold red", "note": "yellow"}[found.verdict]
-    line = Text.assemble(
-        (f"{kind:<8}", "bold"), (f"{found.verdict:<8}", style), f"{found.check:<22}", printable(found.said)
-    )
-    data().print(line)
+    """One finding of a doctor: a line, or a few under the head of the first on a terminal."""
+    console = people()
+    style = {"ok": "green", "look": "bold yellow", "failed": "bold red", "note": "dim"}[found.verdict]
+    head = Text.assemble((f"{kind:<8}", "bold"), (f"{found.verdict:<8}", style), f"{found.check:<22}")
+    said = Text(printable(found.said))
+    if not console.is_terminal:
+        console.print(head + said)
+    elif console.width < WIDE:
+        console.print(head)
+        console.print(Padding(said, (0, 0, 0, 16)))
+    else:
+        table = Table.grid(Column(width=cell_len(head.plain)), Column(ratio=1), expand=True)
+        table.add_row(head, said)
+        console.print(table)
 
 
-def verdict(sound: bool) -> None:
+def verdict(said: Overall, why: str) -> None:
     """The last line of a doctor's report."""
-    data().print(
-        Text("sound" if sound else "not sound: do not trust its scores", style="bold green" if sound else "bold red")
-    )
+    style = {"sound": "bold green", "look at this": "bold yellow", "not sound": "bold red"}[said]
+    people().print(Text.assemble((said, style), f": {why}" if why else ""))
 
 
 def budgets(kind: str, rates: Sequence[tuple[int, float]]) -> None:
     """How fast batches of several sizes are, and which to set."""
     best = max(rate for _, rate in rates)
     for budget, rate in rates:
-        data().print(f"{'':<8}{budget:>6,} tokens at once: {rate:>7,.1f} prompts/s, {rate / best:.0%} of the best")
+        people().print(f"{'':<8}{budget:>6,} tokens at once: {rate:>7,.1f} prompts/s, {rate / best:.0%} of the best")
     chosen = next(budget for budget, rate in rates if rate == best)
-    data().print(Text.assemble(f"{'':<8}fastest here: ", (f"--batch-budget {chosen}", "bold"), f" for {kind}"))
+    people().print(Text.assemble(f"{'':<8}fastest here: ", (f"--batch-budget {chosen}", "bold"), f" for {kind}"))
 
 
 # ------------------------------------------------------------------ prompts

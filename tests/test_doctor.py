@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +14,17 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from conftest import Tiny, next_positions, no_mask
 
 from promptshot import doctor
 from promptshot.cli import run_command
-from promptshot.doctor import Finding, examine
+from promptshot.doctor import Finding, Rounding, compared, examine
 from promptshot.prompts import Prompt
-from promptshot.scorers import ModelOptions, Scored
+from promptshot.scorers import ModelOptions, Scored, load
+from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.fake import FakeScorer
+from promptshot.scorers.plans import Query
+from promptshot.scorers.prefix import Trie, Walk
 
 BERT = Path(__file__).parent.parent / "models" / "bert"
 
@@ -45,7 +53,7 @@ class Mixed(FakeScorer):
 
     def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
         return [
-            replace(scored, scores=tuple(score + len(prompts) / 1000 for score in scored.scores))
+            replace(scored, scores=tuple(score + i * len(prompts) / 1000 for i, score in enumerate(scored.scores)))
             for scored in super().score(prompts)
         ]
 
@@ -58,7 +66,7 @@ class Failing(FakeScorer):
 def test_scores_that_depend_on_the_batch_are_found() -> None:
     seen = found("test_doctor:Mixed")
     assert seen["alone = in a batch"].verdict == "failed"
-    assert "tolerance 0.0001" in seen["alone = in a batch"].said
+    assert "rounding explains" in seen["alone = in a batch"].said
     assert seen["canaries"].verdict == "failed"
 
 
@@ -73,14 +81,18 @@ def test_lower_precision_is_compared_with_float32() -> None:
 
 def test_a_checkpoint_is_examined_for_every_head_it_has(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["doctor", "-m", str(BERT)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines if line[:1].strip()] == ["mlm", "nsp", "causal", "sound"]
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert [line.split()[0] for line in lines if line[:1].strip()] == [f"{BERT}:", "mlm", "nsp", "causal", "sound"]
+    assert said.out == ""
     assert "causal  note    head                  a bert model does not read from left to right" in lines
 
 
 def test_no_checkpoint_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["doctor", "-m", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+    first, error = capsys.readouterr().err.splitlines()
+    assert first == f"{tmp_path}: mlm, nsp, causal"
+    assert error.startswith(f"error: {tmp_path}: ")
 
 
 def test_tuning_times_budgets_and_names_one(
@@ -89,7 +101,7 @@ def test_tuning_times_budgets_and_names_one(
     monkeypatch.setattr(doctor, "BUDGETS", (256, 1024))
     monkeypatch.setattr(doctor, "examine", lambda *_: iter(()))
     assert run_command(["doctor", "--scorer", "mlm", "--tune"]) == 0
-    out = capsys.readouterr().out
+    out = capsys.readouterr().err
     assert "256 tokens at once" in out
     assert "fastest here: --batch-budget " in out
 
@@ -101,3 +113,246 @@ def test_every_question_has_a_right_and_a_wrong_answer() -> None:
             assert len(asked) == 20
             assert sum(answer for _, answer in asked) == 10
             assert all(len(set(prompt.choices)) == 2 for prompt, _ in asked)
+
+
+# ------------------------------------------------------------------ what rounding explains
+
+
+def lost_mask(patch: pytest.MonkeyPatch) -> None:
+    """Padding is attended to, and so are other branches of a trie."""
+    in_batches(patch, no_mask)
+    patch.setattr(Trie, "sees", lambda self, rows, columns: columns <= rows[:, None])
+
+
+def shifted_position(patch: pytest.MonkeyPatch) -> None:
+    """In batches every token stands one place further on, and so do those behind the first branch of a trie."""
+    in_batches(patch, next_positions)
+    sound = Walk._inputs
+
+    def harmed(self: Walk, new: torch.Tensor, columns: torch.Tensor) -> dict[str, torch.Tensor]:
+        inputs = sound(self, new, columns)
+        places = inputs["position_ids"].clone()  # (1, new)
+        jumps = places[:, 1:] != places[:, :-1] + 1
+        places[:, 1:] += jumps.long().cumsum(-1).clamp(max=1)
+        return inputs | {"position_ids": places}
+
+    patch.setattr(Walk, "_inputs", harmed)
+
+
+def in_batches(patch: pytest.MonkeyPatch, harm: Any) -> None:
+    """Only where rows share a batch; a row that is run alone stays right."""
+    sound = TorchScorer.tensors
+
+    def harmed(self: TorchScorer, batch: Sequence[Query]) -> dict[str, Any]:
+        inputs = sound(self, batch)
+        if len(batch) > 1:
+            harm(inputs)
+        return inputs
+
+    patch.setattr(TorchScorer, "tensors", harmed)
+
+
+def with_fault(patch: pytest.MonkeyPatch, harm: Callable[[pytest.MonkeyPatch], None]) -> None:
+    """The fault is that of the shortcuts only: it begins where they are found."""
+    right = TorchScorer.quick
+
+    def quick(self: TorchScorer) -> TorchScorer:
+        made = right(self)
+        harm(patch)
+        return made
+
+    patch.setattr(TorchScorer, "quick", quick)
+
+
+FAULTS = {"a lost mask": lost_mask, "a shifted position": shifted_position}
+REAL = Path(os.environ.get("PROMPTSHOT_REAL", ""))
+COMPARED = ("alone = in a batch", "fast = plain")
+
+
+def verdicts(kind: str, model: str, **options: Any) -> dict[str, str]:
+    return {check: finding.verdict for check, finding in found(kind, ModelOptions(model, **options)).items()}
+
+
+@pytest.fixture(params=["mlm", "nsp", "causal", "causal llama", "mlm roberta"])
+def tiny(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """The kind of a scorer, and a random model for it."""
+    fixture = {"mlm": "bert", "nsp": "bert", "causal": "gpt2"}
+    kind, _, family = str(request.param).partition(" ")
+    return kind, request.getfixturevalue(family or fixture[kind]).name
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_rounding_explains_what_honest_ways_differ_by(tiny: tuple[str, str], dtype: str) -> None:
+    seen = verdicts(*tiny, dtype=dtype)
+    assert [seen[check] for check in COMPARED] == ["ok", "ok"]
+    assert seen.get("bfloat16 = float32", "ok") in ("ok", "look")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_it_does_not_explain_a_fault(
+    tiny: tuple[str, str], dtype: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_fault(monkeypatch, FAULTS[fault])
+    assert verdicts(*tiny, dtype=dtype)["fast = plain"] == "failed"
+
+
+@pytest.mark.skipif(not REAL.name, reason="PROMPTSHOT_REAL names no folder of real checkpoints")
+@pytest.mark.parametrize(("kind", "model"), [("causal", "smollm2"), ("causal", "gemma3-270m")])
+@pytest.mark.parametrize("fault", ["none", *FAULTS])
+def test_a_real_model_is_sound_and_with_a_fault_it_is_not(
+    kind: str, model: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not (REAL / model).is_dir():
+        pytest.skip(f"no {model} there")
+    with_fault(monkeypatch, FAULTS.get(fault, lambda patch: None))
+    seen = verdicts(kind, str(REAL / model))
+    if fault == "none":
+        assert set(seen.values()) == {"ok"}
+    else:
+        assert seen["fast = plain"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [("mlm", "builtin:bert"), ("nsp", "builtin:bert"), ("causal", "builtin:gpt2")]
+)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_a_trained_model_is_none_of_rounding(
+    kind: str, model: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_fault(monkeypatch, FAULTS[fault])
+    assert verdicts(kind, model)["fast = plain"] == "failed"
+
+
+def scores(*margins: float) -> list[Scored]:
+    return [Scored((margin - 20, -20.0)) for margin in margins]
+
+
+def test_a_deeper_model_and_larger_scores_may_differ_by_more() -> None:
+    shallow, deep = Rounding(2**-23, 3, 20), Rounding(2**-23, 30, 20)
+    one, other = scores(5, -4, 3), scores(5.0003, -4, 3)
+    assert compared("x", one, other, shallow).verdict == "look"
+    assert compared("x", one, other, deep).verdict == "ok"
+    assert compared("x", one, other, replace(shallow, size=200)).verdict == "ok"
+
+
+def test_what_scores_have_in_common_decides_nothing() -> None:
+    one = scores(5, -4)
+    other = [Scored(tuple(score + 3 for score in scored.scores)) for scored in one]
+    assert compared("x", one, other, Rounding(2**-23, 3, 20)).verdict == "ok"
+
+
+def test_a_best_word_that_turns_is_a_fault_but_for_a_tie() -> None:
+    rounding = Rounding(2**-23, 30, 20)  # 5.7e-4
+    turned = compared("x", scores(5, 0.001), scores(5, -0.001), rounding)
+    assert (turned.verdict, turned.said[:18]) == ("failed", "1 of 2 best words ")
+    tied = compared("x", scores(5, 0.0002), scores(5, -0.0002), rounding)
+    assert (tied.verdict, tied.said[:18]) == ("ok", "1 of 2 best words ")
+
+
+def test_half_precision_does_not_explain_a_good_part_of_the_margins() -> None:
+    rounding = Rounding(2**-7, 30, 20)  # far more than the margins themselves
+    for part, verdict in ((0.01, "ok"), (0.03, "look"), (0.1, "failed")):
+        assert compared("x", scores(5, -4), scores(5 + 5 * part, -4 - 4 * part), rounding).verdict == verdict
+
+
+def test_a_model_of_few_tokens_is_examined_all_the_same() -> None:
+    assert verdicts("causal", "builtin:gpt2", max_length=40)["canaries"] == "ok"
+
+
+# ------------------------------------------------------------------ what a doctor says
+
+
+def test_a_body_without_heads_gets_a_report(bert: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bert.model.bert.save_pretrained(tmp_path)
+    bert.tokenizer.save_pretrained(tmp_path)
+    assert run_command(["doctor", "-m", str(tmp_path)]) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1:4] == [
+        "mlm     failed  head                  no masked-LM head: its weights are not in the checkpoint",
+        "nsp     failed  head                  no next-sentence head: its weights are not in the checkpoint",
+        "causal  note    head                  a bert model does not read from left to right",
+    ]
+    assert lines[4].startswith("not sound: no head at all, as in sentence encoders: ")
+    assert "tools for embeddings" in lines[4]
+    assert len(lines) == 5
+
+
+def test_tensors_are_named_where_they_are_asked_for(
+    bert: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bert.model.bert.save_pretrained(tmp_path)
+    bert.tokenizer.save_pretrained(tmp_path)
+    assert run_command(["doctor", "-m", str(tmp_path), "--scorer", "nsp", "-v"]) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert "cls.seq_relationship.bias, cls.seq_relationship.weight" in lines[2]
+    assert lines[3] == "not sound: no scorer that was asked for finds its head"
+
+
+def test_one_head_of_three_is_sound() -> None:
+    refused = {"nsp": doctor.HeadError("no next-sentence head", lost=("a",)), "causal": doctor.HeadError("none")}
+    findings = [finding for _, finding in doctor.refusals(refused, doctor.KINDS, tensors=False)]
+    assert {finding.verdict for finding in findings} == {"note"}
+    assert doctor.verdict([Finding("head", "ok", ""), *findings], refused) == ("sound", "")
+
+
+def test_another_fault_than_a_head_that_is_not_there_is_worth_a_look_or_an_error() -> None:
+    refused = {"nsp": doctor.HeadError("none"), "causal": doctor.ModelError("it cannot be run")}
+    ((_, head), (kind, model)) = doctor.refusals(refused, doctor.KINDS, tensors=True)
+    assert (head.verdict, kind, model) == ("note", "causal", Finding("model", "look", "it cannot be run"))
+    assert doctor.verdict([Finding("head", "ok", ""), model], refused)[0] == "look at this"
+    with pytest.raises(doctor.ModelError, match="it cannot be run"):
+        list(doctor.refusals(refused, ["nsp", "causal"], tensors=True))
+
+
+def test_the_verdict_looks_at_the_worst() -> None:
+    of = {verdict: Finding("x", verdict, "") for verdict in ("ok", "note", "look", "failed")}
+    assert doctor.verdict([of["ok"], of["note"]], {})[0] == "sound"
+    assert doctor.verdict([of["ok"], of["look"]], {})[0] == "look at this"
+    assert doctor.verdict([of["look"], of["failed"]], {})[0] == "not sound"
+
+
+def test_a_look_is_no_failure_and_json_says_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda *_: iter([Finding("a", "ok", "很好"), Finding("b", "look", "odd")]))
+    assert run_command(["doctor", "--scorer", "mlm", "--json"]) == 0
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert told["verdict"] == "look at this"
+    assert told["findings"][0] == {"scorer": "mlm", "check": "a", "verdict": "ok", "said": "很好"}
+    assert said.err.splitlines()[-1].startswith("look at this: ")
+
+
+def test_the_first_line_comes_before_tensors_are_loaded() -> None:
+    code = """
+import sys
+from promptshot import report
+from promptshot.cli import run_command
+def examining(model, kinds):
+    print([name for name in ("torch", "transformers", "tokenizers", "numpy") if name in sys.modules])
+    raise KeyboardInterrupt
+report.examining = examining
+try:
+    run_command(["doctor", "-m", "builtin:bert"])
+except KeyboardInterrupt:
+    pass
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "[]\n"
+
+
+def test_weights_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[ModelOptions] = []
+    right = doctor.scorers.load
+    monkeypatch.setattr(doctor.scorers, "load", lambda kind, options: loaded.append(options) or right(kind, options))
+    assert list(found("nsp").values())[-1].check == "fast = plain"
+    assert len(loaded) == 1
+
+
+def test_a_plain_scorer_that_becomes_quick_scores_as_one_that_was_loaded_so(bert: Tiny) -> None:
+    prompts = doctor.probes("nsp")
+    plain = load("nsp", ModelOptions(bert.name, plain=True))
+    assert isinstance(plain, TorchScorer)
+    assert plain.quick().score(prompts) == load("nsp", ModelOptions(bert.name)).score(prompts)
+    assert plain.layers == 3

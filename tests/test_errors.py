@@ -53,7 +53,7 @@ def test_a_complaint_stays_a_line_whatever_a_file_says() -> None:
 
 def test_every_error_is_a_promptshot_error() -> None:
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, Exception)]
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     assert all(issubclass(kind, PromptshotError) for kind in kinds)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from test_cli import fake, read_rows, write_rows
 
-from promptshot import Classifier, RowError, Template, library
+from promptshot import Classifier, RowError, Template, guess, library
 from promptshot.cli import run_command
-from promptshot.errors import OptionError, PromptshotError
+from promptshot.errors import OptionError, PromptshotError, TemplateError
 from promptshot.guess import labels_of, language_of, scorer_of
 from promptshot.labels import verbalizer_of_labels
 from promptshot.recipe import Recipe
@@ -483,3 +483,27 @@ def test_a_saved_template_of_plain_texts_is_as_it_always_was(tmp_path: Path) -> 
     words = "verbalizer:\n  labels:\n    好:\n    - 很\n    - 挺\n    坏:\n    - 不\n"
     expected = "scorer: mlm\ntext: '{mask}满意。\n\n  {text}'\n" + words
     assert saved.read_text(encoding="utf-8") == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "texts"),
+    [
+        ('["It is {mask} news.", "{text}"]', ["It is {mask} news.", "{text}"]),
+        ("['这是{mask}新闻', '{text}']", ["这是{mask}新闻", "{text}"]),
+        ("[ \"a \\\"b\\\" {mask}\", 'it''s {text}', ]", ['a "b" {mask}', "it's {text}"]),
+        ('["a\n{mask}", "{text}"]', ["a\n{mask}", "{text}"]),
+        ("[{text}] was {mask}", "[{text}] was {mask}"),
+        ('["quoted"] {text} {mask}', '["quoted"] {text} {mask}'),
+    ],
+)
+def test_an_inline_list_is_segments_for_every_scorer_and_other_brackets_are_text(said: str, texts: object) -> None:
+    assert guess.template_of(said, "mlm", None).spec.text == texts
+    if isinstance(texts, list):
+        assert guess.template_of(said, "nsp", None).spec.text == texts
+        with pytest.raises(TemplateError, match="causal reads one text"):
+            guess.template_of(said, "causal", None)
+
+
+def test_an_inline_list_of_another_length_says_so() -> None:
+    with pytest.raises(TemplateError, match=r"3 segments; a list means two"):
+        guess.template_of('["{mask}", "a", "{text}"]', "nsp", None)

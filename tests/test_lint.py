@@ -32,6 +32,7 @@ EXPECTED = {
     "templates/causal-with-a-pair": "segments:2",
     "templates/channel-for-a-cloze": "clashing-keys:3",
     "templates/channel-with-nothing-behind": "nothing-to-score:2",
+    "templates/chat-template": "special-token:2 special-token:2 special-token:7",
     "templates/doubled-key": "doubled-key:4",
     "templates/empty": "not-a-mapping:0",
     "templates/example-lacks-a-field": "example-lacks:4",
@@ -74,6 +75,7 @@ EXPECTED = {
     "templates/prior-in-words": "wrong-value:4 wrong-value:4",
     "templates/prior-is-no-share": "bad-prior:4",
     "templates/prior-of-three": "bad-prior:4",
+    "templates/separator-token": "special-token:2 special-token:2",
     "templates/shared-word": "shared-word:6",
     "templates/space-at-the-beginning": "edge-of-text:2",
     "templates/space-before-chinese": "spaces-before-mask:2",
@@ -108,6 +110,7 @@ EXPECTED = {
     "verbalizers/repeated-word": "repeated-word:2",
     "verbalizers/shared-gold": "shared-gold:4",
     "verbalizers/shared-word": "shared-word:3",
+    "verbalizers/special-token": "special-token:2",
     "verbalizers/truth-values": "yaml-word:2 yaml-word:3 yaml-word:4",
     "verbalizers/weight-of-zero": "bad-weight:2",
     "verbalizers/white-space": "edge-of-word:2",
@@ -123,6 +126,45 @@ def lint(path: Path) -> list[Finding]:
 
 def coded(found: list[Finding]) -> str:
     return " ".join(f"{finding.code}:{finding.line or 0}" for finding in found)
+
+
+# ------------------------------------------------------------------ special tokens
+
+
+@pytest.mark.parametrize(
+    ("token", "hint"),
+    [
+        ("[SEP]", "a list, [A, B]"),
+        ("[CLS]", "before a text"),
+        ("<s>", "before a text"),
+        ("<|begin_of_text|>", "before a text"),
+        ("<｜begin▁of▁sentence｜>", "before a text"),
+        ("<|im_end|>", "chat templates are not applied"),
+        ("[/INST]", "chat templates are not applied"),
+        ("<</SYS>>", "chat templates are not applied"),
+        ("<start_of_turn>", "chat templates are not applied"),
+        ("<|eot_id|>", "chat templates are not applied"),
+        ("<|assistant|>", "chat templates are not applied"),
+        ("</s>", "an empty line"),
+        ("<eod>", "an empty line"),
+        ("<|endoftext|>", "an empty line"),
+        ("<|fim_middle|>", "an empty line"),
+    ],
+)
+def test_a_special_token_is_told_once_with_what_to_do_instead(token: str, hint: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    text = f"{token} It was {{mask}}. {{text}} {token} so."
+    path.write_text(json.dumps({"scorer": "causal", "text": text, "separator": "\n"}), encoding="utf-8")
+    (found,) = [finding for finding in lint(path) if finding.code == "special-token"]
+    assert found.message == f"{token!r} is plain text"
+    assert hint in found.hint
+
+
+@pytest.mark.parametrize("text", ["a < b | c > d {mask} {text}", "<b>{text}</b> [1] {mask}", "[{text}] <{mask}> |x|"])
+def test_other_brackets_are_no_special_tokens(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(json.dumps({"scorer": "mlm", "text": text}), encoding="utf-8")
+    assert not {finding.code for finding in lint(path)} & {"special-token", "false-mask"}
 
 
 # ------------------------------------------------------------------ broken files

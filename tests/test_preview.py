@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +155,60 @@ def test_every_token_is_told_by_what_it_belongs_to(kind: str, tokenizer: Tokeniz
     if kind == "nsp":
         assert [token.segment for token in fit.tokens] == sorted(token.segment for token in fit.tokens)
         assert {token.segment for token in fit.tokens if token.kind is Kind.FIELD} == {1}
+
+
+# The word stands in the text, in the template, and in the blank.
+MANY = "the good day was good"
+PLACES = {
+    "mlm": ["it was {mask} . {text}", "{text} it was {mask}", "{mask} good {text}", "good {text} : good {mask} good"],
+    "nsp": [["it was {mask} . good", "{text}"], ["{text}", "good or {mask} ."], ["{mask}", "good {text}"]],
+    "causal": [
+        "it was {mask} . {text}",
+        "{text} it was {mask}",
+        "{mask} good {text}",
+        "good {text} : good {mask} good",
+    ],
+}
+CASES = [
+    *(("mlm", model, text) for model in ("bert_mlm", "roberta") for text in PLACES["mlm"]),
+    *(("nsp", "bert_nsp", text) for text in PLACES["nsp"]),
+    *(("causal", model, text) for model in ("gpt2", "llama") for text in PLACES["causal"]),
+    *(("channel", model, text) for model in ("gpt2", "llama") for text in ("it was {mask} . {text}", "{mask} {text}")),
+]
+
+
+@pytest.mark.parametrize(("kind", "model", "text"), CASES)
+def test_the_blank_is_marked_where_it_is_and_nowhere_else(
+    kind: str, model: str, text: Any, request: pytest.FixtureRequest
+) -> None:
+    """As many tokens are of a kind as the tokenizer makes of what is of that kind, in the order of the template."""
+    tiny: Tiny = request.getfixturevalue(model)
+    keys = {"scorer": "causal", "direction": "channel"} if kind == "channel" else {"scorer": kind}
+    (fit,) = load_tokenizer(ModelOptions(tiny.name)).fit(
+        keys["scorer"], [rendered({**keys, "text": text}, {"text": MANY}, WORDS)]
+    )
+    said = [
+        ("".join(token.text for token in stretch).replace("▁", " ").replace("##", "").split(), token_kind)
+        for token_kind, stretch in ((k, list(s)) for k, s in groupby(fit.tokens, lambda token: token.kind))
+        if token_kind is not None
+    ]
+    blank = tiny.tokenizer.mask_token * len(fit.words[0]) if kind == "mlm" else "good"
+    parts = re.findall(r"\{mask\}|\{text\}|[^{}]+", text if isinstance(text, str) else "".join(text))
+    kinds = {"{mask}": (Kind.MASK, blank), "{text}": (Kind.FIELD, MANY)}
+    wanted = [kinds.get(part, (Kind.FIXED, part)) for part in parts if part.strip()]
+    merged = [
+        (k, "".join(part for _, part in of)) for k, of in ((k, list(of)) for k, of in groupby(wanted, itemgetter(0)))
+    ]
+    assert [("".join(words), k) for words, k in said] == [("".join(part.split()), k) for k, part in merged]
+
+
+@pytest.mark.parametrize("kind", ["mlm", "nsp", "causal"])
+def test_a_tokenizer_that_does_not_tell_places_is_marked_too(
+    kind: str, tiny: Tiny, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tokenizer.fit(kind, [prompt(kind, MANY)])
+    monkeypatch.setattr(type(tokenizer.encoder), "spans", lambda self, text: [(i, i + 1) for i in range(len(text))])
+    assert tokenizer.fit(kind, [prompt(kind, MANY)]) == before
 
 
 def test_no_weights_are_read(tiny: Tiny, kind: str, tmp_path: Path) -> None:
@@ -301,6 +358,19 @@ def test_a_line_break_before_the_blank_is_shown_with_the_template_and_is_no_toke
     assert len(table) == 1
     assert "↵" not in table[0]
     assert ("↵" in out) == bool(BEFORE[text])
+
+
+@pytest.mark.parametrize(
+    "text", ["{mask} {text}", "{text}\n{mask}", "{text} ({mask})", "{text} “{mask}”", "#{mask} {text}"]
+)
+def test_no_space_is_asked_for_where_none_belongs(text: str, gpt2: Tiny, tmp_path: Path) -> None:
+    keys = {"scorer": "causal", "verbalizer": {"labels": {"up": "good", "down": "awful"}}}
+    path = tmp_path / "t.yaml"
+    linter = Linter(spelling=load_tokenizer(ModelOptions(gpt2.name)))
+    for said, asked in ((text, False), ("{text} It was:{mask}", True)):
+        path.write_text(json.dumps({**keys, "text": said}), encoding="utf-8")
+        hints = [finding.hint for finding in linter.template(path)]
+        assert any("space before {mask}" in hint for hint in hints) == asked
 
 
 @pytest.mark.parametrize(("text", "glued"), [("{text} is:{mask}", True), ("{text} is:\n{mask}", False)])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
 
+from promptshot import standard
 from promptshot.cli.flags import Command, model_flags, model_options, option
 
 
@@ -15,32 +17,42 @@ from promptshot.cli.flags import Command, model_flags, model_options, option
     "--scorer", type=click.Choice(["mlm", "nsp", "causal"]), help="Only this one.  [default: all it has a head for]"
 )
 @option("--tune", is_flag=True, help="Time several batch budgets and say which to set.")
-def command(scorer: str | None, tune: bool, **given: Any) -> int:
+@option("--json", "as_json", is_flag=True, help="The findings as JSON too, on standard output.")
+@option("-v", "--verbose", is_flag=True, help="Also the names of the tensors that a head lacks.")
+def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **given: Any) -> int:
     """Is a checkpoint sound on this machine?
 
     Looks for its heads, asks it questions with known answers (random weights get half of them right), and scores
     the same prompts alone and in a batch, the fast and the plain way, in lower precision and in float32.
+
+    The last line says "sound", "look at this" (exit code 0 for both) or "not sound" (3).
     """
     from promptshot import doctor as doctoring
     from promptshot import report
     from promptshot.errors import ModelError
 
     options = model_options(given)
-    refused: dict[str, ModelError] = {}
-    failed = False
     kinds = [scorer] if scorer else list(doctoring.KINDS)
-    for kind in kinds:
-        try:
-            for number, finding in enumerate(doctoring.examine(kind, options)):
-                report.finding("" if number else kind, finding)
-                failed |= finding.verdict == "failed"
-            if tune:
-                report.budgets(kind, list(doctoring.tune(kind, options)))
-        except ModelError as problem:
-            refused[kind] = problem
-    if len(refused) == len(kinds):
-        raise next(iter(refused.values()))
-    for kind, refusal in refused.items():
-        report.finding(kind, doctoring.Finding("head", "note", refusal.what))
-    report.verdict(not failed)
-    return 3 if failed else 0
+    report.examining(options.model, kinds)
+    found: list[tuple[str, doctoring.Finding]] = []
+    refused: dict[str, ModelError] = {}
+    with report.Steps() as steps:
+        for kind in kinds:
+            try:
+                for number, finding in enumerate(doctoring.examine(kind, options, steps.of(kind))):
+                    found.append((kind, finding))
+                    report.finding("" if number else kind, finding)
+                if tune:
+                    report.budgets(kind, list(doctoring.tune(kind, options)))
+            except ModelError as problem:
+                refused[kind] = problem
+    for kind, finding in doctoring.refusals(refused, kinds, verbose):
+        found.append((kind, finding))
+        report.finding(kind, finding)
+    verdict, why = doctoring.verdict([finding for _, finding in found], refused)
+    report.verdict(verdict, why)
+    if as_json:
+        findings = [{"scorer": kind, **vars(finding)} for kind, finding in found]
+        told = {"model": options.model, "verdict": verdict, "why": why, "findings": findings}
+        standard.write(json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+    return 3 if verdict == "not sound" else 0

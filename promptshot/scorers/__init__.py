@@ -129,6 +129,18 @@ class Filling(Protocol):
         """The n likeliest tokens at the blank of each prompt, with natural-log probabilities."""
 
 
+@runtime_checkable
+class Doubted(Protocol):
+    """What a scorer offers whose shortcuts can be doubted, see doctor."""
+
+    @property
+    def layers(self) -> int:
+        """How many layers a token goes through, with the head."""
+
+    def quick(self) -> Scorer:
+        """The same checkpoint with every shortcut, where this one is plain; it takes the weights, and this one ends."""
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """How to load and run a checkpoint: any hub name or local folder, or `builtin:NAME`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -27,6 +28,7 @@ from promptshot.scorers.loading import (
 )
 from promptshot.scorers.packed import pack
 from promptshot.scorers.plans import Plan, Planner, Query
+from promptshot.scorers.tokens import Encoder
 from promptshot.scorers.trials import MATES, Mates, mates, refuse_unsteady
 
 
@@ -37,12 +39,12 @@ class TorchScorer(ABC):
     auto_class: ClassVar[str]  # the transformers class that brings the head
     planner_class: ClassVar[type[Planner]]
 
-    def __init__(self, options: ModelOptions) -> None:
-        """Load tokenizer and model; raises ModelError or NotFoundError."""
+    def __init__(self, options: ModelOptions, loaded: tuple[Encoder, Any] | None = None) -> None:
+        """Load tokenizer and model, unless they are `loaded`; raises ModelError or NotFoundError."""
         self.progress: Callable[[int], None] | None = None
         self.options = options
         self.device = pick_device(options.device)
-        self.encoder, self.model = load_checkpoint(self.name, self.auto_class, options, self.device)
+        self.encoder, self.model = loaded or load_checkpoint(self.name, self.auto_class, options, self.device)
         if not options.plain:
             pack(self.model, lambda: self.model(**probe(self.model)).logits)
         self.tokenizer = self.encoder.tokenizer
@@ -66,6 +68,17 @@ class TorchScorer(ABC):
     def _mates(self) -> Mates:
         """The rows that may share a batch; raises ModelError where the model cannot be run at all."""
         return mates(self.model, self.answer, self.limit)
+
+    def quick(self) -> TorchScorer:
+        """The same checkpoint with every shortcut, where this one is plain; it takes the weights, and this one ends."""
+        return type(self)(replace(self.options, plain=False), (self.encoder, self.model))
+
+    @property
+    def layers(self) -> int:
+        """How many layers a token goes through, with the head."""
+        said = getattr(self.model.config.get_text_config(), "num_hidden_layers", None)
+        lists = [len(module) for module in self.model.modules() if isinstance(module, torch.nn.ModuleList)]
+        return 1 + (said if isinstance(said, int) else max(lists, default=0))
 
     @abstractmethod
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:

@@ -11,7 +11,7 @@ from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import prefix
 from promptshot.scorers.base import HeadScorer
 from promptshot.scorers.batches import Answers
-from promptshot.scorers.plans import Plan, Planner, Query
+from promptshot.scorers.plans import Plan, Planner, Query, Stretch
 from promptshot.scorers.tokens import Encoder, Ids, common_prefix
 from promptshot.scorers.trials import Mates, astray
 
@@ -64,6 +64,18 @@ class CausalPlanner(Planner):
         leads = self._leads(found, begins)
         return [whole[begin + lead :] for whole, begin, lead in zip(found.wholes, begins, leads, strict=True)]
 
+    def stretches(self, prompt: Prompt, plan: Plan) -> list[Stretch]:
+        """Special tokens, then the text: at once, or what is scored on its own where the model learnt so."""
+        pieces = plan.fitted.pieces
+        blank, text = _places(pieces)
+        end = blank + 1 if prompt.scored == "choice" else len(pieces)
+        filled = [replace(p, text=prompt.choices[0]) if p.kind is Kind.MASK else p for p in pieces[:end]]
+        cut = text if prompt.scored == "rest" else blank
+        parts = [filled[:cut], filled[cut:]] if self.encoder.apart else [filled]
+        found = [Stretch(self.encoder.ids(_text(part)), 0, tuple(part), _text(part)) for part in parts]
+        ids = next(query.ids for query in plan.queries if 0 in query.choices)
+        return [Stretch(ids[: len(ids) - sum(len(stretch.ids) for stretch in found)]), *found]
+
     @property
     def special(self) -> Ids:
         """What begins a text."""
@@ -74,9 +86,7 @@ class CausalPlanner(Planner):
 
         The channel scores the row's own text: the template's words between blank and field are context too.
         """
-        kinds = [piece.kind for piece in pieces]
-        blank = kinds.index(Kind.MASK)
-        text = kinds.index(Kind.FIELD, blank) if Kind.FIELD in kinds[blank:] else blank + 1
+        blank, text = _places(pieces)
         before, lead, rest = (_text(part) for part in (pieces[:blank], pieces[blank + 1 : text], pieces[text:]))
         if prompt.scored == "rest":
             pairs = [self._joined(before + choice + lead, [rest]) for choice in prompt.choices]
@@ -181,6 +191,13 @@ class CausalScorer(HeadScorer):
                 yield [(shared[i], values) for i, values in batch]
         for batch in super().answers([queries[i] for i in plain], [owners[i] for i in plain]):
             yield [(plain[i], values) for i, values in batch]
+
+
+def _places(pieces: Sequence[Piece]) -> tuple[int, int]:
+    """Where the blank stands, and the field behind it; where there is none, what follows the blank."""
+    kinds = [piece.kind for piece in pieces]
+    blank = kinds.index(Kind.MASK)
+    return blank, kinds.index(Kind.FIELD, blank) if Kind.FIELD in kinds[blank:] else blank + 1
 
 
 def _text(pieces: Sequence[Piece]) -> str:

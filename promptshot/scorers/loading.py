@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from promptshot import library
-from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, shortened, shortlist
+from promptshot.errors import HeadError, ModelError, NotFoundError, OptionError, PromptshotError, shortened, shortlist
 from promptshot.scorers import BUILTIN_MODEL, ModelOptions, cpm, suspect
 from promptshot.scorers.tokens import Encoder, TextEncoder
 
@@ -170,35 +170,36 @@ def check_architecture(scorer: str, name: str, config: Any) -> None:
     remote = bool(getattr(config, "auto_map", None))
     if scorer == "mlm" and type(config) not in masked and not remote:
         hint = "use --scorer causal with a causal template" if type(config) in causal else "use a BERT-like model"
-        raise ModelError(f"a {family} model has no masked-LM head", where=name, hint=hint)
+        raise HeadError(f"a {family} model has no masked-LM head", where=name, hint=hint)
     if scorer == "nsp" and type(config) not in paired and not remote:
         hint = "use a BERT with its NSP head, such as bert-base-chinese or bert-base-uncased"
-        raise ModelError(f"a {family} model has no next-sentence head", where=name, hint=hint)
+        raise HeadError(f"a {family} model has no next-sentence head", where=name, hint=hint)
     if scorer == "causal" and not remote:
         encoder = type(config) in masked and not (
             getattr(config, "is_decoder", False) or getattr(config, "causal", False)
         )
         if type(config) not in causal or encoder:
             hint = "use a template for scorer mlm or nsp" if encoder else "use a GPT-like model"
-            raise ModelError(f"a {family} model does not read from left to right", where=name, hint=hint)
+            raise HeadError(f"a {family} model does not read from left to right", where=name, hint=hint)
 
 
 def check_head(scorer: str, name: str, model: Any, report: Mapping[str, Any]) -> None:
     """Refuse a checkpoint that lacks weights: they would be random and the results chance, in silence."""
     missing = sorted(report.get("missing_keys") or ())
     wrong = sorted(str(key[0]) for key in report.get("mismatched_keys") or ())
-    if missing or wrong:
-        base = f"{getattr(model, 'base_model_prefix', '')}."
-        heads = [key for key in missing + wrong if not key.startswith(base) or "pooler" in key]
-        part = {"mlm": "masked-LM head", "nsp": "next-sentence head", "causal": "language-model head"}[scorer]
-        lacking = part if heads else "body"
-        what = "lacks weights" if missing else "lacks weights in the shape that its config.json says, those"
-        raise ModelError(
-            f"the checkpoint {what} of the {lacking}: {shortlist(heads or missing + wrong, 6)}",
-            where=name,
-            hint="they would be random; "
-            + ("use a checkpoint that was saved with its pre-training heads" if missing else "is the file another's?"),
-        )
+    lost = tuple(missing + wrong)
+    if not lost:
+        return
+    base = f"{getattr(model, 'base_model_prefix', '')}."
+    heads = tuple(key for key in lost if not key.startswith(base) or "pooler" in key)
+    part = {"mlm": "masked-LM head", "nsp": "next-sentence head", "causal": "language-model head"}[scorer]
+    how = "not in the checkpoint" if missing else "in the checkpoint in another shape than its config.json says"
+    hint = "they would be random; "
+    hint += "use a checkpoint that was saved with its pre-training heads" if missing else "is the file another's?"
+    if heads:
+        hint += " (promptshot doctor -v lists them)"
+        raise HeadError(f"no {part}: its weights are {how}", where=name, hint=hint, lost=heads)
+    raise ModelError(f"weights of the body are {how}: {shortlist(lost, 2)}", where=name, hint=hint)
 
 
 _LAYER = re.compile(r"(.*?)\.(\d+)\.")

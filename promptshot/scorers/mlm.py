@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from promptshot.errors import ModelError
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers.base import HeadScorer
-from promptshot.scorers.plans import Plan, Planner, Query
-from promptshot.scorers.tokens import Encoder, Ids, Unfit, segments
+from promptshot.scorers.plans import Plan, Planner, Query, Stretch
+from promptshot.scorers.tokens import Encoder, Ids, Unfit, in_runs, segments
 
 
 class MlmPlanner(Planner):
@@ -44,6 +44,24 @@ class MlmPlanner(Planner):
     def words(self, prompt: Prompt) -> list[Ids]:
         """The tokens of each choice, without a space that has a token of its own."""
         return [word[self.encoder.lead(word) :] for word in self._spelled(prompt)]
+
+    def stretches(self, prompt: Prompt, plan: Plan) -> list[Stretch]:
+        """Those of `_ids`, with what they are made of."""
+        masks = next(len(query.asked) for query in plan.queries if 0 in query.choices)
+        parts = in_runs(plan.fitted.pieces)
+        layout = self.encoder.layout(pair=len(parts) > 1)
+        found = [Stretch(layout.before)]
+        for segment, grouped in enumerate(parts):
+            found += [Stretch(layout.between)] if segment else []
+            for place, pieces in enumerate(grouped):
+                if pieces[0].kind is Kind.MASK:
+                    found.append(Stretch([self.mask] * masks, segment, tuple(pieces)))
+                    continue
+                text = "".join(piece.text for piece in pieces)
+                text = text.removesuffix(" ") if place + 1 < len(grouped) else text
+                ids = self.encoder.continuing(text) if place else self.encoder.ids(text)
+                found.append(Stretch(ids, segment, tuple(pieces), text, continuing=place > 0))
+        return [*found, Stretch(layout.after, len(parts) - 1)]
 
     @property
     def special(self) -> Ids:

@@ -11,8 +11,8 @@ from torch import Tensor
 from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.heads import LastLayer, probe, same
-from promptshot.scorers.plans import Plan, Planner, Query
-from promptshot.scorers.tokens import Ids, segments
+from promptshot.scorers.plans import Plan, Planner, Query, Stretch
+from promptshot.scorers.tokens import Ids, in_runs, segments
 
 
 class NspPlanner(Planner):
@@ -27,6 +27,24 @@ class NspPlanner(Planner):
     def words(self, prompt: Prompt) -> list[Ids]:
         """The tokens of each choice alone."""
         return [self.encoder.ids(choice) for choice in prompt.choices]
+
+    def stretches(self, prompt: Prompt, plan: Plan) -> list[Stretch]:
+        """Those of `_query`, with what they are made of; where there is a hole, the word stands on its own."""
+        filled = [replace(p, text=prompt.choices[0]) if p.kind is Kind.MASK else p for p in plan.fitted.pieces]
+        layout = self.encoder.layout(pair=True)
+        apart = any(piece.kind is Kind.HOLE for piece in filled)
+        found = [Stretch(layout.before)]
+        for segment, grouped in enumerate(in_runs(filled)):
+            found += [Stretch(layout.between)] if segment else []
+            texts = grouped if apart else [[piece for pieces in grouped for piece in pieces]]
+            begin = True
+            for pieces in texts:
+                text = "".join(piece.text for piece in pieces)
+                goes_on = not begin and pieces[0].kind is not Kind.MASK
+                ids = self.encoder.continuing(text) if goes_on else self.encoder.ids(text)
+                begin = begin and not ids
+                found.append(Stretch(ids, segment, tuple(pieces), text, goes_on))
+        return [*found, Stretch(layout.after, 1)]
 
     @property
     def special(self) -> Ids:

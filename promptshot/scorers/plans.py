@@ -37,6 +37,20 @@ class Query:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Tokens of a sequence that were made at once: of `pieces` of text, of the blank, or, without any, special ones.
+
+    `text` is that of the pieces, maybe without a space at its end; `continuing`, whether it went on behind another.
+    """
+
+    ids: Ids
+    segment: int = 0
+    pieces: tuple[Piece, ...] = ()
+    text: str = ""
+    continuing: bool = False
+
+
+@dataclass(frozen=True)
 class Plan:
     """All queries of one prompt, how many tokens each choice has of its own, and what fitting did."""
 
@@ -60,6 +74,10 @@ class Planner(ABC):
     @abstractmethod
     def words(self, prompt: Prompt) -> list[Ids]:
         """The own tokens of each choice, where the prompt has its blank."""
+
+    @abstractmethod
+    def stretches(self, prompt: Prompt, plan: Plan) -> list[Stretch]:
+        """The sequence of the first choice of a prompt, as it was put together."""
 
     @property
     @abstractmethod

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 
 from promptshot.errors import ModelError
-from promptshot.prompts import Kind, Piece, Prompt
+from promptshot.prompts import Kind, Prompt
 from promptshot.scorers import Fit, ModelOptions, Token
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.causal import CausalScorer
 from promptshot.scorers.loading import Opened, check_architecture, limit_of, loading, open_checkpoint, quiet, skeleton
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scorers.nsp import NspScorer
-from promptshot.scorers.plans import Plan, Planner
-from promptshot.scorers.tokens import Encoder, Ids
+from promptshot.scorers.plans import Planner, Stretch
+from promptshot.scorers.tokens import Encoder, common_prefix
 
 SCORERS: tuple[type[TorchScorer], ...] = (MlmScorer, NspScorer, CausalScorer)
 
@@ -66,73 +67,32 @@ class CheckpointTokenizer:
         words = tuple(tuple(self._token(i, Kind.MASK) for i in ids) for ids in planner.words(prompt))
         length = max(len(query.ids) for query in plan.queries)
         fitted = plan.fitted
-        return Fit(self._tokens(prompt, plan), words, fitted.pieces, length, fitted.cut, fitted.dropped)
+        tokens = tuple(token for stretch in planner.stretches(prompt, plan) for token in self._tokens(stretch))
+        return Fit(tokens, words, fitted.pieces, length, fitted.cut, fitted.dropped)
 
     def _token(self, token: int, kind: Kind | None, segment: int = 0) -> Token:
         return Token(self.encoder.shown(token), token, kind, segment)
 
-    def _tokens(self, prompt: Prompt, plan: Plan) -> tuple[Token, ...]:
-        """The sequence of the first choice, every token with what it belongs to.
+    def _tokens(self, stretch: Stretch) -> list[Token]:
+        """The tokens of a stretch, every one with what it belongs to."""
+        pairs = zip(stretch.ids, self._kinds(stretch), strict=True)
+        return [self._token(token, kind, stretch.segment) for token, kind in pairs]
 
-        The texts that the planner tokenized are looked for in the sequence; what lies between them is special.
-        """
-        ids = next(query.ids for query in plan.queries if 0 in query.choices)
-        mask = getattr(self.encoder.tokenizer, "mask_token_id", None)
-        marks: dict[int, tuple[Kind, int]] = {}  # place -> what stands there, and in which segment
-        end = 0
-        for segment, pieces in enumerate(_segments(plan.fitted.pieces, prompt.choices[0])):
-            for run in (pieces, *_runs(pieces)):
-                at, kinds = self._found(run, ids, end)
-                marks |= {at + i: (kind, segment) for i, kind in enumerate(kinds)}
-                end = at + len(kinds)
-                if kinds and run is pieces:
-                    break
-            if any(piece.kind is Kind.MASK for piece in pieces):
-                marks |= {place: (Kind.MASK, segment) for place, token in enumerate(ids) if token == mask}
-        found, segment = [], 0
-        for place, token in enumerate(ids):
-            kind, segment = marks.get(place, (None, segment))
-            found.append(self._token(token, kind, segment))
-        return tuple(found)
-
-    def _found(self, run: Sequence[Piece], ids: Ids, start: int) -> tuple[int, list[Kind]]:
-        """Where the tokens of a run of text stand in the sequence, from `start` on, and of what kind each is."""
-        text = "".join(piece.text for piece in run)
-        kind_of = [piece.kind for piece in run for _ in piece.text]
-        for said in dict.fromkeys((text, text.removesuffix(" "))):
-            spans = self.encoder.spans(said)
-            for tokens in (self.encoder.ids(said), self.encoder.continuing(said)):
-                if tokens and len(tokens) == len(spans):
-                    for at in range(start, len(ids) - len(tokens) + 1):
-                        if ids[at : at + len(tokens)] == tokens:
-                            # A token that begins with a space belongs to what is behind the space.
-                            return at, [kind_of[max(begin, end - 1)] for begin, end in spans]
-        return start, []
-
-
-def _segments(pieces: Sequence[Piece], choice: str) -> Iterator[list[Piece]]:
-    """The pieces of each segment, with the choice in the blank."""
-    found: list[Piece] = []
-    for piece in pieces:
-        if piece.kind is Kind.BREAK:
-            yield found
-            found = []
-        else:
-            found.append(replace(piece, text=choice) if piece.kind is Kind.MASK else piece)
-    yield found
-
-
-def _runs(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """What stands before, between and behind the blank and the hole of a segment; the word of a pair on its own."""
-    found: list[Piece] = []
-    for piece in pieces:
-        if piece.kind in (Kind.MASK, Kind.HOLE):
-            yield from ([*found],) if found else ()
-            yield [piece]
-            found = []
-        else:
-            found.append(piece)
-    yield from (found,) if found else ()
+    def _kinds(self, stretch: Stretch) -> Sequence[Kind | None]:
+        """Of what kind the piece is in which each token ends: one that begins with a space belongs to what follows."""
+        ids, pieces = stretch.ids, stretch.pieces
+        if len({piece.kind for piece in pieces}) < 2:
+            return [pieces[0].kind if pieces else None] * len(ids)
+        ends = list(accumulate(len(piece.text) for piece in pieces))
+        text = stretch.text
+        spans = self.encoder.spans_continuing(text) if stretch.continuing else self.encoder.spans(text)
+        if len(spans) == len(ids):
+            places = [max(begin, end - 1) for begin, end in spans]
+            return [pieces[min(bisect_right(ends, place), len(pieces) - 1)].kind for place in places]
+        # A slow tokenizer does not tell where its tokens stand: the text up to the end of a piece has its first ones.
+        encode = self.encoder.continuing if stretch.continuing else self.encoder.ids
+        counts = [common_prefix([encode(text[:end]), ids]) for end in ends[:-1]]
+        return [pieces[bisect_right(counts, place)].kind for place in range(len(ids))]
 
 
 def _fits(scorer: type[TorchScorer], opened: Opened) -> bool:

@@ -68,6 +68,10 @@ class Encoder(ABC):
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token stands in the text (characters)."""
 
+    def spans_continuing(self, text: str) -> list[tuple[int, int]]:
+        """The same for a text that goes on behind another."""
+        return self.spans(text)
+
     @abstractmethod
     def layout(self, pair: bool) -> Layout:
         """The special tokens around one text or a pair."""
@@ -207,6 +211,14 @@ class TextEncoder(Encoder):
         self._backend.encode_special_tokens = True
         return [(start, end) for start, end in self._backend.encode(text, add_special_tokens=False).offsets]
 
+    def spans_continuing(self, text: str) -> list[tuple[int, int]]:
+        """The same for a text that goes on behind another."""
+        if not self._anchor or self._after(self._anchor, text) is None:
+            return self.spans(text)
+        before, size = len(self.ids(self._anchor)), len(self._anchor)
+        found = self.spans(self._anchor + text)[before:]
+        return [(max(0, start - size), max(0, end - size)) for start, end in found]
+
     def shown(self, token: int) -> str:
         """Its text, with ▁ for a space, and � where it is only part of a character."""
         piece = str(self.tokenizer.convert_ids_to_tokens(token))
@@ -298,6 +310,19 @@ def segments(pieces: Sequence[Piece]) -> list[list[str | Kind]]:
             found[-1][-1] = last + piece.text
         else:
             found[-1].append(piece.text)
+    return found
+
+
+def in_runs(pieces: Sequence[Piece]) -> list[list[list[Piece]]]:
+    """The same as pieces: for each segment, neighbouring texts together, the blank and the hole on their own."""
+    found: list[list[list[Piece]]] = [[]]
+    for piece in pieces:
+        if piece.kind is Kind.BREAK:
+            found.append([])
+        elif piece.kind in (Kind.MASK, Kind.HOLE) or not found[-1] or found[-1][-1][0].kind in (Kind.MASK, Kind.HOLE):
+            found[-1].append([piece])
+        else:
+            found[-1][-1].append(piece)
     return found
 
 
