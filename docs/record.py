@@ -6,12 +6,15 @@ The output is the command's own; only the progress bar, which moves, is left out
 from __future__ import annotations
 
 import contextlib
+import html
 import io
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -27,7 +30,11 @@ def recorded(command: list[str]) -> str:
 
     class Still(report.Watch):
         def __init__(self, total: int | None = None, *_: bool) -> None:
-            super().__init__(total, quiet=True)
+            super().__init__(total, quiet=True)  # without a bar
+            self.quiet = False
+
+        def _tell(self) -> None:
+            """Progress is left out."""
 
     watch: Any = report.Watch
     report.Watch = Still  # type: ignore[misc]
@@ -45,7 +52,26 @@ def main(path: Path) -> None:
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, highlight=False)
     console.print(Text.assemble(("$ ", "bold green"), f"promptshot {' '.join(COMMAND)}"))
     console.print(Text.from_ansi(shown))
-    console.save_svg(str(path), title="promptshot")
+    path.write_text(as_wide_as_shown(console.export_svg(title="promptshot")), encoding="utf-8")
+
+
+def as_wide_as_shown(svg: str) -> str:
+    """The picture with each column where a terminal has it: rich counts characters, and Chinese ones take two columns,
+    so that what stands behind them would be drawn over them. Words apart, and wide ones from narrow, get places of
+    their own, so that no font moves them."""
+
+    def placed(found: re.Match[str]) -> str:
+        before, x, between, width, after, shown = found.groups()
+        text = html.unescape(shown)
+        column, parts = float(width) / len(text), []
+        for run in re.finditer(r"[\u1100-\uffef]+|[^\u1100-\uffef]+?(?=\s\s|[\u1100-\uffef]|$)", text):
+            at = float(x) + column * cell_len(text[: run.start()])
+            length = column * cell_len(run[0])
+            said = html.escape(run[0], quote=False).replace(" ", "&#160;")
+            parts.append(f'{before}x="{at:g}"{between}textLength="{length:g}"{after}{said}</text>')
+        return "".join(parts)
+
+    return re.sub(r'(<text [^>]*?)x="([\d.]+)"([^>]*?)textLength="([\d.]+)"([^>]*>)([^<]+)</text>', placed, svg)
 
 
 if __name__ == "__main__":

@@ -116,7 +116,11 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
 def test_the_picture_of_the_readme_can_be_drawn_again(tmp_path: Path) -> None:
     script = str(ROOT / "docs" / "record.py")
     subprocess.run([sys.executable, script, str(tmp_path / "run.svg")], cwd=ROOT, check=True, capture_output=True)
-    assert "accuracy" in (tmp_path / "run.svg").read_text(encoding="utf-8")
+    picture = (tmp_path / "run.svg").read_text(encoding="utf-8")
+    assert "accuracy" in picture
+    assert "using&#160;the&#160;small&#160;built-in&#160;model" in picture
+    columns = {x for x in re.findall(r'x="([\d.]+)"[^>]*>[\u4e00-\u9fff]{4,}', picture)}
+    assert len(columns) == 1  # where the texts begin
 
 
 def test_ci_installs_and_tests_with_the_commands_of_the_readme() -> None:
