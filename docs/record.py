@@ -67,8 +67,9 @@ def as_wide_as_shown(svg: str) -> str:
         for run in re.finditer(r"[\u1100-\uffef]+|[^\u1100-\uffef]+?(?=\s\s|[\u1100-\uffef]|$)", text):
             at = float(x) + column * cell_len(text[: run.start()])
             length = column * cell_len(run[0])
-            said = html.escape(run[0], quote=False).replace(" ", "&#160;")
-            parts.append(f'{before}x="{at:g}"{between}textLength="{length:g}"{after}{said}</text>')
+            said = html.escape(run[0], quote=False).replace("\xa0", "&#160;")
+            if run[0].strip():
+                parts.append(f'{before}x="{at:g}"{between}textLength="{length:g}"{after}{said}</text>')
         return "".join(parts)
 
     return re.sub(r'(<text [^>]*?)x="([\d.]+)"([^>]*?)textLength="([\d.]+)"([^>]*>)([^<]+)</text>', placed, svg)

@@ -119,7 +119,7 @@ def test_the_picture_of_the_readme_can_be_drawn_again(tmp_path: Path) -> None:
     picture = (tmp_path / "run.svg").read_text(encoding="utf-8")
     assert "accuracy" in picture
     assert "using&#160;the&#160;small&#160;built-in&#160;model" in picture
-    columns = {x for x in re.findall(r'x="([\d.]+)"[^>]*>[\u4e00-\u9fff]{4,}', picture)}
+    columns = set(re.findall(r'x="([\d.]+)"[^>]*>[\u4e00-\u9fff]{4,}', picture))
     assert len(columns) == 1  # where the texts begin
 
 
