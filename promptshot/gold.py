@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 
 from promptshot import columns
 from promptshot.errors import InputError, RowError, VerbalizerError, shortlist
-from promptshot.labels import NAME, NUMBERED
+from promptshot.labels import NAME, NUMBERED, SIGNS
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Row
 from promptshot.verbalizer import RowWords, Verbalizer, whole_number
@@ -26,7 +27,7 @@ class _Survey:
 
     first: Row | None = None
     known: int = 0
-    values: dict[str, None] = field(default_factory=dict)  # as the rows spell them
+    values: dict[str, str] = field(default_factory=dict)  # but for case -> as the first row spells it
     places: Counter[tuple[int, int]] = field(default_factory=Counter)  # of own words: (place from 0, the largest)
     column: bool = False  # whether any row has the column
     several: RowError | None = None  # the first row with several labels
@@ -61,9 +62,9 @@ def check_gold(items: Iterable[Item], recipe: Recipe) -> Looked:
         what = f"no row has a label in column {named!r}" if named else "no row has a label"
         raise InputError(what, where=found.first.source, hint=columns.missing([found.first], name))
     if found.values and not found.known:
-        raise _unknown(found.values, recipe.verbalizer)
+        raise _unknown(found.values.values(), recipe.verbalizer)
     check_places(found.places)
-    doubt = check_numbers(found.values, recipe.verbalizer, recipe.labels_strict)
+    doubt = check_numbers(found.values.values(), recipe.verbalizer, recipe.labels_strict)
     return Looked(doubt, _spelling(found.raw, recipe))
 
 
@@ -85,7 +86,7 @@ def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
             _count(row[column], found.raw.setdefault(label, {}))
         found.places.update([place] if place else [])
         if value is not None and len(found.values) < MOST:
-            found.values[value] = None
+            found.values.setdefault(value.strip().casefold(), value.strip())
     return found
 
 
@@ -145,7 +146,8 @@ def _unknown(values: Iterable[str], verbalizer: Verbalizer) -> VerbalizerError:
 
 def _as_said(values: Sequence[str]) -> str:
     """What to write under --labels: the rows' own spellings, and what numbers mean."""
-    of = [f"{value}:NAME=WORD" if whole_number(value) is not None else f"{value}=WORD" for value in values[:3]]
+    plain = [re.sub(f"([{SIGNS}])", r"\\\1", value) for value in values[:3]]
+    of = [f"{value}:NAME=WORD" if whole_number(value) is not None else f"{value}=WORD" for value in plain]
     return f"say them as the rows do: --labels '{','.join(of)}{',...' if len(values) > 3 else ''}'"
 
 
