@@ -264,7 +264,9 @@ def _given_way(named: Guess, look: Look) -> Guess:
 
 def _foreign(named: Guess, look: Look, folder: Path | None) -> Iterator[str]:
     """That a template that was named is in another language than the rows, in one line, and which one is not."""
-    own, texts = spoken_by(named.template, named.verbalizer), _texts(look.first()[:200])
+    own, texts = spoken_by(named.template), _texts(look.first()[:200])
+    if not own and (prefix := named.template.name.partition("-")[0]) in SPOKEN:
+        own = prefix
     if not own or not any(map(_LETTER.search, texts)) or (language := language_of(texts)) == own:
         return
     name = named.template.name if named.template.path else "in the command"
