@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -15,8 +16,10 @@ import pytest
 import torch
 import transformers
 from conftest import Tiny, next_positions, no_mask
+from rich.cells import cell_len
+from rich.console import Console
 
-from promptshot import doctor
+from promptshot import doctor, report
 from promptshot.cli import run_command
 from promptshot.doctor import Finding, Rounding, compared, examine
 from promptshot.prompts import Prompt
@@ -356,3 +359,22 @@ def test_a_plain_scorer_that_becomes_quick_scores_as_one_that_was_loaded_so(bert
     assert isinstance(plain, TorchScorer)
     assert plain.quick().score(prompts) == load("nsp", ModelOptions(bert.name)).score(prompts)
     assert plain.layers == 3
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_finding_is_whole_on_a_terminal_of_any_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(width=width, force_terminal=True, record=True, file=io.StringIO())
+    monkeypatch.setattr(report, "people", lambda: console)
+    said = "12 of 13 best words are the same: 这些行可能会有别的标签 " + "and so on " * 12
+    report.finding("causal", Finding("bfloat16 = float32", "look", said))
+    report.verdict("not sound", doctor.BODY)
+    lines = console.export_text().splitlines()
+    assert all(cell_len(line.rstrip()) <= width for line in lines)
+    assert " ".join(" ".join(lines).split()).startswith("causal look bfloat16 = float32 12 of 13 best words")
+    assert "".join(said.split()) in "".join("".join(lines).split())
+
+
+def test_what_is_done_next_is_no_noise_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with report.Steps() as steps:
+        steps.of("mlm")("loading")
+    assert capsys.readouterr() == ("", "")

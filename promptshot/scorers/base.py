@@ -60,7 +60,9 @@ class TorchScorer(ABC):
             self.budget = options.batch_budget or token_budget(self.device, self.model.config)
             self._prepare()
             refuse_unsteady(self.model, self.answer, self.limit)
-            self.mates: Mates = self._mates()
+            self.mates: Mates = (
+                mates(self.model, self.answer, self.limit, alone=True) if options.plain else self._mates()
+            )
 
     def _prepare(self) -> None:  # noqa: B027  (not every scorer has something)
         """What a scorer tries with its model and keeps of it; whatever a library raises here becomes a ModelError."""

@@ -29,10 +29,10 @@ LEAK, LEAK_ROUGH = 1e-3, 0.03
 Answer = Callable[[Sequence[Query]], list[list[float]]]
 
 
-def mates(model: Any, answer: Answer, limit: int) -> Mates:
+def mates(model: Any, answer: Answer, limit: int, alone: bool = False) -> Mates:
     """Which rows may share a batch, as `answer` makes scores: those beside which a row scores as it does alone.
 
-    Raises ModelError where the model cannot be run at all.
+    With `alone`, no row will share one, and only that is tried. Raises ModelError where the model cannot be run at all.
 
     alone  a a a      any   a a a . . . .      even  a a a       Each is read at its first, a middle and its last
            c c c            c c c . . . .            c c c       token, as if words of three tokens stood there.
@@ -53,9 +53,11 @@ def mates(model: Any, answer: Answer, limit: int) -> Mates:
         return torch.tensor(found[:2])
 
     try:
-        alone = read([a], [c])
+        apart = read([a], [c])
     except Exception:  # whatever a model of any kind may say; some need longer sequences
         _run(model, lambda: read([b]))
+        return "none"
+    if alone:
         return "none"
     ways: tuple[tuple[Mates, list[Query]], ...] = (("any", [a, c, b]), ("even", [a, c]))
     for found, batch in ways:
@@ -63,7 +65,7 @@ def mates(model: Any, answer: Answer, limit: int) -> Mates:
             together = read(batch)
         except Exception:  # whatever a model of any kind may say to a batch
             continue
-        if torch.allclose(alone, together, atol=ROUNDING.get(model.dtype, 1e-4), rtol=1e-6, equal_nan=True):
+        if torch.allclose(apart, together, atol=ROUNDING.get(model.dtype, 1e-4), rtol=1e-6, equal_nan=True):
             return found
     return "none"
 
