@@ -26,15 +26,16 @@ from promptshot.files import Named
 from promptshot.recipe import digest
 from promptshot.record import AFRESH, Mark, Record
 from promptshot.rows import Reject, Row
+from promptshot.shape import Shape
 from promptshot.streams import Part
-from promptshot.writer import NOTHING, Place, Writer
+from promptshot.writer import NOTHING, Form, Place, Writer, refuse_no_json, refuse_suffix
 
 MOST = 16  # summaries of a run that are remembered
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where results go; rejects and record lie beside the output where nothing else is said."""
+    """Where results go, and in which form; rejects and record lie beside the output where nothing else is said."""
 
     output: str | None = "-"  # None: nowhere
     summary: str | None = None
@@ -42,6 +43,24 @@ class Outputs:
     rejects: str | None = None
     overwrite: bool = False
     resume: bool = True
+    format: str | None = None  # of the output, where its name does not tell: csv, tsv or jsonl
+    bom: bool = False  # whether a table begins with a byte order mark, also where the input does not
+    fields: tuple[str, ...] = ()  # what goes out (see `Shape`); all
+    scores: bool = True
+
+    @property
+    def form(self) -> Form:
+        """How the output is written; raises OptionError where what was said of it does not go together."""
+        return Form.of(self.output or files.STREAM, self.format, self.bom)
+
+    def identity(self, marked: bool) -> dict[str, Any]:
+        """What decides the bytes of the output beside the recipe, where that is not the usual; `marked` says whether
+        the input begins with a byte order mark."""
+        form, usual = self.form, Form.of(self.output or files.STREAM)
+        found: dict[str, Any] = {"--format": form.kind} if form.kind != usual.kind else {}
+        found |= {"--bom": True} if form.bom and not marked else {}
+        found |= {"--fields": list(self.fields)} if self.fields else {}
+        return found | ({} if self.scores else {"--no-scores": True})
 
     @property
     def record_path(self) -> str | None:
@@ -98,6 +117,16 @@ class Outputs:
                 raise InputError(f"is no file, and {by} would stand there", where=path, hint="name another --output")
         named = [Named(by, path) for by, path in {**said, **beside}.items() if path is not None]
         files.check([*named, *more], read)
+        self._check_forms()
+
+    def _check_forms(self) -> None:
+        """Refuse files that would not hold what their names say; raises OptionError."""
+        refuse_suffix(self.output, self.format)
+        refuse_suffix(self.rejects)
+        refuse_no_json("--summary", self.summary)
+        refuse_no_json("--record", self.record)
+        if self.bom and not self.form.bom:
+            raise OptionError("--bom is for tables", hint="write .csv or .tsv, or leave it out")
 
 
 def _same(one: str, other: str) -> bool:
@@ -110,9 +139,10 @@ class Journal:
     Use it as a context manager. Raises InputError where a file exists and is not of this very run.
     """
 
-    def __init__(self, outputs: Outputs, identity: Mapping[str, Any], limit: int | None) -> None:
-        """`identity` is all that decides what is written (`Recipe.identity`), `limit` the rows asked for."""
-        self.outputs, self.limit = outputs, limit
+    def __init__(self, outputs: Outputs, shape: Shape, identity: Mapping[str, Any], limit: int | None) -> None:
+        """`identity` is all that decides what is written (`Recipe.identity`), `shape` what of it goes out, and `limit`
+        the rows asked for."""
+        self.outputs, self.shape, self.limit = outputs, shape, limit
         self.identity = json.loads(json.dumps(identity))
         self.fingerprint = digest(identity)
         self.head: dict[str, Any] = {}  # what else the record says
@@ -238,7 +268,8 @@ class Journal:
             return files.digest_of(path) == end.sha256 if end else files.is_free(path)
         mark: Place = getattr(there.progress, name)
         same = there.nodes.get(name) == files.node_of(path)
-        return files.is_free(path) or mark.bytes > 0 or (same and _is_ours(path, name))
+        wanted = self.shape.certain if name == "output" else {"source", "reason", "raw"}
+        return files.is_free(path) or mark.bytes > 0 or (same and _is_ours(path, wanted))
 
     def _refuse_changed(self, there: Record, name: str, path: str) -> None:
         if not self._is_as_left(there, name, path):
@@ -267,7 +298,8 @@ class Journal:
         goes_on = self.earlier is not None and Path(str(path)).exists()
         place, replace = self.mark.output if goes_on else None, self.outputs.overwrite
         if path:
-            self._output = self._open.enter_context(Writer(path, place=place, replace=replace, look=self._look_again))
+            writer = Writer(path, place=place, replace=replace, look=self._look_again, form=self.outputs.form)
+            self._output = self._open.enter_context(writer)
         try:
             if not goes_on:
                 self._start()
@@ -297,11 +329,12 @@ class Journal:
     def _open_rejects(self) -> None:
         """Take up the rejected rows; or keep the place for them, where they have a name of their own."""
         path, known = self.outputs.rejects_path, "rejects" in self.files
+        form = Form.of(path or "", bom=self.outputs.bom)
         if path and known and (self.mark.rejects.bytes or Path(path).exists()):
-            self._rejects = self._open.enter_context(Writer(path, place=self.mark.rejects))
+            self._rejects = self._open.enter_context(Writer(path, place=self.mark.rejects, form=form))
         elif path and self.outputs.rejects:
             self._placed = files.node_of(path) is None or not files.is_free(path)
-            self._rejects = self._open.enter_context(Writer(path, replace=self._own_rejects))
+            self._rejects = self._open.enter_context(Writer(path, replace=self._own_rejects, form=form))
 
     def write(self, window: Sequence[Outcome]) -> None:
         """Write what came of a window: all of it, or nothing."""
@@ -310,7 +343,7 @@ class Journal:
             self.save(self.mark)
         rejected = [outcome.record() for outcome in window if isinstance(outcome, Reject)]
         if self._output:
-            self._output.write([outcome.record() for outcome in window if isinstance(outcome, Prediction)])
+            self._write(self._output, [outcome for outcome in window if isinstance(outcome, Prediction)])
         if rejected and self.outputs.rejects_path:
             self._rejects = self._rejects or self._open.enter_context(Writer(self.outputs.rejects_path))
             if files.is_file(self.outputs.rejects_path) and "rejects" not in self.files:
@@ -318,6 +351,13 @@ class Journal:
                 self.save(self.mark)  # before anything stands in it: from now on it is ours
         if self._rejects:
             self._rejects.write(rejected)
+
+    def _write(self, output: Writer, found: Sequence[Prediction]) -> None:
+        """Write predictions; the first of them tell the columns of a table."""
+        columns = output.columns
+        if self.shape.table and not columns:
+            columns = self.shape.columns(dict.fromkeys(name for one in found for name in one.row.fields))
+        output.write([self.shape.record(one, columns) for one in found], columns)
 
     def advance(self, rows: int, counts: Mapping[str, Any], inputs: Sequence[Part] = ()) -> None:
         """A window has been written whole; tell the record, now and then."""
@@ -425,9 +465,8 @@ class Journal:
         self._open.close()
 
 
-def _is_ours(path: str, name: str) -> bool:
+def _is_ours(path: str, wanted: set[str]) -> bool:
     """Whether a file begins as one that a run writes; one that is torn in its first row may be."""
-    wanted = {"prediction", "scores"} if name == "output" else {"source", "reason", "raw"}
     try:
         first = next(iter(rows.read([path])), None)
     except InputError:

@@ -1,12 +1,14 @@
 """Files of predictions, ours or another tool's: what each row was predicted to be, and what it is. No model.
 
 How labels are spelled is taken from the run record beside a file. Without one, the labels of a row are the keys of its
-`probabilities`; of rows that have none, all that is predicted or gold anywhere in the file.
+`probabilities`, or in a table what its columns `p_<label>` are called by; of rows that have none, all that is predicted
+or gold anywhere in the file.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +23,7 @@ from promptshot.errors import InputError, RowError, shortlist
 from promptshot.json_text import dumps, like
 from promptshot.metrics import Tally
 from promptshot.rows import Reject, Row, raw_of
+from promptshot.shape import PAIRS, PREFIXES
 from promptshot.streams import PLAIN, Reading
 from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 from promptshot.writer import FORMULA
@@ -186,12 +189,21 @@ class File:
         prediction = _label(replace(item, columns={OURS: self.prediction_field}))
         if prediction is None:
             raise RowError(f"no field {self.prediction_field!r} with a label in it", where=item.source)
-        hidden = {*OUTPUT_FIELDS, self.prediction_field} - {self.label_field}
-        own = like(item.fields, {name: value for name, value in item.fields.items() if name not in hidden})
-        row = Row(own, item.source, item.key, self.columns)
-        keys = _keys(item.fields.get("probabilities"))
+        keys = _keys(item.fields.get("probabilities")) or _labels_of_columns(item.fields, prediction)
         keys = keys if prediction in keys else ()  # else they are those of something else
+        hidden = {*OUTPUT_FIELDS, self.prediction_field, *self._flat(keys)} - {self.label_field}
+        own = like(
+            item.fields,
+            {name: value for name, value in item.fields.items() if name not in hidden and not _is_word_score(name)},
+        )
+        row = Row(own, item.source, item.key, self.columns)
         return Found(row, self._said(row, prediction, keys), keys)
+
+    def _flat(self, keys: tuple[str, ...]) -> Iterator[str]:
+        """The columns of a table that are not the row's own."""
+        for label in keys or (self.words.names if self.words else ()):
+            yield from (f"{prefix}{label}" for prefix in PREFIXES)
+        yield f"score_{PAIRS}"
 
     def _said(self, row: Row, prediction: str, keys: tuple[str, ...]) -> Said:
         column = row.column(self.gold_field)
@@ -247,6 +259,38 @@ def _keys(said: Any) -> tuple[str, ...]:
         except (ValueError, RecursionError):
             return ()
     return tuple(said) if isinstance(said, dict) else ()
+
+
+def _labels_of_columns(fields: Mapping[str, Any], prediction: str) -> tuple[str, ...]:
+    """The labels that the columns of a table name, `p_<label>` or `score_<label>`: those that stand together with the
+    one of the prediction, for a row may have a column `p_value` of its own."""
+    names = list(fields)
+    for prefix in ("p_", "score_"):
+        if f"{prefix}{prediction}" in fields:
+            first = last = names.index(f"{prefix}{prediction}")
+            while first and _is_number_of(fields, names[first - 1], prefix):
+                first -= 1
+            while last + 1 < len(names) and _is_number_of(fields, names[last + 1], prefix):
+                last += 1
+            return tuple(name.removeprefix(prefix) for name in names[first : last + 1])
+    return ()
+
+
+def _is_number_of(fields: Mapping[str, Any], name: str, prefix: str) -> bool:
+    return name.startswith(prefix) and number(fields[name]) is not None
+
+
+def number(value: Any) -> float | None:
+    """A number, or its text in a table; None for anything else."""
+    try:
+        found = None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if found is not None and math.isfinite(found) else None
+
+
+def _is_word_score(name: str) -> bool:
+    return name.startswith("word_score_")
 
 
 def plain(value: Any) -> str:

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import Any
 
 from promptshot import files, formats, record, rows
-from promptshot.classify import OUTPUT_FIELDS, WINDOW, Classifier, Outcome, Prediction, Spool
+from promptshot.classify import WINDOW, Classifier, Outcome, Prediction, Spool
 from promptshot.errors import InputError, PromptshotError, RowError
 from promptshot.files import Named
 from promptshot.gold import check_gold
@@ -26,6 +26,7 @@ from promptshot.metrics import Tally
 from promptshot.recipe import Recipe
 from promptshot.record import AFRESH
 from promptshot.rows import Item, Reject, Row
+from promptshot.shape import Shape
 from promptshot.streams import PLAIN, Part, Reading, Seen
 
 EXAMPLES = 10  # predictions kept for people to look at
@@ -105,6 +106,12 @@ class Inputs:
             if files.digest_of(path, part.bytes) != part.sha256:
                 what = f"has been changed since its rows were scored ({rows:,} are done)"
                 raise InputError(what, where=path, hint="use --overwrite to start afresh, or write to another file")
+
+    @property
+    def marked(self) -> bool:
+        """Whether the first file begins with a byte order mark."""
+        self.peek()
+        return self.seen.marked
 
     @property
     def partly_seen(self) -> bool:
@@ -272,7 +279,10 @@ def run(
     doubt = check_gold(inputs.all_rows(recipe.columns), recipe)
     selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
     outputs = replace(outputs, resume=outputs.resume and inputs.rereadable)  # another pipe may say something else
-    journal = Journal(outputs, recipe.identity(inputs.paths, selection), inputs.limit)
+    shape = _shape(recipe, inputs, outputs)
+    identity = recipe.identity(inputs.paths, selection) | outputs.identity(inputs.marked)
+    outputs = replace(outputs, bom=outputs.form.delimiter is not None and (outputs.bom or inputs.marked))
+    journal = Journal(outputs, shape, identity, inputs.limit)
     inputs.refuse_changed(*journal.done)
     if earlier := journal.finished():
         result = Result.restored(recipe, journal, earlier.counts or {})
@@ -305,7 +315,7 @@ def _scored(the: _Run) -> Result:
     journal, rows = the.journal, the.journal.mark.rows
     result = Result.restored(the.recipe, journal, journal.mark.counts)
     result.details, result.rows_before = classifier.details, rows
-    result.overwritten = _overwritten(the.inputs.peek())
+    result.overwritten = journal.shape.overwritten(_own(the.inputs.peek()))
     journal.head = _head(result, the.inputs)
     the.watcher.ready(classifier, rows)
     with journal:
@@ -420,9 +430,15 @@ def _head(result: Result, inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _overwritten(first: Sequence[Item]) -> tuple[str, ...]:
-    """Input fields that output fields take the place of."""
-    return tuple(n for n in OUTPUT_FIELDS if any(isinstance(item, Row) and n in item.fields for item in first))
+def _own(first: Sequence[Item]) -> list[str]:
+    """The columns of the first rows."""
+    return list(dict.fromkeys(name for item in first if isinstance(item, Row) for name in item.fields))
+
+
+def _shape(recipe: Recipe, inputs: Inputs, outputs: Outputs) -> Shape:
+    """What goes out; raises OptionError where a column is asked for that is not there."""
+    table = outputs.form.delimiter is not None
+    return Shape.of(recipe, table, outputs.fields, outputs.scores, _own(inputs.peek()))
 
 
 def with_columns(item: Item, columns: Mapping[str, str]) -> Item:

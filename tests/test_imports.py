@@ -40,7 +40,7 @@ FLOORS = [
     ],
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "gold", "decide", "calibrate", "demos"],
-    ["interrupt", "record", "journal"],
+    ["interrupt", "record", "shape", "journal"],
     ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
     ["report", "leaderboard", "proof", "page", "cli"],
     ["__main__"],

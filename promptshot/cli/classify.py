@@ -15,6 +15,7 @@ from promptshot.cli.flags import (
     Command,
     columns_of,
     config_flag,
+    form_flags,
     library_flag,
     model_flags,
     model_options,
@@ -28,7 +29,7 @@ from promptshot.cli.flags import (
     scorer_flag,
     typed,
 )
-from promptshot.cli.settings import Count, Labels, Text
+from promptshot.cli.settings import Count, Fields, Labels, Text, fields
 from promptshot.errors import InputError, OptionError
 from promptshot.files import Named
 
@@ -73,6 +74,14 @@ PREVIEWED = 3  # prompts shown by --dry-run
     metavar="FILE",
     help="Predictions; .jsonl, .csv, .tsv, also .gz; - is stdout.  [default: stdout, on a terminal ten examples]",
 )
+@form_flags
+@option(
+    "--fields",
+    type=Fields(),
+    metavar="A,B,...",
+    help="What is written of each row, in this order; p_* is all that begins so.  [default: all]",
+)
+@option("--no-scores", "scores", is_flag=True, default=True, flag_value=False, help="Only labels and the probability.")
 @option("--overwrite", is_flag=True, help="Replace the files that are written, where they exist.")
 @option("--resume/--no-resume", default=True, show_default=True, help="Go on with an output of the very same run.")
 @row_flags
@@ -110,9 +119,9 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     from promptshot.run import Inputs
 
     read_once(given, files)
-    output = given["output"] if given["output"] is not None else None if sys.stdout.isatty() else "-"
-    names = ("summary", "record", "rejects", "overwrite", "resume")
-    outputs = Outputs(output, **{name: given[name] for name in names})
+    names = ("summary", "record", "rejects", "overwrite", "resume", "format", "bom", "scores")
+    chosen = fields(given["fields"]) if given["fields"] is not None else ()
+    outputs = Outputs(_output(given), fields=chosen, **{name: given[name] for name in names})
     saved = [Named("--save-template", str(given["save_template"]))] if given["save_template"] else []
     outputs.check(read_by(given, files), saved)
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
@@ -123,6 +132,12 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     if dry_run:
         return _dry_run(recipe, inputs)
     return _run(recipe, inputs, outputs, given["on_error"], quiet, given["verbose"])
+
+
+def _output(given: dict[str, Any]) -> str | None:
+    """Where predictions go; nowhere on a terminal, unless something is said of how they are written."""
+    said = any(given[name] for name in ("format", "fields", "bom")) or not given["scores"]
+    return given["output"] if given["output"] is not None else "-" if said or not sys.stdout.isatty() else None
 
 
 def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe, list[Guess]]:

@@ -49,11 +49,25 @@ def columns(context: click.Context, parameter: click.Parameter, pairs: Sequence[
 
 
 class Command(click.Command):
-    """Flags may be spelled with - or _."""
+    """Options may be spelled with - or _, and those that take one value may stand once."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; raises click's UsageError for an option that is given twice."""
+        if not ctx.resilient_parsing:
+            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            doubled = next((one for number, one in enumerate(order) if one in order[:number] and _is_single(one)), None)
+            if doubled is not None:
+                ctx.fail(f"{max(doubled.opts, key=len)} is given twice; give it once")
+        return super().parse_args(ctx, args)
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         settings.setdefault("token_normalize_func", lambda name: name.replace("_", "-"))
         return super().make_context(*args, **settings)
+
+
+def _is_single(parameter: click.Parameter) -> bool:
+    """Whether it is an option of one value, of which a second would be taken for the first in silence."""
+    return isinstance(parameter, click.Option) and not (parameter.multiple or parameter.is_flag or parameter.count)
 
 
 def flags(*settings: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -135,6 +149,16 @@ row_flags = flags(
     option("--no-header", is_flag=True, help="The first line of a table is a row; its columns are 1, 2, ..."),
 )
 
+
+# How records are written.
+form_flags = flags(
+    option(
+        "--format",
+        type=click.Choice(["csv", "tsv", "jsonl"]),
+        help="Of stdout, and of a file whose suffix does not tell.  [default: jsonl]",
+    ),
+    option("--bom", is_flag=True, help="Begin a table so that Excel shows Chinese.  [default: as the input begins]"),
+)
 
 scorer_flag = option("--scorer", metavar="NAME", help="Another scorer: mlm, nsp, causal, fake, package.module:Class.")
 quiet_flag = option("-q", "--quiet", is_flag=True, help="No progress and no report.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -63,6 +65,24 @@ class Labels(click.types.StringParamType):
         return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
 
 
+class Fields(click.types.StringParamType):
+    """Names with commas between them, in quotes where they have some of their own; a file may have a list."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The names as text; raises click's BadParameter where there is none."""
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(value if isinstance(value, list) else fields(str(value)))
+        text = line.getvalue()
+        if not all(fields(text)):
+            self.fail(f"{value!r}; write names with commas between them: id,label,prediction", param, ctx)
+        return text
+
+
+def fields(text: str) -> tuple[str, ...]:
+    """The names in the text of an option, without blanks around them."""
+    return tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), [""]))
+
+
 def read(path: str, parameters: Iterable[click.Parameter]) -> dict[str, Any]:
     """What a file says of these parameters, by their names; raises InputError with file:line."""
     from promptshot import spec
@@ -114,7 +134,8 @@ def _check(parameter: click.Parameter, name: str, value: Any, where: str) -> Non
     if value is None:
         hint = f"write {name}: {_taken(parameter)[1]}, or leave the line out"
         raise InputError(f"option {name!r} has no value", where=where, hint=hint)
-    if isinstance(value, list | dict) and not isinstance(parameter.type, Labels):
+    listed = isinstance(parameter.type, Labels) or (isinstance(parameter.type, Fields) and isinstance(value, list))
+    if isinstance(value, list | dict) and not listed:
         of_list = "a list in a list" if _several(parameter) else "a list"
         raise _refused(parameter, name, of_list if isinstance(value, list) else "a mapping", where)
     try:
