@@ -480,17 +480,17 @@ def counted(found: Counted, console: Console) -> None:
 
 
 def finding(kind: str, found: Finding) -> None:
-    """One line of a doctor's report, on stdout."""
+    """One line of a doctor's report."""
     style = {"ok": "green", "failed": "bold red", "note": "yellow"}[found.verdict]
     line = Text.assemble(
         (f"{kind:<8}", "bold"), (f"{found.verdict:<8}", style), f"{found.check:<22}", printable(found.said)
     )
-    data().print(line)
+    people().print(line)
 
 
 def verdict(sound: bool) -> None:
     """The last line of a doctor's report."""
-    data().print(
+    people().print(
         Text("sound" if sound else "not sound: do not trust its scores", style="bold green" if sound else "bold red")
     )
 
@@ -499,9 +499,9 @@ def budgets(kind: str, rates: Sequence[tuple[int, float]]) -> None:
     """How fast batches of several sizes are, and which to set."""
     best = max(rate for _, rate in rates)
     for budget, rate in rates:
-        data().print(f"{'':<8}{budget:>6,} tokens at once: {rate:>7,.1f} prompts/s, {rate / best:.0%} of the best")
+        people().print(f"{'':<8}{budget:>6,} tokens at once: {rate:>7,.1f} prompts/s, {rate / best:.0%} of the best")
     chosen = next(budget for budget, rate in rates if rate == best)
-    data().print(Text.assemble(f"{'':<8}fastest here: ", (f"--batch-budget {chosen}", "bold"), f" for {kind}"))
+    people().print(Text.assemble(f"{'':<8}fastest here: ", (f"--batch-budget {chosen}", "bold"), f" for {kind}"))
 
 
 # ------------------------------------------------------------------ prompts

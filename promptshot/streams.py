@@ -211,6 +211,14 @@ def opened(path: str, encoding: str | None = None, seen: Seen | None = None) -> 
     return Stream(_Recoded(reader, encoding, name), stream)
 
 
+def marked(path: str) -> bool:
+    """Whether a file begins with a byte order mark; what can be read only once must have been kept."""
+    seen = Seen()
+    with contextlib.suppress(*UNREADABLE, InputError), opened(path, seen=seen):
+        pass
+    return seen.marked
+
+
 def _raw(path: str, seen: Seen | None) -> io.BufferedReader:
     if isinstance(path, Once):
         return io.BufferedReader(io.BytesIO(path.said))

@@ -73,7 +73,7 @@ def test_lower_precision_is_compared_with_float32() -> None:
 
 def test_a_checkpoint_is_examined_for_every_head_it_has(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["doctor", "-m", str(BERT)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in lines if line[:1].strip()] == ["mlm", "nsp", "causal", "sound"]
     assert "causal  note    head                  a bert model does not read from left to right" in lines
 
@@ -89,7 +89,7 @@ def test_tuning_times_budgets_and_names_one(
     monkeypatch.setattr(doctor, "BUDGETS", (256, 1024))
     monkeypatch.setattr(doctor, "examine", lambda *_: iter(()))
     assert run_command(["doctor", "--scorer", "mlm", "--tune"]) == 0
-    out = capsys.readouterr().out
+    out = capsys.readouterr().err
     assert "256 tokens at once" in out
     assert "fastest here: --batch-budget " in out
 

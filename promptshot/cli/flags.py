@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from promptshot.prompts import Template
     from promptshot.scorers import ModelOptions
     from promptshot.streams import Reading
+    from promptshot.writer import Form
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -219,6 +220,21 @@ def outputs(written: Mapping[str, str | None], read: Iterable[Named], overwrite:
     files.check(named, read)
     for one in () if overwrite else named:
         files.refuse_taken(one.path)
+
+
+def form_of(given: Mapping[str, Any], one_text: bool = False) -> Form:
+    """How --output is written, as its suffix, --format and --bom say; `one_text` is whether .json stands for all of it.
+
+    Raises OptionError where they do not go together.
+    """
+    from promptshot.files import STREAM
+    from promptshot.writer import Form, refuse_suffix
+
+    refuse_suffix(given["output"], given["format"], one_text)
+    found = Form.of(given["output"] or STREAM, given["format"], given["bom"])
+    if given["bom"] and not found.bom:
+        raise OptionError("--bom is for tables", hint="write .csv or .tsv, or leave it out")
+    return found
 
 
 def with_records(given: Iterable[tuple[str, str]]) -> list[Named]:

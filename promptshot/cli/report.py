@@ -41,7 +41,7 @@ def command(
     """How well do stored predictions fare against the rows' own labels?
 
     PREDICTIONS are files as classify -o writes them, or another tool's: JSONL, JSON, CSV, TSV, .gz, or - for stdin. No
-    model is needed. The report goes to stdout, one file after another. How labels are spelled is taken from the run
+    model is needed. The report goes to stderr, one file after another. How labels are spelled is taken from the run
     record beside a file; without one, from the keys of its probabilities, or else from what is gold and predicted.
     """
     from promptshot import predictions, report
@@ -49,15 +49,17 @@ def command(
     from promptshot.once import refuse_twice
     from promptshot.record import as_json
     from promptshot.streams import Reading
+    from promptshot.writer import refuse_no_json
 
     refuse_twice(("PREDICTIONS", path) for path in files)
-    told = {"standard output": "-"} if summary != "-" else {}
+    told = {"--json": "-"} if to_stdout else {}
     outputs({**told, "--summary": summary}, with_records([("FILE", path) for path in files]), overwrite)
+    refuse_no_json("--summary", summary)
     found, how = [], Reading(encoding or None)
     for path in files:
         found.append(predictions.count(path, label_field, prediction_field, how))
-        if not to_stdout and summary != "-":
-            report.counted(found[-1], report.data())
+        if not to_stdout:
+            report.counted(found[-1], report.people())
     record = {"files": [one.record() for one in found]}
     if summary:
         put(summary, as_json(record), overwrite)
