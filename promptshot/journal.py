@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from promptshot import files, record, rows
+from promptshot import files, record, rows, wrong
 from promptshot.classify import SHARE, Outcome, Prediction
 from promptshot.errors import InputError, OptionError, shortlist
 from promptshot.files import Named
@@ -47,6 +47,18 @@ class Outputs:
     bom: bool = False  # whether a table begins with a byte order mark, also where the input does not
     fields: tuple[str, ...] = ()  # what goes out (see `Shape`); all
     scores: bool = True
+    errors: str | None = None  # where the rows go that went wrong
+    surest: int = 0  # how many of these are kept to be shown
+
+    @property
+    def kept_wrong(self) -> int:
+        """How many of the rows that go wrong are kept."""
+        return self.surest if self.errors is None else max(self.surest, wrong.MOST)
+
+    @property
+    def errors_form(self) -> Form:
+        """How these are written."""
+        return Form.of(self.errors or files.STREAM, bom=self.bom)
 
     @property
     def form(self) -> Form:
@@ -107,6 +119,7 @@ class Outputs:
         if self.record and not files.is_file(self.record) and self.record != os.devnull:
             raise OptionError("--record is no file", where=self.record, hint="it is written again and again")
         said = {"--output": self.output, "--summary": self.summary, "--record": self.record, "--rejects": self.rejects}
+        said["--errors"] = self.errors
         beside = {
             "the run record": None if self.record else self.record_path,
             "the file of rejected rows": None if self.rejects else self.rejects_path,
@@ -123,6 +136,7 @@ class Outputs:
         """Refuse files that would not hold what their names say; raises OptionError."""
         refuse_suffix(self.output, self.format)
         refuse_suffix(self.rejects)
+        refuse_suffix(self.errors)
         refuse_no_json("--summary", self.summary)
         refuse_no_json("--record", self.record)
         if self.bom and not self.form.bom:
@@ -188,8 +202,9 @@ class Journal:
                 self._refuse_changed(there, "rejects", outputs.rejects_path)
         elif outputs.rejects_path:
             files.refuse_taken(outputs.rejects_path)
-        if outputs.summary and not self._wrote(outputs.summary):
-            files.refuse_taken(outputs.summary)
+        for path in filter(None, (outputs.summary, outputs.errors)):
+            if not self._wrote(path):
+                files.refuse_taken(path)
         return there if own else None
 
     def _said(self) -> str:
@@ -228,9 +243,9 @@ class Journal:
             what = "exists already, and is of another run"
             raise InputError(what, where=str(outputs.record_path), hint=files.OVERWRITE)
 
-    def _wrote(self, summary: str) -> bool:
-        """Whether what stands in a summary is of this run."""
-        return bool(self.summaries) and files.digest_of(summary) in self.summaries
+    def _wrote(self, path: str) -> bool:
+        """Whether what stands in a summary, or a file of rows that went wrong, is of this run."""
+        return bool(self.summaries) and files.digest_of(path) in self.summaries
 
     def _begin(self) -> Mark:
         earlier = self.earlier
@@ -401,33 +416,48 @@ class Journal:
         if self._begun:
             self.save(self.mark, ends=self._ends())
 
-    def finish(self, rows: int, counts: Mapping[str, Any], inputs: Sequence[Part], summary: Mapping[str, Any]) -> None:
-        """The run has come to its end; the record knows the summary before that is written."""
+    def finish(
+        self,
+        rows: int,
+        counts: Mapping[str, Any],
+        inputs: Sequence[Part],
+        summary: Mapping[str, Any],
+        wrong_rows: bytes = b"",
+    ) -> None:
+        """The run has come to its end; the record knows the summary, and the file of rows that went wrong, before
+        these are written."""
         for writer in filter(None, (self._output, self._rejects)):
             writer.settle()
         if self.files.pop("spool", None) is not None and self.outputs.spool_path:
             Path(self.outputs.spool_path).unlink(missing_ok=True)
         if self.outputs.on_disk or self.outputs.record:
-            self._know(summary)
+            self._know(self.outputs.errors, wrong_rows)
+            self._know(self.outputs.summary, _as_bytes(summary))
             told = {**summary, "inputs": [vars(part) for part in inputs], "ends": self._ends()}
             self.save(self.mark, complete=True, rows_read=rows, counts=counts, **told)
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, where that is asked for."""
-        path = self.outputs.summary
+        self._put(self.outputs.summary, _as_bytes(summary))
+
+    def list_wrong(self, data: bytes) -> None:
+        """Write the file of rows that went wrong, where that is asked for."""
+        self._put(self.outputs.errors, data)
+
+    def _put(self, path: str | None, data: bytes) -> None:
         if path is None:
             return
         replace = self.outputs.overwrite or self._wrote(path)
-        if self._know(summary) and self.earlier is not None:  # numbers of a finished run, by other versions
+        if self._know(path, data) and self.earlier is not None:  # of a finished run, by other versions or anew
             said = {**json.loads(self._found), "summaries": self.summaries}
             self._put_record({key: value for key, value in said.items() if key != "checksum"})
-        files.put(path, record.as_json(summary), replace)
+        files.put(path, data, replace)
 
-    def _know(self, summary: Mapping[str, Any]) -> bool:
-        """Remember what a summary says as this run's own; whether it is new."""
-        if self.outputs.summary is None:
+    def _know(self, path: str | None, data: bytes) -> bool:
+        """Remember what a file says as this run's own; whether it is new."""
+        if path is None:
             return False
-        found = hashlib.sha256(record.as_json(summary).encode("utf-8", "backslashreplace")).hexdigest()
+        found = hashlib.sha256(data).hexdigest()
         new = found not in self.summaries
         self.summaries = [*self.summaries[-MOST:], found] if new else self.summaries
         return new
@@ -463,6 +493,10 @@ class Journal:
         if path and self._rejects and self._placed and files.is_file(path) and files.is_free(path):  # no rows came
             Path(path).unlink(missing_ok=True)
         self._open.close()
+
+
+def _as_bytes(summary: Mapping[str, Any]) -> bytes:
+    return record.as_json(summary).encode("utf-8", "backslashreplace")
 
 
 def _is_ours(path: str, wanted: set[str]) -> bool:

@@ -24,6 +24,8 @@ from promptshot.metrics import Tally
 from promptshot.predictions import HINT, Counted
 from promptshot.prompts import Kind, Prompt
 from promptshot.run import Result, Watcher, versions
+from promptshot.wrong import MOST as MOST_LISTED
+from promptshot.wrong import Worst
 
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
 NARROW = 60  # columns; below, tables leave out what can be spared
@@ -31,6 +33,7 @@ LEAST = 4  # columns of a text in a table
 CORNER = "gold \\ predicted"
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 LISTED = 200  # labels in a table
+CONFUSIONS = 5  # of which a row is shown
 MOST = 30  # of more labels than that, those with the most rows
 ADVICE = {
     "mlm": "hfl/chinese-roberta-wwm-ext or google-bert/bert-base-uncased",
@@ -194,11 +197,12 @@ class Watch(Watcher):
 # ------------------------------------------------------------------ the report
 
 
-def summary(result: Result, examples: bool = False) -> None:
-    """The report of a run; with some of its predictions where they are not written anywhere."""
+def summary(result: Result, examples: bool = False, surest: int | None = None) -> None:
+    """The report of a run; with some of its predictions where they are not written anywhere, and with the `surest` of
+    the rows that went wrong (default: one of each of the worst confusions)."""
     console = people()
     parts: list[RenderableType] = [_examples(result)] if examples else []
-    parts += [_head(result), *_fares(result.tally)]
+    parts += [_head(result), *_fares(result.tally, result.worst, surest)]
     said = [Text.assemble(("note: ", "yellow"), printable(line)) for line in notes(result)]
     if said:
         parts.append(Group(*said))
@@ -207,10 +211,10 @@ def summary(result: Result, examples: bool = False) -> None:
         console.print(part)
 
 
-def _fares(tally: Tally) -> list[RenderableType]:
+def _fares(tally: Tally, worst: Worst, surest: int | None) -> list[RenderableType]:
     """How predictions fare; where no label tells, what they are."""
     if tally.labelled:
-        return [_accuracy(tally), _per_label(tally), _confusion(tally)]
+        return [_accuracy(tally), _per_label(tally), _confusion(tally), *_errors(tally, worst, surest)]
     return [_predictions(tally)]
 
 
@@ -339,6 +343,34 @@ def _top_confusions(tally: Tally) -> RenderableType:
     return table
 
 
+def _errors(tally: Tally, worst: Worst, surest: int | None) -> list[RenderableType]:
+    """Rows that went wrong: the surest of all, or one of each of the worst confusions."""
+    wrong = tally.labelled - tally.correct
+    if surest is None:
+        shown, title = (
+            worst.of_confusions(tally.confusion, CONFUSIONS),
+            "the worst confusions, and the surest row of each",
+        )
+    else:
+        shown = worst.surest[:surest]
+        how = "the first" if all(one.probability is None for one in shown) else "the surest"
+        title = f"{how} {len(shown):,} of {wrong:,} rows that went wrong"
+    if not shown:
+        return []
+    sure = any(one.probability is not None for one in shown)
+    table = plain_table(
+        "gold", "taken for", *(["rows"] if surest is None else []), *(["p"] if sure else []), "text", texts=5
+    )
+    for one in shown:
+        rows = [f"{tally.confusion[one.gold, one.prediction]:,}"] if surest is None else []
+        chance = ["" if one.probability is None else f"{one.probability:.2f}"] if sure else []
+        table.add_row(printable(one.gold), printable(one.prediction), *rows, *chance, printable(one.text))
+    for column in table.columns[2:-1]:
+        column.justify, column.min_width = "right", _width(column, heading=True)
+    table.columns[-1].ratio, table.expand = 1, people().is_terminal
+    return [Group(Text(title, style="dim"), table)]
+
+
 def _predictions(tally: Tally) -> RenderableType:
     table = plain_table("label", "predicted", "share")
     common = [name for name, _ in tally.predictions.most_common(MOST)]
@@ -425,6 +457,7 @@ def notes(result: Result, keep: str = "--rejects FILE") -> list[str]:
         found.append(f"{result.split} label words have several tokens; their score is the {how} over tokens")
     if tally.unknown_gold:
         found.append(_unknown(tally))
+    found += _unlisted(tally, result.worst)
     if result.overwritten:
         found.append(f"input fields overwritten in the output: {', '.join(result.overwritten)}")
     if result.left_out:
@@ -450,6 +483,13 @@ def uncounted(tally: Tally, problem: str = "") -> list[str]:
     return found
 
 
+def _unlisted(tally: Tally, worst: Worst) -> list[str]:
+    """How many of the rows that went wrong are not in the file that was asked for."""
+    wrong = tally.labelled - tally.correct
+    listed = worst.most if worst.most >= MOST_LISTED else wrong
+    return [f"--errors has the {listed:,} surest of {wrong:,} rows that went wrong"] if listed < wrong else []
+
+
 def _unknown(tally: Tally) -> str:
     values = shortlist((printable(v) for v, _ in tally.unknown_gold.most_common()), 8)
     return f"{tally.unknown_gold.total():,} rows have a label that is none of ours, not counted: {values}"
@@ -458,14 +498,14 @@ def _unknown(tally: Tally) -> str:
 # ------------------------------------------------------------------ stored predictions
 
 
-def counted(found: Counted, console: Console) -> None:
-    """The report of a file of predictions."""
+def counted(found: Counted, console: Console, surest: int | None = None) -> None:
+    """The report of a file of predictions, with so many of the rows that went wrong (see `summary`)."""
     tally = found.tally
     rows = f"{tally.predicted:,} rows" + (f" ({tally.labelled:,} counted)" if tally.labelled != tally.predicted else "")
     rows += f", {tally.rejected:,} cannot be used" if tally.rejected else ""
     parts: list[RenderableType] = [Text.assemble((printable(found.path), "bold"), "\n", (rows, "dim"))]
-    parts += _fares(tally)
-    said = uncounted(tally, found.problem)
+    parts += _fares(tally, found.worst, surest)
+    said = [*uncounted(tally, found.problem), *_unlisted(tally, found.worst)]
     if tally.rejected:
         first = found.rejects[0]
         said.append(f"{tally.rejected:,} rows cannot be used; the first, {first.source}: {first.reason}")

@@ -37,6 +37,7 @@ FLOORS = [
         "lint",
         "draft",
         "metrics",
+        "wrong",
     ],
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "gold", "decide", "calibrate", "demos"],

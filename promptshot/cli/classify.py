@@ -15,6 +15,8 @@ from promptshot.cli.flags import (
     Command,
     columns_of,
     config_flag,
+    errors_flag,
+    errors_of,
     form_flags,
     library_flag,
     model_flags,
@@ -98,6 +100,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @option("--dev", metavar="FILE", help="Rows that fix the thresholds of an NSP pair template.")
 @option("--summary", metavar="FILE", help="Metrics as JSON; - is stdout.")
+@errors_flag
 @option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
 @option("--rejects", metavar="FILE", help="Rows that failed; - is stdout.  [default: OUTPUT.rejects.jsonl]")
 @scorer_flag
@@ -121,7 +124,9 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     read_once(given, files)
     names = ("summary", "record", "rejects", "overwrite", "resume", "format", "bom", "scores")
     chosen = fields(given["fields"]) if given["fields"] is not None else ()
-    outputs = Outputs(_output(given), fields=chosen, **{name: given[name] for name in names})
+    errors, surest = errors_of(given["errors"])
+    said = {name: given[name] for name in names}
+    outputs = Outputs(_output(given), fields=chosen, errors=errors, surest=surest or 0, **said)
     saved = [Named("--save-template", str(given["save_template"]))] if given["save_template"] else []
     outputs.check(read_by(given, files), saved)
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
@@ -131,7 +136,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
         guess.save(given["save_template"], found, given["overwrite"])
     if dry_run:
         return _dry_run(recipe, inputs)
-    return _run(recipe, inputs, outputs, given["on_error"], quiet, given["verbose"])
+    return _run(recipe, inputs, outputs, given, quiet)
 
 
 def _output(given: dict[str, Any]) -> str | None:
@@ -194,17 +199,18 @@ def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
     return DemoPlan(given["demos"], DEMOS if given["num_shots"] is None else given["num_shots"], given["seed"])
 
 
-def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, on_error: str, quiet: bool, verbose: bool) -> int:
+def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any], quiet: bool) -> int:
     from promptshot import formats, report
     from promptshot.run import run
 
     total = formats.count(inputs.paths, inputs.how)
     if total is not None:
         total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None)
-    with report.Watch(total, quiet, verbose) as watch:
-        result = run(recipe, inputs, outputs, watch, on_error)
+    with report.Watch(total, quiet, given["verbose"]) as watch:
+        result = run(recipe, inputs, outputs, watch, given["on_error"])
     if not quiet:
-        report.summary(result, examples=outputs.output is None)
+        surest = None if given["errors"] is None or outputs.errors else outputs.surest
+        report.summary(result, examples=outputs.output is None, surest=surest)
     return 3 if result.tally.rejected else 0
 
 

@@ -161,6 +161,12 @@ form_flags = flags(
     option("--bom", is_flag=True, help="Begin a table so that Excel shows Chinese.  [default: as the input begins]"),
 )
 
+errors_flag = option(
+    "--errors",
+    metavar="FILE|N",
+    help="The rows that went wrong, the surest first: to a file, or N of them in the report.  "
+    "[default: one of each of the worst confusions]",
+)
 scorer_flag = option("--scorer", metavar="NAME", help="Another scorer: mlm, nsp, causal, fake, package.module:Class.")
 quiet_flag = option("-q", "--quiet", is_flag=True, help="No progress and no report.")
 config_flag = click.option(
@@ -235,6 +241,14 @@ def form_of(given: Mapping[str, Any], one_text: bool = False) -> Form:
     if given["bom"] and not found.bom:
         raise OptionError("--bom is for tables", hint="write .csv or .tsv, or leave it out")
     return found
+
+
+def errors_of(given: str | None) -> tuple[str | None, int | None]:
+    """The file, or the number of rows, that --errors means."""
+    from promptshot.wrong import MOST
+
+    is_number = given is not None and given.isascii() and given.isdecimal()
+    return (None, min(int(str(given)[:9]), MOST)) if is_number else (given, None)
 
 
 def with_records(given: Iterable[tuple[str, str]]) -> list[Named]:
