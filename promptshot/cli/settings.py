@@ -70,10 +70,12 @@ class Fields(click.types.StringParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The names as text; raises click's BadParameter where there is none."""
+        if isinstance(value, list) and not all(isinstance(name, str | int | float) for name in value):
+            self.fail("a name is a text", param, ctx)
         line = io.StringIO()
         csv.writer(line, lineterminator="").writerow(value if isinstance(value, list) else fields(str(value)))
         text = line.getvalue()
-        if not all(fields(text)):
+        if not (fields(text) and all(fields(text))):
             self.fail(f"{value!r}; write names with commas between them: id,label,prediction", param, ctx)
         return text
 
