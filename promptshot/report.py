@@ -357,17 +357,12 @@ def _errors(tally: Tally, worst: Worst, surest: int | None) -> list[RenderableTy
         title = f"{how} {len(shown):,} of {wrong:,} rows that went wrong"
     if not shown:
         return []
-    sure = any(one.probability is not None for one in shown)
-    table = plain_table(
-        "gold", "taken for", *(["rows"] if surest is None else []), *(["p"] if sure else []), "text", texts=5
-    )
+    sure, many = any(one.probability is not None for one in shown), surest is None
+    table = plain_table("gold", "taken for", "text", *(["rows"] if many else []), *(["p"] if sure else []), texts=3)
     for one in shown:
-        rows = [f"{tally.confusion[one.gold, one.prediction]:,}"] if surest is None else []
+        rows = [f"{tally.confusion[one.gold, one.prediction]:,}"] if many else []
         chance = ["" if one.probability is None else f"{one.probability:.2f}"] if sure else []
-        table.add_row(printable(one.gold), printable(one.prediction), *rows, *chance, printable(one.text))
-    for column in table.columns[2:-1]:
-        column.justify, column.min_width = "right", _width(column, heading=True)
-    table.columns[-1].ratio, table.expand = 1, people().is_terminal
+        table.add_row(printable(one.gold), printable(one.prediction), printable(one.text), *rows, *chance)
     return [Group(Text(title, style="dim"), table)]
 
 
@@ -396,10 +391,15 @@ class _Numbers(Table):
                 slack = _width(column, heading=True) - _width(column)
                 column.width = _width(column, heading=True) - min(slack, max(0, excess))
                 excess -= min(slack, max(0, excess))
-            left = room - sum(column.width or 0 for column in numbers)
-            for column in self.columns[: self.texts]:
-                column.min_width, column.max_width = None, max(LEAST, left // self.texts)
+            self._share(room - sum(column.width or 0 for column in numbers))
         yield from super().__rich_console__(console, options)
+
+    def _share(self, left: int) -> None:
+        """Give each text what it needs, and where that is too much an equal part of what the shorter ones leave."""
+        texts = sorted(self.columns[: self.texts], key=lambda column: _width(column, heading=True))
+        for number, column in enumerate(texts):
+            column.min_width, column.max_width = None, max(LEAST, left // (len(texts) - number))
+            left -= min(column.max_width, _width(column, heading=True))
 
 
 def _width(column: Column, heading: bool = False) -> int:

@@ -339,7 +339,10 @@ def test_a_file_without_a_suffix_goes_on_in_its_own_format_only(capsys: pytest.C
     assert Path("o").read_bytes() == Path("whole.csv").read_bytes()
 
 
-MARKED = [codecs.BOM_UTF8 + "text,类别\n很好,P\n不好,=SUM\n".encode(), "text,类别\n很好,P\n不好,=SUM\n".encode("utf-16")]
+MARKED = [
+    codecs.BOM_UTF8 + "text,类别\n很好,P\n不好,=SUM\n".encode(),
+    "text,类别\n很好,P\n不好,=SUM\n".encode("utf-16"),
+]
 
 
 @pytest.mark.parametrize("data", [*MARKED, gzip.compress(MARKED[0])], ids=["utf-8", "utf-16", "gz"])
