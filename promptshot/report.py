@@ -29,7 +29,7 @@ from promptshot.wrong import Worst
 
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
 NARROW = 60  # columns; below, tables leave out what can be spared
-LEAST = 4  # columns of a text in a table
+LEAST, ENOUGH = 4, 20  # columns of a text in a table, at least, and as long as headings can give way
 CORNER = "gold \\ predicted"
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 LISTED = 200  # labels in a table
@@ -377,7 +377,8 @@ def _predictions(tally: Tally) -> RenderableType:
 
 
 class _Numbers(Table):
-    """A table that never shortens a number, however narrow the terminal: headings give way first, then texts."""
+    """A table that never shortens a number, however narrow the terminal: long texts give way first, then headings,
+    then all texts."""
 
     def __init__(self, texts: int, gap: int) -> None:
         super().__init__(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
@@ -385,8 +386,10 @@ class _Numbers(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         numbers, room = self.columns[self.texts :], options.max_width - self.gap * (len(self.columns) - 1)
-        excess = sum(_width(column, heading=True) for column in self.columns) - room
-        if numbers and excess > 0:
+        wide = [_width(column, heading=True) for column in self.columns]
+        if numbers and sum(wide) > room:
+            texts = sum(min(width, ENOUGH) for width in wide[: self.texts])
+            excess = texts + sum(wide[self.texts :]) - room
             for column in sorted(numbers, key=lambda column: _width(column) - _width(column, heading=True)):
                 slack = _width(column, heading=True) - _width(column)
                 column.width = _width(column, heading=True) - min(slack, max(0, excess))
