@@ -29,7 +29,7 @@ from promptshot.wrong import Worst
 
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
 NARROW = 60  # columns; below, tables leave out what can be spared
-LEAST, ENOUGH = 4, 20  # columns of a text in a table, at least, and as long as headings can give way
+LEAST, ENOUGH = 4, 12  # columns of a text in a table, at least, and as long as headings can give way
 CORNER = "gold \\ predicted"
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 LISTED = 200  # labels in a table
