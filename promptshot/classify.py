@@ -87,6 +87,12 @@ NAMED = "prediction_label"  # where a label goes by its name if predictions are 
 OUTPUT_FIELDS = ("prediction", "probability", "probabilities", "scores", "word_scores")
 
 
+def output_fields(recipe: Recipe) -> tuple[str, ...]:
+    """What every prediction of a recipe goes out with, in order."""
+    first, *rest = OUTPUT_FIELDS
+    return (first, NAMED, *rest) if recipe.spelling else OUTPUT_FIELDS
+
+
 class Classifier:
     """A recipe with its live parts."""
 

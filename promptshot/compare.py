@@ -27,7 +27,7 @@ from promptshot.record import as_json, said
 from promptshot.rows import Item, Reject
 from promptshot.run import Result, versions, with_columns
 from promptshot.scorers import ModelOptions, Scorer
-from promptshot.writer import Writer
+from promptshot.writer import Form, Writer
 
 
 @dataclass(frozen=True)
@@ -397,13 +397,13 @@ def _predictions_in(folder: Path) -> list[Path]:
     return [path for path in found if path.exists()]
 
 
-def write(path: str, record: Mapping[str, Any], replace: bool = False) -> None:
+def write(path: str, record: Mapping[str, Any], form: Form, replace: bool = False) -> None:
     """Write a comparison's record: all of it as .json, else one line a candidate."""
     if path.lower().endswith(".json"):
         files.put(path, as_json(record), replace)
         return
     shared = {"data": record["data"], "rows": record["rows"], "versions": record["versions"]}
-    with Writer(path, replace=replace) as writer:
+    with Writer(path, replace=replace, form=form) as writer:
         writer.write([{**candidate, **shared} for candidate in record["candidates"]])
 
 

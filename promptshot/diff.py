@@ -14,6 +14,7 @@ from promptshot.metrics import Paired, Tally
 from promptshot.once import once, refuse_twice
 from promptshot.predictions import OURS, File, Labels, Said, plain
 from promptshot.rows import Row
+from promptshot.streams import marked
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Difference:
     flips: list[Flip] = field(default_factory=list)
     seed: int = 0
     problem: str = ""  # why not one gold label could be counted
+    marked: bool = False  # whether the first file begins with a byte order mark
 
     @property
     def rows(self) -> int:
@@ -108,7 +110,7 @@ def diff(
         for item in file.strict():
             labels.see(item)
     first, second = (Tally(file.words.names if file.words else labels.names) for file in files)
-    found = Difference((one, other), (first, second), seed=seed, problem=labels.problem)
+    found = Difference((one, other), (first, second), seed=seed, problem=labels.problem, marked=marked(one))
     pairs = zip_longest(*(file.strict() for file in files))
     for number, (a, b) in enumerate(pairs, 1):
         if a is None or b is None:

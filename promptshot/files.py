@@ -268,15 +268,15 @@ def still_there(path: str, file: io.FileIO) -> bool:
         return False
 
 
-def put(path: str, text: str, replace: bool = False) -> None:
+def put(path: str, text: str | bytes, replace: bool = False) -> None:
     """Write a file in one piece: whoever reads it finds the old or the new one; `-` is standard output.
 
     One that says the same already is left as it is. Raises InputError where it exists and may not be replaced, or
     cannot be written.
     """
-    data = text.encode("utf-8", "backslashreplace")
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
     if path == STREAM:
-        standard.write(text)
+        standard.write(data.decode())
         return
     _refuse_unwritable(path)
     with named(path):

@@ -19,22 +19,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from promptshot import files, record, rows
+from promptshot import files, record, rows, wrong
 from promptshot.classify import SHARE, Outcome, Prediction
 from promptshot.errors import InputError, OptionError, shortlist
 from promptshot.files import Named
 from promptshot.recipe import digest
 from promptshot.record import AFRESH, Mark, Record
 from promptshot.rows import Reject, Row
+from promptshot.shape import Shape
 from promptshot.streams import Part
-from promptshot.writer import NOTHING, Place, Writer
+from promptshot.writer import NOTHING, Form, Place, Writer, refuse_no_json, refuse_suffix
 
 MOST = 16  # summaries of a run that are remembered
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where results go; rejects and record lie beside the output where nothing else is said."""
+    """Where results go, and in which form; rejects and record lie beside the output where nothing else is said."""
 
     output: str | None = "-"  # None: nowhere
     summary: str | None = None
@@ -42,6 +43,36 @@ class Outputs:
     rejects: str | None = None
     overwrite: bool = False
     resume: bool = True
+    format: str | None = None  # of the output, where its name does not tell: csv, tsv or jsonl
+    bom: bool = False  # whether a table begins with a byte order mark, also where the input does not
+    fields: tuple[str, ...] = ()  # what goes out (see `Shape`); all
+    scores: bool = True
+    errors: str | None = None  # where the rows go that went wrong
+    surest: int = 0  # how many of these are kept to be shown
+
+    @property
+    def kept_wrong(self) -> int:
+        """How many of the rows that go wrong are kept."""
+        return self.surest if self.errors is None else max(self.surest, wrong.MOST)
+
+    @property
+    def errors_form(self) -> Form:
+        """How these are written."""
+        return Form.of(self.errors or files.STREAM, bom=self.bom)
+
+    @property
+    def form(self) -> Form:
+        """How the output is written; raises OptionError where what was said of it does not go together."""
+        return Form.of(self.output or files.STREAM, self.format, self.bom)
+
+    def identity(self, marked: bool) -> dict[str, Any]:
+        """What decides the bytes of the output beside the recipe, where that is not the usual; `marked` says whether
+        the input begins with a byte order mark."""
+        form, usual = self.form, Form.of(self.output or files.STREAM)
+        found: dict[str, Any] = {"--format": form.kind} if form.kind != usual.kind else {}
+        found |= {"--bom": True} if form.bom and not marked else {}
+        found |= {"--fields": list(self.fields)} if self.fields else {}
+        return found | ({} if self.scores else {"--no-scores": True})
 
     @property
     def record_path(self) -> str | None:
@@ -88,6 +119,7 @@ class Outputs:
         if self.record and not files.is_file(self.record) and self.record != os.devnull:
             raise OptionError("--record is no file", where=self.record, hint="it is written again and again")
         said = {"--output": self.output, "--summary": self.summary, "--record": self.record, "--rejects": self.rejects}
+        said["--errors"] = self.errors
         beside = {
             "the run record": None if self.record else self.record_path,
             "the file of rejected rows": None if self.rejects else self.rejects_path,
@@ -98,6 +130,17 @@ class Outputs:
                 raise InputError(f"is no file, and {by} would stand there", where=path, hint="name another --output")
         named = [Named(by, path) for by, path in {**said, **beside}.items() if path is not None]
         files.check([*named, *more], read)
+        self._check_forms()
+
+    def _check_forms(self) -> None:
+        """Refuse files that would not hold what their names say; raises OptionError."""
+        refuse_suffix(self.output, self.format)
+        refuse_suffix(self.rejects)
+        refuse_suffix(self.errors)
+        refuse_no_json("--summary", self.summary)
+        refuse_no_json("--record", self.record)
+        if self.bom and not self.form.bom:
+            raise OptionError("--bom is for tables", hint="write .csv or .tsv, or leave it out")
 
 
 def _same(one: str, other: str) -> bool:
@@ -110,9 +153,10 @@ class Journal:
     Use it as a context manager. Raises InputError where a file exists and is not of this very run.
     """
 
-    def __init__(self, outputs: Outputs, identity: Mapping[str, Any], limit: int | None) -> None:
-        """`identity` is all that decides what is written (`Recipe.identity`), `limit` the rows asked for."""
-        self.outputs, self.limit = outputs, limit
+    def __init__(self, outputs: Outputs, shape: Shape, identity: Mapping[str, Any], limit: int | None) -> None:
+        """`identity` is all that decides what is written (`Recipe.identity`), `shape` what of it goes out, and `limit`
+        the rows asked for."""
+        self.outputs, self.shape, self.limit = outputs, shape, limit
         self.identity = json.loads(json.dumps(identity))
         self.fingerprint = digest(identity)
         self.head: dict[str, Any] = {}  # what else the record says
@@ -158,8 +202,9 @@ class Journal:
                 self._refuse_changed(there, "rejects", outputs.rejects_path)
         elif outputs.rejects_path:
             files.refuse_taken(outputs.rejects_path)
-        if outputs.summary and not self._wrote(outputs.summary):
-            files.refuse_taken(outputs.summary)
+        for path in filter(None, (outputs.summary, outputs.errors)):
+            if not self._wrote(path):
+                files.refuse_taken(path)
         return there if own else None
 
     def _said(self) -> str:
@@ -198,9 +243,9 @@ class Journal:
             what = "exists already, and is of another run"
             raise InputError(what, where=str(outputs.record_path), hint=files.OVERWRITE)
 
-    def _wrote(self, summary: str) -> bool:
-        """Whether what stands in a summary is of this run."""
-        return bool(self.summaries) and files.digest_of(summary) in self.summaries
+    def _wrote(self, path: str) -> bool:
+        """Whether what stands in a summary, or a file of rows that went wrong, is of this run."""
+        return bool(self.summaries) and files.digest_of(path) in self.summaries
 
     def _begin(self) -> Mark:
         earlier = self.earlier
@@ -238,7 +283,8 @@ class Journal:
             return files.digest_of(path) == end.sha256 if end else files.is_free(path)
         mark: Place = getattr(there.progress, name)
         same = there.nodes.get(name) == files.node_of(path)
-        return files.is_free(path) or mark.bytes > 0 or (same and _is_ours(path, name))
+        wanted = self.shape.certain if name == "output" else {"source", "reason", "raw"}
+        return files.is_free(path) or mark.bytes > 0 or (same and _is_ours(path, wanted))
 
     def _refuse_changed(self, there: Record, name: str, path: str) -> None:
         if not self._is_as_left(there, name, path):
@@ -267,7 +313,8 @@ class Journal:
         goes_on = self.earlier is not None and Path(str(path)).exists()
         place, replace = self.mark.output if goes_on else None, self.outputs.overwrite
         if path:
-            self._output = self._open.enter_context(Writer(path, place=place, replace=replace, look=self._look_again))
+            writer = Writer(path, place=place, replace=replace, look=self._look_again, form=self.outputs.form)
+            self._output = self._open.enter_context(writer)
         try:
             if not goes_on:
                 self._start()
@@ -297,11 +344,12 @@ class Journal:
     def _open_rejects(self) -> None:
         """Take up the rejected rows; or keep the place for them, where they have a name of their own."""
         path, known = self.outputs.rejects_path, "rejects" in self.files
+        form = Form.of(path or "", bom=self.outputs.bom)
         if path and known and (self.mark.rejects.bytes or Path(path).exists()):
-            self._rejects = self._open.enter_context(Writer(path, place=self.mark.rejects))
+            self._rejects = self._open.enter_context(Writer(path, place=self.mark.rejects, form=form))
         elif path and self.outputs.rejects:
             self._placed = files.node_of(path) is None or not files.is_free(path)
-            self._rejects = self._open.enter_context(Writer(path, replace=self._own_rejects))
+            self._rejects = self._open.enter_context(Writer(path, replace=self._own_rejects, form=form))
 
     def write(self, window: Sequence[Outcome]) -> None:
         """Write what came of a window: all of it, or nothing."""
@@ -310,7 +358,7 @@ class Journal:
             self.save(self.mark)
         rejected = [outcome.record() for outcome in window if isinstance(outcome, Reject)]
         if self._output:
-            self._output.write([outcome.record() for outcome in window if isinstance(outcome, Prediction)])
+            self._write(self._output, [outcome for outcome in window if isinstance(outcome, Prediction)])
         if rejected and self.outputs.rejects_path:
             self._rejects = self._rejects or self._open.enter_context(Writer(self.outputs.rejects_path))
             if files.is_file(self.outputs.rejects_path) and "rejects" not in self.files:
@@ -318,6 +366,13 @@ class Journal:
                 self.save(self.mark)  # before anything stands in it: from now on it is ours
         if self._rejects:
             self._rejects.write(rejected)
+
+    def _write(self, output: Writer, found: Sequence[Prediction]) -> None:
+        """Write predictions; the first of them tell the columns of a table."""
+        columns = output.columns
+        if self.shape.table and not columns:
+            columns = self.shape.columns(dict.fromkeys(name for one in found for name in one.row.fields))
+        output.write([self.shape.record(one, columns) for one in found], columns)
 
     def advance(self, rows: int, counts: Mapping[str, Any], inputs: Sequence[Part] = ()) -> None:
         """A window has been written whole; tell the record, now and then."""
@@ -361,33 +416,48 @@ class Journal:
         if self._begun:
             self.save(self.mark, ends=self._ends())
 
-    def finish(self, rows: int, counts: Mapping[str, Any], inputs: Sequence[Part], summary: Mapping[str, Any]) -> None:
-        """The run has come to its end; the record knows the summary before that is written."""
+    def finish(
+        self,
+        rows: int,
+        counts: Mapping[str, Any],
+        inputs: Sequence[Part],
+        summary: Mapping[str, Any],
+        wrong_rows: bytes = b"",
+    ) -> None:
+        """The run has come to its end; the record knows the summary, and the file of rows that went wrong, before
+        these are written."""
         for writer in filter(None, (self._output, self._rejects)):
             writer.settle()
         if self.files.pop("spool", None) is not None and self.outputs.spool_path:
             Path(self.outputs.spool_path).unlink(missing_ok=True)
         if self.outputs.on_disk or self.outputs.record:
-            self._know(summary)
+            self._know(self.outputs.errors, wrong_rows)
+            self._know(self.outputs.summary, _as_bytes(summary))
             told = {**summary, "inputs": [vars(part) for part in inputs], "ends": self._ends()}
             self.save(self.mark, complete=True, rows_read=rows, counts=counts, **told)
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, where that is asked for."""
-        path = self.outputs.summary
+        self._put(self.outputs.summary, _as_bytes(summary))
+
+    def list_wrong(self, data: bytes) -> None:
+        """Write the file of rows that went wrong, where that is asked for."""
+        self._put(self.outputs.errors, data)
+
+    def _put(self, path: str | None, data: bytes) -> None:
         if path is None:
             return
         replace = self.outputs.overwrite or self._wrote(path)
-        if self._know(summary) and self.earlier is not None:  # numbers of a finished run, by other versions
+        if self._know(path, data) and self.earlier is not None:  # of a finished run, by other versions or anew
             said = {**json.loads(self._found), "summaries": self.summaries}
             self._put_record({key: value for key, value in said.items() if key != "checksum"})
-        files.put(path, record.as_json(summary), replace)
+        files.put(path, data, replace)
 
-    def _know(self, summary: Mapping[str, Any]) -> bool:
-        """Remember what a summary says as this run's own; whether it is new."""
-        if self.outputs.summary is None:
+    def _know(self, path: str | None, data: bytes) -> bool:
+        """Remember what a file says as this run's own; whether it is new."""
+        if path is None:
             return False
-        found = hashlib.sha256(record.as_json(summary).encode("utf-8", "backslashreplace")).hexdigest()
+        found = hashlib.sha256(data).hexdigest()
         new = found not in self.summaries
         self.summaries = [*self.summaries[-MOST:], found] if new else self.summaries
         return new
@@ -425,9 +495,12 @@ class Journal:
         self._open.close()
 
 
-def _is_ours(path: str, name: str) -> bool:
+def _as_bytes(summary: Mapping[str, Any]) -> bytes:
+    return record.as_json(summary).encode("utf-8", "backslashreplace")
+
+
+def _is_ours(path: str, wanted: set[str]) -> bool:
     """Whether a file begins as one that a run writes; one that is torn in its first row may be."""
-    wanted = {"prediction", "scores"} if name == "output" else {"source", "reason", "raw"}
     try:
         first = next(iter(rows.read([path])), None)
     except InputError:

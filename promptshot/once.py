@@ -30,7 +30,7 @@ def once(path: str) -> str:
 
     Raises InputError where it cannot be read, or has no end in sight.
     """
-    if path != STDIN and not _passes(path):
+    if isinstance(path, Once) or (path != STDIN and not _passes(path)):
         return path
     name = "<stdin>" if path == STDIN else path
     try:

@@ -1,13 +1,14 @@
 """Files of predictions, ours or another tool's: what each row was predicted to be, and what it is. No model.
 
 How labels are spelled is taken from the run record beside a file. Without one, the labels of a row are the keys of its
-`probabilities`; of rows that have none, all that is predicted or gold anywhere in the file.
+`probabilities`, or in a table what its columns `p_<label>` are called by; of rows that have none, all that is predicted
+or gold anywhere in the file.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,12 +21,16 @@ from promptshot.classify import NAMED, OUTPUT_FIELDS
 from promptshot.errors import InputError, RowError, shortlist
 from promptshot.json_text import dumps, like
 from promptshot.metrics import Tally
+from promptshot.once import once
 from promptshot.rows import Reject, Row, raw_of
+from promptshot.shape import PAIRS, PREFIXES
 from promptshot.streams import PLAIN, Reading
 from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 from promptshot.writer import FORMULA
+from promptshot.wrong import Worst, Wrong
 
 OURS = "prediction"  # the column where `classify` writes them
+TEXTS = ("text", "text_a", "text_b")  # by which a person would know a row, where nothing tells the template's fields
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Found:
     row: Row
     said: Said
     keys: tuple[str, ...] = ()
+    probability: float | None = None
 
 
 class Labels:
@@ -190,12 +196,30 @@ class File:
         if prediction is None:
             raise RowError(f"no field {self.prediction_field!r} with a label in it", where=item.source)
         prediction = self.spelled.get(prediction, prediction)
-        hidden = {*OUTPUT_FIELDS, NAMED, self.prediction_field} - {self.label_field}
-        own = like(item.fields, {name: value for name, value in item.fields.items() if name not in hidden})
-        row = Row(own, item.source, item.key, self.columns)
-        keys = _keys(item.fields.get("probabilities"))
+        keys = _keys(item.fields.get("probabilities")) or _labels_of_columns(item.fields, prediction)
         keys = keys if prediction in keys else ()  # else they are those of something else
-        return Found(row, self._said(row, prediction, keys), keys)
+        hidden = {*OUTPUT_FIELDS, NAMED, self.prediction_field, *self._flat(keys)} - {self.label_field}
+        own = like(
+            item.fields,
+            {name: value for name, value in item.fields.items() if name not in hidden and not _is_word_score(name)},
+        )
+        row = Row(own, item.source, item.key, self.columns)
+        return Found(row, self._said(row, prediction, keys), keys, _probability(item.fields, prediction))
+
+    def wrong(self, found: Found, said: Said) -> Wrong | None:
+        """A row that went wrong, given what is known of its labels; None for all others."""
+        if said.gold is None or said.gold == said.prediction:
+            return None
+        named = [name for name in self.columns if name != self.gold_field] if self.words else list(TEXTS)
+        names = [name for name in named if found.row.column(name) is not None]
+        row = found.row if names else replace(found.row, columns={})
+        return Wrong.of(row, said.gold, said.prediction, found.probability, names or list(row.fields))
+
+    def _flat(self, keys: tuple[str, ...]) -> Iterator[str]:
+        """The columns of a table that are not the row's own."""
+        for label in keys or (self.words.names if self.words else ()):
+            yield from (f"{prefix}{label}" for prefix in PREFIXES)
+        yield f"score_{PAIRS}"
 
     def _said(self, row: Row, prediction: str, keys: tuple[str, ...]) -> Said:
         column = row.column(self.gold_field)
@@ -253,6 +277,46 @@ def _keys(said: Any) -> tuple[str, ...]:
     return tuple(said) if isinstance(said, dict) else ()
 
 
+def _probability(fields: Mapping[str, Any], prediction: str) -> float | None:
+    """How sure a prediction was, as far as it is told."""
+    nested = fields.get("probabilities")
+    told = (fields.get("probability"), nested.get(prediction) if isinstance(nested, dict) else None)
+    found = (number(value) for value in (*told, fields.get(f"p_{prediction}")))
+    return next((value for value in found if value is not None and 0 <= value <= 1), None)
+
+
+def _labels_of_columns(fields: Mapping[str, Any], prediction: str) -> tuple[str, ...]:
+    """The labels that the columns of a table name, `p_<label>` or `score_<label>`: those that stand together with the
+    one of the prediction, for a row may have a column `p_value` of its own."""
+    names = list(fields)
+    for prefix in ("p_", "score_"):
+        if f"{prefix}{prediction}" in fields:
+            first = last = names.index(f"{prefix}{prediction}")
+            while first and _is_number_of(fields, names[first - 1], prefix):
+                first -= 1
+            while last + 1 < len(names) and _is_number_of(fields, names[last + 1], prefix):
+                last += 1
+            return tuple(name.removeprefix(prefix) for name in names[first : last + 1])
+    return ()
+
+
+def _is_number_of(fields: Mapping[str, Any], name: str, prefix: str) -> bool:
+    return name.startswith(prefix) and number(fields[name]) is not None
+
+
+def number(value: Any) -> float | None:
+    """A number, or its text in a table; None for anything else."""
+    try:
+        found = None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if found is not None and math.isfinite(found) else None
+
+
+def _is_word_score(name: str) -> bool:
+    return name.startswith("word_score_")
+
+
 def plain(value: Any) -> str:
     """A value as tables have it: text, without the apostrophe that keeps spreadsheets from running it."""
     if not isinstance(value, str):
@@ -271,20 +335,25 @@ class Counted:
     tally: Tally = field(default_factory=Tally)
     problem: str = ""
     rejects: list[Reject] = field(default_factory=list)  # the first few rows that hold no prediction
+    worst: Worst = field(default_factory=Worst)  # rows that went wrong
 
     def record(self) -> dict[str, Any]:
         """Everything as plain data."""
         return {"path": self.path, **self.tally.summary(), "problem": self.problem or None}
 
 
-def count(path: str, label_field: str | None = None, prediction_field: str = OURS, how: Reading = PLAIN) -> Counted:
-    """How the predictions of a file (`-` is standard input) fare against its gold labels.
+def count(
+    path: str, label_field: str | None = None, prediction_field: str = OURS, how: Reading = PLAIN, most: int = 0
+) -> Counted:
+    """How the predictions of a file (`-` is standard input) fare against its gold labels, with the `most` surest of
+    the rows that went wrong, for which it is read twice.
 
     Raises InputError where it cannot be read, or not one row of it can be used.
     """
+    path = once(path) if most else path
     file, labels = File.of(path, label_field, prediction_field, how), Labels()
-    found = Counted(path, Tally(file.words.names if file.words else ()))
-    waiting: Counter[Said] = Counter()
+    found = Counted(path, Tally(file.words.names if file.words else ()), worst=Worst(most))
+    waiting: dict[Said, _Alike] = {}
     for item in file.read():
         if isinstance(item, Reject):
             found.tally.rejected += 1
@@ -293,18 +362,52 @@ def count(path: str, label_field: str | None = None, prediction_field: str = OUR
         if not file.words:
             labels.see(item)
         if item.said.open:
-            waiting[item.said] += 1
+            waiting.setdefault(item.said, _Alike(item)).add(item)
         else:
-            _add(found.tally, item.said)
+            _add(found, file, item, item.said)
     if not file.words:
         found.tally.labels, found.problem = labels.names, labels.problem
-    for said in waiting.elements():
-        _add(found.tally, labels.settled(said))
+    for said, alike in waiting.items():
+        settled = labels.settled(said)
+        for _ in range(alike.count):
+            _tell(found.tally, settled)
+        if wrong := file.wrong(alike.surest, settled):
+            found.worst.add(wrong, found.tally.confusion)
     if not found.tally.predicted:
         reject, many = found.rejects[0], found.tally.rejected
         raise InputError(f"none of {many:,} rows could be used; the first: {reject.reason}", where=reject.source)
+    if most and waiting:
+        found.worst = _worst(file, labels, found.tally, most)
     return found
 
 
-def _add(tally: Tally, said: Said) -> None:
+@dataclass
+class _Alike:
+    """Rows that say the same: how many, and the surest."""
+
+    surest: Found
+    count: int = 0
+
+    def add(self, item: Found) -> None:
+        self.count += 1
+        if (item.probability or 0.0) > (self.surest.probability or 0.0):
+            self.surest = item
+
+
+def _add(found: Counted, file: File, item: Found, said: Said) -> None:
+    _tell(found.tally, said)
+    if wrong := file.wrong(item, said):
+        found.worst.add(wrong, found.tally.confusion)
+
+
+def _tell(tally: Tally, said: Said) -> None:
     tally.add(said.prediction, said.gold, said.value, said.choices)
+
+
+def _worst(file: File, labels: Labels, tally: Tally, most: int) -> Worst:
+    """The rows that went wrong, once all labels are known."""
+    found = Worst(most)
+    for item in file.read():
+        if isinstance(item, Found) and (wrong := file.wrong(item, labels.settled(item.said))):
+            found.add(wrong, tally.confusion)
+    return found

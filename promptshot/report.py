@@ -28,16 +28,19 @@ from promptshot.predictions import HINT, Counted
 from promptshot.prompts import Kind, Prompt
 from promptshot.recipe import Recipe
 from promptshot.run import Result, Watcher, versions
+from promptshot.wrong import MOST as MOST_LISTED
+from promptshot.wrong import Worst
 
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
 MARGIN = 19  # columns that accuracy takes before its interval
 WIDE = 100  # columns; below, what a doctor says stands under its head
 NARROW = 60  # columns; below, tables leave out what can be spared
 USUAL = 80  # columns of a terminal
-LEAST = 4  # columns of a text in a table
+LEAST, ENOUGH = 4, 12  # columns of a text in a table, at least, and as long as headings can give way
 CORNER = "gold \\ predicted"
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 LISTED = 200  # labels in a table
+CONFUSIONS = 5  # of which a row is shown
 MOST = 30  # of more labels than that, those with the most rows
 ADVICE = {  # a checkpoint for each kind of scorer and language
     "mlm": {"zh": "hfl/chinese-roberta-wwm-ext", "en": "google-bert/bert-base-uncased"},
@@ -214,11 +217,12 @@ class Watch(Watcher):
 # ------------------------------------------------------------------ the report
 
 
-def summary(result: Result, examples: bool = False) -> None:
-    """The report of a run; with some of its predictions where they are not written anywhere."""
+def summary(result: Result, examples: bool = False, surest: int | None = None) -> None:
+    """The report of a run; with some of its predictions where they are not written anywhere, and with the `surest` of
+    the rows that went wrong (default: one of each of the worst confusions)."""
     console = people()
     parts: list[RenderableType] = [_examples(result)] if examples else []
-    parts += [_head(result), *_fares(result.tally, one_draw(result.recipe))]
+    parts += [_head(result), *_fares(result.tally, result.worst, surest, one_draw(result.recipe))]
     said = [Text.assemble(("note: ", "yellow"), printable(line)) for line in notes(result)]
     if said:
         parts.append(Group(*said))
@@ -227,10 +231,10 @@ def summary(result: Result, examples: bool = False) -> None:
         console.print(part)
 
 
-def _fares(tally: Tally, draw: str = "") -> list[RenderableType]:
+def _fares(tally: Tally, worst: Worst, surest: int | None, draw: str = "") -> list[RenderableType]:
     """How predictions fare; where no label tells, what they are. `draw` says of which demonstrations that is so."""
     if tally.labelled:
-        return [_accuracy(tally, draw), _per_label(tally), _confusion(tally)]
+        return [_accuracy(tally, draw), _per_label(tally), _confusion(tally), *_errors(tally, worst, surest)]
     return [_predictions(tally)]
 
 
@@ -368,6 +372,29 @@ def _top_confusions(tally: Tally) -> RenderableType:
     return table
 
 
+def _errors(tally: Tally, worst: Worst, surest: int | None) -> list[RenderableType]:
+    """Rows that went wrong: the surest of all, or one of each of the worst confusions."""
+    wrong = tally.labelled - tally.correct
+    if surest is None:
+        shown, title = (
+            worst.of_confusions(tally.confusion, CONFUSIONS),
+            "the worst confusions, and the surest row of each",
+        )
+    else:
+        shown = worst.surest[:surest]
+        how = "the first" if all(one.probability is None for one in shown) else "the surest"
+        title = f"{how} {len(shown):,} of {wrong:,} rows that went wrong"
+    if not shown:
+        return []
+    sure, many = any(one.probability is not None for one in shown), surest is None
+    table = plain_table("gold", "taken for", "text", *(["rows"] if many else []), *(["p"] if sure else []), texts=3)
+    for one in shown:
+        rows = [f"{tally.confusion[one.gold, one.prediction]:,}"] if many else []
+        chance = ["" if one.probability is None else f"{one.probability:.2f}"] if sure else []
+        table.add_row(printable(one.gold), printable(one.prediction), printable(one.text), *rows, *chance)
+    return [Group(Text(title, style="dim"), table)]
+
+
 def _predictions(tally: Tally) -> RenderableType:
     table = plain_table("label", "predicted", "share")
     common = [name for name, _ in tally.predictions.most_common(MOST)]
@@ -379,7 +406,8 @@ def _predictions(tally: Tally) -> RenderableType:
 
 
 class _Numbers(Table):
-    """A table that never shortens a number, however narrow the terminal: headings give way first, then texts."""
+    """A table that never shortens a number, however narrow the terminal: long texts give way first, then headings,
+    then all texts."""
 
     def __init__(self, texts: int, gap: int) -> None:
         super().__init__(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
@@ -387,16 +415,23 @@ class _Numbers(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         numbers, room = self.columns[self.texts :], options.max_width - self.gap * (len(self.columns) - 1)
-        excess = sum(_width(column, heading=True) for column in self.columns) - room
-        if numbers and excess > 0:
+        wide = [_width(column, heading=True) for column in self.columns]
+        if numbers and sum(wide) > room:
+            texts = sum(min(width, ENOUGH) for width in wide[: self.texts])
+            excess = texts + sum(wide[self.texts :]) - room
             for column in sorted(numbers, key=lambda column: _width(column) - _width(column, heading=True)):
                 slack = _width(column, heading=True) - _width(column)
                 column.width = _width(column, heading=True) - min(slack, max(0, excess))
                 excess -= min(slack, max(0, excess))
-            left = room - sum(column.width or 0 for column in numbers)
-            for column in self.columns[: self.texts]:
-                column.min_width, column.max_width = None, max(LEAST, left // self.texts)
+            self._share(room - sum(column.width or 0 for column in numbers))
         yield from super().__rich_console__(console, options)
+
+    def _share(self, left: int) -> None:
+        """Give each text what it needs, and where that is too much an equal part of what the shorter ones leave."""
+        texts = sorted(self.columns[: self.texts], key=lambda column: _width(column, heading=True))
+        for number, column in enumerate(texts):
+            column.min_width, column.max_width = None, max(LEAST, left // (len(texts) - number))
+            left -= min(column.max_width, _width(column, heading=True))
 
 
 def _width(column: Column, heading: bool = False) -> int:
@@ -472,6 +507,7 @@ def notes(result: Result, keep: str = "--rejects FILE", of_candidate: bool = Fal
         found.append(f"{which} several tokens; {whose} score is the {how} over tokens")
     if tally.unknown_gold:
         found.append(_unknown(tally))
+    found += _unlisted(tally, result.worst)
     if result.overwritten:
         found.append(f"input fields overwritten in the output: {', '.join(result.overwritten)}")
     if result.left_out:
@@ -498,6 +534,13 @@ def uncounted(tally: Tally, problem: str = "") -> list[str]:
     return found
 
 
+def _unlisted(tally: Tally, worst: Worst) -> list[str]:
+    """How many of the rows that went wrong are not in the file that was asked for."""
+    wrong = tally.labelled - tally.correct
+    listed = worst.most if worst.most >= MOST_LISTED else wrong
+    return [f"--errors has the {listed:,} surest of {wrong:,} rows that went wrong"] if listed < wrong else []
+
+
 def _unknown(tally: Tally) -> str:
     values = shortlist((printable(v) for v, _ in tally.unknown_gold.most_common()), 8)
     have = many(tally.unknown_gold.total(), "row has", "rows have")
@@ -507,16 +550,16 @@ def _unknown(tally: Tally) -> str:
 # ------------------------------------------------------------------ stored predictions
 
 
-def counted(found: Counted, console: Console) -> None:
-    """The report of a file of predictions."""
+def counted(found: Counted, console: Console, surest: int | None = None) -> None:
+    """The report of a file of predictions, with so many of the rows that went wrong (see `summary`)."""
     tally = found.tally
     rows = many(tally.predicted, "row") + (
         f" ({tally.labelled:,} counted)" if tally.labelled != tally.predicted else ""
     )
     rows += f", {tally.rejected:,} cannot be used" if tally.rejected else ""
     parts: list[RenderableType] = [Text.assemble((printable(found.path), "bold"), "\n", (rows, "dim"))]
-    parts += _fares(tally)
-    said = uncounted(tally, found.problem)
+    parts += _fares(tally, found.worst, surest)
+    said = [*uncounted(tally, found.problem), *_unlisted(tally, found.worst)]
     if tally.rejected:
         first = found.rejects[0]
         said.append(f"{many(tally.rejected, 'row')} cannot be used; the first, {first.source}: {first.reason}")

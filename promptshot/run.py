@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,8 +15,8 @@ from itertools import chain, islice
 from typing import Any
 
 from promptshot import columns, files, formats, record, rows
-from promptshot.classify import NAMED, OUTPUT_FIELDS, WINDOW, Classifier, Outcome, Prediction, Spool
-from promptshot.errors import InputError, PromptshotError, RowError, many
+from promptshot.classify import WINDOW, Classifier, Outcome, Prediction, Spool
+from promptshot.errors import InputError, OptionError, PromptshotError, RowError, many
 from promptshot.files import Named
 from promptshot.gold import check_gold
 from promptshot.guess import Look
@@ -26,7 +26,10 @@ from promptshot.metrics import Tally
 from promptshot.recipe import Recipe
 from promptshot.record import AFRESH
 from promptshot.rows import Item, Reject, Row
+from promptshot.shape import Shape
 from promptshot.streams import PLAIN, Part, Reading, Seen
+from promptshot.writer import whole
+from promptshot.wrong import Worst, Wrong
 
 EXAMPLES = 10  # predictions kept for people to look at
 # Counts of a result, beside its tally.
@@ -106,6 +109,13 @@ class Inputs:
             if not any_read:
                 raise
 
+    def numbered(self, keys: Set[int], columns: Mapping[str, str]) -> dict[int, Row]:
+        """The rows with these numbers, read anew."""
+        items = islice(self._all(), max(keys) + 1)
+        return {
+            item.key: replace(item, columns=columns) for item in items if isinstance(item, Row) and item.key in keys
+        }
+
     @property
     def rereadable(self) -> bool:
         """Whether all files can be read again: no standard input, no pipe, whatever its name."""
@@ -117,6 +127,12 @@ class Inputs:
             if files.digest_of(path, part.bytes) != part.sha256:
                 what = f"has been changed since its rows were scored ({rows:,} are done)"
                 raise InputError(what, where=path, hint="use --overwrite to start afresh, or write to another file")
+
+    @property
+    def marked(self) -> bool:
+        """Whether the first file begins with a byte order mark."""
+        self.peek()
+        return self.seen.marked
 
     @property
     def partly_seen(self) -> bool:
@@ -168,6 +184,7 @@ class Result:
     averaged: bool = False
     unknown: int = 0  # rows of whose text the tokenizer knows nothing
     first_unknown: str = ""  # where the first of them is
+    worst: Worst = field(default_factory=Worst)  # rows that went wrong
     examples: list[Prediction] = field(default_factory=list)  # the first few
     rejects: list[Reject] = field(default_factory=list)  # the first few
     rejects_path: str | None = None
@@ -183,12 +200,18 @@ class Result:
         labels = recipe.labels
         result = cls(recipe, Tally(labels), journal.fingerprint, rejects_path=journal.outputs.rejects_path)
         result.details = journal.earlier.machine if journal.earlier else {}
+        result.worst = Worst(journal.outputs.kept_wrong)
         if counts:
             try:
                 result._restore(counts)
+                worst = Worst.restored(counts.get("worst", {}), result.worst.most)
             except (KeyError, TypeError, ValueError, AttributeError):
                 where = journal.outputs.record_path or ""
                 raise InputError("not a run record of ours: its counts", where=where, hint=AFRESH) from None
+            if worst is None:
+                hint = f"promptshot report {journal.outputs.output} --errors"
+                raise OptionError("--errors: the rows that are done were counted without it", hint=hint)
+            result.worst = worst
         return result
 
     def _restore(self, counts: Mapping[str, Any]) -> None:
@@ -214,6 +237,8 @@ class Result:
                 self.examples.append(outcome)
             choices = None if self.tally.labels else len(outcome.label_scores)
             self.tally.add(outcome.label, outcome.gold, outcome.gold_value, choices)
+            if outcome.gold not in (None, outcome.label):
+                self._went_wrong(outcome)
             self.cut += outcome.cut > 0
             if outcome.row.remark:
                 self.odd += 1
@@ -227,10 +252,16 @@ class Result:
                 self.first_unknown = self.first_unknown or outcome.row.source
                 self.unknown += 1
 
+    def _went_wrong(self, found: Prediction) -> None:
+        names = self.recipe.template.needs
+        wrong = Wrong.of(found.row, str(found.gold), found.label, found.probability, names)
+        self.worst.add(wrong, self.tally.confusion)
+
     def state(self) -> dict[str, Any]:
         """The counts as plain data, from which `restored` goes on."""
         kept = {name: getattr(self, name) for name in KEPT}
-        return {"tally": self.tally.state(), "rejects": [vars(reject) for reject in self.rejects], **kept}
+        rejects = [vars(reject) for reject in self.rejects]
+        return {"tally": self.tally.state(), "rejects": rejects, "worst": self.worst.state(), **kept}
 
     @property
     def rows_per_second(self) -> float:
@@ -289,7 +320,10 @@ def run(
     recipe = replace(recipe, spelling=looked.spelling)
     selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
     outputs = replace(outputs, resume=outputs.resume and inputs.rereadable)  # another pipe may say something else
-    journal = Journal(outputs, recipe.identity(inputs.paths, selection), inputs.limit)
+    shape = _shape(recipe, inputs, outputs)
+    identity = recipe.identity(inputs.paths, selection) | outputs.identity(inputs.marked)
+    outputs = replace(outputs, bom=outputs.form.delimiter is not None and (outputs.bom or inputs.marked))
+    journal = Journal(outputs, shape, identity, inputs.limit)
     inputs.refuse_changed(*journal.done)
     if earlier := journal.finished():
         result = Result.restored(recipe, journal, earlier.counts or {})
@@ -298,6 +332,7 @@ def run(
         with Interrupts() as interrupts:
             result = _scored(_Run(recipe, inputs, journal, watcher or Watcher(), interrupts, on_error))
     result.doubt = looked.doubt
+    journal.list_wrong(_wrong_rows(result, inputs, journal))
     journal.summarize(result.summary())
     return result
 
@@ -331,7 +366,7 @@ def _scored(the: _Run) -> Result:
     journal, rows = the.journal, the.journal.mark.rows
     result = Result.restored(the.recipe, journal, journal.mark.counts)
     result.details, result.rows_before = classifier.details, rows
-    result.overwritten = _overwritten(the.inputs.peek(), the.recipe)
+    result.overwritten = journal.shape.overwritten(_own(the.inputs.peek()))
     journal.head = _head(result, the.inputs)
     the.watcher.ready(classifier, rows)
     with journal:
@@ -352,7 +387,8 @@ def _scored(the: _Run) -> Result:
             if not result.tally.predicted:
                 raise _unusable(result, the.inputs, rows, given_up)
             result.left_out, result.changed = journal.left_out, tuple(the.inputs.seen.changed)
-            journal.finish(rows, result.state(), the.inputs.seen.parts, result.summary())
+            wrong = _wrong_rows(result, the.inputs, journal)
+            journal.finish(rows, result.state(), the.inputs.seen.parts, result.summary(), wrong)
         except (KeyboardInterrupt, PromptshotError, OSError) as problem:
             with the.interrupts.held(), suppress(PromptshotError, OSError):
                 journal.stop()
@@ -391,6 +427,15 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
         ranked = classifier.ranked(spool)
         while window := list(islice(ranked, WINDOW)):
             yield window
+
+
+def _wrong_rows(result: Result, inputs: Inputs, journal: Journal) -> bytes:
+    """The file of --errors, if one is asked for; rows that an earlier run had scored are read again."""
+    if journal.outputs.errors is None:
+        return b""
+    if keys := result.worst.lacking:
+        result.worst.fill(inputs.numbered(keys, result.recipe.columns))
+    return whole([wrong.record() for wrong in result.worst.surest], journal.outputs.errors_form)
 
 
 def _hopeless(predicted: int, rejected: int, asked: int) -> bool:
@@ -446,10 +491,15 @@ def _head(result: Result, inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _overwritten(first: Sequence[Item], recipe: Recipe) -> tuple[str, ...]:
-    """Input fields that output fields take the place of."""
-    names = [*OUTPUT_FIELDS, *([NAMED] if recipe.spelling else [])]
-    return tuple(n for n in names if any(isinstance(item, Row) and n in item.fields for item in first))
+def _own(first: Sequence[Item]) -> list[str]:
+    """The columns of the first rows."""
+    return list(dict.fromkeys(name for item in first if isinstance(item, Row) for name in item.fields))
+
+
+def _shape(recipe: Recipe, inputs: Inputs, outputs: Outputs) -> Shape:
+    """What goes out; raises OptionError where a column is asked for that is not there."""
+    table = outputs.form.delimiter is not None
+    return Shape.of(recipe, table, outputs.fields, outputs.scores, _own(inputs.peek()))
 
 
 def with_columns(item: Item, columns: Mapping[str, str]) -> Item:

@@ -72,9 +72,12 @@ class Part:
 
 
 class Seen:
-    """What is read of files on a disk, hashed as it is read."""
+    """What is read of files on a disk, hashed as it is read; `marked` is whether the first began with a byte order
+    mark, also where it is a pipe."""
 
     def __init__(self) -> None:
+        self.marked = False
+        self._any = False
         self._done: list[Part] = []
         self._open: _Hashed | None = None
         self._changed: list[str] = []
@@ -84,6 +87,11 @@ class Seen:
         self._put_by()
         self._open = _Hashed(path)
         return io.BufferedReader(self._open, PIECE)
+
+    def begins(self, head: bytes) -> None:
+        """So the bytes of the next file begin, unzipped."""
+        self.marked |= not self._any and any(head.startswith(mark) for mark, _ in MARKS)
+        self._any = True
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -193,6 +201,8 @@ def opened(path: str, encoding: str | None = None, seen: Seen | None = None) -> 
         reader = io.BufferedReader(_Chained(head, reader))
     refuse_foreign(head, name)
     stream = Stream(_Unzipped(reader) if head.startswith(GZIP) else reader)
+    if seen:
+        seen.begins(stream.peek(4))
     if encoding is None or head.startswith((b"PAR1", b"ARROW1")):
         return stream
     reader = stream
@@ -201,6 +211,14 @@ def opened(path: str, encoding: str | None = None, seen: Seen | None = None) -> 
         encoding = likely_encoding(head)
         reader = io.BufferedReader(_Chained(head, stream))
     return Stream(_Recoded(reader, encoding, name), stream)
+
+
+def marked(path: str) -> bool:
+    """Whether a file begins with a byte order mark; what can be read only once must have been kept."""
+    seen = Seen()
+    with contextlib.suppress(*UNREADABLE, InputError), opened(path, seen=seen):
+        pass
+    return seen.marked
 
 
 def _raw(path: str, seen: Seen | None) -> io.BufferedReader:

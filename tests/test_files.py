@@ -181,7 +181,8 @@ def test_the_models_and_words_that_come_along_are_never_written_over(
     monkeypatch.setattr(library, "shelf", lambda kind: tmp_path / kind)
     for name in ("models/bert/config.json", "templates/en-sentiment-mlm.yaml", "verbalizers/en-great-terrible.yaml"):
         before = Path(name).read_bytes()
-        said = failed(capsys, "classify", "rows.jsonl", *CLASSIFY, "-m", "builtin:bert", option, name, "--overwrite")
+        line = ["classify", "rows.jsonl", *CLASSIFY, "-m", "builtin:bert", option, name, "--overwrite"]
+        said = failed(capsys, *line, *(["--format", "jsonl"] if option == "-o" else []))
         assert "this is what --template reads" in said or "this is a file of the model" in said
         assert Path(name).read_bytes() == before
 
@@ -351,6 +352,10 @@ def test_the_rule_is_that_of_every_command(command: list[str], name: str, capsys
     for path in (name, "mine.txt"):
         Path(path).write_text(MINE)
     assert f"{name}: exists already" in failed(capsys, *command, name)
+    if command[0] == "report" and name == "x.csv":
+        assert "x.csv: --summary is one text of JSON; write .json" in failed(capsys, *command, name, "--overwrite")
+        assert Path(name).read_text() == MINE
+        return
     os.symlink("mine.txt", "link.json")
     assert "link.json: is a link to" in failed(capsys, *command, "link.json", "--overwrite")
     assert "gone" in failed(capsys, *command, "gone/x.json")
@@ -432,6 +437,7 @@ def test_words_that_a_template_names_are_read_too(capsys: pytest.CaptureFixture[
     Path("words.yaml").write_text(words)
     for command in ("classify", "compare"):
         line = [command, "rows.jsonl", "-t", "./t.yaml", "--scorer", "fake", "-q", "-o", "words.yaml", "--overwrite"]
+        line += ["--format", "jsonl"]
         assert "words.yaml: this is what --template reads" in failed(capsys, *line)
         assert Path("words.yaml").read_text() == words
 

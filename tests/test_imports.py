@@ -38,10 +38,11 @@ FLOORS = [
         "lint",
         "draft",
         "metrics",
+        "wrong",
     ],
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "shelf", "gold", "decide", "calibrate", "demos"],
-    ["interrupt", "record", "journal"],
+    ["interrupt", "record", "shape", "journal"],
     ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
     ["report", "leaderboard", "proof", "page", "cli"],
     ["__main__"],

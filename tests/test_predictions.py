@@ -77,7 +77,8 @@ def test_a_report_has_the_very_numbers_of_the_run(
     assert run_command(arguments) == 0
     told = capsys.readouterr().err
     assert run_command(["report", str(out)]) == 0
-    shown, _ = capsys.readouterr()
+    nothing, shown = capsys.readouterr()
+    assert nothing == ""
     of_run = json.loads(summary.read_text(encoding="utf-8"))
     ours = count(str(out)).record()
     assert ours["accuracy"] is not None
@@ -174,14 +175,14 @@ def test_where_no_gold_label_is_spelled_like_a_prediction_nothing_is_counted_and
         path = put(tmp_path / "p.jsonl", lines)
         other = put(tmp_path / "q.jsonl", lines)
         assert run_command(["report", path]) == 0
-        said = capsys.readouterr().out
+        said = capsys.readouterr().err
         assert "no gold label is spelled like any prediction: the gold labels are '1', '0', the predictions" in said
         assert "'negative'" in said
         assert f"3 rows are not counted; {HINT}" in said
         assert "1 row has no label of its own, not counted" in said
         assert "accuracy" not in said
         assert run_command(["diff", path, other]) == 0
-        said = capsys.readouterr().out
+        said = capsys.readouterr().err
         assert said.count("no gold label is spelled like any prediction") == 1
         assert "3 rows are not counted" in said
         record = count(path).record()
@@ -197,7 +198,7 @@ def test_what_one_file_of_two_does_not_count_is_told_by_its_letter(
     one = put(tmp_path / "a.jsonl", labelled(gold, ["a", "b", "a", "a"], ["a", "b"]))
     other = put(tmp_path / "b.jsonl", labelled(gold, ["a", "a", "c", "b"], ["a", "b", "c"]))
     assert run_command(["diff", one, other]) == 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "note: A: 1 row has a label that is none of ours, not counted: c" in said
     assert "note: B: 1 row has no label of its own, not counted" in said
     found = diff(one, other)
@@ -299,7 +300,7 @@ def test_rows_that_cannot_be_used_are_counted_told_and_make_the_exit_code_3(
     path = tmp_path / "p.jsonl"
     path.write_text("\n".join(lines))
     assert run_command(["report", str(path)]) == 3
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "1 row, 6 cannot be used" in said
     assert f"6 rows cannot be used; the first, {path}:2: not valid JSON" in said
     assert run_command(["report", str(path), "--json"]) == 3
@@ -320,8 +321,8 @@ def test_several_files_are_told_one_after_another_each_by_its_name(
     paths = [put(tmp_path / f"{n}.jsonl", labelled(["a", "b"] * n, ["a"] * 2 * n)) for n in (1, 2)]
     summary = tmp_path / "s.json"
     assert run_command(["report", *paths, "--summary", str(summary)]) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
+    nothing, out = capsys.readouterr()
+    assert nothing == ""
     assert [line for line in out.splitlines() if line in paths] == paths
     assert out.count("accuracy   50.0%") == 2
     assert out.count("balanced   50.0%   Matthews' correlation 0.000") == 2
@@ -349,7 +350,7 @@ def test_standard_input_is_read_once_and_is_enough(
 def test_predictions_without_gold_labels_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = put(tmp_path / "p.jsonl", [{"text": "t", "prediction": "good"}] * 3 + [{"text": "t", "prediction": "bad"}])
     assert run_command(["report", path]) == 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "75.0%" in said
     assert "4 rows have no label of their own, not counted" in said
     assert "accuracy" not in said
@@ -376,7 +377,7 @@ def test_no_line_of_the_report_breaks_at_any_width(
     for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", str(columns))):
         monkeypatch.setenv(name, value)
     assert run_command(["report", "p.jsonl"]) == 0
-    out = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    out = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().err)
     assert all(one in out for one in said), out
     assert max(map(len, out.splitlines())) <= columns
     assert len(out.split("\n\n")[1].splitlines()) == 4
@@ -392,7 +393,7 @@ def test_no_number_of_a_table_is_shortened_however_narrow_the_terminal(
     for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", str(columns))):
         monkeypatch.setenv(name, value)
     assert run_command(["report", str(tmp_path / "p.jsonl")]) == 0
-    out = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    out = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().err)
     table = out[out.index("label") :]
     for number in ("1.000", "0.000", "0.667", "2,468"):
         assert number in table, out

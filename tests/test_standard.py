@@ -89,7 +89,7 @@ def test_a_terminal_that_cannot_say_chinese_is_shown_escapes(variables: dict[str
 
 def test_what_cannot_be_said_is_an_escape_that_names_it(folder: Path) -> None:
     done = ran(folder, ["report", "a.jsonl"], PYTHONIOENCODING="ascii")
-    assert b"\\u8d5e" in done.stdout
+    assert b"\\u8d5e" in done.stderr
     done = ran(folder, ["classify", "rows.jsonl", "-t", "bad.yaml"], PYTHONIOENCODING="latin-1")
     assert b"bad.yaml:3: unknown key '\\u5473\\u9053'" in done.stderr
 
@@ -121,9 +121,9 @@ def test_half_a_character_in_a_row_is_the_escape_it_was(folder: Path) -> None:
 
 TO_STDOUT = [
     CLASSIFY,
-    ["diff", "a.jsonl", "b.jsonl"],
+    ["diff", "a.jsonl", "b.jsonl", "-o", "-"],
     ["diff", "a.jsonl", "b.jsonl", "--json"],
-    ["report", "a.jsonl"],
+    ["report", "a.jsonl", "--json"],
     ["templates", "show", "./t.yaml"],
     ["templates", "path"],
     ["templates", "schema"],
@@ -158,6 +158,14 @@ def test_a_run_into_a_file_needs_nobody_who_reads_what_it_says(shell: str, folde
     assert [json.loads(line)["text"] for line in lines] == TEXTS
 
 
+@pytest.mark.parametrize("shell", [">&-", ">/dev/full"])
+def test_a_report_for_people_needs_no_standard_output(shell: str, folder: Path) -> None:
+    for arguments in (["diff", "a.jsonl", "b.jsonl"], ["report", "a.jsonl"]):
+        done = ran(folder, arguments, shell)
+        assert done.returncode == 0, done.stderr
+        assert b"a.jsonl" in done.stderr
+
+
 def test_a_closed_stream_gives_its_number_to_no_file_of_ours(folder: Path) -> None:
     code = "import os, sys, promptshot.standard as s; s.prepare(); print(os.open('t.yaml', 0), file=sys.stderr)"
     command = f"'{sys.executable}' -c \"{code}\" <&- >&-"
@@ -183,7 +191,9 @@ def test_errors_have_their_codes_where_nobody_can_read_them(folder: Path) -> Non
     assert ran(folder, ["nonsense"], "2>/dev/full").returncode == 2
 
 
-@pytest.mark.parametrize("arguments", [["report", "a.jsonl"], ["templates", "schema"], ["--help"], ["diff", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["report", "a.jsonl", "--json"], ["templates", "schema"], ["--help"], ["diff", "--help"]]
+)
 def test_a_reader_who_has_had_enough_is_no_error(arguments: list[str], folder: Path) -> None:
     done = ran(folder, arguments, "2>err | true; cat err; test ! -s err")
     assert (done.returncode, done.stdout) == (0, b"")

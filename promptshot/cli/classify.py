@@ -15,6 +15,9 @@ from promptshot.cli.flags import (
     Command,
     columns_of,
     config_flag,
+    errors_flag,
+    errors_of,
+    form_flags,
     labels_flag,
     library_flag,
     model_flags,
@@ -30,7 +33,7 @@ from promptshot.cli.flags import (
     spelling_flag,
     typed,
 )
-from promptshot.cli.settings import Count, Text
+from promptshot.cli.settings import Count, Fields, Text, fields
 from promptshot.errors import InputError, OptionError
 from promptshot.files import Named
 
@@ -70,6 +73,14 @@ PREVIEWED = 3  # prompts shown by --dry-run
     metavar="FILE",
     help="Predictions; .jsonl, .csv, .tsv, also .gz; - is stdout.  [default: stdout, on a terminal ten examples]",
 )
+@form_flags
+@option(
+    "--fields",
+    type=Fields(),
+    metavar="A,B,...",
+    help="What is written of each row, in this order; p_* is all that begins so.  [default: all]",
+)
+@option("--no-scores", "scores", is_flag=True, default=True, flag_value=False, help="Only labels and the probability.")
 @option("--overwrite", is_flag=True, help="Replace the files that are written, where they exist.")
 @option("--resume/--no-resume", default=True, show_default=True, help="Go on with an output of the very same run.")
 @row_flags
@@ -87,6 +98,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @option("--dev", metavar="FILE", help="Rows that fix the thresholds of an NSP pair template.")
 @option("--summary", metavar="FILE", help="Metrics as JSON; - is stdout.")
+@errors_flag
 @option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
 @option("--rejects", metavar="FILE", help="Rows that failed; - is stdout.  [default: OUTPUT.rejects.jsonl]")
 @scorer_flag
@@ -108,9 +120,11 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     from promptshot.run import Inputs
 
     read_once(given, files)
-    output = given["output"] if given["output"] is not None else None if sys.stdout.isatty() else "-"
-    names = ("summary", "record", "rejects", "overwrite", "resume")
-    outputs = Outputs(output, **{name: given[name] for name in names})
+    names = ("summary", "record", "rejects", "overwrite", "resume", "format", "bom", "scores")
+    chosen = fields(given["fields"]) if given["fields"] is not None else ()
+    errors, surest = errors_of(given["errors"])
+    said = {name: given[name] for name in names}
+    outputs = Outputs(_output(given), fields=chosen, errors=errors, surest=surest or 0, **said)
     saved = [Named("--save-template", str(given["save_template"]))] if given["save_template"] else []
     outputs.check(read_by(given, files), saved)
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
@@ -120,7 +134,13 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
         guess.save(given["save_template"], found, given["overwrite"])
     if dry_run:
         return _dry_run(recipe, inputs)
-    return _run(recipe, inputs, outputs, given["on_error"], quiet, given["verbose"])
+    return _run(recipe, inputs, outputs, given, quiet)
+
+
+def _output(given: dict[str, Any]) -> str | None:
+    """Where predictions go; nowhere on a terminal, unless something is said of how they are written."""
+    said = any(given[name] for name in ("format", "fields", "bom")) or not given["scores"]
+    return given["output"] if given["output"] is not None else "-" if said or not sys.stdout.isatty() else None
 
 
 def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe, list[Guess]]:
@@ -179,17 +199,18 @@ def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
     return DemoPlan(given["demos"], DEMOS if given["num_shots"] is None else given["num_shots"], given["seed"])
 
 
-def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, on_error: str, quiet: bool, verbose: bool) -> int:
+def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any], quiet: bool) -> int:
     from promptshot import formats, report
     from promptshot.run import run
 
     total = formats.count(inputs.paths, inputs.how)
     if total is not None:
         total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None)
-    with report.Watch(total, quiet, verbose) as watch:
-        result = run(recipe, inputs, outputs, watch, on_error)
+    with report.Watch(total, quiet, given["verbose"]) as watch:
+        result = run(recipe, inputs, outputs, watch, given["on_error"])
     if not quiet:
-        report.summary(result, examples=outputs.output is None)
+        surest = None if given["errors"] is None or outputs.errors else outputs.surest
+        report.summary(result, examples=outputs.output is None, surest=surest)
     return 3 if result.tally.rejected else 0
 
 

@@ -15,6 +15,8 @@ from promptshot.cli.flags import (
     Command,
     columns_of,
     config_flag,
+    form_flags,
+    form_of,
     labels_flag,
     library_flag,
     machine_flags,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from promptshot.run import Inputs
     from promptshot.search import Search
     from promptshot.streams import Reading
+    from promptshot.writer import Form
 
 
 def suite(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
@@ -113,6 +116,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
 @option("--dev", metavar="FILE", help="The rows to choose on, with --search.  [default: half of the rows]")
 @row_flags
 @option("-o", "--output", metavar="FILE", help="The leaderboard; .json, .jsonl, .csv, .tsv; - is stdout.")
+@form_flags
 @option("--predictions", type=click.Path(path_type=Path), metavar="DIR", help="Every candidate's predictions.")
 @option("--overwrite", is_flag=True, help="Replace existing files, and all of an earlier comparison in DIR.")
 @scorer_flag
@@ -131,7 +135,7 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     from promptshot.files import check
     from promptshot.run import Inputs, refuse_foreign
 
-    _check_options(files, given)
+    form = _check_options(files, given)
     read_once(given, files)
     folder = compare.Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
     if folder:
@@ -154,7 +158,8 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
         standings = found.standings()
         if given["output"] and standings:
             more = {"inputs": list(files), "search": search.record() if search else None}
-            compare.write(given["output"], {**found.record(standings), **more}, given["overwrite"])
+            form = replace(form, bom=form.delimiter is not None and (form.bom or inputs.marked))
+            compare.write(given["output"], {**found.record(standings), **more}, form, given["overwrite"])
         if not quiet:
             leaderboard.comparison(found, standings, search)
     return 3 if found.failures or any(entry.result.rejects for entry in found.entries) else 0
@@ -198,8 +203,8 @@ def _run(job: _Job, found: Comparison) -> None:
         compare(candidates, job.judging, bench, found, keep)
 
 
-def _check_options(files: Sequence[str], given: dict[str, Any]) -> None:
-    """Refuse what does not go together, before anything is read."""
+def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
+    """How the leaderboard is written; refuses what does not go together, before anything is read."""
     if given["dev"] and not given["search"]:
         raise OptionError("--dev names the rows to choose on", hint="add --search")
     if any(given["shots"]) and not given["demos"]:
@@ -209,6 +214,7 @@ def _check_options(files: Sequence[str], given: dict[str, Any]) -> None:
     if given["verbalizers"] and not given["templates"]:
         raise OptionError("--verbalizer gives label words to templates", hint="name templates: -t NAME")
     outputs({"--output": given["output"]}, read_by(given, files), given["overwrite"])
+    return form_of(given, one_text=True)
 
 
 def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], quiet: bool) -> list[Candidate]:

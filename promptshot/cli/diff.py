@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import click
 
 from promptshot import files, standard
-from promptshot.cli.flags import Command, option, outputs, with_records
+from promptshot.cli.flags import Command, form_flags, form_of, option, outputs, with_records
 from promptshot.cli.settings import Count
 
 
@@ -19,6 +22,7 @@ from promptshot.cli.settings import Count
 @option("-n", "--limit", type=Count(0), default=20, show_default=True, metavar="N", help="Flipped rows shown.")
 @option("--seed", type=int, default=0, show_default=True, help="For the bootstrap.")
 @option("-o", "--output", metavar="FILE", help="Everything as .json, or the flipped rows as .jsonl, .csv, .tsv.")
+@form_flags
 @option("--json", "to_stdout", is_flag=True, help="Everything as JSON on stdout, and no report.")
 @option("--overwrite", is_flag=True, help="Replace an existing output.")
 def command(
@@ -31,12 +35,13 @@ def command(
     output: str | None,
     to_stdout: bool,
     overwrite: bool,
+    **form: Any,
 ) -> int:
     """Is B better than A, how sure is that, and which rows flipped?
 
     A and B are predictions of the same rows, as classify -o and compare --predictions write them, or another tool's
     (see: promptshot report). No model is needed.
-    The report goes to stdout: accuracy, the exact McNemar test, a paired bootstrap interval, changes by label, and
+    The report goes to stderr: accuracy, the exact McNemar test, a paired bootstrap interval, changes by label, and
     the rows of which A and B say different things. Without gold labels only the latter.
     """
     from promptshot import leaderboard, report
@@ -44,16 +49,18 @@ def command(
     from promptshot.record import as_json
     from promptshot.writer import Writer
 
-    told = {"standard output": files.STREAM} if output != files.STREAM else {}
+    told = {"--json": files.STREAM} if to_stdout else {}
     outputs({**told, "--output": output}, with_records([("A", one), ("B", other)]), overwrite)
+    how = form_of({**form, "output": output}, one_text=True)
     found = diff(one, other, label_field, seed, prediction_field)
     if output and output.lower().endswith(".json"):
         files.put(output, as_json(found.record()), overwrite)
     elif output:
-        with Writer(output, replace=overwrite) as writer:
+        how = replace(how, bom=how.delimiter is not None and (how.bom or found.marked))
+        with Writer(output, replace=overwrite, form=how) as writer:
             writer.write([flip.record() for flip in found.flips])
     if to_stdout:
         standard.write(as_json(found.record()))
-    elif output != "-":
-        leaderboard.difference(found, limit, report.data())
+    else:
+        leaderboard.difference(found, limit, report.people())
     return 0

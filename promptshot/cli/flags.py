@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from promptshot.prompts import Template
     from promptshot.scorers import ModelOptions
     from promptshot.streams import Reading
+    from promptshot.writer import Form
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,11 +50,25 @@ def columns(context: click.Context, parameter: click.Parameter, pairs: Sequence[
 
 
 class Command(click.Command):
-    """Flags may be spelled with - or _."""
+    """Options may be spelled with - or _, and those that take one value may stand once."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; raises click's UsageError for an option that is given twice."""
+        if not ctx.resilient_parsing:
+            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            doubled = next((one for number, one in enumerate(order) if one in order[:number] and _is_single(one)), None)
+            if doubled is not None:
+                ctx.fail(f"{max(doubled.opts, key=len)} is given twice; give it once")
+        return super().parse_args(ctx, args)
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         settings.setdefault("token_normalize_func", lambda name: name.replace("_", "-"))
         return super().make_context(*args, **settings)
+
+
+def _is_single(parameter: click.Parameter) -> bool:
+    """Whether it is an option of one value, of which a second would be taken for the first in silence."""
+    return isinstance(parameter, click.Option) and not (parameter.multiple or parameter.is_flag or parameter.count)
 
 
 def flags(*settings: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -155,6 +170,23 @@ spelling_flag = option(
     help="Write predictions as the rows spell their labels or as the template does; auto: as the rows do where these "
     "are numbers.",
 )
+
+# How records are written.
+form_flags = flags(
+    option(
+        "--format",
+        type=click.Choice(["csv", "tsv", "jsonl"]),
+        help="Of stdout, and of a file whose suffix does not tell.  [default: jsonl]",
+    ),
+    option("--bom", is_flag=True, help="Begin a table so that Excel shows Chinese.  [default: as the input begins]"),
+)
+
+errors_flag = option(
+    "--errors",
+    metavar="FILE|N",
+    help="The rows that went wrong, the surest first: to a file, or N of them in the report.  "
+    "[default: one of each of the worst confusions]",
+)
 scorer_flag = option("--scorer", metavar="NAME", help="Another scorer: mlm, nsp, causal, fake, package.module:Class.")
 quiet_flag = option("-q", "--quiet", is_flag=True, help="No progress and no report.")
 config_flag = click.option(
@@ -214,6 +246,29 @@ def outputs(written: Mapping[str, str | None], read: Iterable[Named], overwrite:
     files.check(named, read)
     for one in () if overwrite else named:
         files.refuse_taken(one.path)
+
+
+def form_of(given: Mapping[str, Any], one_text: bool = False) -> Form:
+    """How --output is written, as its suffix, --format and --bom say; `one_text` is whether .json stands for all of it.
+
+    Raises OptionError where they do not go together.
+    """
+    from promptshot.files import STREAM
+    from promptshot.writer import Form, refuse_suffix
+
+    refuse_suffix(given["output"], given["format"], one_text)
+    found = Form.of(given["output"] or STREAM, given["format"], given["bom"])
+    if given["bom"] and not found.bom:
+        raise OptionError("--bom is for tables", hint="write .csv or .tsv, or leave it out")
+    return found
+
+
+def errors_of(given: str | None) -> tuple[str | None, int | None]:
+    """The file, or the number of rows, that --errors means."""
+    from promptshot.wrong import MOST
+
+    is_number = given is not None and given.isascii() and given.isdecimal()
+    return (None, min(int(str(given)[:9]), MOST)) if is_number else (given, None)
 
 
 def with_records(given: Iterable[tuple[str, str]]) -> list[Named]:

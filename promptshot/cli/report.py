@@ -6,7 +6,8 @@ import click
 
 from promptshot import standard
 from promptshot.cli import completion
-from promptshot.cli.flags import Command, option, outputs, with_records
+from promptshot.cli.flags import Command, errors_flag, errors_of, option, outputs, with_records
+from promptshot.errors import OptionError
 
 
 @click.command("report", cls=Command)
@@ -27,37 +28,49 @@ from promptshot.cli.flags import Command, option, outputs, with_records
 )
 @option("--encoding", metavar="NAME", help="Of the files: gb18030, utf-16, cp1252, ... or auto.  [default: UTF-8]")
 @option("--summary", metavar="FILE", help="Everything as JSON.")
+@errors_flag
 @option("--json", "to_stdout", is_flag=True, help="Everything as JSON on stdout, and no report.")
-@option("--overwrite", is_flag=True, help="Replace an existing summary.")
+@option("--overwrite", is_flag=True, help="Replace what is written, where it exists.")
 def command(
     files: tuple[str, ...],
     label_field: str | None,
     prediction_field: str,
     encoding: str | None,
     summary: str | None,
+    errors: str | None,
     to_stdout: bool,
     overwrite: bool,
 ) -> int:
     """How well do stored predictions fare against the rows' own labels?
 
     PREDICTIONS are files as classify -o writes them, or another tool's: JSONL, JSON, CSV, TSV, .gz, or - for stdin. No
-    model is needed. The report goes to stdout, one file after another. How labels are spelled is taken from the run
+    model is needed. The report goes to stderr, one file after another. How labels are spelled is taken from the run
     record beside a file; without one, from the keys of its probabilities, or else from what is gold and predicted.
     """
-    from promptshot import predictions, report
+    from promptshot import predictions, report, wrong
     from promptshot.files import put
-    from promptshot.once import refuse_twice
+    from promptshot.once import once, refuse_twice
     from promptshot.record import as_json
-    from promptshot.streams import Reading
+    from promptshot.streams import Reading, marked
+    from promptshot.writer import Form, refuse_no_json, refuse_suffix, whole
 
     refuse_twice(("PREDICTIONS", path) for path in files)
-    told = {"standard output": "-"} if summary != "-" else {}
-    outputs({**told, "--summary": summary}, with_records([("FILE", path) for path in files]), overwrite)
-    found, how = [], Reading(encoding or None)
-    for path in files:
-        found.append(predictions.count(path, label_field, prediction_field, how))
-        if not to_stdout and summary != "-":
-            report.counted(found[-1], report.data())
+    listed, surest = errors_of(errors)
+    told = {"--json": "-"} if to_stdout else {}
+    written = {**told, "--summary": summary, "--errors": listed}
+    outputs(written, with_records([("FILE", path) for path in files]), overwrite)
+    refuse_no_json("--summary", summary)
+    refuse_suffix(listed)
+    if listed and len(files) > 1:
+        raise OptionError("--errors FILE is for one file of predictions", hint="give one, or say how many: --errors 20")
+    most, found, how = wrong.MOST if listed else surest or 0, [], Reading(encoding or None)
+    for path in map(once, files) if most else files:
+        found.append(predictions.count(path, label_field, prediction_field, how, most))
+        if not to_stdout:
+            report.counted(found[-1], report.people(), surest)
+        if listed:
+            rows = [one.record() for one in found[-1].worst.surest]
+            put(listed, whole(rows, Form.of(listed, bom=marked(path))), overwrite)
     record = {"files": [one.record() for one in found]}
     if summary:
         put(summary, as_json(record), overwrite)

@@ -5,6 +5,8 @@ Paths in a file are seen from that file.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -78,6 +80,26 @@ class Labels(click.types.StringParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text; a list or mapping as JSON."""
         return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+
+
+class Fields(click.types.StringParamType):
+    """Names with commas between them, in quotes where they have some of their own; a file may have a list."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The names as text; raises click's BadParameter where there is none."""
+        if isinstance(value, list) and not all(isinstance(name, str | int | float) for name in value):
+            self.fail("a name is a text", param, ctx)
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(value if isinstance(value, list) else fields(str(value)))
+        text = line.getvalue()
+        if not (fields(text) and all(fields(text))):
+            self.fail(f"{value!r}; write names with commas between them: id,label,prediction", param, ctx)
+        return text
+
+
+def fields(text: str) -> tuple[str, ...]:
+    """The names in the text of an option, without blanks around them."""
+    return tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), [""]))
 
 
 def read(path: str, parameters: Iterable[click.Parameter]) -> dict[str, Any]:
@@ -162,7 +184,8 @@ def _check(parameter: click.Parameter, name: str, value: Any, where: str) -> Non
     if value is None:
         hint = f"write {name}: {_taken(parameter)[1]}, or leave the line out"
         raise InputError(f"option {name!r} has no value", where=where, hint=hint)
-    plain = isinstance(parameter.type, Labels) or (isinstance(parameter.type, Columns) and isinstance(value, list))
+    several = (Fields, Columns)  # which may be a list
+    plain = isinstance(parameter.type, Labels) or (isinstance(parameter.type, several) and isinstance(value, list))
     if isinstance(value, list | dict) and not plain:
         of_list = "a list in a list" if _several(parameter) else "a list"
         raise _refused(parameter, name, of_list if isinstance(value, list) else "a mapping", where)

@@ -54,11 +54,11 @@ BASE = ["--scorer", "fake", "-q"]
 COMMANDS = {
     "classify": (
         ("FILE", "--demos", "-t", "--labels", "-c"),
-        ("-o", "--summary", "--record", "--rejects", "--save-template"),
+        ("-o", "--summary", "--record", "--rejects", "--errors", "--save-template"),
     ),
     "compare": (("FILE", "--demos", "-t", "-c"), ("-o", "--predictions")),
     "diff": (("A", "B"), ("-o",)),
-    "report": (("A",), ("--summary",)),
+    "report": (("A",), ("--summary", "--errors")),
 }
 KINDS = ("one file", "link", "hard link", "dangling link", "folder", "device", "another's")
 THEIRS = "theirs of another\n"
