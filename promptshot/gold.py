@@ -62,7 +62,7 @@ def check_gold(items: Iterable[Item], recipe: Recipe) -> Looked:
         what = f"no row has a label in column {named!r}" if named else "no row has a label"
         raise InputError(what, where=found.first.source, hint=columns.missing([found.first], name))
     if found.values and not found.known:
-        raise _unknown(found.values.values(), recipe.verbalizer)
+        raise _unknown([*found.values.values()], recipe.verbalizer)
     check_places(found.places)
     doubt = check_numbers(found.values.values(), recipe.verbalizer, recipe.labels_strict)
     return Looked(doubt, _spelling(found.raw, recipe))
@@ -130,7 +130,7 @@ def _numbers_said(label: str, verbalizer: Verbalizer) -> set[int | None]:
     return {number for value in (label, *verbalizer.gold.get(label, ())) if (number := _number(value)) is not None}
 
 
-def _unknown(values: Iterable[str], verbalizer: Verbalizer) -> VerbalizerError:
+def _unknown(values: Sequence[str], verbalizer: Verbalizer) -> VerbalizerError:
     if isinstance(verbalizer, RowWords):
         what = (
             f"none of the rows' own labels ({shortlist(values, 8)}) is a word of its row, or its letter or place from 0"
@@ -139,7 +139,11 @@ def _unknown(values: Iterable[str], verbalizer: Verbalizer) -> VerbalizerError:
     spelled = [f"{n} ({'/'.join(g)})" if (g := verbalizer.gold.get(n)) else n for n in verbalizer.names]
     said = verbalizer.name == NAME  # by --labels, where no file has a place for spellings
     known = f"--labels says: {shortlist(spelled, 8)}" if said else f"{verbalizer.name} knows: {shortlist(spelled, 8)}"
-    way = _as_said([*values]) if said else "add them under 'gold:'"
+    numbers = {number for value in values if (number := whole_number(value)) is not None}
+    if numbers and not said:  # which of our labels each is, nobody can tell
+        way = "say what each means: --labels '" + ",".join(f"{number}:NAME" for number in sorted(numbers)[:8]) + "'"
+    else:
+        way = _as_said(values) if said else "add them under 'gold:'"
     what = f"no label fits the rows' own labels ({shortlist(values, 8)}); {known}"
     return VerbalizerError(what, hint=f"{way}, name another --label-field, or predict only: --ignore-labels")
 

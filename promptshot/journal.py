@@ -139,7 +139,8 @@ class Outputs:
         refuse_suffix(self.errors)
         refuse_no_json("--summary", self.summary)
         refuse_no_json("--record", self.record)
-        if self.bom and not self.form.bom:
+        marked = self.form.bom
+        if self.bom and not marked:
             raise OptionError("--bom is for tables", hint="write .csv or .tsv, or leave it out")
 
 

@@ -30,7 +30,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "text_a": (*("text_a", "sentence1", "premise", "text1", "question1", "sentence_a", "query1", "句子1", "文本1"),),
     "text_b": (*("text_b", "sentence2", "hypothesis", "text2", "question2", "sentence_b", "query2", "句子2", "文本2"),),
     "label": (
-        *("label", "gold", "gold_label", "class", "category", "target", "answer", "label_desc", "label_des"),
+        *("label", "gold", "gold_label", "class", "category", "stance", "target", "answer", "label_desc", "label_des"),
         *("sentiment", "labels", "class_index", "is_duplicate", "标签", "类别", "分类", "情感"),
         *("answerKey", "answer_key", "答案", "accept"),
     ),

@@ -466,8 +466,8 @@ def test_a_hopeless_file_is_given_up_and_the_rest_counted(
 ) -> None:
     monkeypatch.setattr(running, "HOPELESS", 16)
     path, out = tmp_path / "in.jsonl", tmp_path / "o.jsonl"
-    path.write_text('{"headline_": "好"}\n' * 100)
-    with pytest.raises(InputError, match=r"none of 16 rows could be used \(84 more were not read\); the first: no "):
+    path.write_text('{"text": " ", "text_a": "好", "text_b": ""}\n' * 100)
+    with pytest.raises(InputError, match=r"none of 16 rows could be used \(84 more were not read\); the first: field "):
         score(str(path), out, recipe=recipe_of(template, labels_ignored=True))
     assert len(Path(f"{out}.rejects.jsonl").read_text().splitlines()) == 16
 

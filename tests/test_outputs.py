@@ -393,7 +393,7 @@ def test_flipped_rows_and_leaderboards_have_marks_and_formats_too(capsys: pytest
     assert run_command(["diff", "a.csv", "b.csv", "-o", "-", "--format", "tsv"]) == 0
     out, err = capsys.readouterr()
     assert out == "\ufefftext\tlabel\trow\tgold\tprediction_a\tprediction_b\n一\t好\t1\t好\t好\t差\n"
-    assert "1 rows flipped" in err
+    assert "1 row flipped" in err
     Path("r.csv").write_text("text,label\n真好,positive\n真差,negative\n", encoding="utf-8-sig")
     compare = ["compare", "r.csv", "-t", "zh-sentiment-mlm", "--scorer", "fake", "-q", "-o"]
     assert run_command([*compare, "board.csv"]) == 0
