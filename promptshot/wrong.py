@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -13,9 +13,10 @@ from promptshot.errors import shortened
 from promptshot.json_text import dumps, encodable, like
 from promptshot.rows import Row
 
-MOST = 10_000  # rows of a file; the surest of them
+MOST, SHOWN = 10_000, 1000  # rows of a file, and on a terminal, at most: the surest of them
 PAIRS = 40  # confusions of which a row is kept, of more those that are commonest so far
 TEXT = 120  # characters of a row that are kept to be shown
+_Plain = tuple[int, str, str, float | None, str]
 UNSURE = -1.0  # where there is no probability, as where ranks decide: behind all that have one, in their order
 
 
@@ -39,6 +40,11 @@ class Wrong:
     def rank(self) -> tuple[float, int]:
         """The surest has the highest; of two that are as sure, the first."""
         return (UNSURE if self.probability is None else self.probability), -self.key
+
+    @property
+    def plain(self) -> _Plain:
+        """All but the row itself."""
+        return self.key, self.gold, self.prediction, self.probability, self.text
 
     def record(self) -> dict[str, Any]:
         """The row's own fields, then what it is, what it was predicted to be, and how sure that was."""
@@ -95,8 +101,9 @@ class Worst:
 
     def state(self) -> dict[str, Any]:
         """All but the rows themselves as plain data, from which `restored` goes on."""
-        surest = [astuple(replace(wrong, row=None))[:5] for wrong in self.surest]
-        return {"most": self.most, "pairs": [astuple(wrong)[:5] for wrong in self._pairs.values()], "surest": surest}
+        texts = self.most <= SHOWN  # a file has the rows themselves, which are read again
+        surest = [(*wrong.plain[:4], wrong.text if texts else "") for _, wrong in self._heap]
+        return {"most": self.most, "pairs": [wrong.plain for wrong in self._pairs.values()], "surest": surest}
 
     @classmethod
     def restored(cls, state: Any, most: int) -> Worst | None:
@@ -106,12 +113,9 @@ class Worst:
             return None
         found = cls(most)
         found._pairs = {(wrong.gold, wrong.prediction): wrong for wrong in _wrongs(said.pairs)}
-        found._heap = [(wrong.rank, wrong) for wrong in _wrongs(said.surest[:most])]
+        found._heap = heapq.nlargest(most, ((wrong.rank, wrong) for wrong in _wrongs(said.surest)), lambda one: one[0])
         heapq.heapify(found._heap)
         return found
-
-
-_Plain = tuple[int, str, str, float | None, str]
 
 
 @dataclass(frozen=True)

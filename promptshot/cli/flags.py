@@ -265,10 +265,10 @@ def form_of(given: Mapping[str, Any], one_text: bool = False) -> Form:
 
 def errors_of(given: str | None) -> tuple[str | None, int | None]:
     """The file, or the number of rows, that --errors means."""
-    from promptshot.wrong import MOST
+    from promptshot.wrong import SHOWN
 
     is_number = given is not None and given.isascii() and given.isdecimal()
-    return (None, min(int(str(given)[:9]), MOST)) if is_number else (given, None)
+    return (None, min(int(str(given)[:9]), SHOWN)) if is_number else (given, None)
 
 
 def with_records(given: Iterable[tuple[str, str]]) -> list[Named]:

@@ -71,7 +71,15 @@ VALUES = [
     *("mlm", "fake", "auto", "utf-16", "rot13", "builtin:x", "t.yaml", "v.yaml", "rows.jsonl"),
 ]
 
-WRITTEN = ("output", "summary", "record", "rejects", "save-template", "predictions")  # the keys of files to write
+WRITTEN = (
+    "output",
+    "summary",
+    "record",
+    "rejects",
+    "errors",
+    "save-template",
+    "predictions",
+)  # the keys of files to write
 BESIDE = ("", ".run.json", ".rejects.jsonl", ".spool")  # what may come of one of them
 ENDLESS = ("watch", "help")
 KEYS = {
