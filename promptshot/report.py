@@ -456,23 +456,25 @@ def plain_table(*headers: str, texts: int = 1) -> Table:
     return table
 
 
-def leaning(tally: Tally) -> str:
+def leaning(tally: Tally, shots: bool = False) -> str:
     """That nearly all rows were given one label, which says more of the prompt than of the rows; empty where it is not
-    so."""
+    so. `shots` says whether demonstrations went before them."""
     lean = tally.lean
     if lean is None:
         return ""
     known = "they may not all be so" if lean.gold is None else f"{lean.gold:,} {'is' if lean.gold == 1 else 'are'}"
     given = f"{lean.given:,} of {many(lean.rows, 'row was', 'rows were')} given {lean.label!r}, and {known}"
     what = "the prompt leans to one label whatever the text says"
-    return f"{given}: {what}; try other templates and label words (promptshot compare) or demonstrations (--demos)"
+    more = "other demonstrations (--seed)" if shots else "demonstrations (--demos)"
+    return f"{given}: {what}; try other templates and label words (promptshot compare) or {more}"
 
 
 def notes(result: Result, keep: str = "--rejects FILE", of_candidate: bool = False) -> list[str]:
     """What a reader of the numbers must know, one line each; `keep` is the flag that keeps rejected rows. What a
     leaderboard says of all candidates together is left out for one of these."""
     tally, keys = result.tally, result.recipe.template.spec
-    found = [said] if (said := leaning(tally)) and not of_candidate else []
+    draw = one_draw(result.recipe)
+    found = [said] if (said := leaning(tally, bool(draw))) and not of_candidate else []
     if result.recipe.transductive:
         shares = ", ".join(
             f"{label} {share:.0%}" for label, share in zip(keys.ordered or (), result.recipe.prior, strict=True)
@@ -491,7 +493,7 @@ def notes(result: Result, keep: str = "--rejects FILE", of_candidate: bool = Fal
     if result.dropped:
         lost = many(result.short, "row", "rows") if result.short else "some rows"
         found.append(f"{lost} lost demonstrations, oldest first, to fit the context ({result.dropped:,} in all)")
-    if (draw := one_draw(result.recipe)) and not of_candidate:
+    if draw and not of_candidate:
         found.append(f"{draw}: other demonstrations may move accuracy by many points; try --seed 1, --seed 2 ...")
     if result.lacking and result.recipe.demos:
         what = f"{many(result.lacking, 'row')} had fewer than {result.recipe.demos.k} demonstrations"
