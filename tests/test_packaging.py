@@ -92,10 +92,13 @@ def test_the_commands_of_a_page_run(page: str, monkeypatch: pytest.MonkeyPatch, 
     assert len(found) >= (0 if page == "docs/python.md" else 3)
     for folder in ("examples", "templates"):
         (tmp_path / folder).symlink_to(ROOT / folder)
+    for path in (ROOT / "tests" / "jobs").iterdir() if page == "docs/jobs.md" else ():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "my-model").symlink_to(ROOT / "models" / "bert")
     monkeypatch.chdir(tmp_path)
     for command in found:
         arguments = shlex.split(command, comments=True)[1:]
-        if "-m" in arguments and not arguments[arguments.index("-m") + 1].startswith("builtin:"):
+        if "-m" in arguments and not arguments[arguments.index("-m") + 1].startswith(("builtin:", "./")):
             arguments += ["--dry-run"]  # a checkpoint that is not here
         assert run_command(arguments) == 0, command
 
