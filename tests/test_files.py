@@ -127,9 +127,13 @@ def test_standard_input_and_output_may_be_such_a_file() -> None:
 @pytest.mark.parametrize(
     ("command", "shell"),
     [
-        (["report", "p.jsonl", "q.jsonl"], ">> q.jsonl"),
-        (["diff", "p.jsonl", "q.jsonl"], ">> q.jsonl"),
-        (["diff", "p.jsonl", "q.jsonl", "-o", "d.json"], "> d.json"),
+        (["report", "p.jsonl", "q.jsonl", "--json"], ">> q.jsonl"),
+        (["report", "p.jsonl", "q.jsonl"], "2>> p.jsonl"),
+        (["report", "p.jsonl", "--errors", "-"], ">> p.jsonl"),
+        (["diff", "p.jsonl", "q.jsonl", "--json"], ">> q.jsonl"),
+        (["diff", "p.jsonl", "q.jsonl", "-o", "-"], ">> q.jsonl"),
+        (["diff", "p.jsonl", "q.jsonl"], "2>> p.jsonl"),
+        (["diff", "p.jsonl", "q.jsonl", "-o", "d.json", "--json"], "> d.json"),
         (["classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl"], "2> o.jsonl"),
         (["classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl", "--summary", "s.json"], "2> s.json"),
         (["classify", "rows.jsonl", *CLASSIFY, "-o", "o.jsonl"], "2>> rows.jsonl"),
