@@ -835,9 +835,7 @@ def test_padding_that_leaves_no_room_for_a_position_is_refused(roberta: Tiny, tm
 def test_weights_of_another_shape_are_named(bert: Tiny, tmp_path: Path) -> None:
     folder = copied(bert, tmp_path / "model")
     changed(folder / "config.json", "max_position_embeddings", value=50)
-    with pytest.raises(
-        ModelError, match=r"weights in the shape that its config\.json says, those of the body: bert\.emb"
-    ):
+    with pytest.raises(ModelError, match=r"of the body are in the checkpoint in another shape .* says: bert\.emb"):
         load("mlm", ModelOptions(str(folder)))
 
 

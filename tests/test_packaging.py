@@ -123,7 +123,7 @@ def test_the_picture_of_the_readme_can_be_drawn_again(tmp_path: Path) -> None:
     assert "accuracy" in picture
     assert "using&#160;the&#160;small&#160;built-in&#160;model" in picture
     columns = set(re.findall(r'x="([\d.]+)"[^>]*>[\u4e00-\u9fff]{4,}', picture))
-    assert len(columns) == 1  # where the texts begin
+    assert len(columns) == 2  # where the texts of examples begin, and those of confusions
 
 
 def test_ci_installs_and_tests_with_the_commands_of_the_readme() -> None:
