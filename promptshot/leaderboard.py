@@ -121,7 +121,6 @@ def _table(standings: Sequence[Standing], width: int, chosen: bool) -> Renderabl
     behind = "against the chosen" if chosen else "behind the best"
     interval, rest = (["95% interval"] if middle else []), (["F1"], ["s"]) if wide else ([], [])
     table = plain_table("candidate", "accuracy", *interval, *rest[0], behind, "p", *rest[1])
-    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
     for standing in standings:
         tally = standing.entry.result.tally
         low, high = tally.interval or (0.0, 0.0)
@@ -180,7 +179,6 @@ def _verdict(found: Comparison, standings: Sequence[Standing]) -> Text:
 def _spreads(found: Comparison) -> RenderableType:
     narrow = people().width < NARROW
     table = plain_table("over candidates of", "spread", "best", "worst", *([] if narrow else ["mean"]))
-    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
     for spread in found.spreads:
         candidate = spread.best.candidate
         shots = f", {candidate.shots} shots" if candidate.shots else ""

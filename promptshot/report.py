@@ -416,7 +416,7 @@ class _Numbers(Table):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         numbers, room = self.columns[self.texts :], options.max_width - self.gap * (len(self.columns) - 1)
         wide = [_width(column, heading=True) for column in self.columns]
-        if numbers and sum(wide) > room:
+        if (numbers or self.columns[-1].header == "text") and sum(wide) > room:
             texts = sum(min(width, ENOUGH) for width in wide[: self.texts])
             excess = texts + sum(wide[self.texts :]) - room
             for column in sorted(numbers, key=lambda column: _width(column) - _width(column, heading=True)):
@@ -441,16 +441,18 @@ def _width(column: Column, heading: bool = False) -> int:
 
 
 def plain_table(*headers: str, texts: int = 1) -> Table:
-    """A table without box lines: the first `texts` columns left and shortened to fit, numbers right."""
+    """A table without box lines: the first `texts` columns left, numbers right. To fit, what a row says (the column
+    "text") is shortened; labels and names are not, they go on in the next line."""
     gap = 3 if people().width >= NARROW else 2
     table = _Numbers(texts, gap)
     for i, header in enumerate(headers):
         text = i < texts
+        whole = text and header not in ("text", "p")
         table.add_column(
             header,
             justify="left" if text else "right",
-            no_wrap=True,
-            overflow="ellipsis",
+            no_wrap=not whole,
+            overflow="fold" if whole else "ellipsis",
             min_width=8 if text else None,
         )
     return table
