@@ -227,3 +227,62 @@ def test_a_misspelt_variable_is_refused_as_a_misspelt_option_is(
     monkeypatch.setenv("PROMPTSHOT_LIMT", "5")
     assert fake(rows, "-t", "{text} {mask}", "--labels", "a,b", "-q") == 2
     assert "no option has the variable PROMPTSHOT_LIMT; did you mean PROMPTSHOT_LIMIT?" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ leaderboards
+
+
+def test_a_k_is_not_called_clearly_better_than_another_from_one_draw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from promptshot.prompts import Kind
+    from promptshot.scorers import Scored
+    from promptshot.scorers.fake import FakeScorer
+
+    def score(_: FakeScorer, prompts: list[Any]) -> list[Scored]:
+        """With demonstrations right, without them always the first."""
+        found = []
+        for prompt in prompts:
+            shots = any(piece.kind is Kind.DEMO for piece in prompt.pieces)
+            text = next(piece.text for piece in prompt.pieces if piece.kind is Kind.FIELD)
+            right = prompt.choices.index("b") if shots and text.startswith("b") else 0
+            found.append(Scored([0.0 if i == right else -1.0 for i in range(2)], [1, 1]))
+        return found
+
+    monkeypatch.setattr(FakeScorer, "score", score)
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": f"{'ab'[i % 2]}{i}", "label": "ab"[i % 2]} for i in range(60)])
+    said = ["compare", rows, "-t", "{text} {mask}", "--labels", "a,b", "--demos", rows, "--scorer", "fake"]
+    template = tmp_path / "t.yaml"
+    template.write_text('scorer: causal\ntext: "{text} {mask}"\nseparator: "\\n"\n')
+    said[3] = str(template)
+    assert run_command([*said, "-k", "0", "-k", "4", "-o", str(tmp_path / "board.json")]) == 0
+    err = capsys.readouterr().err
+    (verdict,) = (line for line in err.splitlines() if "the best here" in line)
+    assert "100.0%, one draw (seed 0), not clearly better than any other; 1 with another k cannot be told" in verdict
+    board = json.loads((tmp_path / "board.json").read_text())["candidates"]
+    assert [one["draw_seed"] for one in board] == [0, None]
+    assert board[1]["against_best"]["p"] < 0.001  # it is the rows that tell this, not the draw
+
+
+def test_ensembles_of_several_models_have_names_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": f"t{i}", "label": "ab"[i % 2]} for i in range(6)])
+    models = ["-m", "builtin:bert", "-m", str(Path(__file__).parent.parent / "models" / "bert")]
+    templates = ["-t", "{text} {mask}", "-t", "{mask} {text}", "--labels", "a,b"]
+    assert run_command(["compare", rows, *templates, *models, "-o", str(tmp_path / "b.json"), "-q"]) == 0
+    names = [one["name"] for one in json.loads((tmp_path / "b.json").read_text())["candidates"]]
+    assert len(names) == len(set(names)) == 6
+    assert sum(name.startswith("ensemble of 2 mlm ") for name in names) == 2
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_what_is_behind_the_best_is_told_at_any_width(
+    width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": f"t{i}", "label": "ab"[i % 2]} for i in range(6)])
+    assert run_command(["compare", rows, "--labels", "a,b", "--scorer", "fake"]) == 0
+    assert "behind the best" in capsys.readouterr().err
