@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, overload
 
 from promptshot import columns as where
-from promptshot import decide, demos, gold, guess, library, objects, rows, scorers
+from promptshot import decide, demos, gold, guess, objects, rows, scorers
 from promptshot.errors import (
     InputError,
     OptionError,
@@ -124,17 +124,18 @@ class Classifier:
         text_field: str | Sequence[str] | None = None,
         label_field: str | None = None,
         columns: Mapping[str, str] | None = None,
+        ignore_labels: bool = False,
         **options: Any,
     ) -> Classifier:
         """A classifier for a template: its name on the shelf, its file, or a text with {mask} in it.
 
-        `labels` ("a,b", ["a", "b"] or {"a": ["word"]}) or `verbalizer` (a name, a file, an object) replace
-        the template's own; `scorer` is told for inline text ("mlm", "nsp", "causal"), or names another one
-        ("fake", "package.module:Class"); `folder` is a library of yours. `demos` are labelled rows, a file or whatever
-        `predict` takes, of which `k` are put before each row, drawn with `seed`. `text_field` (a column, or several
-        that are joined), `label_field` and `columns` (field -> column) say where a row keeps what the template
-        reads; `options` are those of ModelOptions (model, device, dtype, ...). Raises a PromptshotError where they do
-        not fit.
+        `labels` ("a,b", ["a", "b"], {"a": ["word"]}, or with the rows' numbers "0:a,1:b") or `verbalizer` (a name, a
+        file, an object) replace the template's own; `scorer` is told for inline text ("mlm", "nsp", "causal"), or names
+        another one ("fake", "package.module:Class"); `folder` is a library of yours. `demos` are labelled rows, a file
+        or whatever `predict` takes, of which `k` are put before each row, drawn with `seed`. `text_field` (a column, or
+        several that are joined), `label_field` and `columns` (field -> column) say where a row keeps what the template
+        reads; with `ignore_labels` whatever labels they carry is of no interest. `options` are those of ModelOptions
+        (model, device, dtype, ...). Raises a PromptshotError where they do not fit.
         """
         if unknown := next((name for name in options if name not in _MODEL), None):
             known = [*inspect.signature(cls.load).parameters, *_MODEL]
@@ -144,14 +145,17 @@ class Classifier:
         if isinstance(template, str):
             (found,) = guess.choose(wish, guess.Look())
         elif isinstance(template, Template):
-            found = guess.Guess(template, wish.words() or library.verbalizer_of(template, folder))
+            found = guess.Guess(template, guess.words_for(template, wish)[0])
         else:
             raise OptionError(f"a template is no {type(template).__name__}", hint="give a name, a file, or a text")
         name = scorer or found.template.spec.scorer
+        text_field = (
+            str(text_field) if isinstance(text_field, int) else text_field
+        )  # as columns of frames may be called
         named = where.named(found.template, text_field, label_field, columns or {})
         plan = _plan(demos, k, seed, found.template, named)
         recipe = Recipe(found.template, found.verbalizer, name, ModelOptions(**options), plan, columns=named)
-        return cls.of(replace(recipe, labels_optional=label_field is None))
+        return cls.of(replace(recipe, labels_optional=label_field is None, labels_ignored=ignore_labels))
 
     @classmethod
     def of(cls, recipe: Recipe) -> Classifier:
@@ -194,19 +198,27 @@ class Classifier:
 
         `prediction` is spelled as the rows spell their labels where these are numbers (the name is in
         `prediction_label`), `probability` is its own, and `p_<label>` that of each label. A row that cannot be used has
-        none of them, and its reason in `problem`. Raises OptionError for anything else than a data frame.
+        none of them, and its reason in `problem`. What an earlier call has put there is replaced. Raises OptionError
+        for anything else than a data frame, and a PromptshotError where its labels cannot be those of the template.
         """
         if not objects.is_frame(frame):
             raise OptionError(f"a {type(frame).__name__} is no data frame", hint="use predict or outcomes")
         items = list(objects.rows_of(frame, self.template.needs, self.recipe.columns))
-        spelling, labels = gold.spelling(items, self.recipe), self.recipe.labels
+        spelling, labels = gold.check_gold(items, self.recipe).spelling, self._chances
         records = [_of_frame(outcome, labels, spelling) for outcome in self.outcomes(items)]
-        made = frame.copy()
-        for name in dict.fromkeys(name for record in records for name in record):
+        names = ["prediction", *([NAMED] if spelling else []), "probability", *(f"p_{label}" for label in labels)]
+        names += ["problem"] if any("problem" in record for record in records) else []
+        made = frame.drop(columns=[name for name in (*names, NAMED, "problem") if name in frame.columns])
+        for name in names:
             made[name] = [record.get(name) for record in records]
-        if spelling and all(isinstance(shown, int) for shown in spelling.values()):
+        if spelling and all(type(shown) is int for shown in spelling.values()):
             made["prediction"] = made["prediction"].astype("Int64")  # which can be missing
         return made
+
+    @property
+    def _chances(self) -> Sequence[str]:
+        """The labels that have a probability of their own in every row."""
+        return () if self.template.spec.ordered else self.verbalizer.names
 
     def outcomes(self, items: Any, progress: Progress | None = None, on_error: str = "reject") -> Iterator[Outcome]:
         """A Prediction or a Reject for every row, in order, a window of rows in memory at a time.

@@ -41,7 +41,7 @@ def named(
         if name not in (*template.reads, label):
             hint = did_you_mean(name, [*template.reads, label])
             raise OptionError(f"--map {name}=...: the template has no such field", hint=hint)
-    if text_field:
+    if text_field is not None and text_field != "":
         if len(template.needs) != 1:
             needs = ", ".join(template.needs)
             raise OptionError(

@@ -40,6 +40,7 @@ class Looked:
 
     doubt: str = ""
     spelling: Mapping[str, Any] = field(default_factory=dict)
+    unlike: str = ""  # that predictions are not spelled as the rows' labels are
 
 
 def check_gold(items: Iterable[Item], recipe: Recipe) -> Looked:
@@ -65,7 +66,8 @@ def check_gold(items: Iterable[Item], recipe: Recipe) -> Looked:
         raise _unknown([*found.values.values()], recipe.verbalizer)
     check_places(found.places)
     doubt = check_numbers(found.values.values(), recipe.verbalizer, recipe.labels_strict)
-    return Looked(doubt, _spelling(found.raw, recipe))
+    spelled = _spelling(found.raw, recipe)
+    return Looked(doubt, spelled, "" if spelled else _unlike(found.raw, recipe))
 
 
 def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
@@ -90,11 +92,6 @@ def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
     return found
 
 
-def spelling(items: Iterable[Item], recipe: Recipe) -> Mapping[str, Any]:
-    """How predictions are spelled so that they equal the rows' own labels; empty where they go by name."""
-    return {} if recipe.labels_ignored else _spelling(_survey(items, recipe).raw, recipe)
-
-
 def _count(raw: Any, seen: dict[tuple[str, Any], int]) -> None:
     raw = raw[0] if isinstance(raw, list) else raw.strip() if isinstance(raw, str) else raw
     key = (type(raw).__name__, raw)
@@ -111,14 +108,31 @@ def _spelling(raw: Mapping[str, Mapping[tuple[str, Any], int]], recipe: Recipe) 
     usual = {label: max(seen, key=seen.__getitem__)[1] for label, seen in raw.items()}
     if recipe.spelled_as == "rows":
         return {label: usual.get(label, label) for label in recipe.labels}
+    if all(kind == "bool" for seen in raw.values() for kind, _ in seen):
+        return usual if len(usual) == len(recipe.labels) and all(len(seen) == 1 for seen in raw.values()) else {}
     numbers = {label: {_number(value) for _, value in seen} for label, seen in raw.items()}
-    numbers |= {label: _numbers_said(label, recipe.verbalizer) for label in recipe.labels if label not in raw}
+    for label in recipe.labels:  # of a user's own numbers all count, whatever the rows have shown so far
+        if label not in raw or recipe.verbalizer.name == NAME:
+            numbers[label] = numbers.get(label, set()) | _numbers_said(label, recipe.verbalizer)
     if not all(len(of) == 1 and None not in of for of in numbers.values()):
         return {}
     as_text = all(isinstance(value, str) for value in usual.values())
     unseen = {label: next(iter(of)) for label, of in numbers.items() if label not in usual}
     spelled = {label: str(number) if as_text else number for label, number in unseen.items()}
     return {label: usual[label] if label in usual else spelled[label] for label in recipe.labels}
+
+
+def _unlike(raw: Mapping[str, Mapping[tuple[str, Any], int]], recipe: Recipe) -> str:
+    """That predictions go by names that the rows do not use, so that no column equals another; empty where they do."""
+    if recipe.spelled_as != "auto" or isinstance(recipe.verbalizer, RowWords):
+        return ""
+    usual = {label: max(seen, key=seen.__getitem__)[1] for label, seen in raw.items()}
+    other = [(label, value) for label, value in usual.items() if value != label]
+    if not other:
+        return ""
+    label, value = other[0]
+    said = f"predictions are named as the template does ({label!r} where the rows say {value!r})"
+    return f"{said}; to have them as the rows spell theirs: --spelling rows"
 
 
 def _number(value: Any) -> int | None:
@@ -184,7 +198,7 @@ def check_numbers(values: Iterable[str], verbalizer: Verbalizer, strict: bool = 
             f"the rows' labels are {are}, and {verbalizer.name} does not know -1, which else marks a row without label"
         )
         raise VerbalizerError(what, hint=_in_words(said, verbalizer) + "; or leave such rows out: --strict-labels")
-    said -= {UNLABELLED}
+    said -= {UNLABELLED} - known.keys()
     beyond = sorted(said - set(known))
     if not known or not said:
         return ""

@@ -186,8 +186,11 @@ def labels_of(rows: Iterable[Row], field: str = "label") -> Carried:
     Raises OptionError beyond 200 of them.
     """
     found: dict[str, Counter[str]] = {}
-    for row in rows:
+    lacking: Row | None = None  # the first of the rows, as long as none has the column that was named
+    for place, row in enumerate(rows):
         column = row.column(field)
+        if field in row.columns:
+            lacking = (row if place == 0 else lacking) if column is None else None
         try:
             value = gold_text(row, column)
         except RowError:  # several labels: the row will be told when it is scored
@@ -199,6 +202,9 @@ def labels_of(rows: Iterable[Row], field: str = "label") -> Carried:
         if len(found) > MOST_LABELS:
             what = f"more than {MOST_LABELS} different labels in column {column!r}"
             raise OptionError(what, hint=f"{columns.missing([row], field)}, or say --labels a,b,c")
+    if lacking is not None:
+        problem = lacking.refuse(field, lacking.columns[field])
+        raise InputError(problem.what, where=problem.where, hint=problem.hint)
     usual = {label: max(spelled, key=spelled.__getitem__) for label, spelled in found.items()}
     several = [(usual[label], spelled) for label, spelled in found.items() if len(spelled) > 1]
     told = tuple(f"labels that differ in case only are one: {' and '.join(of)} are {name}" for name, of in several)
@@ -235,13 +241,28 @@ def choose(wish: Wish, look: Look) -> list[Guess]:
             verbalizer = verbalizer_of_rows(labels, look.first(), own, wish.folder)
             found.append(Guess(template, verbalizer, (*carried.reasons, *reasons)))
         else:
-            words_of = words or library.verbalizer_of(template, wish.folder)
-            found.append(Guess(template, words_of, wish.reasons))
+            words_of, why = words_for(template, wish)
+            found.append(Guess(template, words_of, (*wish.reasons, *why)))
         if words is None and "{" not in said and not wish.labels_ignored:
             found[-1] = _given_way(found[-1], look)
         found[-1] = replace(found[-1], reasons=(*found[-1].reasons, *_foreign(found[-1], look, wish.folder)))
     told = tuple(dict.fromkeys(reason for one in found for reason in one.reasons))
     return [replace(found[0], reasons=told), *(replace(one, reasons=()) for one in found[1:])]
+
+
+def words_for(template: Template, wish: Wish) -> tuple[Verbalizer, tuple[str, ...]]:
+    """The label words to use with a template that was named, and what is to be said of them: labels that it knows, of
+    which no words were said, are asked with its own."""
+    words, own = wish.words(), None
+    if wish.named and wish.named.bare and template.path and (template.spec.verbalizer or template.spec.words_from):
+        own = library.verbalizer_of(template, wish.folder)
+    if words is None or own is None or isinstance(own, RowWords):
+        return words or library.verbalizer_of(template, wish.folder), ()
+    known = [own.gold_label(Row({"label": name}), "label")[0] for name in words.names]
+    if None in known or len(set(known)) < len(known):
+        return words, ()
+    told = f"label words of {own.name}, which knows the labels ({shortlist(words.names, 6)}); for others: a=word,b=word"
+    return _in_words_of(own, words), (told,)
 
 
 def _given_way(named: Guess, look: Look) -> Guess:
@@ -462,6 +483,9 @@ def verbalizer_of_rows(
     """The labels that the rows carry as their own label words; raises OptionError for numbers or none, with what fits
     the rows at hand."""
     numbers = bool(found) and all(_NUMBER.fullmatch(label) for label in found)
+    if len(found) == 2 and {label.casefold() for label in found} == {"true", "false"}:
+        said = ",".join(f"{label}=WORD" for label in found)
+        raise OptionError("the rows' labels are true and false", hint=f"say what they mean: --labels '{said}'")
     if len(found) > 1 and not numbers:
         return Verbalizer(NAME, {label: {label: 1.0} for label in found})
     if rows and (names := suited(rows[0], found, language_of(_texts(rows[:200])), scorer, folder)):

@@ -135,6 +135,10 @@ def _plain(text: str) -> str:
 
 def _of_data(labels: Any, where: str, reasons: Iterable[str] = (), lines: Lines = NO_LINES) -> Labels:
     """A list of labels, or a mapping from labels to their words."""
+    if isinstance(labels, set | frozenset):
+        raise OptionError("labels have an order, and a set has none", where=where, hint='give a list: ["a", "b"]')
+    if isinstance(labels, Mapping) and labels and all(type(key) is int for key in labels):  # {0: "bad", 1: "good"}
+        labels = [f"{number}:{name}" for number, name in labels.items()]
     mapped = isinstance(labels, Mapping)
     if mapped and isinstance(labels.get("labels"), Mapping):
         raise OptionError("this is a whole verbalizer", where=where, hint="name it with --verbalizer FILE")

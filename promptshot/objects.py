@@ -54,7 +54,7 @@ def _each(given: Any) -> Iterator[Any]:
         yield from given.iter_rows(named=True)
     elif hasattr(given, "to_pylist"):  # pyarrow
         yield from given.to_pylist()
-    elif isinstance(given, bytes | bytearray) or not hasattr(given, "__iter__"):
+    elif isinstance(given, bytes | bytearray) or not hasattr(given, "__iter__") or getattr(given, "ndim", 1) == 0:
         raise OptionError(f"{_called(given, kind)} holds no rows", hint=WHAT)
     else:
         yield from given

@@ -148,7 +148,7 @@ class File:
             raise InputError("not a run record of ours", where=str(beside), hint="move it away") from None
         columns = said.recipe.columns | ({said.gold_field: label_field} if label_field else {})
         words = _words(said.recipe.verbalizer, str(beside))
-        spelled = {str(shown): label for label, shown in said.recipe.spelling.items()}
+        spelled = {_folded(text): label for label, shown in said.recipe.spelling.items() for text in _texts_of(shown)}
         return cls(path, columns, words, said.gold_field, prediction_field, label_field, how, spelled)
 
     def read(self) -> Iterator[Found | Reject]:
@@ -195,14 +195,14 @@ class File:
         prediction = _label(replace(item, columns={OURS: self.prediction_field}))
         if prediction is None:
             raise RowError(f"no field {self.prediction_field!r} with a label in it", where=item.source)
-        prediction = self.spelled.get(prediction, prediction)
+        prediction = self.spelled.get(_folded(prediction), prediction)
         keys = _keys(item.fields.get("probabilities")) or _labels_of_columns(item.fields, prediction)
         keys = keys if prediction in keys else ()  # else they are those of something else
-        hidden = {*OUTPUT_FIELDS, NAMED, self.prediction_field, *self._flat(keys)} - {self.label_field}
-        own = like(
-            item.fields,
-            {name: value for name, value in item.fields.items() if name not in hidden and not _is_word_score(name)},
-        )
+        flat = not isinstance(item.fields.get("probabilities"), dict)  # as tables have it, a column for each label
+        hidden = {*OUTPUT_FIELDS, NAMED, self.prediction_field, *(self._flat(keys) if flat else ())}
+        hidden |= {name for name in item.fields if flat and _is_word_score(name)}
+        kept = {name: value for name, value in item.fields.items() if name not in hidden - {self.label_field}}
+        own = like(item.fields, kept)
         row = Row(own, item.source, item.key, self.columns)
         return Found(row, self._said(row, prediction, keys), keys, _probability(item.fields, prediction))
 
@@ -239,6 +239,11 @@ class File:
         if keys and isinstance(self.words.field_name, str):  # in a table, its own words are the text of a list
             row = replace(row, fields={**row.fields, self.words.field_name: list(keys)})
         return Said(prediction, *self.words.gold_label(row, column), len(self.words.choices(row)))
+
+
+def _texts_of(shown: Any) -> set[str]:
+    """How a value may stand in a file: as JSON, in a table, and as labels are read."""
+    return {str(shown), dumps(shown), gold_text(Row({"label": shown}), "label") or ""}
 
 
 def _words(said: Mapping[str, Any], where: str) -> Verbalizer | None:

@@ -142,6 +142,11 @@ class Watch(Watcher):
             self._bar = moving_bar(self.console, 30)
             self._task = self._bar.add_task("loading the model", total=None, said="")
 
+    def looked(self, line: str) -> None:
+        """What is to be known of the rows' labels before anything is scored."""
+        if not self.quiet:
+            note(line, self.console)
+
     def ready(self, classifier: Classifier, rows: int) -> None:
         """The model is loaded, and so many rows were done before."""
         self.began = self.told = time.monotonic()
@@ -580,7 +585,8 @@ def counted(found: Counted, console: Console, surest: int | None = None) -> None
 def examining(model: str, kinds: Sequence[str]) -> None:
     """The first line of a doctor's report, before anything is loaded."""
     people().print(
-        Text(f"{printable(model) or 'the built-in models'}: {', '.join(kinds)}", style="dim"), soft_wrap=True
+        Text(f"{printable(model) or 'the built-in models'}: is it sound for {', '.join(kinds)}?", style="dim"),
+        soft_wrap=True,
     )
 
 

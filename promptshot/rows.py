@@ -177,6 +177,8 @@ class Reject:
     @property
     def advice(self) -> str:
         """What to try where all rows of its file are like it: the file may be in another encoding."""
+        if "cells under a header" in self.reason and not re.search(r"\.(csv|tsv)(\.gz)?:\d+$", self.source):
+            return "mend the file, or say --lines where each line is a text"
         foreign = "not UTF-8" in self.reason or "\0" in self.raw or "\\x" in self.raw
         return encoding_advice(self.source.rpartition(":")[0]) if foreign else ""
 
@@ -191,9 +193,12 @@ def _kind_of(value: Any) -> str:
 def no_header(row: Row) -> str:
     """What to say where the columns of a row are called like the cells of one."""
     is_json = re.search(r"\.(json|jsonl|ndjson)(\.gz)?:", row.source)
-    if is_json or not looks_like_data([*row.fields]):
+    if is_json:
         return ""
-    return "; the first line looks like data: --no-header, or --lines where each line is a text"
+    if looks_like_data([*row.fields]):
+        return "; the first line looks like data: --no-header, or --lines where each line is a text"
+    is_open = re.search(r"(<stdin>|\.txt(\.gz)?|/[^./]+):\d+$", row.source)  # of which nothing says that it is a table
+    return "; or is each line a text? --lines" if is_open else ""
 
 
 def folded(name: str) -> str:
@@ -217,9 +222,10 @@ def _named(name: str, given: str | None, columns: tuple[str, ...]) -> tuple[str,
     """The columns that may serve as a field, the likeliest first: spelled as it is, then however they are spelled."""
     names = (given,) if given is not None else (name, *ALIASES.get(name, ()))
     alike: dict[str, str] = {}
-    for column in columns:
-        alike.setdefault(folded(column), column)
-    loosely = (alike[folded(n)] for n in names if folded(n) in alike)
+    for key in (str.strip, folded):  # but for blanks around it, before whatever its case
+        for column in columns:
+            alike.setdefault(key(column), column)
+    loosely = (found for n in names if (found := alike.get(n.strip()) or alike.get(folded(n))))
     return tuple(dict.fromkeys([*(n for n in names if n in columns), *loosely]))
 
 
@@ -302,7 +308,9 @@ def read(
                 yield Row(value, source, key, columns or {})
             key += 1
         if empty:
-            raise InputError("no rows in it", where=path, hint="one JSON object a line, or CSV with a header")
+            raise InputError(
+                "no rows in it", where=path, hint="one JSON object a line, a CSV with a header, or a text a line"
+            )
 
 
 def parse(text: str, source: str) -> Item:
@@ -322,7 +330,7 @@ def parsed(text: str) -> Mapping[str, Any]:
 def raw_of(row: Row) -> str:
     """What a row says, as JSON that can be read again; half characters are escapes in it."""
     exact = isinstance(row.fields, Exact)
-    return encodable(dumps(row.fields) if exact else json.dumps(row.fields, ensure_ascii=False))
+    return encodable(dumps(row.fields) if exact else json.dumps(row.fields, ensure_ascii=False, default=str))
 
 
 def select(items: Iterable[Item], limit: int | None, sample: int | None, seed: int) -> Iterator[Item]:

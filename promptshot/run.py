@@ -292,6 +292,9 @@ class Result:
 class Watcher:
     """Whoever wants to know how a run goes on; here it is told and says nothing."""
 
+    def looked(self, line: str) -> None:
+        """What is to be known of the rows' labels before anything is scored."""
+
     def ready(self, classifier: Classifier, rows: int) -> None:
         """The model is loaded, and so many rows were done before."""
 
@@ -318,6 +321,8 @@ def run(
     _refuse_lacking(recipe, inputs)
     looked = check_gold(inputs.all_rows(recipe.columns), recipe)
     recipe = replace(recipe, spelling=looked.spelling)
+    if looked.unlike and watcher:
+        watcher.looked(looked.unlike)
     selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
     outputs = replace(outputs, resume=outputs.resume and inputs.rereadable)  # another pipe may say something else
     shape = _shape(recipe, inputs, outputs)

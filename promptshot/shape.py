@@ -6,6 +6,7 @@ a table  id, label, prediction, probability, p_good, p_bad, score_good, score_ba
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ class Shape:
         """`fields` are names, or beginnings with a `*`, of what is wanted (default: all, or in a table all but the
         words' scores); without `scores`, only the prediction and its probability are ours."""
         self.table, self.fields = table, tuple(fields)
-        self._flat = {f"{prefix}{key}": (of, key) for prefix, of, key in _keys(recipe)} if scores else {}
+        self._flat = {f"{prefix}{_on_one_line(key)}": (of, key) for prefix, of, key in _keys(recipe)} if scores else {}
         self._always = output_fields(recipe)
         usual = [name for name in self._always if scores or name not in PREFIXES.values()]
         self._known = [*usual, *self._flat]  # all that can be asked for
@@ -121,6 +122,11 @@ class Shape:
         flat = {name: (nested[of] or {}).get(key) for name, (of, key) in self._flat.items() if name in self._ours}
         label = {"prediction": found.label} if found.shown is None else {"prediction": found.shown, NAMED: found.label}
         return {**label, "probability": found.probability, **nested, **flat}
+
+
+def _on_one_line(key: str) -> str:
+    """A label or word as part of a heading: a TSV has no cells over several lines."""
+    return re.sub(r"\s*[\t\r\n]+\s*", " ", key)
 
 
 def _exact(field: str) -> list[str]:

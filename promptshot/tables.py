@@ -171,7 +171,13 @@ def looks_like_data(names: Sequence[str]) -> bool:
         return False
     if len(names) == 1 and (len(names[0].split()) > 3 or len(re.findall("[\u3400-\u9fff]", names[0])) > 7):
         return True
-    return any(re.fullmatch(r"[-+]?\d+([.,]\d+)?", n) or len(n) > 60 or re.search(r"\w[.!?。！？]$", n) for n in names)
+    return any(re.fullmatch(r"[-+]?\d+([.,]\d+)?", n) or len(n) > 60 or _is_sentence(n) for n in names)
+
+
+def _is_sentence(name: str) -> bool:
+    """Whether it ends as a sentence does; `Descr.` is a word, and so is `How many?`."""
+    ends = re.search(r"\w[.!?。！？]$", name) is not None
+    return ends and (len(name.split()) > 2 or len(re.findall("[\u3400-\u9fff]", name)) > 2)
 
 
 # ------------------------------------------------------------------ lines

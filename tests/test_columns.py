@@ -14,6 +14,7 @@ from promptshot.cli import run_command
 from promptshot.columns import Taken, missing, taken, told
 from promptshot.errors import RowError
 from promptshot.rows import Row, joined, nested, parts_of, value_at
+from promptshot.tables import looks_like_data
 
 
 @pytest.mark.parametrize(
@@ -284,3 +285,34 @@ def test_a_text_from_a_pipe_is_one_row(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"I loved it, really\n")))
     assert fake("-", "--labels", "good,bad", "-q") == 0
     assert json.loads(capsys.readouterr().out)["text"] == "I loved it, really"
+
+
+def test_of_columns_that_differ_in_blanks_and_case_the_nearest_is_taken() -> None:
+    fields = {"Text": "A", "text": "b", "TEXT ": "c"}
+    assert Row(fields, columns={"text": "TEXT"})["text"] == "c"
+    assert Row(fields, columns={"text": "TEXT,Text"})["text"] == "c\nA"
+    assert Row({" Text": "x", "TEXT": "y"}, columns={"text": "Text"})["text"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        ("Ref #,Short descr.,What else?", False),
+        ("Nr.,Überschrift", False),
+        ("it was very nice.,1", True),
+        ("4,a", True),
+    ],
+)
+def test_a_heading_may_end_with_a_sign(header: str, data: bool) -> None:
+    assert looks_like_data(header.split(",")) is data
+
+
+def test_a_text_file_that_was_taken_for_a_table_points_to_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("Good, cheap\nBad, dear\n")
+    assert fake(str(tmp_path / "a.txt"), "--labels", "good,bad") == 1
+    assert "or is each line a text? --lines" in capsys.readouterr().err
+    (tmp_path / "b.txt").write_text("text\nso tired, bad\nnice, good\n")
+    assert fake(str(tmp_path / "b.txt"), "--labels", "good,bad") == 1
+    assert "say --lines where each line is a text" in capsys.readouterr().err

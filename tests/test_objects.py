@@ -195,3 +195,52 @@ def test_every_row_of_the_pages_table_is_a_case_here() -> None:
 
 def test_errors_are_one_family() -> None:
     assert issubclass(OptionError, PromptshotError)
+
+
+# ------------------------------------------------------------------ found by use
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([5, 1], "5 is none of ours"),
+        ([2, 1], "run from 1 to 2"),
+        ([1, -1], "does not know -1"),
+        (["x", "y"], "no label fits"),
+    ],
+)
+def test_a_frame_whose_labels_cannot_be_ours_is_refused_as_a_file_is(
+    labels: list[Any], said: str, classifier: Classifier
+) -> None:
+    frame = pandas.DataFrame({"text": ["好", "差"], "label": labels})
+    with pytest.raises(PromptshotError, match=said):
+        classifier.frame(frame)
+    found = Classifier.load("zh-sentiment-mlm", scorer="fake", ignore_labels=True).frame(frame)
+    assert set(found["prediction"]) <= {"positive", "negative"}
+
+
+def test_a_frame_is_done_anew_with_the_same_columns_whatever_its_rows(classifier: Classifier) -> None:
+    first = classifier.frame(pandas.DataFrame({"text": ["好", None], "label": [1, 0]}))
+    assert "problem" in first
+    first["text"] = ["好", "差"]
+    again = classifier.frame(first)
+    assert "problem" not in again
+    assert again["prediction"].notna().all()
+    other = Classifier.load("zh-sentiment-mlm", scorer="fake", ignore_labels=True).frame(again)
+    assert "prediction_label" not in other
+    columns = ["text", "prediction", "probability", "p_positive", "p_negative"]
+    assert list(classifier.frame(pandas.DataFrame({"text": []})).columns) == columns
+    assert list(classifier.frame(pandas.DataFrame({"text": [None]})).columns) == [*columns, "problem"]
+
+
+def test_odd_objects_are_one_line_or_a_reject(classifier: Classifier) -> None:
+    when = pandas.DataFrame({"text": ["a", pandas.Timestamp("2020-01-01")]})
+    assert [isinstance(one, Reject) for one in classifier.outcomes(when)] == [False, True]
+    with pytest.raises(OptionError, match="holds no rows"):
+        list(classifier.predict(FRAME["text"].to_numpy()[0:1].reshape(()).copy()))
+    with pytest.raises(OptionError, match="a set has none"):
+        Classifier.load("{text} {mask}", labels={"a", "b"}, scorer="fake")
+    numbered = Classifier.load("{text} {mask}", labels={0: "bad", 1: "good"}, scorer="fake")
+    assert numbered.predict({"text": "x", "label": 1}).gold == "good"
+    by_number = Classifier.load("{text} {mask}", labels="a,b", scorer="fake", text_field=0)
+    assert len(by_number.frame(pandas.DataFrame([["x"], ["y"]]))) == 2

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import pytest
+from test_cli import fake, write_rows
 
 from promptshot import classify, shape
 from promptshot import run as running
@@ -513,3 +514,21 @@ def test_short_and_long_names_are_one_option_and_flags_and_lists_may_stand_twice
     more = ["-c", "c.yaml", "--seed", "3", "--overwrite", "--overwrite", "--resume", "--no-resume", "-q"]
     assert run("-o", "o.jsonl", "-n", "1", *more, "--map", "text=text", "--map", "label=label") == 0
     assert len(lines("o.jsonl")) == 1
+
+
+def test_a_label_over_several_lines_has_a_heading_on_one(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": "t", "label": "x\ny"}, {"text": "u", "label": "z"}])
+    out = tmp_path / "o.tsv"
+    assert fake(rows, "-t", "{text} {mask}", "--labels", '["x\\ny","z"]', "-q", "-o", str(out)) == 0
+    assert "p_x y" in out.read_text().splitlines()[0].split("\t")
+    assert run_command(["report", str(out), "--json"]) == 0
+
+
+def test_a_report_of_wrong_rows_keeps_the_columns_that_lines_have_of_their_own(tmp_path: Path) -> None:
+    rows = [{"text": f"t{i}", "label": "ab"[i % 2], "p_a": 5, "word_score_q": 1} for i in range(20)]
+    out, wrong = tmp_path / "o.jsonl", tmp_path / "w.jsonl"
+    assert fake(write_rows(tmp_path / "r.jsonl", rows), "-t", "{text} {mask}", "-q", "-o", str(out)) == 0
+    assert run_command(["report", str(out), "--errors", str(wrong)]) == 0
+    found = [json.loads(line) for line in wrong.read_text().splitlines()]
+    assert found
+    assert all((row["p_a"], row["word_score_q"]) == (5, 1) for row in found)

@@ -286,3 +286,93 @@ def test_what_is_behind_the_best_is_told_at_any_width(
     rows = write_rows(tmp_path / "r.jsonl", [{"text": f"t{i}", "label": "ab"[i % 2]} for i in range(6)])
     assert run_command(["compare", rows, "--labels", "a,b", "--scorer", "fake"]) == 0
     assert "behind the best" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ found by use
+
+
+@pytest.mark.parametrize(
+    ("labels", "by_rows"),
+    [([1.0, 0.0], False), ([True, False], False), ([1, 0], False), (["1", "0"], False), (["Ja", "nein"], True)],
+)
+@pytest.mark.parametrize("name", ["o.jsonl", "o.csv"])
+def test_a_report_reads_back_every_spelling(
+    labels: list[Any], by_rows: bool, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": f"t{i}", "label": labels[i % 2]} for i in range(40)])
+    words = tmp_path / "w.yaml"
+    words.write_text("labels: {yes: good, no: bad}\ngold: {yes: ['1', 'true', ja], no: ['0', 'false', nein]}\n")
+    said = ["-t", "{text} {mask}", "--verbalizer", str(words), "-q", "--summary", str(tmp_path / "s.json")]
+    flags = ["--spelling", "rows"] if by_rows else []
+    assert fake(rows, *said, "-o", str(tmp_path / name), *flags) == 0
+    accuracy = json.loads((tmp_path / "s.json").read_text())["accuracy"]
+    for _ in range(2):
+        assert run_command(["report", str(tmp_path / name), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["files"][0]["accuracy"] == accuracy
+        (tmp_path / f"{name}.run.json").unlink(missing_ok=True)
+    if name == "o.jsonl":
+        found = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        assert sum(row["prediction"] == row["label"] for row in found) / 40 == accuracy
+
+
+def test_labels_that_a_named_template_knows_are_asked_with_its_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": f"好吃{i}", "label": i % 3} for i in range(6)])
+    said = [rows, "-t", "zh-sentiment3-mlm", "--labels"]
+    assert fake(*said, "0:negative,1:neutral,2:positive", "--dry-run") == 0
+    err = capsys.readouterr().err
+    assert "label words of zh-sentiment3, which knows the labels (negative, neutral, positive)" in err
+    assert "blank: 很差, 一般, 很好" in err
+    assert fake(*said, "0:negative=坏,1:neutral=行,2:positive=棒", "--dry-run") == 0
+    assert "blank: 坏, 行, 棒" in capsys.readouterr().err
+    assert fake(*said, "0:x,1:y,2:z", "--dry-run") == 0
+    assert "blank: x, y, z" in capsys.readouterr().err
+
+
+def test_names_that_the_rows_do_not_use_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": f"好{i}", "label": ["正面", "负面"][i % 2]} for i in range(4)])
+    assert fake(rows, "-t", "zh-sentiment-mlm") == 0
+    assert "('positive' where the rows say '正面'); to have them as the rows spell theirs" in capsys.readouterr().err
+    assert fake(rows, "-t", "zh-sentiment-mlm", "--spelling", "rows") == 0
+    assert "where the rows say" not in capsys.readouterr().err
+    stars = write_rows(tmp_path / "s.jsonl", [{"text": f"好{i}", "label": 1 + i % 5} for i in range(10)])
+    assert fake(stars, "--labels", "1:negative,2:negative,3:neutral,4:positive,5:positive") == 0
+    assert "('negative' where the rows say 1)" in capsys.readouterr().err
+
+
+def test_numbers_of_one_label_count_whatever_the_first_rows_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import io
+
+    lines = "".join(json.dumps({"text": f"t{i}", "label": i % 2 if i < 1500 else 2}) + "\n" for i in range(1600))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    assert fake("-", "-t", "{text} {mask}", "--labels", "0:bad,1:good,2:good", "-q") == 0
+    assert {json.loads(line)["prediction"] for line in capsys.readouterr().out.splitlines()} == {"bad", "good"}
+
+
+def test_minus_one_that_is_a_label_is_no_doubt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": f"t{i}", "label": i % 3 - 1} for i in range(9)])
+    assert fake(rows, "-t", "{text} {mask}", "--labels", "-1:bad,0:fine,1:good") == 0
+    assert "are they counted from" not in capsys.readouterr().err
+
+
+def test_true_and_false_are_no_label_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": f"t{i}", "label": i % 2 == 0} for i in range(4)])
+    assert fake(rows) == 1
+    assert "true and false; say what they mean: --labels 'false=WORD,true=WORD'" in capsys.readouterr().err
+
+
+def test_a_misspelt_label_field_is_named_where_the_labels_would_come_from_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": "t", "Dept./Team": "x"}, {"text": "u", "Dept./Team": "y"}])
+    for command in (["classify", rows], ["compare", rows]):
+        assert run_command([*command, "--label-field", "Dept", "--scorer", "fake"]) == 1
+        assert "no column 'Dept' for field 'label'; the row has: text, Dept./Team" in capsys.readouterr().err
+
+
+def test_several_of_what_is_given_again_for_each_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["compare", "x.jsonl", "-k", "0,2"]) == 2
+    assert "give it again for each: -k 0 -k 2" in " ".join(capsys.readouterr().err.split())

@@ -24,6 +24,9 @@ class Count(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number; raises click's BadParameter."""
+        if isinstance(value, str) and "," in value and getattr(param, "multiple", False) and param is not None:
+            flag = min(param.opts, key=len)
+            self.fail(f"{value!r}; give it again for each: {' '.join(f'{flag} {one}' for one in value.split(','))}")
         found: int = super().convert(value, param, ctx)
         if found > LARGEST:
             self.fail(f"{shortened(str(value))} is too large a number.", param, ctx)
