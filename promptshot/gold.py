@@ -110,10 +110,10 @@ def _spelling(raw: Mapping[str, Mapping[tuple[str, Any], int]], recipe: Recipe) 
         return {label: usual.get(label, label) for label in recipe.labels}
     if all(kind == "bool" for seen in raw.values() for kind, _ in seen):
         return usual if len(usual) == len(recipe.labels) and all(len(seen) == 1 for seen in raw.values()) else {}
-    numbers = {label: {_number(value) for _, value in seen} for label, seen in raw.items()}
-    for label in recipe.labels:  # of a user's own numbers all count, whatever the rows have shown so far
-        if label not in raw or recipe.verbalizer.name == NAME:
-            numbers[label] = numbers.get(label, set()) | _numbers_said(label, recipe.verbalizer)
+    numbers: dict[str, set[int | None]] = {}
+    for label in recipe.labels:  # all that are known count, whatever the rows have shown so far
+        shown = {_number(value) for _, value in raw.get(label, ())}
+        numbers[label] = shown | _numbers_said(label, recipe.verbalizer)
     if not all(len(of) == 1 and None not in of for of in numbers.values()):
         return {}
     as_text = all(isinstance(value, str) for value in usual.values())

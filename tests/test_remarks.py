@@ -347,9 +347,11 @@ def test_numbers_of_one_label_count_whatever_the_first_rows_show(
     import io
 
     lines = "".join(json.dumps({"text": f"t{i}", "label": i % 2 if i < 1500 else 2}) + "\n" for i in range(1600))
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
-    assert fake("-", "-t", "{text} {mask}", "--labels", "0:bad,1:good,2:good", "-q") == 0
-    assert {json.loads(line)["prediction"] for line in capsys.readouterr().out.splitlines()} == {"bad", "good"}
+    for template in ("{text} {mask}", "en-sentiment-mlm"):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+        assert fake("-", "-t", template, "--labels", "0:negative,1:positive,2:positive", "-q") == 0
+        found = [json.loads(line)["prediction"] for line in capsys.readouterr().out.splitlines()]
+        assert set(found) == {"negative", "positive"}
 
 
 def test_minus_one_that_is_a_label_is_no_doubt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
