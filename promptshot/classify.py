@@ -185,6 +185,7 @@ class Classifier:
         Raises RowError at the first that cannot be used (empty, NaN or None, say); use `outcomes` to go on past it.
         Raises OptionError for what holds no rows. An iterable is read no further ahead than 1,024 rows.
         """
+        objects.check(rows)
         found = self._predicted(rows)
         return next(found) if objects.is_one(rows, self.template.needs, self.recipe.columns) else found
 
@@ -203,6 +204,7 @@ class Classifier:
         """
         if not objects.is_frame(frame):
             raise OptionError(f"a {type(frame).__name__} is no data frame", hint="use predict or outcomes")
+        objects.check(frame)
         items = list(objects.rows_of(frame, self.template.needs, self.recipe.columns))
         spelling, labels = gold.check_gold(items, self.recipe).spelling, self._chances
         records = [_of_frame(outcome, labels, spelling) for outcome in self.outcomes(items)]
@@ -226,6 +228,10 @@ class Classifier:
         The rows are whatever `predict` takes. With `on_error="fail"` the first Reject is raised as a RowError instead.
         Where ranks decide (`Recipe.transductive`), nothing comes out before the last row has been scored.
         """
+        objects.check(items)
+        return self._outcomes(items, progress, on_error)
+
+    def _outcomes(self, items: Any, progress: Progress | None, on_error: str) -> Iterator[Outcome]:
         rows = objects.rows_of(items, self.template.needs, self.recipe.columns)
         scored = self.scored(rows, progress, on_error)
         if not self.recipe.transductive:
@@ -454,6 +460,7 @@ def _plan(given: Any, k: int | None, seed: int, template: Template, columns: Map
     if not isinstance(k, int | None) or isinstance(k, bool) or (k is not None and k < 0):
         raise OptionError(f"k is a whole number, not {k!r}", hint=f"write k={DEMOS}")
     if not isinstance(given, str | Path):
+        objects.check(given)
         given = kept("demos", objects.as_lines(objects.rows_of(given, template.needs, columns)))
     return DemoPlan(str(given) if isinstance(given, Path) else given, DEMOS if k is None else k, seed)
 

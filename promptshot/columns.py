@@ -23,7 +23,12 @@ class Taken:
     column: str
     others: tuple[str, ...] = ()
     said: bool = False  # whether it was named
-    parts: tuple[str, ...] = ()  # the columns that it is made of, where they are several
+    parts: tuple[str, ...] = ()  # the columns that it is made of, where they were said as several
+
+    @property
+    def resolved(self) -> str:
+        """The column, or the several, as they are spelled there."""
+        return joined(self.parts) if self.parts else self.column
 
     @property
     def flag(self) -> str:
@@ -59,7 +64,7 @@ def taken(rows: Sequence[Row], fields: Sequence[str]) -> list[Taken]:
     columns = {name: str(row.column(name)) for name, row in first.items()}
     used = set(columns.values())
     return [
-        Taken(name, column, said=True, parts=first[name].parts(name)[1:] and first[name].parts(name))
+        Taken(name, column, said=True, parts=parts if (parts := first[name].parts(name)) != (column,) else ())
         if name in first[name].columns
         else Taken(name, column, _others(first[name], name, used))
         for name, column in columns.items()
@@ -119,7 +124,8 @@ def told(found: Sequence[Taken], rows: Sequence[Row], labels: Sequence[str] = ()
 
 
 def _called(one: Taken) -> str:
-    return " and ".join(map(repr, one.parts)) + ", a line each" if one.parts else repr(one.column)
+    several = ", a line each" if len(one.parts) > 1 else ""
+    return " and ".join(map(repr, one.parts or (one.column,))) + several
 
 
 def _or(one: Taken) -> str:

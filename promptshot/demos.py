@@ -75,6 +75,9 @@ def draw(
         label, value = verbalizer.gold_label(item, item.column(template.spec.label_field))
         if label is None:
             column = item.columns.get(template.spec.label_field)
+            if column and item.column(template.spec.label_field) is None:
+                problem = item.refuse(template.spec.label_field, column)
+                raise InputError(f"a demonstration: {problem.what}", where=problem.where, hint=problem.hint)
             none = "has no label" + (f" in column {column!r}" if column else "")
             said = none if value is None else f"has the label {value!r}, which is none of ours"
             hint = f"the labels are: {shortlist(verbalizer.names)}"

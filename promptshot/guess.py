@@ -206,8 +206,8 @@ def labels_of(rows: Iterable[Row], field: str = "label") -> Carried:
         problem = lacking.refuse(field, lacking.columns[field])
         raise InputError(problem.what, where=problem.where, hint=problem.hint)
     usual = {label: max(spelled, key=spelled.__getitem__) for label, spelled in found.items()}
-    several = [(usual[label], spelled) for label, spelled in found.items() if len(spelled) > 1]
-    told = tuple(f"labels that differ in case only are one: {' and '.join(of)} are {name}" for name, of in several)
+    several = [spelled for spelled in found.values() if len(spelled) > 1]
+    told = tuple(f"labels that differ in case only are one: {' and '.join(of)}" for of in several)
     return Carried(sorted(usual.values()), told)
 
 
@@ -253,16 +253,16 @@ def choose(wish: Wish, look: Look) -> list[Guess]:
 def words_for(template: Template, wish: Wish) -> tuple[Verbalizer, tuple[str, ...]]:
     """The label words to use with a template that was named, and what is to be said of them: labels that it knows, of
     which no words were said, are asked with its own."""
-    words, own = wish.words(), None
-    if wish.named and wish.named.bare and template.path and (template.spec.verbalizer or template.spec.words_from):
-        own = library.verbalizer_of(template, wish.folder)
-    if words is None or own is None or isinstance(own, RowWords):
+    words = wish.words()
+    if words is None or not template.spec.verbalizer:
         return words or library.verbalizer_of(template, wish.folder), ()
+    own = library.verbalizer_of(template, wish.folder)
     known = [own.gold_label(Row({"label": name}), "label")[0] for name in words.names]
-    if None in known or len(set(known)) < len(known):
-        return words, ()
-    told = f"label words of {own.name}, which knows the labels ({shortlist(words.names, 6)}); for others: a=word,b=word"
-    return _in_words_of(own, words), (told,)
+    if wish.named and wish.named.bare and None not in known and len(set(known)) == len(known):
+        which = shortlist(words.names, 6)
+        told = f"label words of {own.name}, which knows the labels ({which}); for others: a=word,b=word"
+        return _in_words_of(own, words), (told,)
+    return words, ()
 
 
 def _given_way(named: Guess, look: Look) -> Guess:
@@ -325,10 +325,11 @@ def guess(
         given = verbalizer_of_rows(found, rows, scorer, folder)
         reasons.append(f"labels from the rows: {_seen(found, look)}")
     elif named:
-        for fitting in of_the_shelf(rows[0], given.names, f"{language}-", f"-{scorer}", folder)[:1]:
-            words = _words_said(fitting.verbalizer, named)
-            which = "with its label words" if named.bare else "with your label words"
-            why = f"the labels ({shortlist(given.names, 6)}) fit {fitting.verbalizer.name}, the texts are {spoken}"
+        for said, fitting in _for_names(rows[0], named, f"{language}-", f"-{scorer}", folder)[:1]:
+            which = "with its label words" if said.bare else "with your label words"
+            names = shortlist(said.verbalizer.names, 6)
+            why = f"the labels ({names}) fit {fitting.verbalizer.name}, the texts are {spoken}"
+            words = _words_said(fitting.verbalizer, said)
             return Guess(fitting.template, words, (*reasons, f"template {fitting.template.name}, {which}: {why}"))
     template = library.template(f"{language}-{GENERAL}-{scorer}", folder)
     _refuse_other_rows(template, rows[0], found, scorer, folder)
@@ -448,9 +449,11 @@ def every(look: Look, field: str = "label", folder: Path | None = None, named: L
     whose, told = ("" if named else "rows' "), list(named.reasons if named else carried.reasons)
     language = language_of(_texts(rows[:200]))
     guesses = [one for kind in KINDS for one in _own_words(rows[0], found, language, kind, folder) if not named]
-    if not guesses:
+    if named:
+        fitting = [one for kind in KINDS for one in _for_names(rows[0], named, f"{language}-", f"-{kind}", folder)]
+        guesses = [replace(one, verbalizer=_words_said(one.verbalizer, said)) for said, one in fitting]
+    elif not guesses:
         guesses = [one for kind in KINDS for one in of_the_shelf(rows[0], found, f"{language}-", f"-{kind}", folder)]
-        guesses = [replace(one, verbalizer=_words_said(one.verbalizer, named)) for one in guesses]
     if guesses:
         told.append(f"{len(guesses)} templates of the shelf fit the {whose}labels: {shortlist(found, 6)}")
     else:
@@ -467,6 +470,17 @@ def every(look: Look, field: str = "label", folder: Path | None = None, named: L
             f"no template of the shelf fits the {whose}labels ({shortlist(found, 6)}): the general ones are asked"
         )
     return [replace(guesses[0], reasons=tuple(told)), *guesses[1:]]
+
+
+def _for_names(row: Row, named: Labels, start: str, end: str, folder: Path | None) -> list[tuple[Labels, Guess]]:
+    """The templates of the shelf for labels that were said, each with how they were read: as they are, or as numbers
+    with the very names of a verbalizer, `0=negative,1=positive`."""
+    found = []
+    for said in named.readings():
+        fitting = of_the_shelf(row, said.verbalizer.names, start, end, folder)
+        own = {*said.verbalizer.names}
+        found += [(said, one) for one in fitting if said is named or own <= {*one.verbalizer.names}]
+    return found
 
 
 def _words_said(shelf: Verbalizer, named: Labels | None) -> Verbalizer:

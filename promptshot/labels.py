@@ -18,7 +18,7 @@ from typing import Any
 from promptshot import spec
 from promptshot.errors import InputError, OptionError, PromptshotError, shortened
 from promptshot.flaws import NO_LINES, Lines
-from promptshot.verbalizer import Verbalizer, VerbalizerSpec
+from promptshot.verbalizer import Verbalizer, VerbalizerSpec, whole_number
 
 FLAG = "--labels"
 NAME = "labels"  # of the verbalizer
@@ -38,6 +38,16 @@ class Labels:
     verbalizer: Verbalizer
     reasons: tuple[str, ...] = ()
     bare: bool = False  # whether nothing was said of words, so that each label is its own
+
+    def readings(self) -> Iterator[Labels]:
+        """As it was said; and where each label is a number with one word, `0=bad`, with the words as names."""
+        yield self
+        words = [[*of] for of in self.verbalizer.labels.values()]
+        if all(whole_number(name) is not None for name in self.verbalizer.names) and all(len(of) == 1 for of in words):
+            names = [of[0] for of in words]
+            gold = {name: (number,) for name, number in zip(names, self.verbalizer.names, strict=True)}
+            own = Verbalizer(NAME, {name: {name: 1.0} for name in names}, gold)
+            yield Labels(own, self.reasons, bare=True)
 
 
 def read_labels(labels: str | Sequence[str] | Mapping[str, Any]) -> Labels:
@@ -139,6 +149,8 @@ def _of_data(labels: Any, where: str, reasons: Iterable[str] = (), lines: Lines 
         raise OptionError("labels have an order, and a set has none", where=where, hint='give a list: ["a", "b"]')
     if isinstance(labels, Mapping) and labels and all(type(key) is int for key in labels):  # {0: "bad", 1: "good"}
         labels = [f"{number}:{name}" for number, name in labels.items()]
+    if parts := _pairs(labels):
+        return _of_parts([(where, part) for part in parts], where, list(reasons))
     mapped = isinstance(labels, Mapping)
     if mapped and isinstance(labels.get("labels"), Mapping):
         raise OptionError("this is a whole verbalizer", where=where, hint="name it with --verbalizer FILE")
@@ -146,6 +158,13 @@ def _of_data(labels: Any, where: str, reasons: Iterable[str] = (), lines: Lines 
     if unsaid := [label for label, words in said.items() if words is None and mapped]:
         raise OptionError(f"the label {unsaid[0]!r} has no word", where=where, hint="give each label a word, or none")
     return _made(said, where, reasons, lines)
+
+
+def _pairs(labels: Any) -> list[str]:
+    """A list or mapping all of whose items are `0:label=word`, as text; else nothing."""
+    parts = [f"{key}:{value}" for key, value in labels.items()] if isinstance(labels, Mapping) else list(labels)
+    whole = all(isinstance(part, str) and NUMBERED.fullmatch(part) and _has(part, EQUALS) for part in parts)
+    return parts if parts and whole else []
 
 
 def _made(said: Mapping[str, Any], where: str, reasons: Iterable[str] = (), lines: Lines = NO_LINES) -> Labels:

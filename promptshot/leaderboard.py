@@ -164,7 +164,7 @@ def _verdict(found: Comparison, standings: Sequence[Standing]) -> Text:
     best, *others = standings
     name = printable(best.entry.candidate.name)
     how = ", chosen on other rows" if found.chosen else ", the best here" if others else ""
-    draw = next((draw for s in standings if (draw := one_draw(s.entry.candidate.recipe))), "")
+    draw = one_draw(best.entry.candidate.recipe)
     said = f"{how}: {best.entry.accuracy:.1%}" + (f", {draw}" if draw else "")
     lesser = [s for s in others if s.p is not None and s.p < SURE and s.paired and s.paired.difference < 0]
     beaten = [s for s in lesser if _comparable(s, best)]
@@ -173,6 +173,8 @@ def _verdict(found: Comparison, standings: Sequence[Standing]) -> Text:
         said += told if beaten else ", not clearly better than any other"
     if rest := len(lesser) - len(beaten):
         said += f"; {rest} with another k cannot be told from one draw"
+    elif others and not draw and (of := next((d for s in others if (d := one_draw(s.entry.candidate.recipe))), "")):
+        said += f"; demonstrations are {of}"
     return Text.assemble((name, "bold green"), said)
 
 

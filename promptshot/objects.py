@@ -24,7 +24,7 @@ def is_one(given: Any, needs: Sequence[str], columns: Mapping[str, str]) -> bool
 
 
 def rows_of(given: Any, needs: Sequence[str], columns: Mapping[str, str]) -> Iterator[Item]:
-    """The rows that it holds, those of which can be made nothing as Rejects; raises OptionError where it holds none.
+    """The rows that it holds, those of which can be made nothing as Rejects (see `check` for what holds none).
 
     `needs` are the fields of the template, `columns` the columns that were named for them.
     """
@@ -43,19 +43,25 @@ def rows_of(given: Any, needs: Sequence[str], columns: Mapping[str, str]) -> Ite
         )
 
 
-def _each(given: Any) -> Iterator[Any]:
-    """The items of something that holds several."""
-    kind = type(given).__name__
+def check(given: Any) -> None:
+    """Refuse at once what holds no rows, whatever becomes of them; raises OptionError."""
     if is_frame(given):
         _refuse_doubled(given)
+    elif _is_missing(given) or isinstance(given, Row | Reject):
+        return
+    elif isinstance(given, bytes | bytearray) or not hasattr(given, "__iter__") or getattr(given, "ndim", 1) == 0:
+        raise OptionError(f"{_called(given, type(given).__name__)} holds no rows", hint=WHAT)
+
+
+def _each(given: Any) -> Iterator[Any]:
+    """The items of something that holds several."""
+    if is_frame(given):
         for start in range(0, len(given), PIECE):
             yield from given.iloc[start : start + PIECE].to_dict("records")
     elif hasattr(given, "iter_rows") and hasattr(given, "columns"):  # polars
         yield from given.iter_rows(named=True)
     elif hasattr(given, "to_pylist"):  # pyarrow
         yield from given.to_pylist()
-    elif isinstance(given, bytes | bytearray) or not hasattr(given, "__iter__") or getattr(given, "ndim", 1) == 0:
-        raise OptionError(f"{_called(given, kind)} holds no rows", hint=WHAT)
     else:
         yield from given
 

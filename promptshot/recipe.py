@@ -102,7 +102,7 @@ class Recipe:
             "options": self.options.as_dict(),
             "demonstrations": vars(self.demos) if self.demos else None,
             "dev": self.dev,
-            "columns": {**self.guessed, **self.columns},
+            "columns": {**self.columns, **self.guessed},
             "labels": "ignored" if self.labels_ignored else "strict" if self.labels_strict else "counted",
             **({"spelling": dict(self.spelling)} if self.spelling else {}),
             "ensemble": [other.as_dict() for other in self.others],

@@ -95,7 +95,7 @@ def _circumstances(classifier: Classifier) -> list[str]:
     """What -v adds: the checkpoint, the machine, the label words."""
     recipe, machine = classifier.recipe, classifier.details
     lines = [f"template {recipe.name}, scorer {recipe.scorer}, model {recipe.model or 'none'}"]
-    if columns := {**recipe.guessed, **recipe.columns}:
+    if columns := {**recipe.columns, **recipe.guessed}:
         lines.append("columns " + ", ".join(f"{field}={column}" for field, column in columns.items()))
     if machine:
         lines.append(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value))

@@ -303,7 +303,7 @@ def test_a_stop_in_the_middle_tells_and_writes_what_is_known(
         (("--verbalizer", "zh-good-bad",), "--verbalizer gives label words to templates; name templates"),
         (("-t", NAMES[0], "-o", "ROWS"), "this is the input; write to another file"),
         (("-t", "zh-sentimentmlm"), "did you mean 'zh-sentiment-mlm'?"),
-        (("--label-field", "none"), "no row has a label; name the column: --label-field NAME"),
+        (("--label-field", "none"), "no column 'none' for field 'label'; the row has: text, label"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_one_line_before_anything_is_loaded(

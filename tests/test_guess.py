@@ -97,7 +97,7 @@ def test_labels_that_differ_in_case_only_are_one_in_the_usual_spelling_and_told(
     found = labels_of(Row({"label": value}) for value in values)
     assert found.labels == ["Technik", "billing", "账单"]
     (told,) = found.reasons
-    assert told == "labels that differ in case only are one: Billing and billing and BILLING are billing"
+    assert told == "labels that differ in case only are one: Billing and billing and BILLING"
     assert labels_of(Row({"label": value}) for value in "aba").reasons == ()
 
 

@@ -304,3 +304,22 @@ def test_labels_that_differ_in_case_only_are_one_and_told() -> None:
     assert words("a=x,A=y,b=z") == {"a": ["x", "y"], "b": ["z"]}
     with pytest.raises(OptionError, match="1 label; a choice needs at least two"):
         read_labels("yes,YES")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [["0:bad=差|糟", "1:good=好"], {"0": "bad=差|糟", "1": "good=好"}, {0: "bad=差|糟", 1: "good=好"}],
+)
+def test_a_list_or_mapping_may_have_numbers_names_and_words_too(said: Any) -> None:
+    found = read_labels(said)
+    assert words(said) == {"bad": ["差", "糟"], "good": ["好"]}
+    assert found.verbalizer.gold_label(Row({"label": 1}), "label")[0] == "good"
+
+
+def test_a_number_with_a_word_may_be_a_number_with_a_name() -> None:
+    first, second = read_labels("0=negative,1=positive").readings()
+    assert first.verbalizer.names == ("0", "1")
+    assert (second.verbalizer.names, second.bare) == (("negative", "positive"), True)
+    assert second.verbalizer.gold_label(Row({"label": 0}), "label")[0] == "negative"
+    assert len(list(read_labels("0=a|b,1=c").readings())) == 1
+    assert len(list(read_labels("a=x,b=y").readings())) == 1

@@ -378,3 +378,34 @@ def test_a_misspelt_label_field_is_named_where_the_labels_would_come_from_it(
 def test_several_of_what_is_given_again_for_each_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["compare", "x.jsonl", "-k", "0,2"]) == 2
     assert "give it again for each: -k 0 -k 2" in " ".join(capsys.readouterr().err.split())
+
+
+def test_numbers_with_the_names_that_the_shelf_knows_are_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": f"好吃{i}", "label": i % 3} for i in range(6)])
+    config = tmp_path / "c.yaml"
+    config.write_text("labels: {0: negative, 1: neutral, 2: positive}\n")
+    assert fake(rows, "-c", str(config), "--dry-run") == 0
+    assert "blank: 很差, 一般, 很好" in capsys.readouterr().err
+    assert run_command(["compare", rows, "-c", str(config), "--scorer", "fake"]) == 0
+    assert "zh-sentiment3-nsp" in capsys.readouterr().err
+    assert fake(rows, "--labels", "0=坏,1=行,2=棒", "--dry-run") == 0
+    assert "blank: 坏, 行, 棒" in capsys.readouterr().err
+
+
+def test_joined_columns_stand_in_the_record_as_they_are_spelled(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{" Kopf ": "a", "Rest": "b", "Urteil": "x"}, {"Rest": "c", "Urteil": "y"}])
+    out = tmp_path / "o.jsonl"
+    assert fake(rows, "--text-field", "kopf,rest", "--label-field", "urteil", "-q", "-o", str(out)) == 0
+    record = json.loads((tmp_path / "o.jsonl.run.json").read_text())
+    assert record["recipe"]["columns"] == {"text": " Kopf ,Rest", "label": "Urteil"}
+
+
+def test_demonstrations_without_the_named_column_say_which_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": "t", "klasse": "a"}, {"text": "u", "klasse": "b"}])
+    demos = write_rows(tmp_path / "d.jsonl", [{"text": "t", "class_": "a"}, {"text": "u", "class_": "b"}])
+    assert fake(rows, "--label-field", "klasse", "--demos", demos, "-k", "1") == 1
+    assert "a demonstration: no column 'klasse' for field 'label'; the row has: text, class_" in capsys.readouterr().err

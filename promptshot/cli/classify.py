@@ -186,7 +186,7 @@ def _told(recipe: Recipe, inputs: Inputs, quiet: bool) -> Recipe:
     found = columns.taken(rows, (*recipe.template.needs, *label))
     for line in () if quiet else columns.told(found, rows, label):
         report.note(line)
-    return replace(recipe, guessed={one.field: one.column for one in found})
+    return replace(recipe, guessed={one.field: one.resolved for one in found})
 
 
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:

@@ -254,7 +254,7 @@ def _told(candidates: Sequence[Candidate], how: Reading, rows: Sequence[Row], qu
         recipe = candidate.recipe
         taken = columns.taken(rows, (*recipe.template.needs, recipe.template.spec.label_field))
         lines |= dict.fromkeys(columns.told(taken, rows))
-        guessed = {one.field: one.column for one in taken}
+        guessed = {one.field: one.resolved for one in taken}
         found.append(replace(candidate, recipe=replace(recipe, guessed=guessed, reading=how)))
     for line in () if quiet else lines:
         report.note(line)

@@ -53,7 +53,7 @@ def test_tickets_in_two_columns_with_labels_in_several_spellings(
     first, many, last = commands("tickets")
     out, err = printed(first, capsys, monkeypatch)
     assert "columns: text is 'Subject' and 'Message', a line each, label is 'Category'" in err
-    assert "labels that differ in case only are one: Billing & payments and billing & payments are" in err
+    assert "labels that differ in case only are one: Billing & payments and billing & payments\n" in err
     assert "labels from the rows: Billing & payments, Delivery, Technical problem" in err
     assert "the general one for English texts: no template of the shelf is made for these labels" in err
     assert "18 rows in" in err
@@ -118,7 +118,7 @@ def test_sixteen_demonstrations_are_one_draw(
         assert "k=16, 16 demonstrations from train.jsonl" in err
         assert re.search(rf"^accuracy .* one draw \(seed {seed}\)$", err, re.MULTILINE)
     _, err = printed(both, capsys, monkeypatch)
-    assert re.search(r"en-sentiment-causal k=\d+, the best here: .*, one draw \(seed 0\)", err)
+    assert re.search(r"en-sentiment-causal k=\d+, the best here: .*one draw \(seed 0\)", err)
     assert "clearly better than" not in err.replace("not clearly better than", "")
     _, err = printed(f"{first} --seed 1 --seed 2", capsys, monkeypatch, code=2)
     assert "--seed" in err
