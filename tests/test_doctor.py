@@ -94,7 +94,7 @@ def test_a_checkpoint_is_examined_for_every_head_it_has(capsys: pytest.CaptureFi
 def test_no_checkpoint_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["doctor", "-m", str(tmp_path)]) == 1
     first, error = capsys.readouterr().err.splitlines()
-    assert first == f"{tmp_path}: mlm, nsp, causal"
+    assert first == f"{tmp_path}: is it sound for mlm, nsp, causal?"
     assert error.startswith(f"error: {tmp_path}: ")
 
 

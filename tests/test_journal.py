@@ -20,7 +20,7 @@ import pytest
 from promptshot import classify, library, metrics, report
 from promptshot import run as running
 from promptshot.cli import run_command
-from promptshot.errors import InputError
+from promptshot.errors import InputError, shortened
 from promptshot.files import put
 from promptshot.interrupt import Interrupts, Terminated
 from promptshot.journal import Outputs, differences
@@ -792,7 +792,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_told(rows: str, tmp_path:
 
     result = score(rows, tmp_path / "o.jsonl", Adds(), limit=20)
     assert result.changed == (rows,)
-    assert any(f"{rows}: written to while it was read" in note for note in report.notes(result))
+    assert any(f"{shortened(rows)}: written to while it was read" in note for note in report.notes(result))
     assert score(rows, tmp_path / "p.jsonl").changed == ()
 
 
