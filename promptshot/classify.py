@@ -66,13 +66,16 @@ class Prediction:
         """The probability of the predicted label, None where ranks decide."""
         return self.probabilities[self.label] if self.probabilities else None
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """The label as it goes out: by its name, or as the rows spell theirs with the name beside it."""
+        return {"prediction": self.label} if self.shown is None else {"prediction": self.shown, NAMED: self.label}
+
     def record(self) -> dict[str, Any]:
         """The output row: the row's own fields, then what was found."""
-        shown = {} if self.shown is None else {NAMED: self.label}
         found = {
             **self.row.fields,
-            "prediction": self.label if self.shown is None else self.shown,
-            **shown,
+            **self.said,
             "probability": self.probability,
             "probabilities": self.probabilities,
             "scores": self.label_scores,
@@ -121,7 +124,7 @@ class Classifier:
         demos: Any = None,
         k: int | None = None,
         seed: int = 0,
-        text_field: str | Sequence[str] | None = None,
+        text_field: str | int | Sequence[str] | None = None,
         label_field: str | None = None,
         columns: Mapping[str, str] | None = None,
         ignore_labels: bool = False,
@@ -149,9 +152,8 @@ class Classifier:
         else:
             raise OptionError(f"a template is no {type(template).__name__}", hint="give a name, a file, or a text")
         name = scorer or found.template.spec.scorer
-        text_field = (
-            str(text_field) if isinstance(text_field, int) else text_field
-        )  # as columns of frames may be called
+        if isinstance(text_field, int):  # as a frame may call its columns
+            text_field = str(text_field)
         named = where.named(found.template, text_field, label_field, columns or {})
         plan = _plan(demos, k, seed, found.template, named)
         recipe = Recipe(found.template, found.verbalizer, name, ModelOptions(**options), plan, columns=named)
@@ -190,7 +192,7 @@ class Classifier:
         return next(found) if objects.is_one(rows, self.template.needs, self.recipe.columns) else found
 
     def _predicted(self, rows: Any) -> Iterator[Prediction]:
-        for outcome in self.outcomes(rows, on_error="fail"):
+        for outcome in self._outcomes(rows, None, "fail"):
             assert isinstance(outcome, Prediction)
             yield outcome
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptshot.errors import InputError, OptionError, did_you_mean, shortlist
+from promptshot.errors import OptionError, did_you_mean, shortlist
 from promptshot.prompts import Template
 from promptshot.rows import ALIASES, JUDGEMENTS, Row, folded, joined, nested, no_header
 
@@ -64,11 +64,17 @@ def taken(rows: Sequence[Row], fields: Sequence[str]) -> list[Taken]:
     columns = {name: str(row.column(name)) for name, row in first.items()}
     used = set(columns.values())
     return [
-        Taken(name, column, said=True, parts=parts if (parts := first[name].parts(name)) != (column,) else ())
+        _said(first[name], name, column)
         if name in first[name].columns
         else Taken(name, column, _others(first[name], name, used))
         for name, column in columns.items()
     ]
+
+
+def _said(row: Row, name: str, column: str) -> Taken:
+    """The column that was named for a field, or the several that are joined."""
+    parts = row.parts(name)
+    return Taken(name, column, said=True, parts=() if parts == (column,) else parts)
 
 
 def _first_with(rows: Sequence[Row], field: str) -> Row | None:
@@ -102,8 +108,7 @@ def refuse_lacking(rows: Iterable[Row], fields: Sequence[str]) -> None:
         if not lacking:
             return
     if first is not None:
-        problem = first.refuse(*next(iter(lacking)))
-        raise InputError(problem.what, where=problem.where, hint=problem.hint)
+        raise first.refuse(*next(iter(lacking)))
 
 
 def told(found: Sequence[Taken], rows: Sequence[Row], labels: Sequence[str] = ()) -> list[str]:

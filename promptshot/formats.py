@@ -89,13 +89,13 @@ def records(path: str, how: Reading = PLAIN, seen: Seen | None = None) -> Record
             if kind == "jsonl":
                 yield from _unless_one(json_lines(lines, name))
             elif kind == "fasttext":
-                yield from _fasttext(lines, name)
+                yield from _each_line(lines, name, _of_fasttext)
             elif kind == "lines":
-                yield from _texts(lines, name)
+                yield from _each_line(lines, name, _of_text)
             elif kind == "open":
                 first, lines = _ahead(lines, LOOKED_AT)
                 cells = not how.header or is_table(first, TEXTS)
-                yield from table(lines, name, None, how.header) if cells else _texts(lines, name)
+                yield from table(lines, name, None, how.header) if cells else _each_line(lines, name, _of_text)
             else:
                 yield from table(lines, name, "\t" if kind == "tsv" else None, how.header)
     except UNREADABLE as problem:
@@ -515,34 +515,27 @@ def _torn(problem: InputError) -> Iterator[bytes]:
     raise problem
 
 
-def _texts(lines: Iterable[bytes], name: str) -> Records:
-    """Lines that are a text each; blank ones are none."""
+def _each_line(lines: Iterable[bytes], name: str, row_of: Callable[[str], dict[str, Any]]) -> Records:
+    """A row of each line that is not blank, as `row_of` makes it of its text."""
     for number, line in enumerate(lines, 1):
         if len(line) >= LONGEST:
             raise endless(name, number)
         if not line.strip():
             continue
-        if problem := decoding_error(line):
-            yield f"{name}:{number}", Bad(f"not UTF-8 (byte {problem.start + 1})", shown([line]))
-        else:
-            yield f"{name}:{number}", {"text": line.decode().rstrip("\r\n")}
+        problem = decoding_error(line)
+        bad = problem and Bad(f"not UTF-8 (byte {problem.start + 1})", shown([line]))
+        yield f"{name}:{number}", bad or row_of(line.decode())
 
 
-def _fasttext(lines: Iterable[bytes], name: str) -> Records:
-    """Lines of fastText: `__label__good The room was clean.`; several labels make a list."""
-    for number, line in enumerate(lines, 1):
-        if len(line) >= LONGEST:
-            raise endless(name, number)
-        if not line.strip():
-            continue
-        if problem := decoding_error(line):
-            yield f"{name}:{number}", Bad(f"not UTF-8 (byte {problem.start + 1})", shown([line]))
-            continue
-        said = line.decode()
-        labels = [word.removeprefix("__label__") for word in said.split() if word.startswith("__label__")]
-        text = _LABELS.sub("", said).strip()
-        label_of = labels[0] if len(labels) == 1 else labels or None
-        yield f"{name}:{number}", {"text": text, "label": label_of}
+def _of_text(line: str) -> dict[str, Any]:
+    """A line that is a text."""
+    return {"text": line.rstrip("\r\n")}
+
+
+def _of_fasttext(line: str) -> dict[str, Any]:
+    """A line of fastText: `__label__good The room was clean.`; several labels make a list."""
+    labels = [word.removeprefix("__label__") for word in line.split() if word.startswith("__label__")]
+    return {"text": _LABELS.sub("", line).strip(), "label": labels[0] if len(labels) == 1 else labels or None}
 
 
 _LABELS = re.compile(r"(?<!\S)__label__\S*\s*")  # with what parts them from the text

@@ -105,7 +105,7 @@ def _spelling(raw: Mapping[str, Mapping[tuple[str, Any], int]], recipe: Recipe) 
     """
     if recipe.spelled_as == "template" or not raw or isinstance(recipe.verbalizer, RowWords):
         return {}
-    usual = {label: max(seen, key=seen.__getitem__)[1] for label, seen in raw.items()}
+    usual = _usual(raw)
     if recipe.spelled_as == "rows":
         return {label: usual.get(label, label) for label in recipe.labels}
     if all(kind == "bool" for seen in raw.values() for kind, _ in seen):
@@ -122,12 +122,16 @@ def _spelling(raw: Mapping[str, Mapping[tuple[str, Any], int]], recipe: Recipe) 
     return {label: usual[label] if label in usual else spelled[label] for label in recipe.labels}
 
 
+def _usual(raw: Mapping[str, Mapping[tuple[str, Any], int]]) -> dict[str, Any]:
+    """Each label as most of its rows spell it."""
+    return {label: max(seen, key=seen.__getitem__)[1] for label, seen in raw.items()}
+
+
 def _unlike(raw: Mapping[str, Mapping[tuple[str, Any], int]], recipe: Recipe) -> str:
     """That predictions go by names that the rows do not use, so that no column equals another; empty where they do."""
     if recipe.spelled_as != "auto" or isinstance(recipe.verbalizer, RowWords):
         return ""
-    usual = {label: max(seen, key=seen.__getitem__)[1] for label, seen in raw.items()}
-    other = [(label, value) for label, value in usual.items() if value != label]
+    other = [(label, value) for label, value in _usual(raw).items() if value != label]
     if not other:
         return ""
     label, value = other[0]

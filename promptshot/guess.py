@@ -203,8 +203,7 @@ def labels_of(rows: Iterable[Row], field: str = "label") -> Carried:
             what = f"more than {MOST_LABELS} different labels in column {column!r}"
             raise OptionError(what, hint=f"{columns.missing([row], field)}, or say --labels a,b,c")
     if lacking is not None:
-        problem = lacking.refuse(field, lacking.columns[field])
-        raise InputError(problem.what, where=problem.where, hint=problem.hint)
+        raise lacking.refuse(field, lacking.columns[field])
     usual = {label: max(spelled, key=spelled.__getitem__) for label, spelled in found.items()}
     several = [spelled for spelled in found.values() if len(spelled) > 1]
     told = tuple(f"labels that differ in case only are one: {' and '.join(of)}" for of in several)

@@ -34,13 +34,11 @@ def rows_of(given: Any, needs: Sequence[str], columns: Mapping[str, str]) -> Ite
         if isinstance(one, Row | Reject):
             yield one
             continue
-        fields = _fields(one, needs, columns)
-        source = f"row {key + 1}"
-        yield (
-            Reject(source, fields, repr(one)[:200], key)
-            if isinstance(fields, str)
-            else Row(fields, source, key, columns)
-        )
+        fields, source = _fields(one, needs, columns), f"row {key + 1}"
+        if isinstance(fields, str):
+            yield Reject(source, fields, repr(one)[:200], key)
+        else:
+            yield Row(fields, source, key, columns)
 
 
 def check(given: Any) -> None:
@@ -50,7 +48,7 @@ def check(given: Any) -> None:
     elif _is_missing(given) or isinstance(given, Row | Reject):
         return
     elif isinstance(given, bytes | bytearray) or not hasattr(given, "__iter__") or getattr(given, "ndim", 1) == 0:
-        raise OptionError(f"{_called(given, type(given).__name__)} holds no rows", hint=WHAT)
+        raise OptionError(f"{_called(given)} holds no rows", hint=WHAT)
 
 
 def _each(given: Any) -> Iterator[Any]:
@@ -104,11 +102,11 @@ def _fields(one: Any, needs: Sequence[str], columns: Mapping[str, str]) -> dict[
         return f"a text, and the template needs {' and '.join(needs)}: give a dict"
     if isinstance(value, bytes | bytearray):
         return "bytes, not text: decode them"
-    return f"{_called(value, type(value).__name__)} is no row: give a text or a dict"
+    return f"{_called(value)} is no row: give a text or a dict"
 
 
-def _called(value: Any, kind: str) -> str:
-    return f"a value of type {kind}"
+def _called(value: Any) -> str:
+    return f"a value of type {type(value).__name__}"
 
 
 def _is_missing(value: Any) -> bool:

@@ -113,9 +113,10 @@ class Row:
             return [] if self.column(name) is not None else [given or name]
         return [part for part in parts_of(given) if self._single(part) is None]
 
-    def refuse(self, name: str, column: str) -> RowError:
+    def refuse(self, name: str, column: str) -> InputError:
         """That none of the rows has a column; this is one of them."""
-        return self._lacks(name, column if name in self.columns else None)
+        problem = self._lacks(name, column if name in self.columns else None)
+        return InputError(problem.what, where=problem.where, hint=problem.hint)
 
     def column(self, name: str) -> str | None:
         """The column that serves as field `name` in this row, if any; upper and lower case count as one."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from promptshot.classify import NAMED, Prediction, output_fields
+from promptshot.classify import Prediction, output_fields
 from promptshot.errors import OptionError, shortlist
 from promptshot.json_text import like
 from promptshot.recipe import Recipe
@@ -120,8 +120,7 @@ class Shape:
             "word_scores": found.word_scores,
         }
         flat = {name: (nested[of] or {}).get(key) for name, (of, key) in self._flat.items() if name in self._ours}
-        label = {"prediction": found.label} if found.shown is None else {"prediction": found.shown, NAMED: found.label}
-        return {**label, "probability": found.probability, **nested, **flat}
+        return {**found.said, "probability": found.probability, **nested, **flat}
 
 
 def _on_one_line(key: str) -> str:
