@@ -16,7 +16,7 @@ from rich.text import Text
 from promptshot import standard
 from promptshot.errors import printable, shortlist
 from promptshot.flaws import Code
-from promptshot.lint import Finding
+from promptshot.lint_sheet import Finding
 from promptshot.preview import Preview
 from promptshot.prompts import Kind, Piece
 from promptshot.report import data, people, plain_table

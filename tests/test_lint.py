@@ -12,7 +12,8 @@ import pytest
 
 from promptshot import flaws, library
 from promptshot.cli import run_command
-from promptshot.lint import Finding, Linter
+from promptshot.lint import Linter
+from promptshot.lint_sheet import Finding
 
 ROOT = Path(__file__).parent.parent
 BROKEN = Path(__file__).parent / "broken"
