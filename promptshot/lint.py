@@ -7,7 +7,7 @@ rest, one function each: of the text, the words, the example, and with a tokeniz
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,21 +15,12 @@ from promptshot import flaws as codes
 from promptshot import library, spec
 from promptshot.errors import InputError, NotFoundError, did_you_mean, shortlist
 from promptshot.flaws import Code, Flaw, Place
-from promptshot.lint_example import example_fields, example_label, example_unusable
+from promptshot.lint_example import RULES as EXAMPLE
 from promptshot.lint_sheet import Finding, Sheet, Spelling, Words
-from promptshot.lint_text import (
-    edge_of_text,
-    false_mask,
-    glued_mask,
-    ordered_labels,
-    run_together,
-    spaces_before_mask,
-    special_token,
-    typed_text,
-    wide_brace,
-)
-from promptshot.lint_tokens import other_scorer, refused_words, spelled_words, too_long
-from promptshot.lint_words import gold_gap, number_label, repeated_word, typed_word, yaml_word
+from promptshot.lint_text import RULES as TEXT
+from promptshot.lint_tokens import RULES as TOKENS
+from promptshot.lint_tokens import refused_words
+from promptshot.lint_words import RULES as WORDS
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.spec import Source
 from promptshot.verbalizer import RowWords, Verbalizer, VerbalizerSpec, of_ordered
@@ -51,11 +42,11 @@ class Linter:
         others: list[Finding] = []
         made, flaws = _made(source, TemplateSpec, VerbalizerSpec)
         if made is not None:
-            template, found = Template.examined(made, path.stem, source.where, source.lines)
+            template, wrong = Template.examined(made, path.stem, source.where, source.lines)
             template = replace(template, path=path)
-            verbalizer, base, said = self._verbalizer_of(template, others)
+            verbalizer, base, unusable = self._verbalizer_of(template, others)
             sheet = Sheet(source, template, verbalizer, base, self.spelling)
-            flaws += [*found, *said, *_told(sheet, usable=not (found or said))]
+            flaws += [*wrong, *unusable, *_flaws(sheet, usable=not (wrong or unusable))]
         return [*_findings(flaws, source), *others]
 
     def verbalizer(self, path: Path) -> list[Finding]:
@@ -78,9 +69,9 @@ class Linter:
             return RowWords.of_field(template.name, keys.words_from), None, []
         if isinstance(keys.verbalizer, dict):
             made, flaws = spec.examine(keys.verbalizer, VerbalizerSpec)
-            found, more = Verbalizer.examined(made, template.name) if made else (None, [])
+            verbalizer, more = Verbalizer.examined(made, template.name) if made else (None, [])
             flaws = [replace(flaw, place=(*base, *flaw.place)) for flaw in [*flaws, *more]]
-            return found, base, [*flaws, *_order(template, found)]
+            return verbalizer, base, [*flaws, *_order(template, verbalizer)]
         if keys.verbalizer is None:
             if keys.ordered:
                 return of_ordered(keys.ordered, template.name), None, []
@@ -91,10 +82,10 @@ class Linter:
             library.refuse_other(path, "verbalizers", "")
         except NotFoundError as problem:
             return None, None, [Flaw(codes.LOST_VERBALIZER, problem.what, problem.hint, base)]
-        found = self._found(path, others)
-        return found, None, list(_order(template, found))
+        verbalizer = self._in_file(path, others)
+        return verbalizer, None, list(_order(template, verbalizer))
 
-    def _found(self, path: Path, others: list[Finding]) -> Verbalizer | None:
+    def _in_file(self, path: Path, others: list[Finding]) -> Verbalizer | None:
         """The verbalizer of a file, None where it is broken; its findings are told the first time."""
         key = path.resolve()
         if key not in self._known:
@@ -121,8 +112,8 @@ def _made(source: Source, kind: type[spec.S], other: type[spec.Spec]) -> tuple[s
         noun = {TemplateSpec: "template", VerbalizerSpec: "verbalizer"}
         hint = f"promptshot {noun[other]}s lint {source.where}"
         return None, [Flaw(codes.WRONG_KIND, f"this is a {noun[other]}, not a {noun[kind]}", hint)]
-    made, found = spec.examine(source.data, kind)
-    return made, [*flaws, *found]
+    made, wrong = spec.examine(source.data, kind)
+    return made, [*flaws, *wrong]
 
 
 def _words(source: Source) -> tuple[Verbalizer | None, list[Flaw]]:
@@ -130,48 +121,32 @@ def _words(source: Source) -> tuple[Verbalizer | None, list[Flaw]]:
     made, flaws = _made(source, VerbalizerSpec, TemplateSpec)
     if made is None:
         return None, flaws
-    verbalizer, found = Verbalizer.examined(made, Path(source.where).stem)
-    told = [flaw for rule in LABELS for flaw in rule(Words(source, verbalizer))]
-    return None if flaws or found else verbalizer, [*flaws, *found, *told]
+    verbalizer, wrong = Verbalizer.examined(made, Path(source.where).stem)
+    odd = [flaw for rule in WORDS for flaw in rule(Words(source, verbalizer))]
+    return None if flaws or wrong else verbalizer, [*flaws, *wrong, *odd]
 
 
-def _told(sheet: Sheet, usable: bool) -> Iterator[Flaw]:
+def _flaws(sheet: Sheet, usable: bool) -> Iterator[Flaw]:
     """What the rules say of a template; those that fill it in, only where it is usable."""
-    for rule in [*TEMPLATE, *(FILLED if usable else ()), *(SPELLING if usable and sheet.spelling else ())]:
+    for rule in [*TEXT, *(EXAMPLE if usable else ()), *(TOKENS if usable and sheet.spelling else ())]:
         yield from rule(sheet)
     if sheet.base is not None and sheet.verbalizer is not None:
-        for label_rule in LABELS:
+        for label_rule in WORDS:
             yield from label_rule(Words(sheet.source, sheet.verbalizer, sheet.base))
 
 
 def _findings(flaws: Sequence[Flaw], source: Source) -> list[Finding]:
     """The flaws of a file from top to bottom; those of the file as a whole first."""
-    found = [Finding.of(flaw, source) for flaw in flaws[:MOST]]
-    return sorted(found, key=lambda finding: finding.line or 0)
+    findings = [Finding.of(flaw, source) for flaw in flaws[:MOST]]
+    return sorted(findings, key=lambda finding: finding.line or 0)
 
 
-def _order(template: Template, found: Verbalizer | None) -> Iterator[Flaw]:
+def _order(template: Template, verbalizer: Verbalizer | None) -> Iterator[Flaw]:
     """`ordered` lists the labels of the verbalizer, neither more nor fewer."""
     ordered = template.spec.ordered
-    if ordered and found and set(ordered) != set(found.names):
-        what = f"ordered lists {shortlist(ordered)}, the verbalizer has {shortlist(found.names)}"
+    if ordered and verbalizer and set(ordered) != set(verbalizer.names):
+        what = f"ordered lists {shortlist(ordered)}, the verbalizer has {shortlist(verbalizer.names)}"
         yield Flaw(codes.UNKNOWN_LABEL, what, "list the same labels", ("ordered",))
-
-
-TEMPLATE: list[Callable[[Sheet], Iterator[Flaw]]] = [
-    false_mask,
-    special_token,
-    wide_brace,
-    typed_text,
-    edge_of_text,
-    spaces_before_mask,
-    glued_mask,
-    run_together,
-    ordered_labels,
-]
-FILLED: list[Callable[[Sheet], Iterator[Flaw]]] = [example_fields, example_label, example_unusable]
-SPELLING: list[Callable[[Sheet], Iterator[Flaw]]] = [other_scorer, too_long, spelled_words]
-LABELS: list[Callable[[Words], Iterator[Flaw]]] = [gold_gap, number_label, yaml_word, typed_word, repeated_word]
 
 
 def explain(name: str) -> Code:

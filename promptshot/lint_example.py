@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from promptshot import flaws as codes
 from promptshot.errors import RowError, did_you_mean, shortlist
@@ -55,3 +55,6 @@ def example_unusable(sheet: Sheet) -> Iterator[Flaw]:
             sheet.template.render(row, sheet.verbalizer.choices(row) if sheet.verbalizer else ())
         except RowError as problem:
             yield Flaw(codes.EXAMPLE_UNUSABLE, problem.what, problem.hint, ("example",))
+
+
+RULES: list[Callable[[Sheet], Iterator[Flaw]]] = [example_fields, example_label, example_unusable]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from promptshot import flaws as codes
@@ -151,3 +151,16 @@ def value_at(data: Any, place: Place) -> Any:
         except (KeyError, IndexError, TypeError):
             return None
     return data
+
+
+RULES: list[Callable[[Sheet], Iterator[Flaw]]] = [
+    false_mask,
+    special_token,
+    wide_brace,
+    typed_text,
+    edge_of_text,
+    spaces_before_mask,
+    glued_mask,
+    run_together,
+    ordered_labels,
+]

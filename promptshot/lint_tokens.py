@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from promptshot import flaws as codes
 from promptshot.errors import shortlist
 from promptshot.flaws import Flaw, Place
 from promptshot.lint_sheet import Sheet, Spelling
-from promptshot.lint_text import (
-    LATIN,
-)
+from promptshot.lint_text import LATIN
 from promptshot.prompts import Kind, Piece, Prompt, Template
 from promptshot.rows import Row
 from promptshot.verbalizer import Verbalizer
@@ -98,3 +96,6 @@ def _shortest_row(template: Template) -> Row:
     """A row whose fields are as short as they may be."""
     rules = template.spec.fields
     return Row({name: "a" + ((rules[name].hole or "") if name in rules else "") for name in template.needs})
+
+
+RULES: list[Callable[[Sheet], Iterator[Flaw]]] = [other_scorer, too_long, spelled_words]

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from promptshot import flaws as codes
 from promptshot.errors import shortlist
 from promptshot.flaws import Flaw
 from promptshot.lint_sheet import Words
-from promptshot.lint_text import (
-    backslash,
-    hidden_characters,
-    special_tokens,
-    value_at,
-    yaml_words,
-)
+from promptshot.lint_text import backslash, hidden_characters, special_tokens, value_at, yaml_words
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
@@ -63,3 +57,6 @@ def repeated_word(words: Words) -> Iterator[Flaw]:
         counts = Counter(said) if isinstance(said, list) else {}
         for word in (word for word, count in counts.items() if count > 1):
             yield Flaw(codes.REPEATED_WORD, f"the word {word!r} stands twice", "keep one of them", place)
+
+
+RULES: list[Callable[[Words], Iterator[Flaw]]] = [gold_gap, number_label, yaml_word, typed_word, repeated_word]
