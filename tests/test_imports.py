@@ -49,7 +49,19 @@ FLOORS = [
     ["classify", "recipe", "guess", "shelf", "gold", "decide", "calibrate", "demos"],
     ["interrupt", "record", "shape", "journal"],
     ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
-    ["report", "leaderboard", "proof", "page", "cli"],
+    [
+        "report_console",
+        "report_progress",
+        "report_run",
+        "report_comparison",
+        "report_diff",
+        "report_lists",
+        "report_lint",
+        "report_preview",
+        "report_doctor",
+        "page",
+        "cli",
+    ],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

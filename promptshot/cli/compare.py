@@ -131,8 +131,9 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     the paired test of each against the best, how far the templates of one model lie apart, and what their ensemble
     comes to. With --search, the best is chosen on some rows and judged on others.
     """
-    from promptshot import compare, grid, leaderboard
+    from promptshot import compare, grid
     from promptshot.files import check
+    from promptshot.report_comparison import comparison
     from promptshot.run import Inputs, refuse_foreign
 
     form = _check_options(files, given)
@@ -161,7 +162,7 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
             form = replace(form, bom=form.delimiter is not None and (form.bom or inputs.marked))
             compare.write(given["output"], {**found.record(standings), **more}, form, given["overwrite"])
         if not quiet:
-            leaderboard.comparison(found, standings, search)
+            comparison(found, standings, search)
     return 3 if found.failures or any(entry.result.rejects for entry in found.entries) else 0
 
 
@@ -180,7 +181,7 @@ def _run(job: _Job, found: Comparison) -> None:
     """Choose, if that is asked for, and score."""
     from promptshot.compare import Bench, compare
     from promptshot.interrupt import Interrupts
-    from promptshot.leaderboard import Watch
+    from promptshot.report_comparison import Watch
     from promptshot.search import FINALISTS, halve, schedule
 
     candidates, search = job.candidates, job.search
@@ -219,9 +220,10 @@ def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
 
 def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], quiet: bool) -> list[Candidate]:
     """The grid that the options describe; without templates, those of the shelf that fit the rows."""
-    from promptshot import guess, report
+    from promptshot import guess
     from promptshot.grid import Axes, grid
     from promptshot.recipe import DEMOS
+    from promptshot.report_console import note
 
     look = inputs.look_back(items, named_columns(given))
     found: list[guess.Guess] = []
@@ -236,7 +238,7 @@ def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], qu
     else:
         found = guess.every(look, folder=given["folder"], named=wish.named)
     for reason in () if quiet else found[0].reasons:
-        report.note(reason)
+        note(reason)
     shots = tuple(dict.fromkeys(given["shots"])) or ((DEMOS,) if given["demos"] else (0,))
     if any(shots) and all(one.template.spec.scorer != "causal" for one in found):
         raise OptionError("demonstrations are for scorer causal, and no template is", hint="leave out -k and --demos")
@@ -247,7 +249,8 @@ def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], qu
 
 def _told(candidates: Sequence[Candidate], how: Reading, rows: Sequence[Row], quiet: bool) -> list[Candidate]:
     """The candidates with the columns that serve their fields, which are told where they were guessed."""
-    from promptshot import columns, report
+    from promptshot import columns
+    from promptshot.report_console import note
 
     lines, found = dict[str, None](), []
     for candidate in candidates:
@@ -257,7 +260,7 @@ def _told(candidates: Sequence[Candidate], how: Reading, rows: Sequence[Row], qu
         guessed = {one.field: one.resolved for one in taken}
         found.append(replace(candidate, recipe=replace(recipe, guessed=guessed, reading=how)))
     for line in () if quiet else lines:
-        report.note(line)
+        note(line)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What people see of comparisons: the leaderboard, how a search went, and two files of predictions side by side."""
+"""A comparison: its progress, the leaderboard, how a search went, and what a reader of them must know."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from rich.text import Text
 
 from promptshot import compare
 from promptshot.compare import Comparison, Entry, Standing
-from promptshot.diff import Difference
-from promptshot.errors import many, printable, shortened, shortlist
+from promptshot.errors import many, printable, shortlist
 from promptshot.grid import Candidate
-from promptshot.metrics import Tally
-from promptshot.report import NARROW, moving_bar, notes, one_draw, people, plain_table, uncounted
+from promptshot.report_console import NARROW, moving_bar, people, plain_table
+from promptshot.report_run import notes, one_draw
 from promptshot.search import Search
 
 WIDE = 100  # columns; from here on the table has all it can have
 MIDDLE = 72  # from here on intervals
-SHOWN = 100  # characters of a row that flipped
 SURE = 0.05  # a p-value below it counts as a difference
 
 
@@ -70,9 +68,6 @@ class Watch(compare.Watcher):
     ) -> None:
         if self._bar:
             self._bar.stop()
-
-
-# ------------------------------------------------------------------ the leaderboard
 
 
 def comparison(found: Comparison, standings: Sequence[Standing], search: Search | None = None) -> None:
@@ -130,7 +125,7 @@ def _table(standings: Sequence[Standing], width: int, chosen: bool) -> Renderabl
             *([f"{low:.1%} to {high:.1%}"] if middle else []),
             *([f"{tally.macro_f1 or 0:.1%}"] if wide else []),
             _behind(standing, wide),
-            "" if standing.p is None else _p(standing.p),
+            "" if standing.p is None else p_value(standing.p),
             *([f"{standing.entry.result.seconds:.1f}"] if wide else []),
         )
     return table
@@ -155,7 +150,7 @@ def _behind(standing: Standing, interval: bool) -> str:
     return f"{points} ({100 * low:+.1f} to {100 * high:+.1f})" if interval else points
 
 
-def _p(p: float) -> str:
+def p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -223,9 +218,6 @@ def _remarks(found: Comparison, standings: Sequence[Standing]) -> list[str]:
     return said + [f"{shortlist(names, 3)}: {line}" for line, names in seen.items()]
 
 
-# ------------------------------------------------------------------ a search
-
-
 def _searched(search: Search, found: Comparison) -> list[RenderableType]:
     """What every round saw and dropped, and which rows chose and judge."""
     narrow = people().width < NARROW
@@ -243,81 +235,3 @@ def _searched(search: Search, found: Comparison) -> list[RenderableType]:
     if found.chosen:
         lines.append(Text.assemble(("chosen: ", "bold"), (printable(found.chosen), "bold green")))
     return [table, Group(*lines)]
-
-
-# ------------------------------------------------------------------ two files
-
-
-def difference(found: Difference, most: int, console: Console) -> None:
-    """Two files of predictions: accuracy, the paired test, what changed, and the rows that flipped."""
-    for part in _difference(found, most, console):
-        console.print(part)
-        console.print()
-
-
-def _difference(found: Difference, most: int, console: Console) -> list[RenderableType]:
-    head = Text()
-    for letter, path, tally in zip("AB", found.paths, found.tallies, strict=True):
-        head.append(f"{letter}  ", style="bold")
-        head.append(printable(path) + _accuracy(tally) + "\n")
-    share = found.agreed / found.rows
-    head.append(f"{many(found.rows, 'row')}, the same prediction for {found.agreed:,} ({share:.1%})")
-    parts: list[RenderableType] = [head]
-    paired = found.paired
-    if paired.rows:
-        table = plain_table("", "B right", "B wrong")
-        table.add_row("A right", f"{paired.both:,}", f"{paired.first:,}")
-        table.add_row("A wrong", f"{paired.second:,}", f"{paired.neither:,}")
-        low, high = paired.interval(found.seed)
-        sure = paired.p < SURE
-        verdict = Text.assemble(
-            f"B - A  {100 * paired.difference:+.1f} points   95% interval {100 * low:+.1f} to {100 * high:+.1f}\n",
-            f"exact McNemar p = {_p(paired.p)}   " if paired.p >= 0.001 else "exact McNemar p < 0.001   ",
-            ("a clear difference" if sure else "no clear difference", "green" if sure else "yellow"),
-        )
-        parts += [table, verdict, _labels(found)]
-    else:
-        parts.append(Text("no row has a label that both know: only what they agree on is told", style="yellow"))
-    if found.flips and most:
-        parts.append(_flips(found, most, console))
-    if said := _uncounted(found):
-        parts.append(Group(*(Text.assemble(("note: ", "yellow"), printable(line)) for line in said)))
-    return parts
-
-
-def _uncounted(found: Difference) -> list[str]:
-    """Which rows were not counted, and why; what holds for both files once."""
-    a, b = (uncounted(tally, found.problem) for tally in found.tallies)
-    return a if a == b else [f"{letter}: {line}" for letter, lines in (("A", a), ("B", b)) for line in lines]
-
-
-def _accuracy(tally: Tally) -> str:
-    if tally.accuracy is None or tally.interval is None:
-        return ""
-    low, high = tally.interval
-    return f"  {tally.accuracy:.1%} ({low:.1%} to {high:.1%})"
-
-
-def _labels(found: Difference) -> RenderableType:
-    table = plain_table("gold", "rows", "A right", "B right", "gained", "lost")
-    for label, counts in found.per_label().items():
-        table.add_row(printable(label), *(f"{count:,}" for count in counts.values()))
-    return table
-
-
-def _flips(found: Difference, most: int, console: Console) -> RenderableType:
-    """The first rows of which the files say different things."""
-    shown = found.flips[:most]
-    labelled = any(flip.gold is not None for flip in shown)
-    title = f"{many(len(found.flips), 'row')} flipped" + (f", the first {most:,}" if most < len(found.flips) else "")
-    table = plain_table("row", *(["gold"] if labelled else []), "A", "B", "text", texts=5)
-    table.columns[0].min_width, table.columns[-1].ratio = None, 1
-    table.expand = console.is_terminal
-    for flip in shown:
-        gold = [printable(flip.gold or "")] if labelled else []
-        sides = [
-            Text(printable(said), style="green" if said == flip.gold else "red" if flip.gold else "")
-            for said in (flip.a, flip.b)
-        ]
-        table.add_row(str(flip.number), *gold, *sides, printable(shortened(flip.text, SHOWN)))
-    return Group(Text(title, style="bold"), table)
