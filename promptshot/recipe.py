@@ -76,6 +76,11 @@ class Recipe:
         return tuple(self.template.spec.prior or [1 / len(ordered) for _ in ordered])
 
     @property
+    def draw(self) -> str:
+        """What numbers with demonstrations are of: one draw of them; empty where there are none."""
+        return f"one draw (seed {self.demos.seed})" if self.demos and self.demos.k else ""
+
+    @property
     def transductive(self) -> bool:
         """Whether labels are decided over the whole run, by rank."""
         return bool(self.template.spec.ordered) and self.dev is None

@@ -6,21 +6,21 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.progress import Progress
 from rich.text import Text
 
 from promptshot import compare
 from promptshot.compare import Comparison, Entry, Standing
-from promptshot.errors import many, printable, shortlist
+from promptshot.errors import many, printable
 from promptshot.grid import Candidate
-from promptshot.report_console import NARROW, moving_bar, people, plain_table
-from promptshot.report_run import notes, one_draw
+from promptshot.remarks import Code, Remark
+from promptshot.report_console import NARROW, moving_bar, p_value, people, plain_table, remark_line
 from promptshot.search import Search
 
 WIDE = 100  # columns; from here on the table has all it can have
 MIDDLE = 72  # from here on intervals
-SURE = 0.05  # a p-value below it counts as a difference
+VERDICT: tuple[Code, ...] = ("clearly-better", "not-clearly-better", "alone")
 
 
 class Watch(compare.Watcher):
@@ -73,14 +73,15 @@ class Watch(compare.Watcher):
 def comparison(found: Comparison, standings: Sequence[Standing], search: Search | None = None) -> None:
     """What is known: how a search went, the leaderboard, the spread of every family, what a reader must know."""
     console = people()
-    for failure in found.failures if standings else ():  # else the first of them is the error
-        _note(console, f"left out: {failure.candidate.name}: {failure.problem}")
+    remarks = found.remarks(standings)
+    for remark in (one for one in remarks if one.code == "failed"):
+        console.print(remark_line(remark))
     parts: list[RenderableType] = _searched(search, found) if search and search.rounds else []
     if standings:
         parts += [
             _head(found, standings),
             _table(standings, console.width, bool(found.chosen)),
-            _verdict(found, standings),
+            *(_verdict(one) for one in remarks if one.code in VERDICT),
         ]
         parts += [_spreads(found)] if found.spreads and not search else []
     for part in parts:
@@ -88,12 +89,8 @@ def comparison(found: Comparison, standings: Sequence[Standing], search: Search 
         console.print(part)
     if standings:
         console.print()
-        for line in _remarks(found, standings):
-            _note(console, line)
-
-
-def _note(console: Console, line: str) -> None:
-    console.print(Text.assemble(("note: ", "yellow"), printable(line)))
+        for remark in (one for one in remarks if one.code not in (*VERDICT, "failed", "spread")):
+            console.print(remark_line(remark))
 
 
 def _head(found: Comparison, standings: Sequence[Standing]) -> Text:
@@ -134,12 +131,7 @@ def _table(standings: Sequence[Standing], width: int, chosen: bool) -> Renderabl
 def _style(standing: Standing, best: Standing) -> str:
     if standing.p is None:
         return "bold green"
-    return "red" if standing.p < SURE and _comparable(standing, best) else "bold"
-
-
-def _comparable(one: Standing, other: Standing) -> bool:
-    """Whether rows alone can tell which is better: demonstrations of one draw say little of another number of them."""
-    return one.entry.candidate.shots == other.entry.candidate.shots
+    return "red" if standing.sure and standing.comparable(best) else "bold"
 
 
 def _behind(standing: Standing, interval: bool) -> str:
@@ -150,27 +142,11 @@ def _behind(standing: Standing, interval: bool) -> str:
     return f"{points} ({100 * low:+.1f} to {100 * high:+.1f})" if interval else points
 
 
-def p_value(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _verdict(found: Comparison, standings: Sequence[Standing]) -> Text:
-    """Whether the first is better than the others, in words."""
-    best, *others = standings
-    name = printable(best.entry.candidate.name)
-    how = ", chosen on other rows" if found.chosen else ", the best here" if others else ""
-    draw = one_draw(best.entry.candidate.recipe)
-    said = f"{how}: {best.entry.accuracy:.1%}" + (f", {draw}" if draw else "")
-    lesser = [s for s in others if s.p is not None and s.p < SURE and s.paired and s.paired.difference < 0]
-    beaten = [s for s in lesser if _comparable(s, best)]
-    if others:
-        told = f", clearly better than {len(beaten)} of {len(others)}"
-        said += told if beaten else ", not clearly better than any other"
-    if rest := len(lesser) - len(beaten):
-        said += f"; {rest} with another k cannot be told from one draw"
-    elif others and not draw and (of := next((d for s in others if (d := one_draw(s.entry.candidate.recipe))), "")):
-        said += f"; demonstrations are {of}"
-    return Text.assemble((name, "bold green"), said)
+def _verdict(remark: Remark) -> Text:
+    """Whether the first is better than the others, in words, its name in colour."""
+    line, name = Text(printable(remark.line)), printable(remark.facts["candidate"])
+    line.stylize("bold green", 0, len(name))
+    return line
 
 
 def _spreads(found: Comparison) -> RenderableType:
@@ -188,34 +164,6 @@ def _spreads(found: Comparison) -> RenderableType:
             *([] if narrow else [f"{spread.mean:.1%}"]),
         )
     return table
-
-
-def _remarks(found: Comparison, standings: Sequence[Standing]) -> list[str]:
-    """What a reader of the numbers must know."""
-    said = []
-    if any(s.entry.candidate.recipe.model and not s.entry.candidate.recipe.options.model for s in standings):
-        said.append("the built-in models are small; for real results: -m NAME")
-    if draw := next((draw for s in standings if (draw := one_draw(s.entry.candidate.recipe))), ""):
-        said.append(f"demonstrations: {draw}; another may change their order. Try --seed 1, --seed 2 ...")
-    if leaning := [s.entry.candidate.name for s in standings if s.entry.result.tally.lean]:
-        given = f"{len(leaning)} of {len(standings)} give nearly all rows one label"
-        said.append(f"{given}, whatever the text says: {shortlist(leaning, 3)}")
-    if len(standings) > 1:
-        tested = "the one chosen" if found.chosen else "the best"
-        said.append(f"p: exact McNemar test against {tested} on the rows both scored, Holm-corrected")
-        if not found.chosen:
-            what = f"the best of {len(standings)} was found on these very rows and will do worse on others"
-            said.append(f"{what}; --search chooses on some rows and judges on the rest")
-    fewer = [s for s in standings[1:] if s.paired is not None and s.paired.rows < found.rows]
-    if fewer:
-        least = min(s.paired.rows for s in fewer if s.paired is not None)
-        said.append(f"{len(fewer)} of the tests use fewer than all rows, the least {least:,} of {found.rows:,}")
-    seen: dict[str, list[str]] = {}
-    for standing in standings:
-        if not standing.entry.candidate.members:
-            for line in notes(standing.entry.result, "--predictions DIR", of_candidate=True):
-                seen.setdefault(line, []).append(standing.entry.candidate.name)
-    return said + [f"{shortlist(names, 3)}: {line}" for line, names in seen.items()]
 
 
 def _searched(search: Search, found: Comparison) -> list[RenderableType]:

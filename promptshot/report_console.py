@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from promptshot.errors import printable
+from promptshot.remarks import Remark
 
 UNWRAPPED = 10_000  # columns, where there is no terminal to fit into
 NARROW = 60  # columns; below, tables leave out what can be spared
@@ -45,6 +46,16 @@ def error(message: str) -> None:
 def note(message: str, console: Console | None = None) -> None:
     """One line that a user should know."""
     (console or people()).print(Text.assemble(("note: ", "bold yellow"), printable(message)))
+
+
+def remark_line(remark: Remark) -> Text:
+    """A remark as a line under what it is about."""
+    return Text.assemble(("note: ", "yellow"), printable(remark.line))
+
+
+def p_value(p: float) -> str:
+    """A p-value as it stands in a table."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def moving_bar(console: Console, width: int) -> Progress:

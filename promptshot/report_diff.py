@@ -8,10 +8,9 @@ from rich.text import Text
 from promptshot.diff import Difference
 from promptshot.errors import many, printable, shortened
 from promptshot.metrics import Tally
-from promptshot.report_comparison import SURE, p_value
-from promptshot.report_console import plain_table
-from promptshot.report_run import uncounted
+from promptshot.report_console import p_value, plain_table, remark_line
 
+STYLE = {"clear-difference": "green", "no-clear-difference": "yellow", "no-common-labels": "yellow"}
 SHOWN = 100  # characters of a row that flipped
 
 
@@ -30,32 +29,25 @@ def _difference(found: Difference, most: int, console: Console) -> list[Renderab
     share = found.agreed / found.rows
     head.append(f"{many(found.rows, 'row')}, the same prediction for {found.agreed:,} ({share:.1%})")
     parts: list[RenderableType] = [head]
-    paired = found.paired
+    paired, (verdict, *remarks) = found.paired, found.remarks()
     if paired.rows:
         table = plain_table("", "B right", "B wrong")
         table.add_row("A right", f"{paired.both:,}", f"{paired.first:,}")
         table.add_row("A wrong", f"{paired.second:,}", f"{paired.neither:,}")
         low, high = paired.interval(found.seed)
-        sure = paired.p < SURE
-        verdict = Text.assemble(
+        told = Text.assemble(
             f"B - A  {100 * paired.difference:+.1f} points   95% interval {100 * low:+.1f} to {100 * high:+.1f}\n",
             f"exact McNemar p = {p_value(paired.p)}   " if paired.p >= 0.001 else "exact McNemar p < 0.001   ",
-            ("a clear difference" if sure else "no clear difference", "green" if sure else "yellow"),
+            (verdict.line, STYLE[verdict.code]),
         )
-        parts += [table, verdict, _labels(found)]
+        parts += [table, told, _labels(found)]
     else:
-        parts.append(Text("no row has a label that both know: only what they agree on is told", style="yellow"))
+        parts.append(Text(verdict.line, style=STYLE[verdict.code]))
     if found.flips and most:
         parts.append(_flips(found, most, console))
-    if said := _uncounted(found):
-        parts.append(Group(*(Text.assemble(("note: ", "yellow"), printable(line)) for line in said)))
+    if remarks:
+        parts.append(Group(*map(remark_line, remarks)))
     return parts
-
-
-def _uncounted(found: Difference) -> list[str]:
-    """Which rows were not counted, and why; what holds for both files once."""
-    a, b = (uncounted(tally, found.problem) for tally in found.tallies)
-    return a if a == b else [f"{letter}: {line}" for letter, lines in (("A", a), ("B", b)) for line in lines]
 
 
 def _accuracy(tally: Tally) -> str:

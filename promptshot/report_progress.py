@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from itertools import chain
 from types import TracebackType
 
@@ -11,13 +10,13 @@ from rich.progress import Progress
 from rich.text import Text
 
 from promptshot.classify import Classifier
-from promptshot.errors import many, printable, shortlist
+from promptshot.errors import many, printable
 from promptshot.guess import language_of
 from promptshot.journal import Journal
 from promptshot.metrics import Tally
 from promptshot.recipe import Recipe
 from promptshot.report_console import NARROW, moving_bar, note, people
-from promptshot.run import Watcher, versions
+from promptshot.run import Watcher, circumstances
 
 ADVICE = {  # a checkpoint for each kind of scorer and language
     "mlm": {"zh": "hfl/chinese-roberta-wwm-ext", "en": "google-bert/bert-base-uncased"},
@@ -31,21 +30,6 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _circumstances(classifier: Classifier) -> list[str]:
-    """What -v adds: the checkpoint, the machine, the label words."""
-    recipe, machine = classifier.recipe, classifier.details
-    lines = [f"template {recipe.name}, scorer {recipe.scorer}, model {recipe.model or 'none'}"]
-    if columns := {**recipe.columns, **recipe.guessed}:
-        lines.append("columns " + ", ".join(f"{field}={column}" for field, column in columns.items()))
-    if machine:
-        lines.append(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value))
-    words = recipe.verbalizer.as_dict().get("labels")
-    if isinstance(words, Mapping):
-        lines += [f"label {label}: {shortlist(map(str, of), 8)}" for label, of in words.items()][:20]
-    lines.append(", ".join(f"{name} {version}" for name, version in versions().items()))
-    return lines
 
 
 def _language(recipe: Recipe) -> str:
@@ -89,8 +73,8 @@ class Watch(Watcher):
                 better = ADVICE[recipe.scorer][_language(recipe)]
                 note(f"using the small built-in model {recipe.model}; for real results: -m {better}", self.console)
         if self.verbose:
-            for line in _circumstances(classifier):
-                self.console.print(Text(printable(line), style="dim"))
+            for remark in circumstances(recipe, classifier.details):
+                self.console.print(Text(printable(remark.line), style="dim"))
         if self._bar:
             self._bar.update(self._task, description="scoring", total=self.total, completed=rows)
 

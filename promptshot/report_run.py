@@ -9,16 +9,16 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from promptshot.errors import many, printable, shortlist
+from promptshot.errors import many, printable
 from promptshot.metrics import Tally
-from promptshot.predictions import HINT, Counted
-from promptshot.recipe import Recipe
-from promptshot.report_console import NARROW, people, plain_table
+from promptshot.predictions import Counted
+from promptshot.remarks import MAJORITY, Remark, against_majority
+from promptshot.report_console import NARROW, people, plain_table, remark_line
 from promptshot.run import Result
-from promptshot.wrong import MOST as MOST_LISTED
 from promptshot.wrong import Worst
 
 MARGIN = 19  # columns that accuracy takes before its interval
+STYLE = {"above-majority": "green", "near-majority": "yellow", "below-majority": "red"}
 CORNER = "gold \\ predicted"
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 LISTED = 200  # labels in a table
@@ -31,10 +31,8 @@ def summary(result: Result, examples: bool = False, surest: int | None = None) -
     the rows that went wrong (default: one of each of the worst confusions)."""
     console = people()
     parts: list[RenderableType] = [_examples(result)] if examples else []
-    parts += [_head(result), *_fares(result.tally, result.worst, surest, one_draw(result.recipe))]
-    said = [Text.assemble(("note: ", "yellow"), printable(line)) for line in notes(result)]
-    if said:
-        parts.append(Group(*said))
+    parts += [_head(result), *_fares(result.tally, result.worst, surest, result.recipe.draw)]
+    parts += _notes(result.remarks())
     for part in parts:
         console.print()
         console.print(part)
@@ -45,6 +43,12 @@ def _fares(tally: Tally, worst: Worst, surest: int | None, draw: str = "") -> li
     if tally.labelled:
         return [_accuracy(tally, draw), _per_label(tally), _confusion(tally), *_errors(tally, worst, surest)]
     return [_predictions(tally)]
+
+
+def _notes(remarks: Sequence[Remark]) -> list[RenderableType]:
+    """The remarks that do not stand beside the accuracy."""
+    lines = [remark_line(remark) for remark in remarks if remark.code not in MAJORITY]
+    return [Group(*lines)] if lines else []
 
 
 def _examples(result: Result) -> RenderableType:
@@ -82,24 +86,10 @@ def _head(result: Result) -> Text:
     return Text.assemble((printable(what), "bold"), "\n", (speed, "dim"))
 
 
-def one_draw(recipe: Recipe) -> str:
-    """What numbers with demonstrations are of: one draw of them; empty where there are none."""
-    return f"one draw (seed {recipe.demos.seed})" if recipe.demos and recipe.demos.k else ""
-
-
 def _accuracy(tally: Tally, draw: str = "") -> RenderableType:
-    accuracy, interval, majority, chance = tally.accuracy, tally.interval, tally.majority, tally.chance
-    assert accuracy is not None
-    assert interval is not None
-    assert majority is not None
-    assert chance is not None
-    low, high = interval
-    bar = max(majority, chance)
-    verdict, style = "not clearly above the majority class", "yellow"
-    if low > bar:
-        verdict, style = "clearly above the majority class", "green"
-    elif high < bar:
-        verdict, style = "below the majority class", "red"
+    verdict = next(against_majority(tally))
+    low, high, majority, chance = (verdict.facts[name] for name in ("low", "high", "majority", "chance"))
+    style = STYLE[verdict.code]
     beside = [
         f"95% interval {low:.1%} to {high:.1%}",
         f"Matthews' correlation {tally.matthews:.3f}",
@@ -112,13 +102,13 @@ def _accuracy(tally: Tally, draw: str = "") -> RenderableType:
         beside[0] += f" · {draw}" if draw else ""
     return Text.assemble(
         ("accuracy  ", "bold"),
-        (f"{accuracy:6.1%}", f"bold {style}"),
+        (f"{tally.accuracy:6.1%}", f"bold {style}"),
         f"   {beside[0]}\n",
         ("balanced  ", "bold"),
         f"{tally.balanced_accuracy:6.1%}   {beside[1]}\n",
         ("macro-F1  ", "bold"),
         f"{tally.macro_f1:6.1%}   {beside[2]}\n",
-        (verdict, style),
+        (verdict.line, style),
     )
 
 
@@ -214,99 +204,6 @@ def _predictions(tally: Tally) -> RenderableType:
     return _with_rest(table, len(tally.labels) - len(shown) if len(tally.labels) > LISTED else 0)
 
 
-def leaning(tally: Tally, shots: bool = False) -> str:
-    """That nearly all rows were given one label, which says more of the prompt than of the rows; empty where it is not
-    so. `shots` says whether demonstrations went before them."""
-    lean = tally.lean
-    if lean is None:
-        return ""
-    known = "they may not all be so" if lean.gold is None else f"{lean.gold:,} {'is' if lean.gold == 1 else 'are'}"
-    given = f"{lean.given:,} of {many(lean.rows, 'row was', 'rows were')} given {lean.label!r}, and {known}"
-    what = "the prompt leans to one label whatever the text says"
-    more = "other demonstrations (--seed)" if shots else "demonstrations (--demos)"
-    return f"{given}: {what}; try other templates and label words (promptshot compare) or {more}"
-
-
-def notes(result: Result, keep: str = "--rejects FILE", of_candidate: bool = False) -> list[str]:
-    """What a reader of the numbers must know, one line each; `keep` is the flag that keeps rejected rows. What a
-    leaderboard says of all candidates together is left out for one of these."""
-    tally, keys = result.tally, result.recipe.template.spec
-    draw = one_draw(result.recipe)
-    found = [said] if (said := leaning(tally, bool(draw))) and not of_candidate else []
-    if result.recipe.transductive:
-        shares = ", ".join(
-            f"{label} {share:.0%}" for label, share in zip(keys.ordered or (), result.recipe.prior, strict=True)
-        )
-        found.append(f"labels come from ranking the whole run by this prior: {shares} (transductive)")
-    if result.doubt:
-        found.append(result.doubt)
-    if result.changed:
-        what = "were rows added or changed? read it again with --overwrite"
-        found.append(f"{shortlist(result.changed, 3)}: written to while it was read; {what}")
-    if result.cut:
-        limit = result.details.get("max_length")
-        found.append(f"{many(result.cut, 'row was', 'rows were')} too long and cut to fit {limit} tokens")
-    if result.odd:
-        found.append(f"{many(result.odd, 'row looks', 'rows look')} odd; the first, {result.first_odd}")
-    if result.dropped:
-        lost = many(result.short, "row", "rows") if result.short else "some rows"
-        found.append(f"{lost} lost demonstrations, oldest first, to fit the context ({result.dropped:,} in all)")
-    if draw and not of_candidate:
-        found.append(f"{draw}: other demonstrations may move accuracy by many points; try --seed 1, --seed 2 ...")
-    if result.lacking and result.recipe.demos:
-        what = f"{many(result.lacking, 'row')} had fewer than {result.recipe.demos.k} demonstrations"
-        found.append(f"{what}: the row itself was among them, and --demos has no other to spare")
-    if result.unknown:
-        where = result.first_unknown
-        hold = many(result.unknown, "row holds", "rows hold")
-        found.append(f"{hold} nothing that the tokenizer knows; the first: {where}")
-    if result.split:
-        how = "mean" if result.averaged else "sum"
-        which = "1 label word has" if result.split == 1 else f"{result.split} label words have"
-        whose = "its" if result.split == 1 else "their"
-        found.append(f"{which} several tokens; {whose} score is the {how} over tokens")
-    if tally.unknown_gold:
-        found.append(_unknown(tally))
-    found += _unlisted(tally, result.worst)
-    if result.overwritten:
-        found.append(f"input fields overwritten in the output: {', '.join(result.overwritten)}")
-    if result.left_out:
-        found.append(f"columns that only later rows have are not in the table: {shortlist(result.left_out)}")
-    if tally.rejected:
-        first = result.rejects[0]
-        where = f"see {result.rejects_path}" if result.rejects_path else f"keep them with {keep}"
-        said = f"{first.source}: {first.reason}" + (f"; {first.advice}" if first.advice else "")
-        found.append(f"{many(tally.rejected, 'row was', 'rows were')} rejected, {where}; the first, {said}")
-    return found
-
-
-def uncounted(tally: Tally, problem: str = "") -> list[str]:
-    """Which predictions were not counted, and why, one line each; `problem` says why none was."""
-    found = []
-    if problem:
-        found.append(f"{problem}; {many(tally.unknown_gold.total(), 'row is', 'rows are')} not counted; {HINT}")
-    elif tally.unknown_gold:
-        found.append(_unknown(tally))
-    if tally.unlabelled:
-        where = "" if tally.unlabelled < tally.predicted else " (--label-field names its column, where there is one)"
-        have = many(tally.unlabelled, "row has", "rows have")
-        found.append(f"{have} no label of {'its' if tally.unlabelled == 1 else 'their'} own, not counted{where}")
-    return found
-
-
-def _unlisted(tally: Tally, worst: Worst) -> list[str]:
-    """How many of the rows that went wrong are not in the file that was asked for."""
-    wrong = tally.labelled - tally.correct
-    listed = worst.most if worst.most >= MOST_LISTED else wrong
-    return [f"--errors has the {listed:,} surest of {wrong:,} rows that went wrong"] if listed < wrong else []
-
-
-def _unknown(tally: Tally) -> str:
-    values = shortlist((printable(v) for v, _ in tally.unknown_gold.most_common()), 8)
-    have = many(tally.unknown_gold.total(), "row has", "rows have")
-    return f"{have} a label that is none of ours, not counted: {values}"
-
-
 def counted(found: Counted, console: Console, surest: int | None = None) -> None:
     """The report of a file of predictions, with so many of the rows that went wrong (see `summary`)."""
     tally = found.tally
@@ -316,12 +213,7 @@ def counted(found: Counted, console: Console, surest: int | None = None) -> None
     rows += f", {tally.rejected:,} cannot be used" if tally.rejected else ""
     parts: list[RenderableType] = [Text.assemble((printable(found.path), "bold"), "\n", (rows, "dim"))]
     parts += _fares(tally, found.worst, surest)
-    said = [*uncounted(tally, found.problem), *_unlisted(tally, found.worst)]
-    if tally.rejected:
-        first = found.rejects[0]
-        said.append(f"{many(tally.rejected, 'row')} cannot be used; the first, {first.source}: {first.reason}")
-    if said:
-        parts.append(Group(*(Text.assemble(("note: ", "yellow"), printable(line)) for line in said)))
+    parts += _notes(found.remarks())
     for part in parts:
         console.print(part)
         console.print()

@@ -44,6 +44,7 @@ FLOORS = [
         "draft",
         "metrics",
         "wrong",
+        "remarks",
     ],
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "shelf", "gold", "decide", "calibrate", "demos"],
