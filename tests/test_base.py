@@ -846,7 +846,7 @@ def test_a_window_without_one_good_row_is_passed_also_where_a_run_goes_on(
     text = ["{text}", "it was {mask}"] if kind == "nsp" else "{text} it was {mask}"
     template = Template.of(TemplateSpec(scorer=kind, text=text), "t")  # type: ignore[arg-type]
     options = ModelOptions(request.getfixturevalue(model).name, plain=plain)
-    recipe = Recipe(template, verbalizer_of_labels(["good", "great"]), kind, options)
+    recipe = Recipe.of(template, verbalizer_of_labels(["good", "great"]), kind, options)
 
     class Stop(running.Watcher):
         def counted(self, rows: int, tally: Tally) -> None:

@@ -14,8 +14,8 @@ import pytest
 from scipy.stats import binomtest
 
 from promptshot import compare, leaderboard, scorers
-from promptshot.classify import Prediction
 from promptshot.cli import run_command
+from promptshot.prediction import Prediction
 from promptshot.rows import Row
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions, Scored, Scorer

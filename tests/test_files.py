@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from promptshot import files, library
+from promptshot import files
 from promptshot import shelf as where
 from promptshot.cli import run_command
 from promptshot.compare import Folder

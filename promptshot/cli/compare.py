@@ -38,9 +38,9 @@ from promptshot.files import Named
 from promptshot.kinds import WITH_DEMONSTRATIONS
 
 if TYPE_CHECKING:
-    from promptshot.classify import Outcome
     from promptshot.compare import Comparison, Entry, Folder
     from promptshot.grid import Candidate
+    from promptshot.prediction import Outcome
     from promptshot.rows import Item, Row
     from promptshot.run import Inputs
     from promptshot.search import Search
