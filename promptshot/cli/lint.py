@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptshot import library
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, flags, library_flag, model_flag, model_options, option, source_flags
 from promptshot.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from promptshot import library
     from promptshot.scorers import Tokenizing
 
 lint_flags = flags(
@@ -94,6 +94,8 @@ def _files(kind: library.Shelf, names: Sequence[str], folder: Path | None) -> It
 
     Where nothing is named, the folder is that of the library or the shelf.
     """
+    from promptshot import library
+
     if not names:
         yield from _inside(library.home(kind, folder))
     for said in names:
@@ -109,4 +111,6 @@ def _files(kind: library.Shelf, names: Sequence[str], folder: Path | None) -> It
 
 
 def _inside(folder: Path) -> Iterator[tuple[Path, bool]]:
+    from promptshot import library
+
     yield from ((found, True) for found in sorted(folder.glob("*.y*ml")) if found.suffix in library.SUFFIXES)
