@@ -148,7 +148,7 @@ def test_a_checkpoint_whose_tokenizer_needs_a_package_says_which(
     settings = {"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "mecab"}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     monkeypatch.setitem(sys.modules, "fugashi", None)
-    with pytest.raises(ModelError, match="needs the package fugashi; pip install fugashi$"):
+    with pytest.raises(ModelError, match=r"needs the package fugashi; pip install fugashi$"):
         load_tokenizer(ModelOptions(str(tmp_path)))
 
 
