@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -150,9 +151,10 @@ class Recipe:
             for unimportant in ("about", "source", "example"):
                 recipe["template"].pop(unimportant, None)
         said["precision"] = [self.options.revision, self.options.dtype, self.options.max_length]
-        said["weights"] = [_folder_hash(recipe.model) for recipe in (self, *self.others)]
-        said["demo_file"] = _file_hash(self.demos.path) if self.demos else None
-        said["dev_file"] = _file_hash(self.dev) if self.dev else None
+        of_folder, of_file = cache(_folder_hash), cache(_file_hash)  # none is read twice for this
+        said["weights"] = [of_folder(recipe.model) for recipe in (self, *self.others)]
+        said["demo_file"] = of_file(self.demos.path) if self.demos else None
+        said["dev_file"] = of_file(self.dev) if self.dev else None
         # Without the folder, for what they say is compared as well, and folders are moved.
         said["inputs"] = [[os.path.basename(path), _size(path)] for path in inputs if path != "-"]
         said["selection"] = dict(selection or {})

@@ -6,10 +6,11 @@ import json
 import math
 import pickle
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -718,6 +719,32 @@ def test_the_fingerprint_changes_with_demonstrations_their_number_seed_and_file(
     put(tmp_path, "train.jsonl", TRAIN[:-1])
     found.append(recipe.fingerprint())
     assert len(set(found)) == 5
+
+
+def test_a_run_reads_each_file_once_for_its_fingerprint_however_many_templates_share_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, opened = tmp_path / "model", Counter[str]()
+    model.mkdir()
+    for name in ("config.json", "model.safetensors", "vocab.txt"):
+        (model / name).write_text(name, encoding="utf-8")
+
+    def counting(path: str, mode: str) -> BinaryIO:
+        opened[Path(path).name] += 1
+        return Path(path).open("rb")
+
+    monkeypatch.setattr("promptshot.recipe.open", counting, raising=False)
+    rows = put(tmp_path, "rows.jsonl", [{"text": f"text {n}", "label": n % 2} for n in range(4)])
+    run = ["classify", rows, "-o", str(tmp_path / "out.jsonl"), "--scorer", "fake", "-m", str(model), "-q"]
+    for template in ("en-sentiment-mlm", "en-sentiment-nsp", "en-sentiment-causal"):
+        run += ["-t", template]
+    assert run_command(run) == 0
+    assert opened == {"config.json": 1, "model.safetensors": 1, "vocab.txt": 1}
+    opened.clear()
+    shared = replace(ordered(), demos=DemoPlan(rows, 2), dev=rows)
+    said = shared.identity()
+    assert said["demo_file"] == said["dev_file"]
+    assert opened == {"rows.jsonl": 1}
 
 
 def test_the_fingerprint_changes_with_the_dev_file(tmp_path: Path) -> None:

@@ -139,13 +139,24 @@ def test_no_imports_run_in_a_circle() -> None:
 
 
 HEAVY = ("torch", "transformers", "tokenizers", "numpy")
+LATE = (*HEAVY, "pydantic", "yaml", "jsonlines", "rich", "charset_normalizer", "pyarrow")  # not for a page of help
 
 
-def heavy_after(code: str) -> str:
+def heavy_after(code: str, sought: tuple[str, ...] = HEAVY) -> str:
     """What of the heavy packages a fresh Python has loaded after running the code."""
-    probe = f"{code}\nimport sys; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    probe = f"{code}\nimport sys; print(*[name for name in {sought!r} if name in sys.modules], file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=120)
-    return done.stdout.strip()
+    return done.stderr.strip()
+
+
+@pytest.mark.parametrize("page", [(), ("--help",), ("compare", "--help"), ("templates", "lint", "-h"), ("--version",)])
+def test_the_command_line_is_there_before_anything_that_takes_its_time(page: tuple[str, ...]) -> None:
+    asked = f"promptshot.cli.run_command({list(page)})" if page else ""
+    assert heavy_after(f"import promptshot.cli\n{asked}", LATE) == ""
+
+
+def test_what_a_command_loads_late_is_seen() -> None:
+    assert heavy_after("import promptshot.cli, promptshot.library", LATE) == "pydantic yaml jsonlines"
 
 
 def test_a_run_with_the_fake_scorer_loads_no_tensors() -> None:
