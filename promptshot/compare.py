@@ -17,17 +17,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from promptshot import classify, files, scorers
-from promptshot.classify import Classifier, Outcome, Prediction
+from promptshot import files, scorers
+from promptshot.classify import Classifier
 from promptshot.errors import InputError, PromptshotError, shortlist
 from promptshot.files import Named
 from promptshot.grid import Candidate
 from promptshot.metrics import SURE, Paired, Tally, holm
+from promptshot.prediction import Outcome, Prediction, ensemble
 from promptshot.record import as_json, said
 from promptshot.remarks import MAJORITY, Code, Remark
 from promptshot.rows import Item, Reject
-from promptshot.run import Result, versions, with_columns
-from promptshot.scorers import ModelOptions, Scorer
+from promptshot.run import Result, versions
+from promptshot.scoring import ModelOptions, Scorer
 from promptshot.writer import Form, Writer
 
 # What a comparison says of all candidates together, or shows of each in its line.
@@ -312,7 +313,7 @@ class Bench:
         self.watcher.started(candidate, len(items))
         classifier = self._classifier(candidate)
         began = time.perf_counter()
-        mapped = (with_columns(item, candidate.recipe.columns) for item in items)
+        mapped = map(candidate.recipe.task.mapped, items)
         outcomes = list(classifier.outcomes(mapped, self.watcher.advance))
         entry = Entry.of(candidate, outcomes, time.perf_counter() - began, classifier.details)
         self.watcher.finished(entry)
@@ -386,13 +387,13 @@ def _ensemble(scored: Sequence[tuple[Entry, list[Outcome]]], model: str = "") ->
     """The mean of log-probabilities of those that give any; its seconds are all of theirs. Where there are ensembles of
     several models, its name tells the `model`.
     """
-    parts = [(entry, found) for entry, found in scored if not entry.candidate.recipe.template.spec.ordered]
+    parts = [(entry, found) for entry, found in scored if not entry.candidate.recipe.task.paired]
     if len(parts) < 2:
         return None
     first, *others = [entry.candidate.recipe for entry, _ in parts]
     name = f"ensemble of {len(parts)} {first.template.spec.scorer}" + (f" {model}" if model else "")
     told = parts[0][0].candidate
-    outcomes = [classify.mean(of_row) for of_row in zip(*(found for _, found in parts), strict=True)]
+    outcomes = [ensemble(of_row) for of_row in zip(*(found for _, found in parts), strict=True)]
     candidate = Candidate(name + (f" k={told.shots}" if told.shots else ""), replace(first, others=tuple(others)))
     seconds = sum(entry.result.seconds for entry, _ in parts)
     return Entry.of(candidate, outcomes, seconds, parts[0][0].result.details), outcomes
@@ -477,7 +478,7 @@ class Folder:
             with Writer(entry.result.rejects_path) as writer:
                 writer.write(rejected)
         recipe = entry.candidate.recipe
-        head = {"gold_field": recipe.template.spec.label_field, "label_order": list(recipe.labels), "complete": True}
+        head = {"gold_field": recipe.task.label_field, "label_order": list(recipe.labels), "complete": True}
         files.put(f"{path}.run.json", as_json({**head, **_summary(entry.result), "written": written}))
 
 

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from promptshot import files, record, rows, wrong
-from promptshot.classify import SHARE, Outcome, Prediction
 from promptshot.errors import InputError, OptionError, shortlist
 from promptshot.files import Named
+from promptshot.prediction import Outcome, Prediction
 from promptshot.recipe import digest
 from promptshot.record import AFRESH, Mark, Record
 from promptshot.rows import Reject, Row
 from promptshot.shape import Shape
+from promptshot.spool import SHARE
 from promptshot.streams import Part
 from promptshot.writer import NOTHING, Form, Place, Writer, refuse_no_json, refuse_suffix
 

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from promptshot.errors import PromptshotError, printable
 from promptshot.flaws import Flaw, Place, Severity
-from promptshot.prompts import Kind, Prompt, Template
+from promptshot.prompts import Template
+from promptshot.scoring import Kind, Prompt
 from promptshot.spec import Source
 from promptshot.verbalizer import Verbalizer
 

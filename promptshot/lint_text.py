@@ -73,7 +73,7 @@ def spaces_before_mask(sheet: Sheet) -> Iterator[Flaw]:
     """White space that a causal model would have to read as part of the word."""
     before = sheet.before_blank()
     space = before[len(before.rstrip(" \t\u3000")) :]
-    if sheet.scorer != "causal" or not space:
+    if not sheet.template.kind.left_to_right or not space:
         return
     if space != " ":
         what = f"{len(space)} spaces" if set(space) == {" "} else _space(space[-1])
@@ -85,7 +85,7 @@ def spaces_before_mask(sheet: Sheet) -> Iterator[Flaw]:
 def glued_mask(sheet: Sheet) -> Iterator[Flaw]:
     """No space between what is read from left to right and an English word."""
     before, words = sheet.before_blank(), list(filter(LATIN.match, sheet.words))
-    if sheet.scorer == "causal" and words and _GLUE.search(before):
+    if sheet.template.kind.left_to_right and words and _GLUE.search(before):
         what = f"no space between {before[-8:].strip()!r} and the word, as in {(before[-8:] + words[0]).strip()!r}"
         yield Flaw(codes.GLUED_MASK, what, "put a space before {mask}", ("text",))
 
@@ -93,7 +93,7 @@ def glued_mask(sheet: Sheet) -> Iterator[Flaw]:
 def run_together(sheet: Sheet) -> Iterator[Flaw]:
     """Demonstrations of several lines, parted by one line break."""
     keys = sheet.template.spec
-    if keys.scorer == "causal" and "\n" in str(keys.text).strip() and keys.separator == "\n":
+    if sheet.template.kind.demonstrations and "\n" in str(keys.text).strip() and keys.separator == "\n":
         hint = r'add a line: separator: "\n\n"'
         yield Flaw(codes.RUN_TOGETHER, "several lines, and one line break between demonstrations", hint, ("text",))
 

@@ -11,8 +11,9 @@ from promptshot.errors import shortlist
 from promptshot.flaws import Flaw, Place
 from promptshot.lint_sheet import Sheet, Spelling
 from promptshot.lint_text import LATIN
-from promptshot.prompts import Kind, Piece, Prompt, Template
+from promptshot.prompts import Template
 from promptshot.rows import Row
+from promptshot.scoring import Kind, Piece, Prompt
 from promptshot.verbalizer import Verbalizer
 
 _NO_SPACE = re.compile(r"[(\[{<\"'`“‘«（［【《〈「『#@/\\*_=|~+-]\Z")  # what none follows
@@ -42,7 +43,7 @@ def spelled_words(sheet: Sheet) -> Iterator[Flaw]:
     place = ("verbalizer",)
     for flaw in refused_words(verbalizer, spelling):
         yield replace(flaw, place=place if sheet.base is None else (*sheet.base, *flaw.place))
-    if sheet.scorer == "nsp" or template.scored == "rest":
+    if template.kind.margin or template.scored == "rest":
         return  # the words are not what is scored
     tokens_of = spelling.spelled(sheet.scorer, template.render(_shortest_row(template), words))
     if split := {word: tokens for word, tokens in zip(words, tokens_of, strict=True) if len(tokens) > 1}:
@@ -51,7 +52,7 @@ def spelled_words(sheet: Sheet) -> Iterator[Flaw]:
     lengths = sorted(set(map(len, tokens_of)))
     if len(lengths) > 1:
         what = f"words have from {lengths[0]} to {lengths[-1]} tokens"
-        how = template.spec.normalize or ("mean" if sheet.scorer == "mlm" else "sum")
+        how = template.spec.normalize or ("mean" if template.kind.means else "sum")
         yield Flaw(codes.UNEQUAL_WORDS, what, f"a word's score is the {how} over them", place)
     before = sheet.before_blank()
     if not (sheet.begins or before[-1:].isspace()):

@@ -17,15 +17,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from promptshot import rows
-from promptshot.classify import NAMED, OUTPUT_FIELDS
 from promptshot.errors import InputError, RowError, many, shortlist
 from promptshot.json_text import dumps, like
 from promptshot.metrics import Tally
 from promptshot.once import once
+from promptshot.prediction import NAMED, OUTPUT_FIELDS
 from promptshot.remarks import Remark, against_majority, unknown_gold, unlisted
 from promptshot.rows import Reject, Row, raw_of
-from promptshot.shape import PAIRS, PREFIXES
+from promptshot.shape import PREFIXES
 from promptshot.streams import PLAIN, Reading
+from promptshot.task import PAIR
 from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 from promptshot.writer import FORMULA
 from promptshot.wrong import Worst, Wrong
@@ -220,7 +221,7 @@ class File:
         """The columns of a table that are not the row's own."""
         for label in keys or (self.words.names if self.words else ()):
             yield from (f"{prefix}{label}" for prefix in PREFIXES)
-        yield f"score_{PAIRS}"
+        yield f"score_{PAIR}"
 
     def _said(self, row: Row, prediction: str, keys: tuple[str, ...]) -> Said:
         column = row.column(self.gold_field)

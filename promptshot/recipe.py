@@ -7,16 +7,20 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from promptshot import library, scorers
+from promptshot import library, shelf
+from promptshot.decide import Best, Decision, Thresholds, decision_of
 from promptshot.errors import InputError, OptionError, PromptshotError
 from promptshot.files import Named
+from promptshot.kinds import builtin_for
 from promptshot.once import Once
 from promptshot.prompts import Template
-from promptshot.scorers import ModelOptions
+from promptshot.scoring import ModelOptions
 from promptshot.streams import PLAIN, Reading
+from promptshot.task import Task
 from promptshot.verbalizer import Verbalizer
 
 BLOCK, LARGE, SAMPLED = 1 << 20, 8 << 30, 1000  # bytes at once, of a file that is not read as a whole, blocks of it
@@ -38,14 +42,12 @@ class DemoPlan:
 class Recipe:
     """Everything that decides a run's results, as plain data; `Classifier.of` makes it live."""
 
-    template: Template
-    verbalizer: Verbalizer
+    task: Task
     scorer: str
     options: ModelOptions = field(default_factory=ModelOptions)
     demos: DemoPlan | None = None
-    dev: str | None = None  # a file whose scores fix the thresholds of an ordered pair template
-    columns: Mapping[str, str] = field(default_factory=dict)  # those that were named
-    guessed: Mapping[str, str] = field(default_factory=dict)  # those that go by a usual name; only told
+    decision: Decision = field(default_factory=Best)
+    guessed: Mapping[str, str] = field(default_factory=dict)  # columns that go by a usual name; only told
     reading: Reading = PLAIN  # how files of rows are read
     labels_ignored: bool = False
     labels_strict: bool = False  # a row whose own label is none of ours is rejected
@@ -53,6 +55,43 @@ class Recipe:
     spelled_as: SpelledAs = "auto"
     spelling: Mapping[str, Any] = field(default_factory=dict)  # label -> what is written for it; empty: its name
     others: tuple[Recipe, ...] = ()  # more templates: an ensemble, by the mean of log-probabilities
+
+    @classmethod
+    def of(
+        cls,
+        template: Template,
+        verbalizer: Verbalizer,
+        scorer: str | None = None,
+        options: ModelOptions | None = None,
+        demos: DemoPlan | None = None,
+        dev: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Recipe:
+        """A recipe from its parts: the template's own scorer, and labels decided as it says, where nothing is said.
+
+        `dev` is a file whose scores fix the thresholds of an ordered pair template, `columns` say where a row keeps a
+        field. Raises OptionError where they do not go together.
+        """
+        task = Task(template, verbalizer, columns or {})
+        decision = decision_of(template.spec.ordered, template.spec.prior, dev)
+        return cls(task, scorer or template.spec.scorer, options or ModelOptions(), demos, decision, **more)
+
+    @property
+    def template(self) -> Template:
+        return self.task.template
+
+    @property
+    def verbalizer(self) -> Verbalizer:
+        return self.task.verbalizer
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        return self.task.columns
+
+    @property
+    def labels(self) -> Sequence[str]:
+        return self.task.labels
 
     @property
     def name(self) -> str:
@@ -62,18 +101,7 @@ class Recipe:
     @property
     def model(self) -> str:
         """The checkpoint's name; the built-in one for the scorer where none is given."""
-        return self.options.model or scorers.BUILTIN_MODEL.get(self.scorer, "")
-
-    @property
-    def labels(self) -> Sequence[str]:
-        """The labels to choose from; none where every row brings its own."""
-        return self.template.spec.ordered or self.verbalizer.names
-
-    @property
-    def prior(self) -> tuple[float, ...]:
-        """The share of each label of an ordered pair template; uniform where the template says nothing."""
-        ordered = self.template.spec.ordered or []
-        return tuple(self.template.spec.prior or [1 / len(ordered) for _ in ordered])
+        return self.options.model or builtin_for(self.scorer)
 
     @property
     def draw(self) -> str:
@@ -82,8 +110,13 @@ class Recipe:
 
     @property
     def transductive(self) -> bool:
-        """Whether labels are decided over the whole run, by rank."""
-        return bool(self.template.spec.ordered) and self.dev is None
+        """Whether labels are decided over the whole run."""
+        return self.decision.transductive
+
+    @property
+    def dev(self) -> str | None:
+        """The file whose scores fix thresholds."""
+        return self.decision.dev if isinstance(self.decision, Thresholds) else None
 
     @property
     def reads(self) -> list[Named]:
@@ -111,7 +144,7 @@ class Recipe:
             "labels": "ignored" if self.labels_ignored else "strict" if self.labels_strict else "counted",
             **({"spelling": dict(self.spelling)} if self.spelling else {}),
             "ensemble": [other.as_dict() for other in self.others],
-            "decision": "rank" if self.transductive else "thresholds" if self.dev else "best",
+            "decision": self.decision.name,
         }
 
     def identity(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -123,9 +156,10 @@ class Recipe:
             for unimportant in ("about", "source", "example"):
                 recipe["template"].pop(unimportant, None)
         said["precision"] = [self.options.revision, self.options.dtype, self.options.max_length]
-        said["weights"] = [_folder_hash(recipe.model) for recipe in (self, *self.others)]
-        said["demo_file"] = _file_hash(self.demos.path) if self.demos else None
-        said["dev_file"] = _file_hash(self.dev) if self.dev else None
+        of_folder, of_file = cache(_folder_hash), cache(_file_hash)  # none is read twice for this
+        said["weights"] = [of_folder(recipe.model) for recipe in (self, *self.others)]
+        said["demo_file"] = of_file(self.demos.path) if self.demos else None
+        said["dev_file"] = of_file(self.dev) if self.dev else None
         # Without the folder, for what they say is compared as well, and folders are moved.
         said["inputs"] = [[os.path.basename(path), _size(path)] for path in inputs if path != "-"]
         said["selection"] = dict(selection or {})
@@ -138,7 +172,7 @@ class Recipe:
     def check(self) -> None:
         """Refuse an ensemble whose members do not speak of the same labels; raises OptionError."""
         for recipe in (self, *self.others) if self.others else ():
-            if recipe.template.spec.ordered:
+            if recipe.task.paired:
                 what = f"{recipe.template.name} ranks pairs and gives no probabilities"
                 raise OptionError(f"no ensemble: {what}", hint="leave it out")
             if set(recipe.verbalizer.names) != set(self.verbalizer.names):
@@ -149,7 +183,7 @@ class Recipe:
 def of_model(model: str) -> list[Named]:
     """The files of a built-in model or of one in a local folder."""
     try:
-        folder = library.builtin_model(model) if model.startswith(library.BUILTIN) else Path(model or os.devnull)
+        folder = shelf.builtin_model(model) if model.startswith(shelf.BUILTIN) else Path(model or os.devnull)
         return [Named("a file of the model", str(path)) for path in folder.iterdir()]
     except (OSError, ValueError, PromptshotError):
         return []
@@ -163,7 +197,7 @@ def digest(identity: Mapping[str, Any]) -> str:
 
 def _folder_hash(model: str) -> str | None:
     """A hash of config and weights of a local or built-in model; None for a hub name."""
-    folder = library.builtin_model(model) if model.startswith(library.BUILTIN) else Path(model or "\0")
+    folder = shelf.builtin_model(model) if model.startswith(shelf.BUILTIN) else Path(model or "\0")
     if "\0" in str(folder) or not folder.is_dir():
         return None
     suffixes = (".json", ".safetensors", ".bin", ".model", ".txt")

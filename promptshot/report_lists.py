@@ -12,8 +12,8 @@ from rich.text import Text
 
 from promptshot import standard
 from promptshot.errors import printable, shortlist
-from promptshot.prompts import Kind, Prompt
 from promptshot.report_console import NARROW, data, people, plain_table
+from promptshot.scoring import Kind, Prompt
 
 USUAL = 80  # columns of a terminal
 

@@ -12,9 +12,8 @@ from rich.text import Text
 
 from promptshot.errors import printable, shortlist
 from promptshot.preview import Preview
-from promptshot.prompts import Kind, Piece
 from promptshot.report_console import data, indented, people, plain_table
-from promptshot.scorers import Fit, Token
+from promptshot.scoring import Fit, Kind, Piece, Token
 
 KINDS = {Kind.FIXED: "template", Kind.FIELD: "field", Kind.MASK: "blank", Kind.HOLE: "hole", Kind.DEMO: "example"}
 COLOURS = {Kind.FIXED: "cyan", Kind.FIELD: "", Kind.MASK: "bold reverse", Kind.HOLE: "reverse", None: "dim"}

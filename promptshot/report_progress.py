@@ -13,16 +13,11 @@ from promptshot.classify import Classifier
 from promptshot.errors import many, printable
 from promptshot.guess import language_of
 from promptshot.journal import Journal
+from promptshot.kinds import KINDS
 from promptshot.metrics import Tally
 from promptshot.recipe import Recipe
 from promptshot.report_console import NARROW, moving_bar, note, people
 from promptshot.run import Watcher, circumstances
-
-ADVICE = {  # a checkpoint for each kind of scorer and language
-    "mlm": {"zh": "hfl/chinese-roberta-wwm-ext", "en": "google-bert/bert-base-uncased"},
-    "nsp": {"zh": "google-bert/bert-base-chinese", "en": "google-bert/bert-base-uncased"},
-    "causal": dict.fromkeys(("zh", "en"), "Qwen/Qwen3-0.6B-Base"),
-}
 
 
 def _clock(seconds: float) -> str:
@@ -70,7 +65,7 @@ class Watch(Watcher):
             if rows:
                 note(f"going on after {many(rows, 'row that is', 'rows that are')} done", self.console)
             if recipe.model and not recipe.options.model:
-                better = ADVICE[recipe.scorer][_language(recipe)]
+                better = KINDS[recipe.scorer].advice[_language(recipe)]
                 note(f"using the small built-in model {recipe.model}; for real results: -m {better}", self.console)
         if self.verbose:
             for remark in circumstances(recipe, classifier.details):

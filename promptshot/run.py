@@ -15,7 +15,8 @@ from itertools import chain, islice
 from typing import Any
 
 from promptshot import columns, files, formats, record, rows
-from promptshot.classify import WINDOW, Classifier, Outcome, Prediction, Spool
+from promptshot.classify import WINDOW, Classifier
+from promptshot.decide import Ranks
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, many, shortlist
 from promptshot.files import Named
 from promptshot.gold import check_gold
@@ -23,11 +24,13 @@ from promptshot.guess import Look
 from promptshot.interrupt import Interrupts
 from promptshot.journal import Journal, Outputs
 from promptshot.metrics import Tally
+from promptshot.prediction import Outcome, Prediction
 from promptshot.recipe import Recipe
 from promptshot.record import AFRESH
 from promptshot.remarks import Remark, against_majority, leaning, unknown_gold, unlisted
-from promptshot.rows import Item, Reject, Row
+from promptshot.rows import Item, Reject, Row, with_columns
 from promptshot.shape import Shape
+from promptshot.spool import Spool
 from promptshot.streams import PLAIN, Part, Reading, Seen
 from promptshot.writer import whole
 from promptshot.wrong import Worst, Wrong
@@ -308,8 +311,8 @@ def _of_labels(result: Result) -> Iterator[Remark]:
     """Where the labels come from, and what can be doubted of them."""
     recipe = result.recipe
     yield from leaning(result.tally, bool(recipe.draw))
-    if recipe.transductive:
-        prior = dict(zip(recipe.template.spec.ordered or (), recipe.prior, strict=True))
+    if isinstance(decision := recipe.decision, Ranks):
+        prior = dict(zip(decision.ordered, decision.prior, strict=True))
         shares = ", ".join(f"{label} {share:.0%}" for label, share in prior.items())
         line = f"labels come from ranking the whole run by this prior: {shares} (transductive)"
         yield Remark("transductive", line, {"prior": prior})
@@ -533,7 +536,7 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
             with the.interrupts.held(), files.named(path):
                 spool.add(window, [vars(part) for part in the.inputs.seen.parts])
                 the.journal.spooled = spool.rows
-            if _hopeless(len(spool.margins), spool.rows, classifier.asked):
+            if _hopeless(spool.good, spool.rows, classifier.asked):
                 break
         ranked = classifier.ranked(spool)
         while window := list(islice(ranked, WINDOW)):
@@ -595,7 +598,7 @@ def _head(result: Result, inputs: Inputs) -> dict[str, Any]:
     return {
         "sample": inputs.sample,
         "seed": inputs.seed,
-        "gold_field": result.recipe.template.spec.label_field,
+        "gold_field": result.recipe.task.label_field,
         "label_order": list(result.tally.labels),
         "window": WINDOW,
         "machine": dict(result.details),
@@ -611,8 +614,3 @@ def _shape(recipe: Recipe, inputs: Inputs, outputs: Outputs) -> Shape:
     """What goes out; raises OptionError where a column is asked for that is not there."""
     table = outputs.form.delimiter is not None
     return Shape.of(recipe, table, outputs.fields, outputs.scores, _own(inputs.peek()))
-
-
-def with_columns(item: Item, columns: Mapping[str, str]) -> Item:
-    """The same row, with these columns for fields."""
-    return replace(item, columns=columns) if columns and isinstance(item, Row) else item

@@ -40,15 +40,16 @@ from promptshot.errors import HeadError, InputError, ModelError, NotFoundError, 
 from promptshot.journal import Outputs
 from promptshot.labels import verbalizer_of_labels
 from promptshot.metrics import Tally
-from promptshot.prompts import Kind, Piece, Prompt, Template, TemplateSpec
+from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import Recipe
-from promptshot.scorers import SCORERS, Checkpoint, ModelOptions, Scored, Scorer, load, load_tokenizer
+from promptshot.scorers import SCORERS, load, load_tokenizer
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.batches import Batches, fitting, token_budget
 from promptshot.scorers.heads import Head
 from promptshot.scorers.loading import check_head, pick_device
 from promptshot.scorers.plans import Query
 from promptshot.scorers.tokens import Encoder, TextEncoder
+from promptshot.scoring import Checkpoint, Kind, ModelOptions, Piece, Prompt, Scored, Scorer
 
 
 def scorer(kind: str, model: object, **options: Any) -> Any:
@@ -845,7 +846,7 @@ def test_a_window_without_one_good_row_is_passed_also_where_a_run_goes_on(
     text = ["{text}", "it was {mask}"] if kind == "nsp" else "{text} it was {mask}"
     template = Template.of(TemplateSpec(scorer=kind, text=text), "t")  # type: ignore[arg-type]
     options = ModelOptions(request.getfixturevalue(model).name, plain=plain)
-    recipe = Recipe(template, verbalizer_of_labels(["good", "great"]), kind, options)
+    recipe = Recipe.of(template, verbalizer_of_labels(["good", "great"]), kind, options)
 
     class Stop(running.Watcher):
         def counted(self, rows: int, tally: Tally) -> None:

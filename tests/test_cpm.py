@@ -18,11 +18,11 @@ from conftest import randomized, rendered
 from reference import assert_agrees
 
 from promptshot.errors import ModelError
-from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import ModelOptions, cpm
+from promptshot.scorers import cpm
 from promptshot.scorers.causal import CausalScorer
 from promptshot.scorers.cpm import CpmEncoder, CpmTokenizer
 from promptshot.scorers.tokens import Layout, TooLong, fit
+from promptshot.scoring import Kind, ModelOptions, Piece, Prompt
 
 jieba = pytest.importorskip("jieba")
 sentencepiece = pytest.importorskip("sentencepiece")
@@ -334,7 +334,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(
 
     def without(name: str, *others: Any) -> Any:
         if name == package:
-            raise ModuleNotFoundError(name)
+            raise ModuleNotFoundError(name, name=name)
         return found(name, *others)
 
     monkeypatch.setattr(importlib, "import_module", without)

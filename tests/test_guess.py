@@ -15,12 +15,13 @@ from test_cli import fake, read_rows, write_rows
 from promptshot import Classifier, RowError, Template, guess, library
 from promptshot.cli import run_command
 from promptshot.errors import OptionError, PromptshotError, TemplateError
-from promptshot.guess import labels_of, language_of, scorer_of
+from promptshot.guess import labels_of, language_of
 from promptshot.labels import verbalizer_of_labels
 from promptshot.recipe import Recipe
 from promptshot.rows import Row
-from promptshot.scorers import ModelOptions
 from promptshot.scorers.fake import FakeScorer
+from promptshot.scoring import ModelOptions
+from promptshot.shelf import scorer_of
 
 ZH = [{"text": "房间干净", "label": "回头客"}, {"text": "又吵又脏", "label": "过路客"}]
 
@@ -331,7 +332,7 @@ def test_an_ensemble_loads_each_scorer_once(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("promptshot.scorers.load", load)
     templates = [library.template(name) for name in ("zh-sentiment-mlm", "zh-sentiment-good-mlm", "zh-sentiment-nsp")]
-    first, *others = (Recipe(t, library.verbalizer_of(t), t.spec.scorer) for t in templates)
+    first, *others = (Recipe.of(t, library.verbalizer_of(t), t.spec.scorer) for t in templates)
     Classifier.of(replace(first, others=tuple(others)))
     assert loaded == ["mlm", "nsp"]
 

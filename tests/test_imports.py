@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 import promptshot
+from promptshot.kinds import KINDS
 
 PACKAGE = Path(promptshot.__file__).parent
 
 # The floors of the house, from the ground up. A new module needs a place here.
 FLOORS = [
-    ["errors", "standard"],
+    ["errors", "standard", "kinds", "scoring"],
+    ["shelf"],
     ["flaws", "files"],
     ["spec"],
     [
@@ -33,6 +35,7 @@ FLOORS = [
         "writer",
         "prompts",
         "verbalizer",
+        "task",
         "labels",
         "library",
         "lint_sheet",
@@ -47,7 +50,20 @@ FLOORS = [
         "remarks",
     ],
     ["scorers"],  # the wall, and the tensors behind it
-    ["classify", "recipe", "guess", "shelf", "gold", "decide", "calibrate", "demos"],
+    [
+        "classify",
+        "prediction",
+        "spool",
+        "questions",
+        "finish",
+        "recipe",
+        "guess",
+        "catalogue",
+        "gold",
+        "decide",
+        "calibrate",
+        "demos",
+    ],
     ["interrupt", "record", "shape", "journal"],
     ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
     [
@@ -119,19 +135,46 @@ def test_nobody_above_the_wall_imports_what_is_behind_it(name: str) -> None:
     assert behind <= {"scorers.fake"}  # it has no tensors
 
 
+BELOW_THE_WALL = {"errors", "kinds", "shelf", "scoring", "scorers"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.split(".")[0] == "scorers"])
+def test_scorers_know_nothing_but_the_messages_of_the_wall(name: str) -> None:
+    assert {other.split(".")[0] for other in imported(MODULES[name])} <= BELOW_THE_WALL
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_which_kinds_of_scorer_there_are_stands_in_one_place(name: str) -> None:
+    own = {kind.scorer.partition(":")[0].removeprefix("promptshot.") for kind in KINDS.values()}
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert name in {*own, "kinds"} or not named & {*KINDS}
+
+
 def test_no_imports_run_in_a_circle() -> None:
     order = list(TopologicalSorter({name: set(imported(path)) for name, path in MODULES.items()}).static_order())
     assert order.index("errors") < order.index("classify")
 
 
 HEAVY = ("torch", "transformers", "tokenizers", "numpy")
+LATE = (*HEAVY, "pydantic", "yaml", "jsonlines", "rich", "charset_normalizer", "pyarrow")  # not for a page of help
 
 
-def heavy_after(code: str) -> str:
+def heavy_after(code: str, sought: tuple[str, ...] = HEAVY) -> str:
     """What of the heavy packages a fresh Python has loaded after running the code."""
-    probe = f"{code}\nimport sys; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    probe = f"{code}\nimport sys; print(*[name for name in {sought!r} if name in sys.modules], file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=120)
-    return done.stdout.strip()
+    return done.stderr.strip()
+
+
+@pytest.mark.parametrize("page", [(), ("--help",), ("compare", "--help"), ("templates", "lint", "-h"), ("--version",)])
+def test_the_command_line_is_there_before_anything_that_takes_its_time(page: tuple[str, ...]) -> None:
+    asked = f"promptshot.cli.run_command({list(page)})" if page else ""
+    assert heavy_after(f"import promptshot.cli\n{asked}", LATE) == ""
+
+
+def test_what_a_command_loads_late_is_seen() -> None:
+    assert heavy_after("import promptshot.cli, promptshot.library", LATE) == "pydantic yaml jsonlines"
 
 
 def test_a_run_with_the_fake_scorer_loads_no_tensors() -> None:
@@ -144,7 +187,8 @@ from promptshot.prompts import Template, TemplateSpec
 from promptshot.rows import Row
 keys = {"scorer": "mlm", "text": "{mask}{text}", "verbalizer": {"labels": {"a": "x", "b": "y"}}}
 template = Template.of(spec.build(keys, TemplateSpec, TemplateError, "t", {}), "t")
-found = list(classify.Classifier.of(Recipe(template, verbalizer_of(template), "fake")).outcomes([Row({"text": "t"})]))
+recipe = Recipe.of(template, verbalizer_of(template), "fake")
+found = list(classify.Classifier.of(recipe).outcomes([Row({"text": "t"})]))
 assert found[0].label in "ab"
 """
     assert heavy_after(code) == ""

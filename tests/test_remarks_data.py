@@ -25,7 +25,7 @@ from promptshot.recipe import DemoPlan, Recipe
 from promptshot.remarks import MAJORITY, Remark, against_majority
 from promptshot.rows import Reject
 from promptshot.run import Result, circumstances
-from promptshot.scorers import ModelOptions
+from promptshot.scoring import ModelOptions
 from promptshot.wrong import Worst
 
 EVEN = {("yes", "yes"): 5, ("no", "no"): 4, ("yes", "no"): 3}
@@ -33,7 +33,7 @@ EVEN = {("yes", "yes"): 5, ("no", "no"): 4, ("yes", "no"): 3}
 
 def recipe_of(name: str = "en-sentiment-mlm", **settings: Any) -> Recipe:
     template = library.template(name)
-    return Recipe(template, library.verbalizer_of(template), "fake", **settings)
+    return Recipe.of(template, library.verbalizer_of(template), "fake", **settings)
 
 
 def result_of(counts: Tally | None = None, name: str = "en-sentiment-mlm", plan: DemoPlan | None = None) -> Result:

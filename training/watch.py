@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptshot import library
-from promptshot.classify import Classifier, Prediction
+from promptshot.classify import Classifier
+from promptshot.prediction import Prediction
 from promptshot.recipe import Recipe
 from promptshot.rows import read
-from promptshot.scorers import ModelOptions, Scorer, load
+from promptshot.scorers import load
+from promptshot.scoring import ModelOptions, Scorer
 
 EPRSTMT = ("fewclue/eprstmt/dev_few_all.json", "fewclue/eprstmt/train_few_all.json")
 TNEWS, BUSTM, SST2 = ("fewclue/tnews/dev_few_all.json",), ("fewclue/bustm/dev_few_all.json",), ("sst2.dev.jsonl",)
@@ -82,7 +84,9 @@ def measure(model: Path, name: str, data: Path) -> dict[str, float]:
     scorers: dict[str, Scorer] = {}
     for look in LOOKS[name]:
         template = library.template(look.template)
-        recipe = Recipe(template, library.verbalizer_of(template), template.spec.scorer, ModelOptions(model=str(model)))
+        recipe = Recipe.of(
+            template, library.verbalizer_of(template), template.spec.scorer, ModelOptions(model=str(model))
+        )
         if recipe.scorer not in scorers:
             scorers[recipe.scorer] = load(recipe.scorer, recipe.options)
         scorer = scorers[recipe.scorer]

@@ -159,7 +159,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
         note(reason)
     options, demos = model_options(given), _demo_plan(given)
     recipes = [
-        Recipe(
+        Recipe.of(
             template=one.template,
             verbalizer=one.verbalizer,
             scorer=given["scorer"] or one.template.spec.scorer,
@@ -221,16 +221,17 @@ def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any]
 def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
     """The first prompts as they would be scored; bad rows are told as such."""
     from promptshot.classify import Classifier
+    from promptshot.decide import Best
     from promptshot.report_lists import prompts
     from promptshot.rows import Reject
     from promptshot.scorers.fake import FakeScorer
 
     # The fake scorer knows no checkpoint, so nothing is loaded.
-    classifier = Classifier(replace(recipe, dev=None), FakeScorer())
+    classifier = Classifier(replace(recipe, decision=Best()), FakeScorer())
     shown = []
     for item in islice(inputs.read(recipe.columns), PREVIEWED):
         if isinstance(item, Reject):
             raise InputError(item.reason, where=item.source)
-        shown.append((item.source, classifier.prompt(item)))
+        shown += [(item.source, prompt) for prompt in classifier.prompts(item)]
     prompts(shown)
     return 0

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptshot import library
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, library_flag, model_flag, model_options, option, source_flags, typed
 from promptshot.errors import OptionError, PromptshotError
+from promptshot.kinds import FIRST, KINDS, for_words
 
 if TYPE_CHECKING:
     from promptshot.preview import Previewer
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from promptshot.verbalizer import Verbalizer
 
 POLL = 0.3  # seconds between two looks at a file
-
-
-BLANK = {"mlm": "{mask} {text}", "causal": "{text} {mask}"}  # where a word begins a text, or follows a space
 
 
 @click.command("preview", cls=Command)
@@ -41,7 +38,7 @@ BLANK = {"mlm": "{mask} {text}", "causal": "{text} {mask}"}  # where a word begi
     shell_complete=completion.of_shelf("verbalizers"),
     help="The same from the shelf or a file.",
 )
-@option("--scorer", type=click.Choice(["mlm", "nsp", "causal"]), default="mlm", help="For a TEXT.  [default: mlm]")
+@option("--scorer", type=click.Choice(list(KINDS)), default=FIRST, help=f"For a TEXT.  [default: {FIRST}]")
 @option("--watch", is_flag=True, help="Draw it again whenever the file is saved; Ctrl-C ends it.")
 @library_flag
 def templates(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given: Any) -> None:
@@ -54,6 +51,7 @@ def templates(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given:
     promptshot templates preview zh-sentiment-mlm "房间干净" --tokens
     promptshot templates preview mine.yaml rows.jsonl:7 -m google-bert/bert-base-chinese --ids --watch
     """
+    from promptshot import library
     from promptshot.once import once
     from promptshot.preview import Previewer
 
@@ -82,15 +80,16 @@ def verbalizers(name: str, ids: bool, **given: Any) -> None:
     \b
     promptshot verbalizers preview zh-news -m builtin:bert --ids
     """
-    from promptshot import guess
+    from promptshot import guess, library, shelf
     from promptshot.preview import Previewer
     from promptshot.report_preview import label_words
     from promptshot.rows import Row
 
     words = library.verbalizer(name, given["folder"])
-    kind = "causal" if given["model"] and guess.scorer_of(given["model"]) == "causal" else "mlm"
+    kind = for_words(shelf.scorer_of(given["model"]) if given["model"] else None)
+    text = "{text} {mask}" if kind.left_to_right else "{mask} {text}"  # where a word follows a space, or begins a text
     previewer = Previewer(model_options(given), tokens=bool(given["model"]))
-    found = previewer.of(guess.template_of(BLANK[kind], kind, None), words, Row({"text": "..."}))
+    found = previewer.of(guess.template_of(text, kind.name, None), words, Row({"text": "..."}))
     label_words(name, found, ids)
 
 
@@ -108,7 +107,7 @@ def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, gi
 
 def _label_words(template: Template, given: dict[str, Any]) -> Verbalizer | None:
     """Those that were said, or the template's own; None where it has none."""
-    from promptshot import guess
+    from promptshot import guess, library
     from promptshot.report_console import note
 
     wish = guess.Wish(labels=given["labels"], verbalizer=given["verbalizer"], folder=given["folder"])
@@ -150,6 +149,8 @@ def _saved(path: Path, folder: Path | None) -> Iterator[None]:
 
 def _named_verbalizer(path: Path, folder: Path | None) -> list[Path]:
     """The file of the verbalizer that a template names, if both can be found."""
+    from promptshot import library
+
     try:
         named = library.template(str(path)).spec.verbalizer
         return [library.find("verbalizers", named, folder, path.parent)] if isinstance(named, str) else []

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptshot import library, spec, standard
+from promptshot import shelf, standard
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, F, flags, library_flag
 
 if TYPE_CHECKING:
-    from promptshot.shelf import Entry
+    from promptshot.catalogue import Entry
 
 
 @click.group()
@@ -51,9 +51,9 @@ def list_templates(folder: Path | None, to_json: bool, **wanted: str) -> None:
     promptshot templates list --scorer nsp --language zh
     promptshot templates list --task sentiment --labels positive,neutral,negative
     """
-    from promptshot import shelf
+    from promptshot import catalogue
 
-    chosen = _chosen(shelf.templates(folder), "templates", wanted)
+    chosen = _chosen(catalogue.templates(folder), "templates", wanted)
     _print(chosen, to_json, ("template", "scorer", "about"), [(e.name, e.scorer, e.about) for e in chosen])
 
 
@@ -61,18 +61,18 @@ def list_templates(folder: Path | None, to_json: bool, **wanted: str) -> None:
 @_filters()
 def list_verbalizers(folder: Path | None, to_json: bool, **wanted: str) -> None:
     """Names, number of labels, and the labels themselves."""
-    from promptshot import shelf
+    from promptshot import catalogue
     from promptshot.errors import shortlist
 
-    chosen = _chosen(shelf.verbalizers(folder), "verbalizers", wanted)
+    chosen = _chosen(catalogue.verbalizers(folder), "verbalizers", wanted)
     lines = [(e.name, str(len(e.labels)), shortlist(e.labels, 6), e.about) for e in chosen]
     _print(chosen, to_json, ("verbalizer", "labels", "which", "about"), lines)
 
 
-def _chosen(found: Sequence[Entry], kind: library.Shelf, wanted: Mapping[str, str]) -> list[Entry]:
+def _chosen(found: Sequence[Entry], kind: shelf.Shelf, wanted: Mapping[str, str]) -> list[Entry]:
     """Those that the options ask for; where there are none, that is told."""
+    from promptshot.catalogue import Wanted, chosen
     from promptshot.report_console import note
-    from promptshot.shelf import Wanted, chosen
 
     labels = tuple(label.strip() for label in re.split("[,，]", wanted["labels"]) if label.strip())
     asked = Wanted(**{**wanted, "labels": labels})  # type: ignore[arg-type]
@@ -96,6 +96,7 @@ def _print(entries: Sequence[Entry], to_json: bool, headers: Sequence[str], line
 @library_flag
 def show_template(name: str, folder: Path | None) -> None:
     """The file of a template, and its own example as it is rendered."""
+    from promptshot import library
     from promptshot.prompts import example_row
     from promptshot.report_lists import file, prompts
 
@@ -112,6 +113,7 @@ def show_template(name: str, folder: Path | None) -> None:
 @library_flag
 def show_verbalizer(name: str, folder: Path | None) -> None:
     """The file of a verbalizer."""
+    from promptshot import library
     from promptshot.report_lists import file
 
     library.verbalizer(name, folder)
@@ -123,6 +125,8 @@ def show_verbalizer(name: str, folder: Path | None) -> None:
 @library_flag
 def template_path(name: str | None, folder: Path | None) -> None:
     """Where the file of a template is; without NAME, the folder of them all."""
+    from promptshot import library
+
     standard.write_path(library.find("templates", name, folder) if name else library.home("templates", folder))
 
 
@@ -131,6 +135,8 @@ def template_path(name: str | None, folder: Path | None) -> None:
 @library_flag
 def verbalizer_path(name: str | None, folder: Path | None) -> None:
     """Where the file of a verbalizer is; without NAME, the folder of them all."""
+    from promptshot import library
+
     standard.write_path(library.find("verbalizers", name, folder) if name else library.home("verbalizers", folder))
 
 
@@ -143,6 +149,7 @@ def template_schema() -> None:
     and as the first line of a template, for editors with a YAML language server:
     # yaml-language-server: $schema=template.schema.json
     """
+    from promptshot import spec
     from promptshot.prompts import TemplateSpec
 
     standard.write(json.dumps(spec.schema(TemplateSpec, "promptshot template"), indent=2) + "\n")
@@ -151,6 +158,7 @@ def template_schema() -> None:
 @verbalizers.command("schema", cls=Command)
 def verbalizer_schema() -> None:
     """The JSON Schema of verbalizers, for editors (see: promptshot templates schema --help)."""
+    from promptshot import spec
     from promptshot.verbalizer import VerbalizerSpec
 
     standard.write(json.dumps(spec.schema(VerbalizerSpec, "promptshot verbalizer"), indent=2) + "\n")

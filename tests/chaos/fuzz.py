@@ -44,21 +44,25 @@ if GUIDED:
 
     with atheris.instrument_imports(include=["promptshot"], enable_loader_override=False):
         from promptshot import flaws, guess, library, lint, rows, spec, streams, verbalizer, writer
-        from promptshot.classify import Classifier, Prediction
+        from promptshot.classify import Classifier
         from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
-        from promptshot.prompts import Cut, Kind, Piece, Template, TemplateSpec
+        from promptshot.prediction import Prediction
+        from promptshot.prompts import Template, TemplateSpec
         from promptshot.recipe import Recipe
         from promptshot.rows import Item, Reject, Row
         from promptshot.scorers.fake import FakeScorer
+        from promptshot.scoring import Cut, Kind, Piece
         from promptshot.verbalizer import Verbalizer
 else:
     from promptshot import flaws, guess, library, lint, rows, spec, streams, verbalizer, writer
-    from promptshot.classify import Classifier, Prediction
+    from promptshot.classify import Classifier
     from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
-    from promptshot.prompts import Cut, Kind, Piece, Template, TemplateSpec
+    from promptshot.prediction import Prediction
+    from promptshot.prompts import Template, TemplateSpec
     from promptshot.recipe import Recipe
     from promptshot.rows import Item, Reject, Row
     from promptshot.scorers.fake import FakeScorer
+    from promptshot.scoring import Cut, Kind, Piece
     from promptshot.verbalizer import Verbalizer
 
 BROKEN = ROOT / "tests" / "broken"
@@ -421,7 +425,7 @@ def recipes() -> list[Recipe]:
     for text in RECIPES:
         plain, _ = spec.parse_yaml(text.decode(), "t", TemplateError)
         template = Template.of(spec.build(plain, TemplateSpec, TemplateError, "t", {}), "t")
-        found.append(Recipe(template, library.verbalizer_of(template), "fake"))
+        found.append(Recipe.of(template, library.verbalizer_of(template), "fake"))
     return found
 
 
