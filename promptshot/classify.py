@@ -12,10 +12,10 @@ import time
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, overload
+from typing import IO, Any, NoReturn, overload
 
 from promptshot import columns as where
 from promptshot import decide, demos, gold, guess, objects, rows, scorers
@@ -129,7 +129,18 @@ class Classifier:
         label_field: str | None = None,
         columns: Mapping[str, str] | None = None,
         ignore_labels: bool = False,
-        **options: Any,
+        model: str = "",
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int | None = None,
+        batch_budget: int | None = None,
+        max_length: int | None = None,
+        offline: bool = False,
+        trust_remote_code: bool = False,
+        plain: bool = False,
+        allow_pickle: bool = False,
+        **misspelt: NoReturn,
     ) -> Classifier:
         """A classifier for a template: its name on the shelf, its file, or a text with {mask} in it.
 
@@ -138,14 +149,16 @@ class Classifier:
         another one ("fake", "package.module:Class"); `folder` is a library of yours. `demos` are labelled rows, a file
         or whatever `predict` takes, of which `k` are put before each row, drawn with `seed`. `text_field` (a column, or
         several that are joined), `label_field` and `columns` (field -> column) say where a row keeps what the template
-        reads; with `ignore_labels` whatever labels they carry is of no interest. `options` are those of ModelOptions
-        (model, device, dtype, ...). Raises a PromptshotError where they do not fit.
+        reads; with `ignore_labels` whatever labels they carry is of no interest. `model` and what follows are how to
+        load and run a checkpoint, as in ModelOptions. Raises a PromptshotError where they do not fit.
         """
-        if unknown := next((name for name in options if name not in _MODEL), None):
-            known = [*inspect.signature(cls.load).parameters, *_MODEL]
-            raise OptionError(f"load takes no {unknown!r}", hint=did_you_mean(unknown, {*known} - {"options"}))
+        for name in misspelt:
+            known = {*inspect.signature(cls.load).parameters} - {"misspelt"}
+            raise OptionError(f"load takes no {name!r}", hint=did_you_mean(name, known))
+        budget = (batch_size, batch_budget, max_length)
+        options = ModelOptions(model, revision, device, dtype, *budget, offline, trust_remote_code, plain, allow_pickle)
         texts = (template,) if isinstance(template, str) else ()
-        wish = guess.Wish(texts, labels, verbalizer, scorer, options.get("model", ""), folder, demos is not None)
+        wish = guess.Wish(texts, labels, verbalizer, scorer, model, folder, demos is not None)
         if isinstance(template, str):
             (found,) = guess.choose(wish, guess.Look())
         elif isinstance(template, Template):
@@ -157,7 +170,7 @@ class Classifier:
             text_field = str(text_field)
         named = where.named(found.template, text_field, label_field, columns or {})
         plan = _plan(demos, k, seed, found.template, named)
-        recipe = Recipe(found.template, found.verbalizer, name, ModelOptions(**options), plan, columns=named)
+        recipe = Recipe(found.template, found.verbalizer, name, options, plan, columns=named)
         return cls.of(replace(recipe, labels_optional=label_field is None, labels_ignored=ignore_labels))
 
     @classmethod
@@ -450,9 +463,6 @@ def mean(outcomes: Sequence[Outcome]) -> Outcome:
         averaged=any(member.averaged for member in found),
         unknown=any(member.unknown for member in found),
     )
-
-
-_MODEL = tuple(field.name for field in fields(ModelOptions))
 
 
 def _plan(given: Any, k: int | None, seed: int, template: Template, columns: Mapping[str, str]) -> DemoPlan | None:

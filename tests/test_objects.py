@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from promptshot import Classifier, OptionError, Prediction, PromptshotError, Row, RowError, Template
 from promptshot.prompts import TemplateSpec
 from promptshot.rows import Reject
+from promptshot.scoring import ModelOptions
 
 pandas = pytest.importorskip("pandas")
 ROOT = Path(__file__).parent.parent
@@ -157,12 +160,34 @@ def test_demonstrations_and_columns_are_given_to_load() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "meant"), [("modle", "model"), ("text_filed", "text_field"), ("lables", "labels"), ("num_shots", "")]
+    ("wrong", "meant"),
+    [
+        ("modle", "model"),
+        ("text_filed", "text_field"),
+        ("lables", "labels"),
+        ("num_shots", ""),
+        ("batchsize", "batch_size"),
+        ("trust_remote", "trust_remote_code"),
+    ],
 )
 def test_a_wrong_keyword_is_one_line(wrong: str, meant: str) -> None:
     hint = f"did you mean '{meant}'" if meant else "there is: "
     with pytest.raises(OptionError, match=f"load takes no '{wrong}'; {hint}"):
         Classifier.load("zh-sentiment-mlm", **{wrong: "x"})
+
+
+def test_load_takes_what_model_options_have_under_the_same_names_and_with_the_same_defaults() -> None:
+    taken = inspect.signature(Classifier.load).parameters
+    options = {field.name: field for field in fields(ModelOptions)}
+    assert {name: taken[name].default for name in options} == vars(ModelOptions())
+    assert {name: taken[name].annotation for name in options} == {name: of.type for name, of in options.items()}
+    said = {"model": "owner/bert", "revision": "v2", "device": "cuda:1", "dtype": "float16", "batch_size": 3,
+            "batch_budget": 99, "max_length": 77, "offline": True}  # fmt: skip
+    flags = ["trust_remote_code", "plain", "allow_pickle"]
+    assert {*said, *flags} == {*options}
+    for flag in flags:
+        loaded = Classifier.load("en-news-nsp", scorer="fake", **said, **{flag: True})  # type: ignore[arg-type]
+        assert loaded.recipe.options == ModelOptions(**said, **{flag: True})  # type: ignore[arg-type]
 
 
 def test_a_row_with_several_labels_is_predicted_all_the_same_unless_its_column_was_named() -> None:
