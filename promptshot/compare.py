@@ -24,8 +24,8 @@ from promptshot.files import Named
 from promptshot.grid import Candidate
 from promptshot.metrics import Paired, Tally, holm
 from promptshot.record import as_json, said
-from promptshot.rows import Item, Reject
-from promptshot.run import Result, versions, with_columns
+from promptshot.rows import Item, Reject, with_columns
+from promptshot.run import Result, versions
 from promptshot.scoring import ModelOptions, Scorer
 from promptshot.writer import Form, Writer
 

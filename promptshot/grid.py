@@ -18,8 +18,8 @@ from promptshot.gold import check_gold
 from promptshot.kinds import KINDS
 from promptshot.labels import NAME
 from promptshot.recipe import DemoPlan, Recipe
-from promptshot.rows import Item, Row
-from promptshot.run import HOPELESS, with_columns
+from promptshot.rows import Item, Row, with_columns
+from promptshot.run import HOPELESS
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions
 

@@ -9,7 +9,7 @@ import json
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -326,6 +326,11 @@ def parsed(text: str) -> Mapping[str, Any]:
     row = parse(text, "")
     assert isinstance(row, Row)
     return row.fields
+
+
+def with_columns(item: Item, columns: Mapping[str, str]) -> Item:
+    """The same row, with these columns for fields."""
+    return replace(item, columns=columns) if columns and isinstance(item, Row) else item
 
 
 def raw_of(row: Row) -> str:

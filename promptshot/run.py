@@ -25,7 +25,7 @@ from promptshot.journal import Journal, Outputs
 from promptshot.metrics import Tally
 from promptshot.recipe import Recipe
 from promptshot.record import AFRESH
-from promptshot.rows import Item, Reject, Row
+from promptshot.rows import Item, Reject, Row, with_columns
 from promptshot.shape import Shape
 from promptshot.streams import PLAIN, Part, Reading, Seen
 from promptshot.writer import whole
@@ -505,8 +505,3 @@ def _shape(recipe: Recipe, inputs: Inputs, outputs: Outputs) -> Shape:
     """What goes out; raises OptionError where a column is asked for that is not there."""
     table = outputs.form.delimiter is not None
     return Shape.of(recipe, table, outputs.fields, outputs.scores, _own(inputs.peek()))
-
-
-def with_columns(item: Item, columns: Mapping[str, str]) -> Item:
-    """The same row, with these columns for fields."""
-    return replace(item, columns=columns) if columns and isinstance(item, Row) else item

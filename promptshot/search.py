@@ -16,8 +16,7 @@ from promptshot.demos import values_of
 from promptshot.errors import InputError, PromptshotError, RowError
 from promptshot.grid import Candidate
 from promptshot.recipe import Recipe
-from promptshot.rows import Item, Row
-from promptshot.run import with_columns
+from promptshot.rows import Item, Row, with_columns
 
 FINALISTS = 2  # who is judged: the one chosen, and the next best
 FEWEST = 32  # rows that a candidate is seen on before it can be dropped, where there are as many
