@@ -21,8 +21,9 @@ from promptshot.files import Named
 from promptshot.gold import check_gold
 from promptshot.guess import Look
 from promptshot.interrupt import Interrupts
-from promptshot.journal import Journal, Outputs
+from promptshot.journal import Journal
 from promptshot.metrics import Tally
+from promptshot.outputs import Outputs
 from promptshot.recipe import Recipe
 from promptshot.record import AFRESH
 from promptshot.rows import Item, Reject, Row

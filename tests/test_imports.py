@@ -42,7 +42,7 @@ FLOORS = [
     ],
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "shelf", "gold", "decide", "calibrate", "demos"],
-    ["interrupt", "record", "shape", "journal"],
+    ["interrupt", "record", "shape", "outputs", "journal"],
     ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
     ["report", "leaderboard", "proof", "page", "cli"],
     ["__main__"],

@@ -8,8 +8,8 @@ import pytest
 
 from promptshot import library
 from promptshot.classify import Classifier, Prediction
-from promptshot.journal import Outputs
 from promptshot.metrics import Tally
+from promptshot.outputs import Outputs
 from promptshot.prompts import example_row
 from promptshot.recipe import Recipe
 from promptshot.run import Inputs, run
