@@ -26,7 +26,7 @@ from promptshot.metrics import Paired, Tally, holm
 from promptshot.record import as_json, said
 from promptshot.rows import Item, Reject
 from promptshot.run import Result, versions, with_columns
-from promptshot.scorers import ModelOptions, Scorer
+from promptshot.scoring import ModelOptions, Scorer
 from promptshot.writer import Form, Writer
 
 

@@ -11,16 +11,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from promptshot import guess, library, spec
+from promptshot import guess, library, shelf, spec
 from promptshot.classify import Classifier
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
 from promptshot.gold import check_gold
+from promptshot.kinds import KINDS
 from promptshot.labels import NAME
 from promptshot.recipe import DemoPlan, Recipe
 from promptshot.rows import Item, Row
 from promptshot.run import HOPELESS, with_columns
-from promptshot.scorers import ModelOptions
 from promptshot.scorers.fake import FakeScorer
+from promptshot.scoring import ModelOptions
 
 UNFIT = "leave it out, give it other label words, or add the rows' labels under 'gold:'"
 MOST = 2**53  # of whole numbers that count something
@@ -70,7 +71,7 @@ class Axes:
 
 
 def grid(found: Sequence[guess.Guess], columns: Sequence[Mapping[str, str]], axes: Axes) -> list[Candidate]:
-    """Every template with every model that has a head for it and, if causal, every number of demonstrations.
+    """Every template with every model that has a head for it and, if it takes any, every number of demonstrations.
 
     `columns` are those of each template. Raises OptionError where no model is for any of the templates.
     """
@@ -79,7 +80,7 @@ def grid(found: Sequence[guess.Guess], columns: Sequence[Mapping[str, str]], axe
         kind = one.template.spec.scorer
         scorer = axes.scorer or kind
         models = [model for model in axes.models if scorer != kind or fits(kind, model)]
-        for model, k in product(models, axes.shots if kind == "causal" else (0,)):
+        for model, k in product(models, axes.shots if one.template.kind.demonstrations else (0,)):
             plan = DemoPlan(axes.demos, k, axes.seed) if axes.demos and k else None
             options = replace(axes.options, model=model)
             recipe = Recipe(one.template, one.verbalizer, scorer, options, plan, columns=mapped)
@@ -92,8 +93,8 @@ def grid(found: Sequence[guess.Guess], columns: Sequence[Mapping[str, str]], axe
 
 def fits(scorer: str, model: str) -> bool:
     """Whether a model can have the head that the scorer needs, as far as its config tells."""
-    kind = guess.scorer_of(model)
-    return not model or kind is None or (kind == "causal") == (scorer == "causal")
+    kind = shelf.scorer_of(model)
+    return not model or kind is None or KINDS[kind].left_to_right == KINDS[scorer].left_to_right
 
 
 def _named(recipes: Sequence[Recipe]) -> list[Candidate]:

@@ -17,8 +17,8 @@ from promptshot import compare, leaderboard, scorers
 from promptshot.classify import Prediction
 from promptshot.cli import run_command
 from promptshot.rows import Row
-from promptshot.scorers import ModelOptions, Scored, Scorer
 from promptshot.scorers.fake import FakeScorer
+from promptshot.scoring import ModelOptions, Scored, Scorer
 
 NAMES = ("zh-sentiment-mlm", "zh-sentiment-good-mlm", "zh-sentiment-nsp", "zh-sentiment-causal")
 TEMPLATES = [part for name in NAMES for part in ("-t", name)]

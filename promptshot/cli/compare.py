@@ -35,6 +35,7 @@ from promptshot.cli.flags import (
 from promptshot.cli.settings import Count, Text
 from promptshot.errors import OptionError
 from promptshot.files import Named
+from promptshot.kinds import WITH_DEMONSTRATIONS
 
 if TYPE_CHECKING:
     from promptshot.classify import Outcome
@@ -238,8 +239,9 @@ def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], qu
     for reason in () if quiet else found[0].reasons:
         report.note(reason)
     shots = tuple(dict.fromkeys(given["shots"])) or ((DEMOS,) if given["demos"] else (0,))
-    if any(shots) and all(one.template.spec.scorer != "causal" for one in found):
-        raise OptionError("demonstrations are for scorer causal, and no template is", hint="leave out -k and --demos")
+    if any(shots) and not any(one.template.kind.demonstrations for one in found):
+        what = f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, and no template is"
+        raise OptionError(what, hint="leave out -k and --demos")
     axes = Axes(model_options(given), models, given["scorer"], shots, given["demos"], given["seed"])
     candidates = grid(found, [columns_of(given, one.template) for one in found], axes)
     return _told(candidates, inputs.how, look.first(), quiet)
