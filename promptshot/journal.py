@@ -23,13 +23,14 @@ from promptshot.classify import SHARE, Outcome, Prediction
 from promptshot.errors import InputError, shortlist
 from promptshot.outputs import Outputs
 from promptshot.recipe import digest
-from promptshot.record import AFRESH, Mark, Record
+from promptshot.record import AFRESH, FORMAT, Counts, Later, Mark, Metrics, RunRecord
 from promptshot.rows import Reject, Row
 from promptshot.shape import Shape
 from promptshot.streams import Part
 from promptshot.writer import NOTHING, Form, Place, Writer
 
 MOST = 16  # summaries of a run that are remembered
+EARLIER = "a run record written by promptshot 0.1.0, which later ones cannot go on with"
 
 
 class Journal:
@@ -44,10 +45,10 @@ class Journal:
         self.outputs, self.shape, self.limit = outputs, shape, limit
         self.identity = json.loads(json.dumps(identity))
         self.fingerprint = digest(identity)
-        self.head: dict[str, Any] = {}  # what else the record says
-        self.files: dict[str, Any] = {}  # what is this run's own: rejects and spool, and where ("": beside the output)
-        self.summaries: list[str] = []
-        self.nodes: dict[str, Any] = {}  # device and inode of what is written
+        self.head: RunRecord  # what else the record says; told before anything is written
+        self.files: dict[str, str] = {}  # what is this run's own: rejects and spool, and where ("": beside the output)
+        self.summaries: tuple[str, ...] = ()
+        self.nodes: dict[str, list[int]] = {}  # device and inode of what is written
         if outputs.on_disk:
             files.refuse_in_use(str(outputs.output))
         self._found = self._said()
@@ -65,21 +66,22 @@ class Journal:
 
     # ---------------------------------------------------------------- what there is
 
-    def _earlier(self) -> Record | None:
+    def _earlier(self) -> RunRecord | None:
         """The record of an earlier run that this one goes on from; raises InputError for what is in the way."""
         outputs = self.outputs
         if outputs.overwrite:
             with contextlib.suppress(InputError):  # what lies beside the output goes with it
-                there = record.read(outputs.record_path or os.devnull)
+                there = record.read_whole(outputs.record_path or os.devnull)
                 self.files = dict(there.files) if there else {}
             return None
         there = self._beside() if self._found and outputs.on_disk else None
-        own = there is not None and outputs.resume and there.fingerprint == self.fingerprint
+        own = there is not None and outputs.resume and there.format == FORMAT
+        own = own and there is not None and there.fingerprint == self.fingerprint
         own = own and there is not None and there.output == outputs.output_place
         if not own:
             self._refuse_others(there)
         if there is not None:  # if not of this run, then of one whose output is gone
-            self.files, self.summaries = dict(there.files), list(there.summaries)
+            self.files, self.summaries = dict(there.files), there.summaries
         ours = "rejects" in self.files and outputs.rejects_place == self.files["rejects"]
         if outputs.rejects_path and there is not None and ours:
             gone = files.is_free(str(outputs.output))  # then it is written anew
@@ -101,18 +103,22 @@ class Journal:
                 raise
         return ""
 
-    def _beside(self) -> Record:
+    def _beside(self) -> RunRecord:
+        path, output = str(self.outputs.record_path), str(self.outputs.output)
         try:
-            there = record.read(str(self.outputs.record_path))
+            there = record.read_whole(path)
+            assert there is not None
+            if there.format != FORMAT and (self.outputs.record or not files.is_free(output)):
+                raise InputError(EARLIER, where=path, hint=AFRESH)
         except InputError as problem:
-            if files.is_free(str(self.outputs.output)):
+            if files.is_free(output):
                 raise
             what = f"exists already, and {problem.where} is {problem.what}"
-            raise InputError(what, where=str(self.outputs.output), hint=files.OVERWRITE) from None
-        assert there is not None
+            hint = problem.hint if isinstance(problem, Later) else files.OVERWRITE
+            raise InputError(what, where=output, hint=hint) from None
         return there
 
-    def _refuse_others(self, there: Record | None) -> None:
+    def _refuse_others(self, there: RunRecord | None) -> None:
         """Refuse an output or a record that is not of this run; raises InputError."""
         outputs = self.outputs
         if outputs.on_disk and not files.is_free(str(outputs.output)):
@@ -149,7 +155,7 @@ class Journal:
         self._refuse_changed(earlier, "output", str(self.outputs.output))
         return earlier.progress
 
-    def finished(self) -> Record | None:
+    def finished(self) -> RunRecord | None:
         """The record of the earlier run, where that had come to its end and no more is asked for."""
         earlier = self.earlier
         if earlier is None or not earlier.complete or earlier.limit != self.limit or earlier.counts is None:
@@ -158,7 +164,7 @@ class Journal:
             return None
         return earlier
 
-    def _is_as_left(self, there: Record, name: str, path: str) -> bool:
+    def _is_as_left(self, there: RunRecord, name: str, path: str) -> bool:
         """Whether a file is as its run left it, also behind the mark, where another run will write.
 
         One that was killed has not said what stands there. Then it must be the very file, and begin like one of ours.
@@ -171,7 +177,7 @@ class Journal:
         wanted = self.shape.certain if name == "output" else {"source", "reason", "raw"}
         return files.is_free(path) or mark.bytes > 0 or (same and _is_ours(path, wanted))
 
-    def _refuse_changed(self, there: Record, name: str, path: str) -> None:
+    def _refuse_changed(self, there: RunRecord, name: str, path: str) -> None:
         if not self._is_as_left(there, name, path):
             gone = files.node_of(path) is None
             what = "is gone, though it has been written" if gone else "has been changed since its run wrote it"
@@ -259,7 +265,7 @@ class Journal:
             columns = self.shape.columns(dict.fromkeys(name for one in found for name in one.row.fields))
         output.write([self.shape.record(one, columns) for one in found], columns)
 
-    def advance(self, rows: int, counts: Mapping[str, Any], inputs: Sequence[Part] = ()) -> None:
+    def advance(self, rows: int, counts: Counts, inputs: Sequence[Part] = ()) -> None:
         """A window has been written whole; tell the record, now and then."""
         output, rejects = (writer.place if writer else Place() for writer in (self._output, self._rejects))
         self.mark = Mark(rows, output, rejects, counts, tuple(inputs))
@@ -275,26 +281,27 @@ class Journal:
         for writer in (self._output, self._rejects):
             if writer:
                 writer.sync()
-        said = {"fingerprint": self.fingerprint, "complete": False, "limit": self.limit, **self.head, **more}
         for name, writer in (("output", self._output), ("rejects", self._rejects)):
-            self.nodes |= {name: writer.node} if writer else {}
-        whose = {"output": self.outputs.output_place, "nodes": self.nodes, "files": self.files}
-        kept = {"summaries": self.summaries, "identity": self.identity, "progress": record.of_mark(mark)}
-        self._put_record({**said, **whose, **kept})
+            if writer and writer.node:
+                self.nodes[name] = writer.node
+        own = {"fingerprint": self.fingerprint, "identity": self.identity, "limit": self.limit, "progress": mark}
+        place = {"output": self.outputs.output_place, "nodes": self.nodes, "files": self.files}
+        said = {**own, **place, "summaries": self.summaries, **more}
+        self._put_record(self.head.model_copy(update=said).text())
         ended = time.monotonic()
         self._next = ended + (ended - began) / SHARE
 
-    def _put_record(self, plain: Mapping[str, Any]) -> None:
-        path, text = str(self.outputs.record_path), record.written(plain)
+    def _put_record(self, text: str) -> None:
+        path = str(self.outputs.record_path)
         if self._said() not in ("", self._found):
             raise InputError("was changed while the run went on", where=path, hint="move it away and start again")
         files.put(path, text, self._replaces)
         self._replaces, self._found = True, self._said()
 
-    def _ends(self) -> dict[str, Any]:
+    def _ends(self) -> dict[str, Place]:
         """How far the files go now."""
         found = (("output", self._output), ("rejects", self._rejects))
-        return {name: vars(writer.place) for name, writer in found if writer and writer.node and writer.place.bytes}
+        return {name: writer.place for name, writer in found if writer and writer.node and writer.place.bytes}
 
     def stop(self) -> None:
         """The run ends early: the record says how far it got, if it got anywhere."""
@@ -304,7 +311,7 @@ class Journal:
     def finish(
         self,
         rows: int,
-        counts: Mapping[str, Any],
+        counts: Counts,
         inputs: Sequence[Part],
         summary: Mapping[str, Any],
         wrong_rows: bytes = b"",
@@ -318,7 +325,7 @@ class Journal:
         if self.outputs.on_disk or self.outputs.record:
             self._know(self.outputs.errors, wrong_rows)
             self._know(self.outputs.summary, _as_bytes(summary))
-            told = {**summary, "inputs": [vars(part) for part in inputs], "ends": self._ends()}
+            told = {**dict(Metrics.model_validate(summary)), "inputs": tuple(inputs), "ends": self._ends()}
             self.save(self.mark, complete=True, rows_read=rows, counts=counts, **told)
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
@@ -334,8 +341,7 @@ class Journal:
             return
         replace = self.outputs.overwrite or self._wrote(path)
         if self._know(path, data) and self.earlier is not None:  # of a finished run, by other versions or anew
-            said = {**json.loads(self._found), "summaries": self.summaries}
-            self._put_record({key: value for key, value in said.items() if key != "checksum"})
+            self._put_record(self.earlier.model_copy(update={"summaries": self.summaries}).text(self._found))
         files.put(path, data, replace)
 
     def _know(self, path: str | None, data: bytes) -> bool:
@@ -344,7 +350,7 @@ class Journal:
             return False
         found = hashlib.sha256(data).hexdigest()
         new = found not in self.summaries
-        self.summaries = [*self.summaries[-MOST:], found] if new else self.summaries
+        self.summaries = (*self.summaries[-MOST:], found) if new else self.summaries
         return new
 
     @contextlib.contextmanager
