@@ -118,6 +118,11 @@ class Classifier:
         return cls(recipe, live[recipe.scorer], others)
 
     @property
+    def cuts(self) -> tuple[float, ...] | None:
+        """The scores at which pairs are cut into labels; None where they are not."""
+        return self.decision.cuts if isinstance(self.decision, Thresholds) else None
+
+    @property
     def details(self) -> Mapping[str, Any]:
         """What the scorer says of its model and machine."""
         return self.scorer.details if isinstance(self.scorer, Checkpoint) else {}

@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from promptshot import files, scorers
+from promptshot import record as records
 from promptshot.classify import Classifier
 from promptshot.errors import InputError, PromptshotError
 from promptshot.files import Named
 from promptshot.grid import Candidate
 from promptshot.metrics import Paired, Tally, holm
 from promptshot.prediction import Outcome, Prediction, ensemble
-from promptshot.record import as_json, said
+from promptshot.record import Later, Metrics, Written, as_json, versions
 from promptshot.rows import Item, Reject
-from promptshot.run import Result, versions
+from promptshot.run import Result
 from promptshot.scoring import ModelOptions, Scorer
 from promptshot.writer import Form, Writer
 
@@ -367,15 +368,14 @@ class Folder:
         path = str(self.path / f"{self.written:02}-{name[:80].strip('-.')}.jsonl")
         with Writer(path) as writer:
             writer.write([one.record() for one in outcomes if isinstance(one, Prediction)])
-            written = {"file": Path(path).name, "sha256": writer.place.sha256}
+            written = Written(file=Path(path).name, sha256=writer.place.sha256)
         rejected = [one.record() for one in outcomes if isinstance(one, Reject)]
         if rejected:
             entry.result.rejects_path = f"{path}.rejects.jsonl"
             with Writer(entry.result.rejects_path) as writer:
                 writer.write(rejected)
-        recipe = entry.candidate.recipe
-        head = {"gold_field": recipe.task.label_field, "label_order": list(recipe.labels), "complete": True}
-        files.put(f"{path}.run.json", as_json({**head, **_summary(entry.result), "written": written}))
+        told = {"complete": True, **dict(Metrics.model_validate(entry.result.summary())), "written": written}
+        files.put(f"{path}.run.json", entry.result.head().model_copy(update=told).text())
 
 
 LONGEST = 200  # bytes of a candidate's name in that of its file; more than 255 in all has no file system
@@ -387,12 +387,14 @@ def _predictions_in(folder: Path) -> list[Path]:
     for beside in sorted(folder.glob("[0-9][0-9]*-*.jsonl.run.json")):
         path = Path(str(beside).removesuffix(".run.json"))
         try:
-            known = json.loads(said(str(beside)))["written"]
-        except (ValueError, RecursionError, KeyError, TypeError, InputError):
+            there = records.read(str(beside))
+        except Later:
+            raise
+        except InputError:
             continue
-        if not isinstance(known, dict) or known.get("file") != path.name:
+        if there is None or there.written is None or there.written.file != path.name:
             continue
-        if path.exists() and files.digest_of(str(path)) != known.get("sha256"):
+        if path.exists() and files.digest_of(str(path)) != there.written.sha256:
             raise InputError("has been changed since it was written", where=str(path), hint="move it away first")
         found += [path, beside, Path(f"{path}.rejects.jsonl")]
     return [path for path in found if path.exists()]

@@ -28,7 +28,8 @@ from promptshot.kinds import KINDS
 from promptshot.metrics import Tally
 from promptshot.predictions import HINT, Counted
 from promptshot.recipe import Recipe
-from promptshot.run import Result, Watcher, versions
+from promptshot.record import versions
+from promptshot.run import Result, Watcher
 from promptshot.scoring import Kind, Prompt
 from promptshot.wrong import MOST as MOST_LISTED
 from promptshot.wrong import Worst

@@ -58,7 +58,7 @@ FLOORS = [
         "calibrate",
         "demos",
     ],
-    ["interrupt", "record", "shape", "journal"],
+    ["interrupt", "record", "shape", "outputs", "journal"],
     ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
     ["report", "leaderboard", "proof", "page", "cli"],
     ["__main__"],

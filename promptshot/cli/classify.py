@@ -39,7 +39,7 @@ from promptshot.files import Named
 
 if TYPE_CHECKING:
     from promptshot.guess import Guess
-    from promptshot.journal import Outputs
+    from promptshot.outputs import Outputs
     from promptshot.recipe import DemoPlan, Recipe
     from promptshot.run import Inputs
 
@@ -116,7 +116,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     option can also be given as PROMPTSHOT_NAME in the environment.
     """
     from promptshot import guess
-    from promptshot.journal import Outputs
+    from promptshot.outputs import Outputs
     from promptshot.run import Inputs
 
     read_once(given, files)
