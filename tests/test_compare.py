@@ -14,6 +14,7 @@ import pytest
 from scipy.stats import binomtest
 
 from promptshot import compare, leaderboard, scorers
+from promptshot.bench import Entry
 from promptshot.classify import Prediction
 from promptshot.cli import run_command
 from promptshot.rows import Row
@@ -503,7 +504,7 @@ def test_the_bar_tells_which_candidate_of_how_many(monkeypatch: pytest.MonkeyPat
     assert watch._bar.tasks[0].completed == 4
 
 
-def entry(name: str, predictions: str) -> compare.Entry:
+def entry(name: str, predictions: str) -> Entry:
     """A candidate that predicts these letters on rows whose gold is "aabb"."""
     from test_search import WORDS, able
 
@@ -513,7 +514,7 @@ def entry(name: str, predictions: str) -> compare.Entry:
         for i, (said, gold) in enumerate(zip(predictions, "aabb", strict=True))
         if said in WORDS.names
     ]
-    return compare.Entry.of(candidate, found, 0.0, {})
+    return Entry.of(candidate, found, 0.0, {})
 
 
 def test_lines_are_ranked_by_accuracy_then_f1_then_as_named_but_the_chosen_one_is_first() -> None:

@@ -43,7 +43,7 @@ FLOORS = [
     ["scorers"],  # the wall, and the tensors behind it
     ["classify", "recipe", "guess", "shelf", "gold", "decide", "calibrate", "demos"],
     ["interrupt", "record", "shape", "journal"],
-    ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
+    ["run", "doctor", "preview", "grid", "bench", "compare", "search", "predictions", "diff", "tune", "scale"],
     ["report", "leaderboard", "proof", "page", "cli"],
     ["__main__"],
 ]

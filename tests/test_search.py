@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from promptshot.bench import Bench, Entry
 from promptshot.classify import Outcome
-from promptshot.compare import Bench, Entry
 from promptshot.errors import InputError
 from promptshot.grid import Candidate
 from promptshot.prompts import Template, TemplateSpec

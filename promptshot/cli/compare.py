@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +37,10 @@ from promptshot.errors import OptionError
 from promptshot.files import Named
 
 if TYPE_CHECKING:
-    from promptshot.classify import Outcome
-    from promptshot.compare import Comparison, Entry, Folder
+    from promptshot.compare import Comparison
     from promptshot.grid import Candidate
     from promptshot.rows import Item, Row
     from promptshot.run import Inputs
-    from promptshot.search import Search
     from promptshot.streams import Reading
     from promptshot.writer import Form
 
@@ -131,7 +129,7 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     the paired test of each against the best, how far the templates of one model lie apart, and what their ensemble
     comes to. With --search, the best is chosen on some rows and judged on others.
     """
-    from promptshot import compare, grid, leaderboard
+    from promptshot import compare, leaderboard, rows
     from promptshot.files import check
     from promptshot.run import Inputs, refuse_foreign
 
@@ -148,59 +146,28 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     written = [Named("--output", given["output"])] if given["output"] else []
     read = [one for candidate in candidates for one in candidate.recipe.reads]
     check([*written, *(folder.goes if folder else ())], [*read_by(given, files), *read])
-    candidates = grid.check(candidates, items)
-    search = _search(given, items, candidates, inputs.how) if given["search"] else None
-    judging = search.judging if search else items
-    found = compare.Comparison(len(judging), compare.fingerprint(judging), given["seed"], len(candidates))
+    dev = rows.read([given["dev"]], how=inputs.how) if given["dev"] else None
+    plan = compare.Plan(candidates, items, given["search"], dev, folder, given["seed"], files)
+    watch = leaderboard.Watch(quiet=quiet)
     try:
-        _run(_Job(candidates, judging, search, folder, quiet), found)
+        with watch:
+            found = compare.compare(plan, watch)
     finally:  # whatever stops it, what is known so far is told
-        standings = found.standings()
-        if given["output"] and standings:
-            more = {"inputs": list(files), "search": search.record() if search else None}
+        if watch.comparison:
             form = replace(form, bom=form.delimiter is not None and (form.bom or inputs.marked))
-            compare.write(given["output"], {**found.record(standings), **more}, form, given["overwrite"])
-        if not quiet:
-            leaderboard.comparison(found, standings, search)
+            _tell(watch.comparison, given, form, quiet)
     return 3 if found.failures or any(entry.result.rejects for entry in found.entries) else 0
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Who is scored on what, and where it goes."""
+def _tell(found: Comparison, given: dict[str, Any], form: Form, quiet: bool) -> None:
+    """Write and show what is known."""
+    from promptshot import compare, leaderboard
 
-    candidates: Sequence[Candidate]
-    judging: Sequence[Item]
-    search: Search | None
-    folder: Folder | None
-    quiet: bool
-
-
-def _run(job: _Job, found: Comparison) -> None:
-    """Choose, if that is asked for, and score."""
-    from promptshot.compare import Bench, compare
-    from promptshot.interrupt import Interrupts
-    from promptshot.leaderboard import Watch
-    from promptshot.search import FINALISTS, halve, schedule
-
-    candidates, search = job.candidates, job.search
-    rounds = schedule(len(candidates), len(search.choosing)) if search else []
-    turns = sum(count for count, _ in rounds) + min(FINALISTS, len(candidates)) if search else len(candidates)
-    with Interrupts() as interrupts, Watch(turns, job.quiet) as watch:
-        bench = Bench(watch, keep=search is not None)
-        if search:
-            for one in halve(candidates, search.choosing, bench, found.seed):
-                search.rounds.append(one)
-                found.failures += one.failures
-            candidates = search.finalists
-            found.chosen, found.wanted = candidates[0].name, len(candidates)
-
-        def keep(entry: Entry, outcomes: Sequence[Outcome]) -> None:
-            if job.folder:
-                with interrupts.held():
-                    job.folder.write(entry, outcomes)
-
-        compare(candidates, job.judging, bench, found, keep)
+    standings = found.standings()
+    if given["output"] and standings:
+        compare.write(given["output"], found.record(standings), form, given["overwrite"])
+    if not quiet:
+        leaderboard.comparison(found, standings)
 
 
 def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
@@ -259,15 +226,3 @@ def _told(candidates: Sequence[Candidate], how: Reading, rows: Sequence[Row], qu
     for line in () if quiet else lines:
         report.note(line)
     return found
-
-
-def _search(given: dict[str, Any], items: Sequence[Item], candidates: Sequence[Candidate], how: Reading) -> Search:
-    """Which rows choose, and which judge."""
-    from promptshot import rows
-    from promptshot.grid import check
-    from promptshot.search import Search
-
-    dev = list(rows.read([given["dev"]], how=how)) if given["dev"] else None
-    if dev is not None:
-        check(candidates, dev)
-    return Search.of(items, dev, candidates[0].recipe, given["seed"])
