@@ -13,7 +13,6 @@ from promptshot.cli import completion
 from promptshot.cli.flags import (
     READ,
     Command,
-    columns_of,
     config_flag,
     form_flags,
     form_of,
@@ -21,7 +20,7 @@ from promptshot.cli.flags import (
     library_flag,
     machine_flags,
     model_options,
-    named_columns,
+    names_of,
     option,
     outputs,
     quiet_flag,
@@ -39,9 +38,8 @@ from promptshot.files import Named
 if TYPE_CHECKING:
     from promptshot.compare import Comparison
     from promptshot.grid import Candidate
-    from promptshot.rows import Item, Row
+    from promptshot.rows import Item
     from promptshot.run import Inputs
-    from promptshot.streams import Reading
     from promptshot.writer import Form
 
 
@@ -185,44 +183,22 @@ def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
 
 
 def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], quiet: bool) -> list[Candidate]:
-    """The grid that the options describe; without templates, those of the shelf that fit the rows."""
-    from promptshot import guess, report
-    from promptshot.grid import Axes, grid
-    from promptshot.recipe import DEMOS
+    """The candidates that the options describe; what they leave open is looked up and told."""
+    from promptshot import grid, report
+    from promptshot.guess import Wish
 
-    look = inputs.look_back(items, named_columns(given))
-    found: list[guess.Guess] = []
-    models = given["models"] or ("",)
-    wish = guess.Wish(
-        (), given["labels"], None, given["scorer"], models[0] if len(models) == 1 else "", given["folder"]
+    names, models = names_of(given), given["models"]
+    axes = grid.Axes(
+        model_options(given), models or ("",), given["scorer"], given["shots"], given["demos"], given["seed"], names
     )
-    if given["templates"]:
-        templates = typed("templates", given["templates"], quiet)
-        for words in given["verbalizers"] or (None,):
-            found += guess.choose(replace(wish, templates=templates, verbalizer=words), look)
-    else:
-        found = guess.every(look, folder=given["folder"], named=wish.named)
+    templates = typed("templates", given["templates"], quiet)
+    model = models[0] if len(models) == 1 else ""
+    wish = Wish(templates, given["labels"], None, given["scorer"], model, given["folder"])
+    look = inputs.look_back(items, names.usual)
+    found = grid.choose(look, wish, given["verbalizers"])
     for reason in () if quiet else found[0].reasons:
         report.note(reason)
-    shots = tuple(dict.fromkeys(given["shots"])) or ((DEMOS,) if given["demos"] else (0,))
-    if any(shots) and all(one.template.spec.scorer != "causal" for one in found):
-        raise OptionError("demonstrations are for scorer causal, and no template is", hint="leave out -k and --demos")
-    axes = Axes(model_options(given), models, given["scorer"], shots, given["demos"], given["seed"])
-    candidates = grid(found, [columns_of(given, one.template) for one in found], axes)
-    return _told(candidates, inputs.how, look.first(), quiet)
-
-
-def _told(candidates: Sequence[Candidate], how: Reading, rows: Sequence[Row], quiet: bool) -> list[Candidate]:
-    """The candidates with the columns that serve their fields, which are told where they were guessed."""
-    from promptshot import columns, report
-
-    lines, found = dict[str, None](), []
-    for candidate in candidates:
-        recipe = candidate.recipe
-        taken = columns.taken(rows, (*recipe.template.needs, recipe.template.spec.label_field))
-        lines |= dict.fromkeys(columns.told(taken, rows))
-        guessed = {one.field: one.resolved for one in taken}
-        found.append(replace(candidate, recipe=replace(recipe, guessed=guessed, reading=how)))
+    candidates, lines = grid.seen(grid.grid(found, axes), look.first(), inputs.how)
     for line in () if quiet else lines:
         report.note(line)
-    return found
+    return candidates
