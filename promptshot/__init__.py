@@ -8,9 +8,10 @@ if TYPE_CHECKING:
 
     from promptshot.classify import Classifier, Prediction
     from promptshot.errors import OptionError, PromptshotError, RowError
-    from promptshot.prompts import Prompt, Template
+    from promptshot.prompts import Template
     from promptshot.recipe import Recipe
     from promptshot.rows import Row
+    from promptshot.scoring import Prompt
     from promptshot.verbalizer import Verbalizer
 
 __version__ = "0.1.0"

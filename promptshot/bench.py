@@ -14,7 +14,7 @@ from promptshot.grid import Candidate
 from promptshot.metrics import Tally
 from promptshot.rows import Item
 from promptshot.run import Result, with_columns
-from promptshot.scorers import ModelOptions, Scorer
+from promptshot.scoring import ModelOptions, Scorer
 
 
 @dataclass(frozen=True)

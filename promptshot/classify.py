@@ -31,11 +31,12 @@ from promptshot.errors import (
     told,
 )
 from promptshot.json_text import Exact, dumps, like
+from promptshot.kinds import WITH_DEMONSTRATIONS
 from promptshot.once import kept
-from promptshot.prompts import Kind, Prompt, Template
+from promptshot.prompts import Template
 from promptshot.recipe import DEMOS, DemoPlan, Recipe
 from promptshot.rows import Item, Reject, Row, raw_of
-from promptshot.scorers import Checkpoint, ModelOptions, Scored, Scorer
+from promptshot.scoring import Checkpoint, Kind, ModelOptions, Prompt, Scored, Scorer
 from promptshot.verbalizer import RowWords, Verbalizer
 
 SHARE = 0.05  # of the time, at most, is spent on waiting for the disk
@@ -335,7 +336,7 @@ class Classifier:
             return replace(plain, lacking=lacking, unknown=scored.unknown)
         words: Sequence[float] = scored.scores
         averaged = self._averages(scored)
-        counts = prompt.scored == "choice" and self.recipe.scorer != "nsp"
+        counts = prompt.scored == "choice" and not self.template.kind.margin
         split = sum(n > 1 for n in scored.tokens) if counts and max(scored.tokens, default=1) > 1 else 0
         if averaged:
             leads = scored.lead or [0.0] * len(words)
@@ -357,7 +358,7 @@ class Classifier:
         if self.template.spec.normalize:
             return self.template.spec.normalize == "mean"
         uneven = len(set(scored.tokens)) > 1 or (any(scored.lead) and not all(scored.lead))
-        return self.template.spec.scorer == "mlm" and uneven
+        return self.template.kind.means and uneven
 
     def _gold(self, row: Row) -> Gold:
         """(our label, the row's own spelling); raises RowError for several labels, and, where labels are taken
@@ -393,9 +394,10 @@ class Classifier:
         plan = self.recipe.demos
         if plan is None or plan.k == 0:
             return None
-        if self.template.spec.scorer != "causal":
-            hint = "use a template for scorer causal, or leave out --demos and -k"
-            raise OptionError(f"demonstrations are for scorer causal, not {self.template.spec.scorer}", hint=hint)
+        if not self.template.kind.demonstrations:
+            hint = f"use a template for scorer {WITH_DEMONSTRATIONS}, or leave out --demos and -k"
+            what = f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, not {self.template.kind.name}"
+            raise OptionError(what, hint=hint)
         pool = rows.read([plan.path], self.recipe.columns, self.recipe.reading)
         return demos.draw(pool, self.template, self.verbalizer, plan.k, plan.seed)
 

@@ -13,12 +13,11 @@ from typing import Literal
 
 from promptshot import scorers
 from promptshot.errors import HeadError, ModelError, OptionError
-from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import Checkpoint, Doubted, ModelOptions, Scored, Scorer
+from promptshot.kinds import KINDS
+from promptshot.scoring import Checkpoint, Doubted, Kind, ModelOptions, Piece, Prompt, Scored, Scorer
 
 Verdict = Literal["ok", "look", "failed", "note"]  # a note is nothing to judge
 Overall = Literal["sound", "look at this", "not sound"]
-KINDS = ("mlm", "nsp", "causal")
 NEEDED = 0.75  # of the canaries, in the better language: random weights get it of 20 once in 50 times
 EPSILON = {"float64": 2**-52, "float32": 2**-23, "float16": 2**-10, "bfloat16": 2**-7, "int8": 2**-7}
 CHAIN = 16  # operations in a row, about, by which a layer makes a state of a state: norms, products, softmax, sums
@@ -256,7 +255,7 @@ def tune(kind: str, options: ModelOptions, rounds: int = 3) -> Iterator[tuple[in
 
 def _questions(kind: str, language: str) -> Iterator[tuple[Prompt, int]]:
     """Prompts with two choices, and the number of the right one."""
-    if kind == "nsp":
+    if KINDS[kind].margin:
         pairs = PAIRS[language]
         for i, (first, second) in enumerate(pairs):
             wrong = pairs[(i + 1) % len(pairs)][1]
@@ -268,7 +267,7 @@ def _questions(kind: str, language: str) -> Iterator[tuple[Prompt, int]]:
         for number, text in enumerate((one, other)):
             before, after = text.split("{}")
             pieces = tuple(Piece(Kind.FIXED, part) if part else Piece(Kind.MASK) for part in (before, "", after))
-            yield Prompt(pieces, (right, wrong), "choice+rest" if kind == "causal" else "choice"), number
+            yield Prompt(pieces, (right, wrong), "choice+rest" if KINDS[kind].left_to_right else "choice"), number
 
 
 def _canaries(kind: str, found: Sequence[Scored]) -> Finding:

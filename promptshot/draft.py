@@ -8,29 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from promptshot import library, spec
+from promptshot.kinds import KINDS
 from promptshot.prompts import MASK
 from promptshot.verbalizer import Verbalizer
 
 LANGUAGES = ("zh", "en")
 
-_HINTS = {
-    "mlm": "a masked-LM cloze: a BERT-like model says how well each word fits the blank",
-    "nsp": "two segments, A and B: a model with a next-sentence head says how well B follows A",
-    "causal": "a text that goes on: a GPT-like model says how likely each word comes next",
-}
-
 
 def template(scorer: str, language: str, words: Verbalizer, named: str = "") -> str:
     """A template file with the label words in it, or with the name or path of the verbalizer that has them."""
+    kind = KINDS[scorer]
     general = library.template(f"{language}-topic-{scorer}").spec
     texts = [general.text] if isinstance(general.text, str) else general.text
     inside = [f"verbalizer: {_quoted(named)}"] if named else _words(words)
     return "\n".join([
         "# Try it: promptshot templates preview FILE --watch, and: promptshot templates lint FILE",
-        f"scorer: {scorer}  # {_HINTS[scorer]}",
+        f"scorer: {scorer}  # {kind.about}",
         f"# {{{MASK}}} is the blank for the label word; {{text}} is a field of the row; {{{{ and }}}} are braces.",
         *_text(texts),
-        *([f"separator: {_quoted(general.separator)}  # between demonstrations"] if scorer == "causal" else []),
+        *([f"separator: {_quoted(general.separator)}  # between demonstrations"] if kind.demonstrations else []),
         "# Every label has one word or more; what is in the blank is scored.",
         *inside,
         "# A row of your own: it documents the template, and lint and preview try it.",

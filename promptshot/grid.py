@@ -11,17 +11,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from promptshot import guess, library, spec
+from promptshot import guess, library, shelf, spec
 from promptshot.classify import Classifier
 from promptshot.columns import Names
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
 from promptshot.gold import check_gold
+from promptshot.kinds import KINDS, WITH_DEMONSTRATIONS
 from promptshot.labels import NAME
 from promptshot.recipe import DEMOS, DemoPlan, Recipe
 from promptshot.rows import Item, Row
 from promptshot.run import HOPELESS, look_at, with_columns
-from promptshot.scorers import ModelOptions
 from promptshot.scorers.fake import FakeScorer
+from promptshot.scoring import ModelOptions
 from promptshot.streams import PLAIN, Reading
 from promptshot.verbalizer import Verbalizer
 
@@ -74,7 +75,7 @@ class Axes:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """How many demonstrations go before each row of a causal template."""
+        """How many demonstrations go before each row of a template that takes any."""
         return tuple(dict.fromkeys(self.shots)) or ((DEMOS,) if self.demos else (0,))
 
 
@@ -109,18 +110,19 @@ def choose(look: guess.Look, wish: guess.Wish, verbalizers: Sequence[str | Verba
 
 
 def grid(found: Sequence[guess.Guess], axes: Axes) -> list[Candidate]:
-    """Every template with every model that has a head for it and, if causal, every number of demonstrations.
+    """Every template with every model that has a head for it and, if it takes any, every number of demonstrations.
 
     Raises OptionError where no model is for any of the templates, or none of these takes demonstrations.
     """
-    if any(axes.numbers) and all(one.template.spec.scorer != "causal" for one in found):
-        raise OptionError("demonstrations are for scorer causal, and no template is", hint="leave out -k and --demos")
+    if any(axes.numbers) and not any(one.template.kind.demonstrations for one in found):
+        what = f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, and no template is"
+        raise OptionError(what, hint="leave out -k and --demos")
     recipes: list[Recipe] = []
     for one, mapped in [(one, axes.names.of(one.template)) for one in found]:
         kind = one.template.spec.scorer
         scorer = axes.scorer or kind
         models = [model for model in axes.models if scorer != kind or fits(kind, model)]
-        for model, k in product(models, axes.numbers if kind == "causal" else (0,)):
+        for model, k in product(models, axes.numbers if one.template.kind.demonstrations else (0,)):
             plan = DemoPlan(axes.demos, k, axes.seed) if axes.demos and k else None
             options = replace(axes.options, model=model)
             recipe = Recipe(one.template, one.verbalizer, scorer, options, plan, columns=mapped)
@@ -145,8 +147,8 @@ def seen(
 
 def fits(scorer: str, model: str) -> bool:
     """Whether a model can have the head that the scorer needs, as far as its config tells."""
-    kind = guess.scorer_of(model)
-    return not model or kind is None or (kind == "causal") == (scorer == "causal")
+    kind = shelf.scorer_of(model)
+    return not model or kind is None or KINDS[kind].left_to_right == KINDS[scorer].left_to_right
 
 
 def _named(recipes: Sequence[Recipe]) -> list[Candidate]:

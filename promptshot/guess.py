@@ -17,9 +17,12 @@ from typing import Any
 
 from promptshot import columns, files, library, spec
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, shortlist
+from promptshot.kinds import FIRST, KINDS, WITH_DEMONSTRATIONS
 from promptshot.labels import NAME, Labels, read_labels
-from promptshot.prompts import Kind, Template, TemplateSpec
+from promptshot.prompts import Template, TemplateSpec
 from promptshot.rows import ALIASES, Reject, Row, folded
+from promptshot.scoring import Kind
+from promptshot.shelf import scorer_of
 from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 
 MOST_LABELS = 200
@@ -48,9 +51,6 @@ TASKS = (
 GENERAL = "topic"  # the task whose templates take label words of any kind
 SPOKEN = {"zh": "Chinese", "en": "English"}
 
-KINDS = ("mlm", "nsp", "causal")
-LARGEST = 4 << 20  # bytes of a config.json
-
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'', re.DOTALL)
@@ -76,7 +76,7 @@ class Wish:
         """The kind of scorer that was said, that the model is made for, or that demonstrations are for."""
         if self.scorer in KINDS:
             return self.scorer
-        return scorer_of(self.model) or ("causal" if self.shots and not self.model else None)
+        return scorer_of(self.model) or (WITH_DEMONSTRATIONS if self.shots and not self.model else None)
 
     def words(self) -> Verbalizer | None:
         """The label words that were said, in place of a template's own."""
@@ -128,24 +128,6 @@ def spoken_by(template: Template, words: Verbalizer | None = None) -> str:
     return language_of([own]) if _LETTER.search(own) else ""
 
 
-def scorer_of(model: str) -> str | None:
-    """The scorer for a local or built-in model, from its config.json; None where that does not tell."""
-    folder = library.builtin_model(model) if model.startswith(library.BUILTIN) else Path(model)
-    try:
-        path = folder / "config.json"
-        if not path.is_file() or path.stat().st_size > LARGEST:  # whoever loads it says what is wrong
-            return None
-        config = json.loads(path.read_text(encoding="utf-8"))
-        heads = " ".join(config.get("architectures") or ())
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
-        return None
-    if re.search(r"ForCausalLM|LMHeadModel", heads) and not config.get("is_encoder_decoder"):
-        return "causal"
-    if re.search(r"ForMaskedLM|ForPreTraining", heads):
-        return "mlm"
-    return "nsp" if "ForNextSentencePrediction" in heads else None
-
-
 def template_of(said: str, scorer: str, folder: Path | None) -> Template:
     """The template of that name or path; text with a brace in it is a template itself.
 
@@ -153,7 +135,7 @@ def template_of(said: str, scorer: str, folder: Path | None) -> Template:
     """
     if "{" not in said:
         return library.template(said, folder)
-    text: str | list[str] = _listed(said) or (said.split(" | ") if scorer == "nsp" else said)
+    text: str | list[str] = _listed(said) or (said if 1 in KINDS[scorer].segments else said.split(" | "))
     made = spec.build({"scorer": scorer, "text": text}, TemplateSpec, TemplateError, "-t", {})
     return Template.of(made, "inline", "-t")
 
@@ -228,7 +210,7 @@ def choose(wish: Wish, look: Look) -> list[Guess]:
         return [replace(one, reasons=(*wish.reasons, *one.reasons))]
     found = []
     for said in wish.templates:
-        template = template_of(said, wish.kind or "mlm", wish.folder)
+        template = template_of(said, wish.kind or FIRST, wish.folder)
         own = template.spec.scorer
         if wish.scorer in KINDS and wish.scorer != own:
             hint = f"use scorer {own}, or a template for {wish.scorer}"
@@ -308,8 +290,8 @@ def guess(
     rows = _some(look, "-t NAME")
     carried = Carried([]) if given else labels_of(look.every())
     found = carried.labels
-    reasons = [*carried.reasons, *([] if scorer else ["scorer mlm, the usual first choice"])]
-    scorer = scorer or "mlm"
+    reasons = [*carried.reasons, *([] if scorer else [f"scorer {FIRST}, the usual first choice"])]
+    scorer = scorer or FIRST
     language = language_of(_texts(rows[:200]))
     spoken = SPOKEN[language]
     if given is None:
@@ -491,7 +473,7 @@ def _words_said(shelf: Verbalizer, named: Labels | None) -> Verbalizer:
 
 
 def verbalizer_of_rows(
-    found: Sequence[str], rows: Sequence[Row] = (), scorer: str = "mlm", folder: Path | None = None
+    found: Sequence[str], rows: Sequence[Row] = (), scorer: str = FIRST, folder: Path | None = None
 ) -> Verbalizer:
     """The labels that the rows carry as their own label words; raises OptionError for numbers or none, with what fits
     the rows at hand."""

@@ -7,30 +7,20 @@ come from a stranger: what is found through them is a .yaml file, also where a l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
+from promptshot import shelf
 from promptshot.errors import InputError, NotFoundError, TemplateError, did_you_mean
 from promptshot.prompts import Template, TemplateSpec
+from promptshot.shelf import Shelf, is_there
 from promptshot.spec import is_rather, is_some, load_source
 from promptshot.verbalizer import RowWords, Verbalizer, VerbalizerSpec, of_ordered
 
-Shelf = Literal["templates", "verbalizers", "models"]
-
-_HERE = Path(__file__).parent
-BUILTIN = "builtin:"
 SUFFIXES = (".yaml", ".yml")
 MOST = 10_000  # files beside a library that is not there, to look for the one that was meant
-
-
-def shelf(kind: Shelf) -> Path:
-    """The folder that ships with promptshot: inside the package when installed, beside it in a checkout."""
-    inside = _HERE / kind
-    return inside if inside.is_dir() else _HERE.parent / kind
 
 
 def names(kind: Shelf, library: Path | None = None) -> list[str]:
@@ -83,7 +73,7 @@ def find(kind: Shelf, name: str, library: Path | None = None, beside: Path | Non
     """The file of a template or verbalizer; a relative path is taken from the folder `beside`, if given."""
     if is_path(name):
         path = (beside or Path()) / (Path.home() / name[2:] if name.startswith("~/") else name)
-        if _is_file(path) if beside is None else _is_yaml(path):
+        if is_there(path) if beside is None else _is_yaml(path):
             return path
         if _is_stream(path):
             raise NotFoundError(f"{name!r} is no file on a disk", hint="write it into one first")
@@ -146,20 +136,6 @@ def refuse_other(path: Path, kind: Shelf, where: str) -> None:
         raise NotFoundError(f"no {kind[:-1]} can be read from {path}", where=where, hint=hint)
 
 
-def builtin_model(name: str) -> Path:
-    """The folder of a built-in model, `builtin:bert` or `builtin:gpt2`."""
-    short = name.removeprefix(BUILTIN)
-    folder = shelf("models") / short
-    if re.fullmatch(r"\w+", short) and _is_file(folder / "config.json"):
-        return folder
-    raise NotFoundError(f"no built-in model {name!r}", hint=did_you_mean(name, builtin_models()))
-
-
-def builtin_models() -> list[str]:
-    """The names of the built-in models, sorted."""
-    return sorted(BUILTIN + path.parent.name for path in shelf("models").glob("*/config.json"))
-
-
 def _is_stream(path: Path) -> bool:
     """Whether something is there that is neither a file nor a folder."""
     try:
@@ -168,17 +144,9 @@ def _is_stream(path: Path) -> bool:
         return False
 
 
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; a name no system can hold is no file."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def _is_yaml(path: Path) -> bool:
     """Whether there is such a file and it is named as YAML, also where a link leads to it: no /etc/passwd."""
-    return _is_file(path) and path.suffix in SUFFIXES and path.resolve().suffix in SUFFIXES
+    return is_there(path) and path.suffix in SUFFIXES and path.resolve().suffix in SUFFIXES
 
 
 def _is_rather(path: Path, kind: Shelf) -> bool:
@@ -196,4 +164,4 @@ def _folders(kind: Shelf, library: Path | None) -> Iterator[Path]:
         check(library)
         inside = library / kind
         yield inside if inside.is_dir() else library
-    yield shelf(kind)
+    yield shelf.folder(kind)

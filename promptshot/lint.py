@@ -19,8 +19,9 @@ from promptshot import flaws as codes
 from promptshot import library, spec
 from promptshot.errors import InputError, NotFoundError, PromptshotError, RowError, did_you_mean, printable, shortlist
 from promptshot.flaws import Code, Flaw, Place, Severity
-from promptshot.prompts import Kind, Piece, Prompt, Template, TemplateSpec, example_row
+from promptshot.prompts import Template, TemplateSpec, example_row
 from promptshot.rows import Row
+from promptshot.scoring import Kind, Piece, Prompt
 from promptshot.spec import KEY, Source
 from promptshot.verbalizer import RowWords, Verbalizer, VerbalizerSpec, of_ordered
 
@@ -315,7 +316,7 @@ def spaces_before_mask(sheet: Sheet) -> Iterator[Flaw]:
     """White space that a causal model would have to read as part of the word."""
     before = sheet.before_blank()
     space = before[len(before.rstrip(" \t\u3000")) :]
-    if sheet.scorer != "causal" or not space:
+    if not sheet.template.kind.left_to_right or not space:
         return
     if space != " ":
         what = f"{len(space)} spaces" if set(space) == {" "} else _space(space[-1])
@@ -327,7 +328,7 @@ def spaces_before_mask(sheet: Sheet) -> Iterator[Flaw]:
 def glued_mask(sheet: Sheet) -> Iterator[Flaw]:
     """No space between what is read from left to right and an English word."""
     before, words = sheet.before_blank(), list(filter(_LATIN.match, sheet.words))
-    if sheet.scorer == "causal" and words and _GLUE.search(before):
+    if sheet.template.kind.left_to_right and words and _GLUE.search(before):
         what = f"no space between {before[-8:].strip()!r} and the word, as in {(before[-8:] + words[0]).strip()!r}"
         yield Flaw(codes.GLUED_MASK, what, "put a space before {mask}", ("text",))
 
@@ -335,7 +336,7 @@ def glued_mask(sheet: Sheet) -> Iterator[Flaw]:
 def run_together(sheet: Sheet) -> Iterator[Flaw]:
     """Demonstrations of several lines, parted by one line break."""
     keys = sheet.template.spec
-    if keys.scorer == "causal" and "\n" in str(keys.text).strip() and keys.separator == "\n":
+    if sheet.template.kind.demonstrations and "\n" in str(keys.text).strip() and keys.separator == "\n":
         hint = r'add a line: separator: "\n\n"'
         yield Flaw(codes.RUN_TOGETHER, "several lines, and one line break between demonstrations", hint, ("text",))
 
@@ -518,7 +519,7 @@ def spelled_words(sheet: Sheet) -> Iterator[Flaw]:
     place = ("verbalizer",)
     for flaw in _refused_words(verbalizer, spelling):
         yield replace(flaw, place=place if sheet.base is None else (*sheet.base, *flaw.place))
-    if sheet.scorer == "nsp" or template.scored == "rest":
+    if template.kind.margin or template.scored == "rest":
         return  # the words are not what is scored
     tokens_of = spelling.spelled(sheet.scorer, template.render(_shortest_row(template), words))
     if split := {word: tokens for word, tokens in zip(words, tokens_of, strict=True) if len(tokens) > 1}:
@@ -527,7 +528,7 @@ def spelled_words(sheet: Sheet) -> Iterator[Flaw]:
     lengths = sorted(set(map(len, tokens_of)))
     if len(lengths) > 1:
         what = f"words have from {lengths[0]} to {lengths[-1]} tokens"
-        how = template.spec.normalize or ("mean" if sheet.scorer == "mlm" else "sum")
+        how = template.spec.normalize or ("mean" if template.kind.means else "sum")
         yield Flaw(codes.UNEQUAL_WORDS, what, f"a word's score is the {how} over them", place)
     before = sheet.before_blank()
     if not (sheet.begins or before[-1:].isspace()):

@@ -12,11 +12,12 @@ from pathlib import Path
 from promptshot import rows, scorers
 from promptshot.classify import Classifier, Prediction
 from promptshot.errors import InputError, ModelError, OptionError, RowError, shortlist
+from promptshot.kinds import builtin_for
 from promptshot.once import once
-from promptshot.prompts import Prompt, Template, example_row
+from promptshot.prompts import Template, example_row
 from promptshot.recipe import Recipe
 from promptshot.rows import Reject, Row
-from promptshot.scorers import BUILTIN_MODEL, Filling, Fit, ModelOptions, Scorer, Tokenizing
+from promptshot.scoring import Filling, Fit, ModelOptions, Prompt, Scorer, Tokenizing
 from promptshot.verbalizer import Verbalizer
 
 TOP = 10  # likeliest words shown
@@ -67,7 +68,7 @@ class Previewer:
 
     def _with_tokens(self, found: Preview) -> Preview:
         kind = found.template.spec.scorer
-        model = self.options.model or BUILTIN_MODEL[kind]
+        model = self.options.model or builtin_for(kind)
         if model not in self._tokenizers:
             self._tokenizers[model] = scorers.load_tokenizer(replace(self.options, model=model))
         tokenizer = self._tokenizers[model]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,61 +19,12 @@ from promptshot import flaws as codes
 from promptshot import spec
 from promptshot.errors import RowError, TemplateError
 from promptshot.flaws import NO_LINES, Flaw, Lines, Place
+from promptshot.kinds import KINDS, ScorerKind, ScorerName
 from promptshot.rows import Row
-
-Cut = Literal["tail", "head", "middle"]
-ScorerName = Literal["mlm", "nsp", "causal"]
-Scored = Literal["choice", "choice+rest", "rest"]
+from promptshot.scoring import Cut, Kind, Piece, Prompt, Scope
 
 MASK = "mask"
 _BRACE = re.compile(r"\{\{|\}\}|\{([^\W\d][\w.\- ]*)\}|[{}]")  # doubled, a name within, or stray
-
-
-class Kind(Enum):
-    """What a piece of a prompt is: fitting shortens FIELD, drops whole DEMO, touches nothing else."""
-
-    FIXED = "fixed"
-    FIELD = "field"
-    MASK = "mask"
-    HOLE = "hole"  # the place in segment text whose position ids the choice takes (nsp)
-    BREAK = "break"  # between segments A and B
-    DEMO = "demo"
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of a prompt; `cut` and `cut_order` say how a FIELD gives way (lowest order first)."""
-
-    kind: Kind
-    text: str = ""
-    cut: Cut = "tail"
-    cut_order: int = 0
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """The message that crosses to a scorer: pieces, the choices for the blank, and what is scored."""
-
-    pieces: tuple[Piece, ...]
-    choices: tuple[str, ...]
-    scored: Scored = "choice"
-
-    def text(self, choice: str | None = None) -> str:
-        """The prompt as a person would read it; the blank shows the choice, or ____; segments by ' | '."""
-        blank = "____" if choice is None else choice
-        return "".join([
-            blank if piece.kind is Kind.MASK else " | " if piece.kind is Kind.BREAK else piece.text
-            for piece in self.pieces
-        ])  # fmt: skip
-
-    def texts(self) -> list[str]:
-        """The prompt with each of its choices in the blank; what they share is put together once."""
-        shown = [" | " if piece.kind is Kind.BREAK else piece.text for piece in self.pieces]
-        for i, piece in enumerate(self.pieces):
-            if piece.kind is Kind.MASK:
-                before, after = "".join(shown[:i]), "".join(shown[i + 1 :])
-                return [f"{before}{choice}{after}" for choice in self.choices]
-        return ["".join(shown)] * len(self.choices)
 
 
 class FieldSpec(spec.Spec):
@@ -92,7 +42,7 @@ _NO_RULE = FieldSpec()
 class TemplateSpec(spec.Spec):
     """The keys of a template file."""
 
-    scorer: ScorerName = Field(description="mlm: a cloze; nsp: a pair of segments; causal: a text that goes on.")
+    scorer: ScorerName = Field(description="; ".join(f"{kind.name}: {kind.short}" for kind in KINDS.values()) + ".")
     text: str | list[str] = Field(description="{mask} is the blank, {name} a field; two segments as a list [A, B].")
     verbalizer: str | dict[str, Any] | None = Field(
         default=None, description="A name, a path, or labels with their words."
@@ -162,6 +112,11 @@ class Template:
         template = cls(name, made, f"{where}:{line}" if line else where or name, segments)
         return template, flaws or list(template._blanks())
 
+    @property
+    def kind(self) -> ScorerKind:
+        """The kind of scorer that it is for."""
+        return KINDS[self.spec.scorer]
+
     @cached_property
     def reads(self) -> tuple[str, ...]:
         """The fields that may stand in a row, in order of appearance; the label's is not among them."""
@@ -180,14 +135,14 @@ class Template:
         return [said] if isinstance(said, str) else said
 
     @cached_property
-    def scored(self) -> Scored:
+    def scored(self) -> Scope:
         """What a causal scorer sums over: the choice, what follows it, or both."""
         if self.spec.direction == "channel":
             return "rest"
         parts = self.segments[0]
         blank = self._blank(parts)
         follows = blank is not None and (parts[blank].kind is Kind.FIELD or blank < len(parts) - 1)
-        return "choice+rest" if self.spec.scorer == "causal" and follows else "choice"
+        return "choice+rest" if self.kind.left_to_right and follows else "choice"
 
     def render(self, row: Row, choices: Sequence[str], demos: Sequence[str] = ()) -> Prompt:
         """The prompt of one row; raises RowError when a field is missing or is no text.
@@ -259,7 +214,7 @@ class Template:
             yield Flaw(codes.TWO_MASKS, f"{masks} blanks", "keep one {mask}", text)
         if holes > 1:
             yield Flaw(codes.BAD_HOLE, f"{holes} holes", "keep one field with a hole, used once", text)
-        if holes and masks and self.spec.scorer != "nsp":
+        if holes and masks and not self.kind.margin:
             what = f"a hole beside {{mask}} means nothing to scorer {self.spec.scorer}"
             yield Flaw(codes.BAD_HOLE, what, "remove {mask}: the hole is the blank", text)
         if self.spec.ordered and any(blanks):
@@ -275,24 +230,29 @@ class Template:
                 yield Flaw(codes.NOTHING_TO_SCORE, what, "put {mask} before {text}", text)
 
 
+def _kinds(trait: str) -> str:
+    """The kinds of scorer that have a trait, for people."""
+    return " or ".join(name for name, kind in KINDS.items() if getattr(kind, trait))
+
+
 def _clashes(made: TemplateSpec) -> Iterator[Flaw]:
     """Keys that do not go together."""
-    two = isinstance(made.text, list)
+    kind, two = KINDS[made.scorer], isinstance(made.text, list)
     if isinstance(made.text, list) and len(made.text) != 2:
         what = f"text: {len(made.text)} segments"
         yield Flaw(codes.SEGMENTS, what, "a list means two: [A, B]", ("text",))
-    elif made.scorer == "nsp" and not two:
-        what = "scorer nsp compares two segments"
+    elif not two and 1 not in kind.segments:
+        what = f"scorer {kind.name} compares two segments"
         yield Flaw(codes.SEGMENTS, what, "write text as a list of two: [A, B]", ("text",))
-    elif made.scorer == "causal" and two:
-        yield Flaw(codes.SEGMENTS, "scorer causal reads one text", "write text as one string", ("text",))
+    elif two and 2 not in kind.segments:
+        yield Flaw(codes.SEGMENTS, f"scorer {kind.name} reads one text", "write text as one string", ("text",))
     clash = codes.CLASHING_KEYS
-    if made.direction == "channel" and made.scorer != "causal":
-        yield Flaw(clash, "direction: channel is for scorer causal", "remove it", ("direction",))
-    if made.normalize and made.scorer == "nsp":
-        yield Flaw(clash, "normalize has no meaning for scorer nsp", "remove it", ("normalize",))
-    if made.ordered and made.scorer != "nsp":
-        yield Flaw(clash, "ordered is for pairs under scorer nsp", "remove it", ("ordered",))
+    if made.direction == "channel" and not kind.left_to_right:
+        yield Flaw(clash, f"direction: channel is for scorer {_kinds('left_to_right')}", "remove it", ("direction",))
+    if made.normalize and kind.margin:
+        yield Flaw(clash, f"normalize has no meaning for scorer {kind.name}", "remove it", ("normalize",))
+    if made.ordered and not kind.margin:
+        yield Flaw(clash, f"ordered is for pairs under scorer {_kinds('margin')}", "remove it", ("ordered",))
     if made.ordered is not None and len(set(made.ordered)) < max(2, len(made.ordered)):
         yield Flaw(codes.FEW_LABELS, "ordered needs at least two labels, each once", "", ("ordered",))
     sources = [made.verbalizer is not None, made.words_from is not None, made.ordered is not None]

@@ -18,9 +18,8 @@ from promptshot.errors import printable, shortlist
 from promptshot.flaws import Code
 from promptshot.lint import Finding
 from promptshot.preview import Preview
-from promptshot.prompts import Kind, Piece
 from promptshot.report import data, people, plain_table
-from promptshot.scorers import Fit, Token
+from promptshot.scoring import Fit, Kind, Piece, Token
 
 STYLE = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 KINDS = {Kind.FIXED: "template", Kind.FIELD: "field", Kind.MASK: "blank", Kind.HOLE: "hole", Kind.DEMO: "example"}

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from promptshot import library, scorers
+from promptshot import library, shelf
 from promptshot.columns import taken, told
 from promptshot.errors import InputError, OptionError, PromptshotError
 from promptshot.files import Named
+from promptshot.kinds import builtin_for
 from promptshot.once import Once
 from promptshot.prompts import Template
 from promptshot.rows import Row
-from promptshot.scorers import ModelOptions
+from promptshot.scoring import ModelOptions
 from promptshot.streams import PLAIN, Reading
 from promptshot.verbalizer import Verbalizer
 
@@ -64,7 +65,7 @@ class Recipe:
     @property
     def model(self) -> str:
         """The checkpoint's name; the built-in one for the scorer where none is given."""
-        return self.options.model or scorers.BUILTIN_MODEL.get(self.scorer, "")
+        return self.options.model or builtin_for(self.scorer)
 
     @property
     def labels(self) -> Sequence[str]:
@@ -155,7 +156,7 @@ class Recipe:
 def of_model(model: str) -> list[Named]:
     """The files of a built-in model or of one in a local folder."""
     try:
-        folder = library.builtin_model(model) if model.startswith(library.BUILTIN) else Path(model or os.devnull)
+        folder = shelf.builtin_model(model) if model.startswith(shelf.BUILTIN) else Path(model or os.devnull)
         return [Named("a file of the model", str(path)) for path in folder.iterdir()]
     except (OSError, ValueError, PromptshotError):
         return []
@@ -169,7 +170,7 @@ def digest(identity: Mapping[str, Any]) -> str:
 
 def _folder_hash(model: str) -> str | None:
     """A hash of config and weights of a local or built-in model; None for a hub name."""
-    folder = library.builtin_model(model) if model.startswith(library.BUILTIN) else Path(model or "\0")
+    folder = shelf.builtin_model(model) if model.startswith(shelf.BUILTIN) else Path(model or "\0")
     if "\0" in str(folder) or not folder.is_dir():
         return None
     suffixes = (".json", ".safetensors", ".bin", ".model", ".txt")

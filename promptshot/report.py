@@ -23,11 +23,12 @@ from promptshot.doctor import Finding, Overall
 from promptshot.errors import many, printable, shortlist
 from promptshot.guess import language_of
 from promptshot.journal import Journal
+from promptshot.kinds import KINDS
 from promptshot.metrics import Tally
 from promptshot.predictions import HINT, Counted
-from promptshot.prompts import Kind, Prompt
 from promptshot.recipe import Recipe
 from promptshot.run import Result, Watcher, versions
+from promptshot.scoring import Kind, Prompt
 from promptshot.wrong import MOST as MOST_LISTED
 from promptshot.wrong import Worst
 
@@ -42,11 +43,6 @@ MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 LISTED = 200  # labels in a table
 CONFUSIONS = 5  # of which a row is shown
 MOST = 30  # of more labels than that, those with the most rows
-ADVICE = {  # a checkpoint for each kind of scorer and language
-    "mlm": {"zh": "hfl/chinese-roberta-wwm-ext", "en": "google-bert/bert-base-uncased"},
-    "nsp": {"zh": "google-bert/bert-base-chinese", "en": "google-bert/bert-base-uncased"},
-    "causal": dict.fromkeys(("zh", "en"), "Qwen/Qwen3-0.6B-Base"),
-}
 
 
 class _Console(Console):
@@ -156,7 +152,7 @@ class Watch(Watcher):
             if rows:
                 note(f"going on after {many(rows, 'row that is', 'rows that are')} done", self.console)
             if recipe.model and not recipe.options.model:
-                better = ADVICE[recipe.scorer][_language(recipe)]
+                better = KINDS[recipe.scorer].advice[_language(recipe)]
                 note(f"using the small built-in model {recipe.model}; for real results: -m {better}", self.console)
         if self.verbose:
             for line in _circumstances(classifier):

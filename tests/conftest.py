@@ -20,11 +20,12 @@ from reference import Segment
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from promptshot.prompts import Kind, Piece, Prompt, Scored, Template, TemplateSpec
+from promptshot.prompts import Template, TemplateSpec
 from promptshot.rows import Row
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.plans import Query
 from promptshot.scorers.prefix import Trie, Walk
+from promptshot.scoring import Kind, Piece, Prompt, Scope
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -239,7 +240,7 @@ ROWS = [
 ]
 
 
-def prompt_of(segments: Sequence[Segment], choices: Sequence[str], scored: Scored = "choice") -> Prompt:
+def prompt_of(segments: Sequence[Segment], choices: Sequence[str], scored: Scope = "choice") -> Prompt:
     """A prompt of one or two segments: a text, or the texts before and after the blank."""
     pieces: list[Piece] = []
     for number, segment in enumerate(segments):

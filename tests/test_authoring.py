@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from promptshot import draft, files, guess, library
+from promptshot import draft, files, kinds, library, shelf
 from promptshot.cli import run_command
 from promptshot.labels import verbalizer_of_labels
 from promptshot.lint import Linter
@@ -25,7 +25,7 @@ UNSEEN = "up\x85side=a\x7fb|\u2028c|d\ufeff,down\u2029wards=x\x9fy|z\x80,\x7f=\u
 
 
 @pytest.mark.parametrize("language", draft.LANGUAGES)
-@pytest.mark.parametrize("scorer", guess.KINDS)
+@pytest.mark.parametrize("scorer", list(kinds.KINDS))
 @pytest.mark.parametrize("labels", LABELS)
 def test_a_new_template_lints_clean_and_has_the_labels(scorer: str, language: str, labels: str, tmp_path: Path) -> None:
     path = tmp_path / "new.yaml"
@@ -47,7 +47,7 @@ def test_a_new_verbalizer_lints_clean_and_has_the_labels(labels: str, tmp_path: 
     assert Verbalizer.load(path).labels == verbalizer_of_labels(labels).labels
 
 
-@pytest.mark.parametrize("scorer", guess.KINDS)
+@pytest.mark.parametrize("scorer", list(kinds.KINDS))
 def test_what_nobody_sees_in_a_label_is_read_again_as_it_was(scorer: str, tmp_path: Path) -> None:
     for language in draft.LANGUAGES:
         path, words = tmp_path / f"{language}.yaml", verbalizer_of_labels(UNSEEN).labels
@@ -133,12 +133,12 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.C
 
 @pytest.mark.parametrize(("kind", "name"), [("templates", "zh-news-mlm"), ("verbalizers", "zh-news")])
 def test_path_is_the_file_or_the_folder(
-    kind: library.Shelf, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: shelf.Shelf, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command([kind, "path", name]) == 0
     assert Path(capsys.readouterr().out.strip()) == library.find(kind, name)
     assert run_command([kind, "path"]) == 0
-    assert Path(capsys.readouterr().out.strip()) == library.shelf(kind)
+    assert Path(capsys.readouterr().out.strip()) == shelf.folder(kind)
     (tmp_path / "mine.yaml").write_text("")  # a folder with nothing in it is no library
     assert run_command([kind, "path", "--library", str(tmp_path)]) == 0
     assert Path(capsys.readouterr().out.strip()) == tmp_path

@@ -40,15 +40,16 @@ from promptshot.errors import HeadError, InputError, ModelError, NotFoundError, 
 from promptshot.journal import Outputs
 from promptshot.labels import verbalizer_of_labels
 from promptshot.metrics import Tally
-from promptshot.prompts import Kind, Piece, Prompt, Template, TemplateSpec
+from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import Recipe
-from promptshot.scorers import SCORERS, Checkpoint, ModelOptions, Scored, Scorer, load, load_tokenizer
+from promptshot.scorers import SCORERS, load, load_tokenizer
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.batches import Batches, fitting, token_budget
 from promptshot.scorers.heads import Head
 from promptshot.scorers.loading import check_head, pick_device
 from promptshot.scorers.plans import Query
 from promptshot.scorers.tokens import Encoder, TextEncoder
+from promptshot.scoring import Checkpoint, Kind, ModelOptions, Piece, Prompt, Scored, Scorer
 
 
 def scorer(kind: str, model: object, **options: Any) -> Any:

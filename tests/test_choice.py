@@ -21,7 +21,8 @@ from promptshot.diff import diff
 from promptshot.lint import Linter
 from promptshot.prompts import TemplateSpec
 from promptshot.rows import Row
-from promptshot.scorers import ModelOptions, load
+from promptshot.scorers import load
+from promptshot.scoring import ModelOptions
 from promptshot.spec import schema
 
 COLUMNS = """\

@@ -19,10 +19,10 @@ from promptshot.cli import run_command
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, VerbalizerError
 from promptshot.gold import check_gold
 from promptshot.library import verbalizer_of
-from promptshot.prompts import Prompt, Template, TemplateSpec
+from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import DemoPlan, Recipe
 from promptshot.rows import Item, Reject, Row, read
-from promptshot.scorers import ModelOptions, Scored
+from promptshot.scoring import ModelOptions, Prompt, Scored
 
 LABELS = {"labels": {"positive": "很", "negative": "不"}, "gold": {"positive": ["1"], "negative": ["0"]}}
 

@@ -16,7 +16,7 @@ from typing import Any
 import click
 import pytest
 
-from promptshot import library, report
+from promptshot import report, shelf
 from promptshot.cli import cli, run_command
 from promptshot.cli.classify import command as classify
 from promptshot.metrics import Tally
@@ -545,7 +545,7 @@ def test_the_shelf_can_be_listed_and_shown(capsys: pytest.CaptureFixture[str]) -
     assert all(len(line) == 3 for line in lines)
     assert run_command(["templates", "show", "zh-sentiment-mlm"]) == 0
     out, err = capsys.readouterr()
-    assert out == (library.shelf("templates") / "zh-sentiment-mlm.yaml").read_text(encoding="utf-8")
+    assert out == (shelf.folder("templates") / "zh-sentiment-mlm.yaml").read_text(encoding="utf-8")
     assert "____满意。" in err
     assert run_command(["verbalizers", "list"]) == 0
     assert "zh-satisfied\t2\tpositive, negative" in capsys.readouterr().out

@@ -20,8 +20,8 @@ from promptshot.cli import run_command
 from promptshot.columns import Names
 from promptshot.errors import InputError, OptionError
 from promptshot.rows import Item, Row, read
-from promptshot.scorers import ModelOptions, Scored, Scorer
 from promptshot.scorers.fake import FakeScorer
+from promptshot.scoring import ModelOptions, Scored, Scorer
 
 NAMES = ("zh-sentiment-mlm", "zh-sentiment-good-mlm", "zh-sentiment-nsp", "zh-sentiment-causal")
 TEMPLATES = [part for name in NAMES for part in ("-t", name)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from promptshot import library
+from promptshot import library, shelf
 from promptshot.cli import cli, run_command
 from promptshot.cli.completion import SHELLS, VARIABLE, Bash
 
@@ -66,7 +66,7 @@ def test_a_file_that_cannot_be_read_offers_nothing(said: str) -> None:
 
 
 def test_the_built_in_models_are_offered() -> None:
-    assert offered("classify", "x", "-m", "") == library.builtin_models()
+    assert offered("classify", "x", "-m", "") == shelf.builtin_models()
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -22,12 +22,13 @@ from rich.console import Console
 from promptshot import doctor, report
 from promptshot.cli import run_command
 from promptshot.doctor import Finding, Rounding, compared, examine
-from promptshot.prompts import Prompt
-from promptshot.scorers import ModelOptions, Scored, load
+from promptshot.kinds import KINDS
+from promptshot.scorers import load
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scorers.plans import Query
 from promptshot.scorers.prefix import Trie, Walk
+from promptshot.scoring import ModelOptions, Prompt, Scored
 
 BERT = Path(__file__).parent.parent / "models" / "bert"
 
@@ -36,7 +37,7 @@ def found(kind: str, options: ModelOptions | None = None) -> dict[str, Finding]:
     return {finding.check: finding for finding in examine(kind, options or ModelOptions())}
 
 
-@pytest.mark.parametrize("kind", doctor.KINDS)
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_the_built_in_models_are_sound(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = found(kind)
     assert list(seen) == ["head", "canaries", "alone = in a batch", "fast = plain"]
@@ -110,7 +111,7 @@ def test_tuning_times_budgets_and_names_one(
 
 
 def test_every_question_has_a_right_and_a_wrong_answer() -> None:
-    for kind in doctor.KINDS:
+    for kind in list(KINDS):
         for language in doctor.CLOZES:
             asked: list[Any] = list(doctor._questions(kind, language))
             assert len(asked) == 20
@@ -294,14 +295,14 @@ def test_tensors_are_named_where_they_are_asked_for(
 
 def test_one_head_of_three_is_sound() -> None:
     refused = {"nsp": doctor.HeadError("no next-sentence head", lost=("a",)), "causal": doctor.HeadError("none")}
-    findings = [finding for _, finding in doctor.refusals(refused, doctor.KINDS, tensors=False)]
+    findings = [finding for _, finding in doctor.refusals(refused, list(KINDS), tensors=False)]
     assert {finding.verdict for finding in findings} == {"note"}
     assert doctor.verdict([Finding("head", "ok", ""), *findings], refused) == ("sound", "")
 
 
 def test_another_fault_than_a_head_that_is_not_there_is_worth_a_look_or_an_error() -> None:
     refused = {"nsp": doctor.HeadError("none"), "causal": doctor.ModelError("it cannot be run")}
-    ((_, head), (kind, model)) = doctor.refusals(refused, doctor.KINDS, tensors=True)
+    ((_, head), (kind, model)) = doctor.refusals(refused, list(KINDS), tensors=True)
     assert (head.verdict, kind, model) == ("note", "causal", Finding("model", "look", "it cannot be run"))
     assert doctor.verdict([Finding("head", "ok", ""), model], refused)[0] == "look at this"
     with pytest.raises(doctor.ModelError, match="it cannot be run"):

@@ -13,7 +13,7 @@ from promptshot.columns import Names
 from promptshot.errors import InputError, OptionError, PromptshotError
 from promptshot.grid import Axes, Candidate, Suite, check, fits, grid
 from promptshot.rows import Item, Reject, Row
-from promptshot.scorers import ModelOptions
+from promptshot.scoring import ModelOptions
 
 ROWS: list[Item] = [
     Row({"text": "房间干净", "label": "positive"}, "r:1", 0),

@@ -15,12 +15,13 @@ from test_cli import fake, read_rows, write_rows
 from promptshot import Classifier, RowError, Template, guess, library
 from promptshot.cli import run_command
 from promptshot.errors import OptionError, PromptshotError, TemplateError
-from promptshot.guess import labels_of, language_of, scorer_of
+from promptshot.guess import labels_of, language_of
 from promptshot.labels import verbalizer_of_labels
 from promptshot.recipe import Recipe
 from promptshot.rows import Row
-from promptshot.scorers import ModelOptions
 from promptshot.scorers.fake import FakeScorer
+from promptshot.scoring import ModelOptions
+from promptshot.shelf import scorer_of
 
 ZH = [{"text": "房间干净", "label": "回头客"}, {"text": "又吵又脏", "label": "过路客"}]
 

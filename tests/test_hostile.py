@@ -32,14 +32,15 @@ from conftest import (
 )
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from promptshot import library, recipe, report
+from promptshot import library, recipe, report, shelf
 from promptshot.cli import run_command
 from promptshot.errors import ModelError, PromptshotError, VerbalizerError
-from promptshot.prompts import Kind, Piece, Prompt, Template
+from promptshot.prompts import Template
 from promptshot.rows import Row
-from promptshot.scorers import ModelOptions, load, load_tokenizer, suspect
+from promptshot.scorers import load, load_tokenizer, suspect
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.tokens import TextEncoder
+from promptshot.scoring import Kind, ModelOptions, Piece, Prompt
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = 'scorer: mlm\ntext: "{mask}。{text}"\nverbalizer: {labels: {a: 很, b: 不}}\nabout: a test\n'
@@ -288,7 +289,7 @@ def test_the_end_of_a_text_in_a_demonstration_a_word_or_a_row_ends_nothing(
 )
 @pytest.mark.parametrize("kind", ["templates", "verbalizers"])
 def test_a_name_that_plays_tricks_finds_nothing_and_gets_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: library.Shelf
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: shelf.Shelf
 ) -> None:
     put(tmp_path / "x.yaml", TEMPLATE)
     (tmp_path / "own" / "deep").mkdir(parents=True)

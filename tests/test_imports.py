@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 import promptshot
+from promptshot.kinds import KINDS
 
 PACKAGE = Path(promptshot.__file__).parent
 
 # The floors of the house, from the ground up. A new module needs a place here.
 FLOORS = [
-    ["errors", "standard"],
+    ["errors", "standard", "kinds", "scoring"],
+    ["shelf"],
     ["flaws", "files"],
     ["spec"],
     [
@@ -41,7 +43,7 @@ FLOORS = [
         "wrong",
     ],
     ["scorers"],  # the wall, and the tensors behind it
-    ["classify", "recipe", "guess", "shelf", "gold", "decide", "calibrate", "demos"],
+    ["classify", "recipe", "guess", "catalogue", "gold", "decide", "calibrate", "demos"],
     ["interrupt", "record", "shape", "journal"],
     ["run", "doctor", "preview", "grid", "bench", "compare", "search", "predictions", "diff", "tune", "scale"],
     ["report", "leaderboard", "proof", "page", "cli"],
@@ -99,6 +101,22 @@ def test_imports_go_down_or_stay_on_the_floor(name: str) -> None:
 def test_nobody_above_the_wall_imports_what_is_behind_it(name: str) -> None:
     behind = {other for other in imported(MODULES[name]) if other.startswith("scorers.")}
     assert behind <= {"scorers.fake"}  # it has no tensors
+
+
+BELOW_THE_WALL = {"errors", "kinds", "shelf", "scoring", "scorers"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.split(".")[0] == "scorers"])
+def test_scorers_know_nothing_but_the_messages_of_the_wall(name: str) -> None:
+    assert {other.split(".")[0] for other in imported(MODULES[name])} <= BELOW_THE_WALL
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_which_kinds_of_scorer_there_are_stands_in_one_place(name: str) -> None:
+    own = {kind.scorer.partition(":")[0].removeprefix("promptshot.") for kind in KINDS.values()}
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert name in {*own, "kinds"} or not named & {*KINDS}
 
 
 def test_no_imports_run_in_a_circle() -> None:

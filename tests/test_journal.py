@@ -25,12 +25,11 @@ from promptshot.files import put
 from promptshot.interrupt import Interrupts, Terminated
 from promptshot.journal import Outputs, differences
 from promptshot.metrics import Tally
-from promptshot.prompts import Prompt
 from promptshot.recipe import Recipe
 from promptshot.record import written
 from promptshot.run import Inputs, Result, Watcher, run
-from promptshot.scorers import ModelOptions, Scored
 from promptshot.scorers.fake import FakeScorer
+from promptshot.scoring import ModelOptions, Prompt, Scored
 from promptshot.writer import Place, Writer
 
 ROWS = 60

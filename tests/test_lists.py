@@ -9,10 +9,10 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from promptshot import library
+from promptshot import library, shelf
+from promptshot.catalogue import Wanted, chosen, templates, verbalizers
 from promptshot.cli import run_command
 from promptshot.guess import spoken_by
-from promptshot.shelf import Wanted, chosen, templates, verbalizers
 
 OWN = "scorer: mlm\ntext: '{text} {mask}'\n"
 
@@ -108,7 +108,7 @@ def test_a_list_as_json_says_everything(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("kind", ["templates", "verbalizers"])
 def test_no_name_is_cut_and_no_line_is_too_wide(
-    kind: library.Shelf, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: shelf.Shelf, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": str(width)}.items():
         monkeypatch.setenv(name, value)

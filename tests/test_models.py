@@ -13,7 +13,8 @@ from promptshot.metrics import Tally
 from promptshot.prompts import example_row
 from promptshot.recipe import Recipe
 from promptshot.run import Inputs, run
-from promptshot.scorers import ModelOptions, Scorer, load
+from promptshot.scorers import load
+from promptshot.scoring import ModelOptions, Scorer
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"

@@ -22,16 +22,16 @@ import transformers
 from conftest import LONG, ROWS, Tiny, prompt_of, rendered
 from reference import assert_agrees
 
-from promptshot import library
+from promptshot import shelf
 from promptshot.classify import Classifier
 from promptshot.errors import RowError, TemplateError, VerbalizerError
-from promptshot.prompts import Kind, Prompt, Template, TemplateSpec
+from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import Recipe
 from promptshot.rows import Row
-from promptshot.scorers import ModelOptions, Scored
 from promptshot.scorers.causal import CausalScorer
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scorers.nsp import NspScorer
+from promptshot.scoring import Kind, ModelOptions, Prompt, Scored
 from promptshot.verbalizer import Verbalizer
 
 TOLERANCE = 1e-4
@@ -47,12 +47,12 @@ def assert_close(name: str, found: Sequence[Scored], wanted: Sequence[Sequence[f
 
 @pytest.fixture(scope="module")
 def built_in_bert() -> Path:
-    return Path(str(library.builtin_model("builtin:bert")))
+    return Path(str(shelf.builtin_model("builtin:bert")))
 
 
 @pytest.fixture(scope="module")
 def built_in_gpt2() -> Path:
-    return Path(str(library.builtin_model("builtin:gpt2")))
+    return Path(str(shelf.builtin_model("builtin:gpt2")))
 
 
 # ------------------------------------------------------------------ transformers: fill-mask

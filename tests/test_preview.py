@@ -21,10 +21,11 @@ from promptshot import library, proof
 from promptshot.classify import Classifier, Prediction
 from promptshot.cli import run_command
 from promptshot.lint import Linter
-from promptshot.prompts import Kind, Prompt, example_row
+from promptshot.prompts import example_row
 from promptshot.rows import Row
-from promptshot.scorers import ModelOptions, Tokenizing, load, load_tokenizer
+from promptshot.scorers import load, load_tokenizer
 from promptshot.scorers.base import TorchScorer
+from promptshot.scoring import Kind, ModelOptions, Prompt, Tokenizing
 
 KEYS: dict[str, dict[str, Any]] = {
     "mlm": {"scorer": "mlm", "text": "it was {mask} . {text}"},

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from promptshot import spec
 from promptshot.errors import RowError, TemplateError
 from promptshot.flaws import Flaw
-from promptshot.prompts import Kind, Piece, Prompt, Template, TemplateSpec, example_row, parse, typed
+from promptshot.prompts import Template, TemplateSpec, example_row, parse, typed
 from promptshot.rows import Row
+from promptshot.scoring import Kind, Piece, Prompt
 
 
 def make(text: str | list[str], scorer: str = "mlm", **keys: Any) -> Template:

@@ -44,8 +44,8 @@ def test_nearly_all_rows_under_one_label_lean_unless_they_are_so(given: Any, lea
 @pytest.fixture
 def one_sided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Rows of two labels, and a scorer that likes the first word whatever the text."""
-    from promptshot.scorers import Scored
     from promptshot.scorers.fake import FakeScorer
+    from promptshot.scoring import Scored
 
     def score(_: FakeScorer, prompts: list[Any]) -> list[Scored]:
         return [Scored([0.0, *[-1.0] * (len(p.choices) - 1)], [1] * len(p.choices)) for p in prompts]
@@ -235,9 +235,8 @@ def test_a_misspelt_variable_is_refused_as_a_misspelt_option_is(
 def test_a_k_is_not_called_clearly_better_than_another_from_one_draw(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from promptshot.prompts import Kind
-    from promptshot.scorers import Scored
     from promptshot.scorers.fake import FakeScorer
+    from promptshot.scoring import Kind, Scored
 
     def score(_: FakeScorer, prompts: list[Any]) -> list[Scored]:
         """With demonstrations right, without them always the first."""

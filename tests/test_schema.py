@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from promptshot import library, spec
+from promptshot import library, shelf, spec
 from promptshot.cli import run_command
 from promptshot.prompts import TemplateSpec
 from promptshot.verbalizer import VerbalizerSpec
@@ -69,7 +69,7 @@ def as_an_editor_reads_it(path: Path) -> Any:
     ("kind", "name"),
     [(k, n) for k in ("templates", "verbalizers") for n in library.names(k)],  # type: ignore[arg-type]
 )
-def test_every_shipped_file_fits_its_schema(kind: library.Shelf, name: str) -> None:
+def test_every_shipped_file_fits_its_schema(kind: shelf.Shelf, name: str) -> None:
     assert fits(as_an_editor_reads_it(library.find(kind, name)), SCHEMAS[kind], SCHEMAS[kind])
 
 

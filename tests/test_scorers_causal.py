@@ -27,12 +27,11 @@ from conftest import (
 from reference import assert_agrees
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from promptshot.prompts import Prompt, Scored
-from promptshot.scorers import ModelOptions
 from promptshot.scorers.causal import CausalPlanner, CausalScorer
+from promptshot.scoring import ModelOptions, Prompt, Scope
 
 WORDS = ["great", "very awful", "a", "体育"]
-Case = tuple[str, str, Scored]  # text before the blank, text after it, what is scored
+Case = tuple[str, str, Scope]  # text before the blank, text after it, what is scored
 
 
 def cases() -> list[Case]:
@@ -130,7 +129,7 @@ def test_the_space_before_the_blank_belongs_to_the_word(gpt2: Tiny) -> None:
 
 
 @pytest.mark.parametrize("scored", ["choice", "rest"])
-def test_a_space_that_is_a_token_of_its_own_is_scored_with_what_follows(gpt2: Tiny, scored: Scored) -> None:
+def test_a_space_that_is_a_token_of_its_own_is_scored_with_what_follows(gpt2: Tiny, scored: Scope) -> None:
     case: Case = ("Topic: ", "", scored) if scored == "choice" else ("Topic", " 体育", scored)
     words = ["体育"] if scored == "choice" else ["a ", "b "]
     assert gpt2.tokenizer.decode(reference.encode(gpt2.tokenizer, " 体育")[:1]) == " "
@@ -138,7 +137,7 @@ def test_a_space_that_is_a_token_of_its_own_is_scored_with_what_follows(gpt2: Ti
 
 
 @pytest.mark.parametrize("scored", ["choice", "choice+rest"])
-def test_a_word_at_the_very_beginning_follows_the_token_that_begins_texts(named: Named, scored: Scored) -> None:
+def test_a_word_at_the_very_beginning_follows_the_token_that_begins_texts(named: Named, scored: Scope) -> None:
     _, tiny = named
     case: Case = ("", " news is great", scored)
     found = scorer(tiny).score([prompt(case)])
@@ -150,7 +149,7 @@ def test_a_word_at_the_very_beginning_follows_the_token_that_begins_texts(named:
 # ------------------------------------------------------------------ means over a word's own tokens
 
 BEFORE = ["Topic:\n", "Topic: \n\n", "Topic: ", "Topic:  ", "Topic:\t", "主题：\u3000", "主题：\u3000 ", "\n", "a", ""]
-AFTER: list[tuple[str, Scored]] = [("", "choice"), (" news\n", "choice+rest")]
+AFTER: list[tuple[str, Scope]] = [("", "choice"), (" news\n", "choice+rest")]
 
 
 def mean_cases() -> list[Case]:
@@ -268,7 +267,7 @@ def test_choices_that_grow_together_with_the_context_are_scored_on_one_condition
 
 def test_special_tokens_in_a_text_stay_text(named: Named) -> None:
     _, tiny = named
-    kinds: tuple[Scored, ...] = ("choice", "rest")
+    kinds: tuple[Scope, ...] = ("choice", "rest")
     for scored in kinds:
         case: Case = ("a <|endoftext|> b </s> c <s> ", " <|endoftext|></s><unk>", scored)
         made = scorer(tiny)
@@ -278,7 +277,7 @@ def test_special_tokens_in_a_text_stay_text(named: Named) -> None:
 
 
 @pytest.mark.parametrize("scored", ["choice", "rest"])
-def test_a_long_text_is_cut_and_scored_as_cut(named: Named, scored: Scored) -> None:
+def test_a_long_text_is_cut_and_scored_as_cut(named: Named, scored: Scope) -> None:
     _, tiny = named
     made = scorer(tiny, max_length=40)
     text = "News: {text}\nTopic: {mask}" if scored == "choice" else "About {mask}:\n{text}"

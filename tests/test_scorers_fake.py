@@ -11,8 +11,9 @@ from conftest import prompt_of
 
 from promptshot.cli import run_command
 from promptshot.errors import NotFoundError, OptionError
-from promptshot.scorers import Checkpoint, ModelOptions, load
+from promptshot.scorers import load
 from promptshot.scorers.fake import FakeScorer
+from promptshot.scoring import Checkpoint, ModelOptions
 
 
 def test_fake_scores_depend_on_the_text_and_the_word_only() -> None:

@@ -29,9 +29,9 @@ from conftest import (
 from reference import Segment, assert_agrees
 
 from promptshot.errors import ModelError
-from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import ModelOptions, Scored, heads
+from promptshot.scorers import heads
 from promptshot.scorers.mlm import MlmScorer
+from promptshot.scoring import Kind, ModelOptions, Piece, Prompt, Scored
 
 WORDS = ["good", "好", "体育新闻", "awful"]  # of different token counts
 SPECIALS = "[MASK] a [SEP] b <mask> c </s> d <s> e [CLS] <pad> f [PAD]"

@@ -22,9 +22,8 @@ from conftest import (
 )
 from reference import assert_agrees
 
-from promptshot.prompts import Prompt
-from promptshot.scorers import ModelOptions
 from promptshot.scorers.nsp import NspScorer
+from promptshot.scoring import ModelOptions, Prompt
 
 LABELS = ["体育", "娱乐新闻", "a very long business", "好"]
 IDIOMS = ["好", "天气真好", "财经和娱乐"]

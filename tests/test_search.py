@@ -13,8 +13,8 @@ from promptshot.grid import Candidate
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Row
-from promptshot.scorers import ModelOptions, Scored
 from promptshot.scorers.fake import FakeScorer
+from promptshot.scoring import ModelOptions, Scored
 from promptshot.search import FEWEST, Search, halve, schedule
 from promptshot.verbalizer import Verbalizer
 

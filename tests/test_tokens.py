@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from promptshot.errors import ModelError
-from promptshot.prompts import Cut, Kind, Piece
 from promptshot.scorers.tokens import Fitted, Layout, TextEncoder, TooLong, common_prefix, fit, segments
+from promptshot.scoring import Cut, Kind, Piece
 
 RARE = "龘𠮷😀"  # several bytes a character, so several tokens
 

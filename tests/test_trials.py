@@ -30,12 +30,12 @@ from conftest import (
 from reference import assert_agrees
 
 from promptshot.errors import ModelError
-from promptshot.prompts import Prompt
-from promptshot.scorers import ModelOptions, load, packed
+from promptshot.scorers import load, packed
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.batches import Batches
 from promptshot.scorers.packed import PackedLinear
 from promptshot.scorers.plans import Query
+from promptshot.scoring import ModelOptions, Prompt
 
 WORDS = ["good", "好", "体育新闻", "awful"]  # of different token counts
 MOBILE = {"embedding_size": 32, "intra_bottleneck_size": 32, "true_hidden_size": 32, "num_feedforward_networks": 1}

@@ -13,7 +13,7 @@ from promptshot import library
 from promptshot.journal import Outputs
 from promptshot.recipe import Recipe
 from promptshot.run import Inputs, Result, run
-from promptshot.scorers import ModelOptions
+from promptshot.scoring import ModelOptions
 
 TASKS = {  # the shelf's templates whose names begin so, and the file they are measured on
     "zh-sentiment": ("EPRSTMT", "fewclue/eprstmt/test_public.json"),

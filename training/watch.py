@@ -19,7 +19,8 @@ from promptshot import library
 from promptshot.classify import Classifier, Prediction
 from promptshot.recipe import Recipe
 from promptshot.rows import read
-from promptshot.scorers import ModelOptions, Scorer, load
+from promptshot.scorers import load
+from promptshot.scoring import ModelOptions, Scorer
 
 EPRSTMT = ("fewclue/eprstmt/dev_few_all.json", "fewclue/eprstmt/train_few_all.json")
 TNEWS, BUSTM, SST2 = ("fewclue/tnews/dev_few_all.json",), ("fewclue/bustm/dev_few_all.json",), ("sst2.dev.jsonl",)

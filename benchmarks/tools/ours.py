@@ -13,8 +13,7 @@ from benchmarks.cases import Case, Work
 from benchmarks.worker import Scores, Tool, serve
 from promptshot import scorers
 from promptshot.classify import WINDOW
-from promptshot.prompts import Kind, Piece, Prompt
-from promptshot.scorers import ModelOptions, Scored
+from promptshot.scoring import Kind, ModelOptions, Piece, Prompt, Scored
 
 
 class Ours(Tool):

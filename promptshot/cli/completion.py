@@ -9,8 +9,9 @@ from typing import Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
 
-from promptshot import library
+from promptshot import library, shelf
 from promptshot.errors import PromptshotError
+from promptshot.kinds import FIRST
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 VARIABLE = "_PROMPTSHOT_COMPLETE"  # click's name for it
@@ -21,7 +22,7 @@ SHELLS = {
 }
 
 
-def of_shelf(kind: library.Shelf) -> Completer:
+def of_shelf(kind: shelf.Shelf) -> Completer:
     """Names of templates or verbalizers, also of --library; files, for what looks like a path."""
 
     def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -34,7 +35,7 @@ def of_shelf(kind: library.Shelf) -> Completer:
 
 def model(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """The built-in models; folders otherwise."""
-    return _beginning(begun, library.builtin_models()) or [CompletionItem(begun, type="dir")]
+    return _beginning(begun, shelf.builtin_models()) or [CompletionItem(begun, type="dir")]
 
 
 def file(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -79,7 +80,7 @@ def _fields(context: click.Context) -> list[str]:
     found: list[str] = []
     for said in context.params.get("templates") or ():
         try:
-            template = guess.template_of(said, "mlm", context.params.get("folder"))
+            template = guess.template_of(said, FIRST, context.params.get("folder"))
         except PromptshotError:
             continue
         found += [*template.reads, template.spec.label_field]

@@ -9,13 +9,12 @@ import click
 
 from promptshot import standard
 from promptshot.cli.flags import Command, model_flags, model_options, option
+from promptshot.kinds import KINDS
 
 
 @click.command("doctor", cls=Command)
 @model_flags
-@option(
-    "--scorer", type=click.Choice(["mlm", "nsp", "causal"]), help="Only this one.  [default: all it has a head for]"
-)
+@option("--scorer", type=click.Choice(list(KINDS)), help="Only this one.  [default: all it has a head for]")
 @option("--tune", is_flag=True, help="Time several batch budgets and say which to set.")
 @option("--json", "as_json", is_flag=True, help="The findings as JSON too, on standard output.")
 @option("-v", "--verbose", is_flag=True, help="Also the names of the tensors that a head lacks.")
@@ -32,7 +31,7 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     from promptshot.errors import ModelError
 
     options = model_options(given)
-    kinds = [scorer] if scorer else list(doctoring.KINDS)
+    kinds = [scorer] if scorer else list(KINDS)
     report.examining(options.model, kinds)
     found: list[tuple[str, doctoring.Finding]] = []
     refused: dict[str, ModelError] = {}

@@ -14,10 +14,11 @@ from promptshot.cli import completion, settings
 from promptshot.cli.settings import Columns, Count, Labels, Library, Pair
 from promptshot.errors import OptionError
 from promptshot.files import Named
+from promptshot.kinds import KINDS
 
 if TYPE_CHECKING:
     from promptshot.columns import Names
-    from promptshot.scorers import ModelOptions
+    from promptshot.scoring import ModelOptions
     from promptshot.streams import Reading
     from promptshot.writer import Form
 
@@ -187,7 +188,9 @@ errors_flag = option(
     help="The rows that went wrong, the surest first: to a file, or N of them in the report.  "
     "[default: one of each of the worst confusions]",
 )
-scorer_flag = option("--scorer", metavar="NAME", help="Another scorer: mlm, nsp, causal, fake, package.module:Class.")
+scorer_flag = option(
+    "--scorer", metavar="NAME", help=f"Another scorer: {', '.join(KINDS)}, fake, package.module:Class."
+)
 quiet_flag = option("-q", "--quiet", is_flag=True, help="No progress and no report.")
 config_flag = click.option(
     "-c",
@@ -278,12 +281,12 @@ def with_records(given: Iterable[tuple[str, str]]) -> list[Named]:
 
 def read_by(given: Mapping[str, Any], read: Sequence[str]) -> list[Named]:
     """All files that the options of a command name to be read, and those of the models and libraries they name."""
-    from promptshot import library
+    from promptshot import library, shelf
     from promptshot.recipe import of_model
 
     found = [Named("FILE", path) for path in read]
     found += [Named(f"--{name}", given[name]) for name in ("demos", "dev") if given.get(name)]
-    kinds: tuple[library.Shelf, ...] = ("templates", "verbalizers")
+    kinds: tuple[shelf.Shelf, ...] = ("templates", "verbalizers")
     for kind in kinds:
         said = given.get(kind) or given.get(kind[:-1]) or ()
         for one in (said,) if isinstance(said, str) else said:
@@ -302,7 +305,7 @@ READ = "promptshot.read"  # what eager options have read
 
 
 def model_options(given: dict[str, Any]) -> ModelOptions:
-    from promptshot.scorers import ModelOptions
+    from promptshot.scoring import ModelOptions
 
     names = [field.name for field in dataclass_fields(ModelOptions)]
     return ModelOptions(**{name: given[name] for name in names if given.get(name) is not None})

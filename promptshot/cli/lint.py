@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptshot import library
+from promptshot import library, shelf
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, flags, library_flag, model_flag, model_options, option, source_flags
 from promptshot.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from promptshot.scorers import Tokenizing
+    from promptshot.scoring import Tokenizing
 
 lint_flags = flags(
     model_flag("none, and no tokenizer"),
@@ -55,7 +55,7 @@ def verbalizers(**given: Any) -> int:
     return _lint("verbalizers", given)
 
 
-def _lint(kind: library.Shelf, given: dict[str, Any]) -> int:
+def _lint(kind: shelf.Shelf, given: dict[str, Any]) -> int:
     """Lint what was named, show the findings, and give the exit code."""
     from promptshot import lint, proof
 
@@ -89,7 +89,7 @@ def _tokenizer(given: dict[str, Any]) -> Tokenizing | None:
     return scorers.load_tokenizer(model_options(given)) if given["model"] else None
 
 
-def _files(kind: library.Shelf, names: Sequence[str], folder: Path | None) -> Iterator[tuple[Path, bool]]:
+def _files(kind: shelf.Shelf, names: Sequence[str], folder: Path | None) -> Iterator[tuple[Path, bool]]:
     """The files to lint, and whether each was only met in a folder, where templates and verbalizers may both be.
 
     Where nothing is named, the folder is that of the library or the shelf.

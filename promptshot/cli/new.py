@@ -13,6 +13,7 @@ from promptshot import files, library
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, flags, library_flag, option, outputs, read_by
 from promptshot.errors import OptionError
+from promptshot.kinds import KINDS
 
 if TYPE_CHECKING:
     from promptshot.verbalizer import Verbalizer
@@ -26,7 +27,7 @@ new_flags = flags(
 
 @click.command("new", cls=Command)
 @new_flags
-@option("--scorer", type=click.Choice(["mlm", "nsp", "causal"]), help="What kind of model it is for.")
+@option("--scorer", type=click.Choice(list(KINDS)), help="What kind of model it is for.")
 @option("--language", type=click.Choice(["zh", "en"]), help="Chinese or English.  [default: by the labels]")
 @option(
     "--verbalizer",
@@ -54,7 +55,7 @@ def template(
     outputs({"FILE": str(file)}, read_by({"labels": labels, "verbalizer": verbalizer, "folder": folder}, ()), overwrite)
     if labels and verbalizer:
         raise OptionError("--labels and --verbalizer both give label words", hint="leave one out")
-    scorer = scorer or _asked("scorer (mlm, nsp, causal)", "--scorer", guess.KINDS)
+    scorer = scorer or _asked(f"scorer ({', '.join(KINDS)})", "--scorer", list(KINDS))
     if verbalizer:
         words = library.verbalizer(verbalizer, folder)
         named = str(Path(verbalizer).resolve()) if library.is_path(verbalizer) else verbalizer

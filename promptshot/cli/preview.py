@@ -14,6 +14,7 @@ from promptshot import library
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, library_flag, model_flag, model_options, option, source_flags, typed
 from promptshot.errors import OptionError, PromptshotError
+from promptshot.kinds import FIRST, KINDS, for_words
 
 if TYPE_CHECKING:
     from promptshot.preview import Previewer
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from promptshot.verbalizer import Verbalizer
 
 POLL = 0.3  # seconds between two looks at a file
-
-
-BLANK = {"mlm": "{mask} {text}", "causal": "{text} {mask}"}  # where a word begins a text, or follows a space
 
 
 @click.command("preview", cls=Command)
@@ -41,7 +39,7 @@ BLANK = {"mlm": "{mask} {text}", "causal": "{text} {mask}"}  # where a word begi
     shell_complete=completion.of_shelf("verbalizers"),
     help="The same from the shelf or a file.",
 )
-@option("--scorer", type=click.Choice(["mlm", "nsp", "causal"]), default="mlm", help="For a TEXT.  [default: mlm]")
+@option("--scorer", type=click.Choice(list(KINDS)), default=FIRST, help=f"For a TEXT.  [default: {FIRST}]")
 @option("--watch", is_flag=True, help="Draw it again whenever the file is saved; Ctrl-C ends it.")
 @library_flag
 def templates(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given: Any) -> None:
@@ -82,14 +80,15 @@ def verbalizers(name: str, ids: bool, **given: Any) -> None:
     \b
     promptshot verbalizers preview zh-news -m builtin:bert --ids
     """
-    from promptshot import guess, proof
+    from promptshot import guess, proof, shelf
     from promptshot.preview import Previewer
     from promptshot.rows import Row
 
     words = library.verbalizer(name, given["folder"])
-    kind = "causal" if given["model"] and guess.scorer_of(given["model"]) == "causal" else "mlm"
+    kind = for_words(shelf.scorer_of(given["model"]) if given["model"] else None)
+    text = "{text} {mask}" if kind.left_to_right else "{mask} {text}"  # where a word follows a space, or begins a text
     previewer = Previewer(model_options(given), tokens=bool(given["model"]))
-    found = previewer.of(guess.template_of(BLANK[kind], kind, None), words, Row({"text": "..."}))
+    found = previewer.of(guess.template_of(text, kind.name, None), words, Row({"text": "..."}))
     proof.label_words(name, found, ids)
 
 

@@ -151,7 +151,7 @@ NAMES = ("templates", "verbalizer", "verbalizers", "model", "models", "labels")
 
 def _beside(name: str, value: Any, folder: Path) -> Any:
     """A path as seen from here; whatever is none stays as it is."""
-    from promptshot import library
+    from promptshot import library, shelf
 
     if not isinstance(value, str) or not value or value == "-":
         return value
@@ -159,7 +159,7 @@ def _beside(name: str, value: Any, folder: Path) -> Any:
         return f"@{folder / value[1:]}" if value.startswith("@") else value
     named = name in NAMES and "{" not in value and library.is_path(value)
     if name.startswith("model"):  # the names on a hub have slashes, too
-        named = not value.startswith(library.BUILTIN) and (folder / value).is_dir()
+        named = not value.startswith(shelf.BUILTIN) and (folder / value).is_dir()
     return str(folder / value) if name in PATHS or named else value
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptshot import library, spec, standard
+from promptshot import library, shelf, spec, standard
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, F, flags, library_flag
 
 if TYPE_CHECKING:
-    from promptshot.shelf import Entry
+    from promptshot.catalogue import Entry
 
 
 @click.group()
@@ -51,9 +51,9 @@ def list_templates(folder: Path | None, to_json: bool, **wanted: str) -> None:
     promptshot templates list --scorer nsp --language zh
     promptshot templates list --task sentiment --labels positive,neutral,negative
     """
-    from promptshot import shelf
+    from promptshot import catalogue
 
-    chosen = _chosen(shelf.templates(folder), "templates", wanted)
+    chosen = _chosen(catalogue.templates(folder), "templates", wanted)
     _print(chosen, to_json, ("template", "scorer", "about"), [(e.name, e.scorer, e.about) for e in chosen])
 
 
@@ -61,18 +61,18 @@ def list_templates(folder: Path | None, to_json: bool, **wanted: str) -> None:
 @_filters()
 def list_verbalizers(folder: Path | None, to_json: bool, **wanted: str) -> None:
     """Names, number of labels, and the labels themselves."""
-    from promptshot import shelf
+    from promptshot import catalogue
     from promptshot.errors import shortlist
 
-    chosen = _chosen(shelf.verbalizers(folder), "verbalizers", wanted)
+    chosen = _chosen(catalogue.verbalizers(folder), "verbalizers", wanted)
     lines = [(e.name, str(len(e.labels)), shortlist(e.labels, 6), e.about) for e in chosen]
     _print(chosen, to_json, ("verbalizer", "labels", "which", "about"), lines)
 
 
-def _chosen(found: Sequence[Entry], kind: library.Shelf, wanted: Mapping[str, str]) -> list[Entry]:
+def _chosen(found: Sequence[Entry], kind: shelf.Shelf, wanted: Mapping[str, str]) -> list[Entry]:
     """Those that the options ask for; where there are none, that is told."""
     from promptshot import report
-    from promptshot.shelf import Wanted, chosen
+    from promptshot.catalogue import Wanted, chosen
 
     labels = tuple(label.strip() for label in re.split("[,，]", wanted["labels"]) if label.strip())
     asked = Wanted(**{**wanted, "labels": labels})  # type: ignore[arg-type]

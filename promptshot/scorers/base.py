@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from promptshot import kinds
 from promptshot.errors import surfaces, told
-from promptshot.prompts import Prompt
-from promptshot.scorers import BUILTIN_MODEL, ModelOptions, Scored
+from promptshot.kinds import ScorerName
 from promptshot.scorers.batches import Answers, Batches, Work, fitting, token_budget
 from promptshot.scorers.heads import Head, probe
 from promptshot.scorers.loading import (
@@ -30,31 +30,32 @@ from promptshot.scorers.packed import pack
 from promptshot.scorers.plans import Plan, Planner, Query
 from promptshot.scorers.tokens import Encoder
 from promptshot.scorers.trials import MATES, Mates, mates, refuse_unsteady
+from promptshot.scoring import ModelOptions, Prompt, Scored
 
 
 class TorchScorer(ABC):
     """A checkpoint and the way from prompts to scores; subclasses answer batches of what their planner asks."""
 
-    name: ClassVar[str]
-    auto_class: ClassVar[str]  # the transformers class that brings the head
-    planner_class: ClassVar[type[Planner]]
+    name: ClassVar[ScorerName]
+    planner: Planner
 
     def __init__(self, options: ModelOptions, loaded: tuple[Encoder, Any] | None = None) -> None:
         """Load tokenizer and model, unless they are `loaded`; raises ModelError or NotFoundError."""
         self.progress: Callable[[int], None] | None = None
         self.options = options
+        self.kind = kinds.KINDS[self.name]
         self.device = pick_device(options.device)
-        self.encoder, self.model = loaded or load_checkpoint(self.name, self.auto_class, options, self.device)
+        self.encoder, self.model = loaded or load_checkpoint(self.kind, options, self.device)
         if not options.plain:
             pack(self.model, lambda: self.model(**probe(self.model)).logits)
         self.tokenizer = self.encoder.tokenizer
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
-        self.checkpoint = name = options.model or BUILTIN_MODEL[self.name]
+        self.checkpoint = name = options.model or self.kind.builtin
         with loading(name, options):
             self.limit = limit_of(self.model, self.encoder, options)
-            self.planner = self.planner_class(self.encoder, self.limit)
+            self.planner = kinds.loaded(self.kind.planner)(self.encoder, self.limit)
             self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
-            if self.name != "causal":
+            if not self.kind.left_to_right:
                 check_types(name, self.encoder, self.model.config)
             self.embeddings = embeddings_of(self.model) or math.inf
             self.budget = options.batch_budget or token_budget(self.device, self.model.config)

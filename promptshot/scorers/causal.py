@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promptshot.errors import ModelError
-from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers import prefix
 from promptshot.scorers.base import HeadScorer
 from promptshot.scorers.batches import Answers
 from promptshot.scorers.plans import Plan, Planner, Query, Stretch
 from promptshot.scorers.tokens import Encoder, Ids, common_prefix
 from promptshot.scorers.trials import Mates, astray
+from promptshot.scoring import Kind, Piece, Prompt
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,6 @@ class CausalScorer(HeadScorer):
     """Sum of log p of the tokens that `scored` names, given all before them."""
 
     name = "causal"
-    auto_class = "AutoModelForCausalLM"
-    planner_class = CausalPlanner
 
     def _prepare(self) -> None:
         super()._prepare()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from promptshot.prompts import Prompt
-from promptshot.scorers import ModelOptions, Scored
+from promptshot.scoring import ModelOptions, Prompt, Scored
 
 
 class FakeScorer:

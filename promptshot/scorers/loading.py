@@ -15,10 +15,12 @@ from typing import Any
 import torch
 import transformers
 
-from promptshot import library
+from promptshot import shelf
 from promptshot.errors import HeadError, ModelError, NotFoundError, OptionError, PromptshotError, shortened, shortlist
-from promptshot.scorers import BUILTIN_MODEL, ModelOptions, cpm, suspect
+from promptshot.kinds import DECODER_KEYS, ScorerKind
+from promptshot.scorers import cpm, suspect
 from promptshot.scorers.tokens import Encoder, TextEncoder
+from promptshot.scoring import ModelOptions
 
 NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
 SLACK, BUFFERS = 1 << 26, 1 << 32  # weights that a checkpoint may lack; bytes of tables that are in no checkpoint
@@ -53,7 +55,7 @@ class Opened:
 
 def open_checkpoint(name: str, options: ModelOptions) -> Opened:
     """Configuration and tokenizer; silent but for errors."""
-    place = str(library.builtin_model(name)) if name.startswith(library.BUILTIN) else name
+    place = str(shelf.builtin_model(name)) if name.startswith(shelf.BUILTIN) else name
     where: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
     if not Path(place).is_dir():
         _refuse_path(place)
@@ -69,15 +71,15 @@ def open_checkpoint(name: str, options: ModelOptions) -> Opened:
         return Opened(name, place, where, config, load_encoder(place, config, where))
 
 
-def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device: torch.device) -> tuple[Encoder, Any]:
+def load_checkpoint(kind: ScorerKind, options: ModelOptions, device: torch.device) -> tuple[Encoder, Any]:
     """Encoder and model, with every weight of the head from the checkpoint; silent but for errors."""
     dtype = _dtype(options.dtype, device)
-    opened = open_checkpoint(options.model or BUILTIN_MODEL[scorer], options)
+    opened = open_checkpoint(options.model or kind.builtin, options)
     name, config = opened.name, opened.config
-    check_architecture(scorer, name, config)
+    check_architecture(kind, name, config)
     if not (options.trust_remote_code and getattr(config, "auto_map", None)):  # of code that is run, nothing is tried
-        check_size(opened, skeleton(auto_class, opened, options), dtype)
-    loader = getattr(transformers, auto_class)
+        check_size(opened, skeleton(kind.auto_class, opened, options), dtype)
+    loader = getattr(transformers, kind.auto_class)
     with loading(name, options):
         model, report = loader.from_pretrained(
             opened.place,
@@ -88,9 +90,9 @@ def load_checkpoint(scorer: str, auto_class: str, options: ModelOptions, device:
             ignore_mismatched_sizes=True,  # they are in the report, and refused by name
             **opened.where,
         )
-    check_head(scorer, name, model, report)
+    check_head(kind, name, model, report)
     check_layers(name, model, report)
-    if scorer != "causal" and "attention_mask" not in inspect.signature(model.forward).parameters:
+    if not kind.left_to_right and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
         raise ModelError(what, where=name, hint="use a BERT-like model")
     with loading(name, options):  # the device's memory may be too small
@@ -161,29 +163,19 @@ def _tokens(said: Any, key: str, name: str) -> int:
     return int(min(said, NO_LIMIT))
 
 
-def check_architecture(scorer: str, name: str, config: Any) -> None:
-    """Refuse families that the scorer cannot use at all; raises ModelError naming those that fit."""
-    family = str(getattr(config, "model_type", ""))
-    masked = transformers.MODEL_FOR_MASKED_LM_MAPPING
-    paired = transformers.MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING
-    causal = transformers.MODEL_FOR_CAUSAL_LM_MAPPING
-    remote = bool(getattr(config, "auto_map", None))
-    if scorer == "mlm" and type(config) not in masked and not remote:
-        hint = "use --scorer causal with a causal template" if type(config) in causal else "use a BERT-like model"
-        raise HeadError(f"a {family} model has no masked-LM head", where=name, hint=hint)
-    if scorer == "nsp" and type(config) not in paired and not remote:
-        hint = "use a BERT with its NSP head, such as bert-base-chinese or bert-base-uncased"
-        raise HeadError(f"a {family} model has no next-sentence head", where=name, hint=hint)
-    if scorer == "causal" and not remote:
-        encoder = type(config) in masked and not (
-            getattr(config, "is_decoder", False) or getattr(config, "causal", False)
-        )
-        if type(config) not in causal or encoder:
-            hint = "use a template for scorer mlm or nsp" if encoder else "use a GPT-like model"
-            raise HeadError(f"a {family} model does not read from left to right", where=name, hint=hint)
+def check_architecture(kind: ScorerKind, name: str, config: Any) -> None:
+    """Refuse families that a kind of scorer cannot use at all; raises HeadError with those that it can."""
+    if getattr(config, "auto_map", None):  # code of its own, of which nothing is known
+        return
+    masked, causal = transformers.MODEL_FOR_MASKED_LM_MAPPING, transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    both_ways = type(config) in masked and not any(getattr(config, key, False) for key in DECODER_KEYS)
+    other = both_ways if kind.left_to_right else type(config) in causal
+    if type(config) not in getattr(transformers, kind.mapping) or (kind.left_to_right and both_ways):
+        family = str(getattr(config, "model_type", ""))
+        raise HeadError(f"a {family} model {kind.lacking}", where=name, hint=kind.hints[other])
 
 
-def check_head(scorer: str, name: str, model: Any, report: Mapping[str, Any]) -> None:
+def check_head(kind: ScorerKind, name: str, model: Any, report: Mapping[str, Any]) -> None:
     """Refuse a checkpoint that lacks weights: they would be random and the results chance, in silence."""
     missing = sorted(report.get("missing_keys") or ())
     wrong = sorted(str(key[0]) for key in report.get("mismatched_keys") or ())
@@ -192,13 +184,12 @@ def check_head(scorer: str, name: str, model: Any, report: Mapping[str, Any]) ->
         return
     base = f"{getattr(model, 'base_model_prefix', '')}."
     heads = tuple(key for key in lost if not key.startswith(base) or "pooler" in key)
-    part = {"mlm": "masked-LM head", "nsp": "next-sentence head", "causal": "language-model head"}[scorer]
     how = "not in the checkpoint" if missing else "in the checkpoint in another shape than its config.json says"
     hint = "they would be random; "
     hint += "use a checkpoint that was saved with its pre-training heads" if missing else "is the file another's?"
     if heads:
         hint += " (promptshot doctor -v lists them)"
-        raise HeadError(f"no {part}: its weights are {how}", where=name, hint=hint, lost=heads)
+        raise HeadError(f"no {kind.head}: its weights are {how}", where=name, hint=hint, lost=heads)
     raise ModelError(f"weights of the body are {how}: {shortlist(lost, 2)}", where=name, hint=hint)
 
 
@@ -339,7 +330,7 @@ def _refuse_path(place: str) -> None:
 def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> ModelError | NotFoundError:
     """What was tried and what to try, from the many ways in which loading fails."""
     text = str(problem)
-    local = Path(name).is_dir() or name.startswith(library.BUILTIN)
+    local = Path(name).is_dir() or name.startswith(shelf.BUILTIN)
     if "trust_remote_code" in text:
         return ModelError("the checkpoint brings its own code", where=name, hint="if you trust it: --trust-remote-code")
     pickled = "safetensors" in text and not options.allow_pickle

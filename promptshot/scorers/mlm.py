@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from promptshot.errors import ModelError
-from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers.base import HeadScorer
 from promptshot.scorers.plans import Plan, Planner, Query, Stretch
 from promptshot.scorers.tokens import Encoder, Ids, Unfit, in_runs, segments
+from promptshot.scoring import Kind, Piece, Prompt
 
 
 class MlmPlanner(Planner):
@@ -107,5 +107,3 @@ class MlmScorer(HeadScorer):
     """log p of a word's n tokens at n masks, full-vocabulary softmax; one forward per distinct n."""
 
     name = "mlm"
-    auto_class = "AutoModelForMaskedLM"
-    planner_class = MlmPlanner

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.heads import LastLayer, probe, same
 from promptshot.scorers.plans import Plan, Planner, Query, Stretch
 from promptshot.scorers.tokens import Ids, in_runs, segments
+from promptshot.scoring import Kind, Piece, Prompt
 
 
 class NspPlanner(Planner):
@@ -105,8 +105,6 @@ class NspScorer(TorchScorer):
     """
 
     name = "nsp"
-    auto_class = "AutoModelForNextSentencePrediction"
-    planner_class = NspPlanner
 
     def _prepare(self) -> None:
         last = None if self.options.plain else LastLayer.of(self.model)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promptshot.errors import surfaces, told
-from promptshot.prompts import Kind, Piece, Prompt
 from promptshot.scorers.tokens import Encoder, Fitted, Ids, Unfit, fit
+from promptshot.scoring import Kind, Piece, Prompt
 
 
 @dataclass(frozen=True)

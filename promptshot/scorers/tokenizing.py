@@ -7,17 +7,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from promptshot.errors import ModelError
-from promptshot.prompts import Kind, Prompt
-from promptshot.scorers import Fit, ModelOptions, Token
-from promptshot.scorers.base import TorchScorer
-from promptshot.scorers.causal import CausalScorer
+from promptshot.kinds import KINDS, ScorerKind, loaded
 from promptshot.scorers.loading import Opened, check_architecture, limit_of, loading, open_checkpoint, quiet, skeleton
-from promptshot.scorers.mlm import MlmScorer
-from promptshot.scorers.nsp import NspScorer
 from promptshot.scorers.plans import Planner, Stretch
 from promptshot.scorers.tokens import Encoder, common_prefix
-
-SCORERS: tuple[type[TorchScorer], ...] = (MlmScorer, NspScorer, CausalScorer)
+from promptshot.scoring import Fit, Kind, ModelOptions, Prompt, Token
 
 
 class CheckpointTokenizer:
@@ -26,7 +20,7 @@ class CheckpointTokenizer:
     def __init__(self, options: ModelOptions) -> None:
         """Load configuration and tokenizer; raises ModelError or NotFoundError."""
         opened = open_checkpoint(options.model, options)
-        fitting = [scorer for scorer in SCORERS if _fits(scorer, opened)]
+        fitting = [kind for kind in KINDS.values() if _fits(kind, opened)]
         if not fitting:
             family = getattr(opened.config, "model_type", "such")
             raise ModelError(f"a {family} model has no scorer", where=opened.name, hint="use a BERT- or GPT-like model")
@@ -34,7 +28,9 @@ class CheckpointTokenizer:
         made = skeleton(fitting[0].auto_class, opened, options)
         with loading(opened.name, options):
             self.limit = limit_of(made, opened.encoder, options)
-            self.planners = {scorer.name: scorer.planner_class(opened.encoder, self.limit) for scorer in fitting}
+            self.planners: dict[str, Planner] = {
+                kind.name: loaded(kind.planner)(opened.encoder, self.limit) for kind in fitting
+            }
         self.kinds = list(self.planners)
 
     @quiet()
@@ -95,9 +91,9 @@ class CheckpointTokenizer:
         return [pieces[bisect_right(counts, place)].kind for place in range(len(ids))]
 
 
-def _fits(scorer: type[TorchScorer], opened: Opened) -> bool:
+def _fits(kind: ScorerKind, opened: Opened) -> bool:
     try:
-        check_architecture(scorer.name, opened.name, opened.config)
+        check_architecture(kind, opened.name, opened.config)
     except ModelError:
         return False
     return True

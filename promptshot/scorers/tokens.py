@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from promptshot.errors import ModelError, surfaces
-from promptshot.prompts import Kind, Piece
+from promptshot.scoring import Kind, Piece
 
 Ids = list[int]
 SEAM = 8  # words

@@ -46,19 +46,21 @@ if GUIDED:
         from promptshot import flaws, guess, library, lint, rows, spec, streams, verbalizer, writer
         from promptshot.classify import Classifier, Prediction
         from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
-        from promptshot.prompts import Cut, Kind, Piece, Template, TemplateSpec
+        from promptshot.prompts import Template, TemplateSpec
         from promptshot.recipe import Recipe
         from promptshot.rows import Item, Reject, Row
         from promptshot.scorers.fake import FakeScorer
+        from promptshot.scoring import Cut, Kind, Piece
         from promptshot.verbalizer import Verbalizer
 else:
     from promptshot import flaws, guess, library, lint, rows, spec, streams, verbalizer, writer
     from promptshot.classify import Classifier, Prediction
     from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
-    from promptshot.prompts import Cut, Kind, Piece, Template, TemplateSpec
+    from promptshot.prompts import Template, TemplateSpec
     from promptshot.recipe import Recipe
     from promptshot.rows import Item, Reject, Row
     from promptshot.scorers.fake import FakeScorer
+    from promptshot.scoring import Cut, Kind, Piece
     from promptshot.verbalizer import Verbalizer
 
 BROKEN = ROOT / "tests" / "broken"

@@ -10,7 +10,8 @@ import pytest
 import strangers
 
 from promptshot.errors import ModelError
-from promptshot.scorers import ModelOptions, load, load_tokenizer
+from promptshot.scorers import load, load_tokenizer
+from promptshot.scoring import ModelOptions
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="makes processes with limits of Linux")
 FEW = {"no file": 3, "shards": 3, "size": 2, "length": 2}  # of the others, 1

@@ -1,0 +1,129 @@
+"""What kinds of scorer there are: one row for each, with all that anybody asks of a kind.
+
+A new kind is a row here, a file in `scorers/`, and its plain reference in the tests. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+ScorerName = Literal["mlm", "nsp", "causal"]
+
+
+@dataclass(frozen=True)
+class ScorerKind:
+    """A kind of scorer: what its templates look like, what its scores are, and which models have its head."""
+
+    name: ScorerName
+    scorer: str  # module:Class, as is the planner; both are loaded when first needed
+    planner: str
+    short: str  # in few words, what its template is
+    about: str  # in one line, how it judges
+    segments: tuple[int, ...]  # how many a template may have
+    auto_class: str  # of transformers, which brings the head
+    mapping: str  # the name in transformers of the families that have one
+    head: str
+    lacking: (
+        str  # what is said of a family that has none, with what to try: where it reads in the same direction or not
+    )
+    hints: tuple[str, str]
+    builtin: str  # the model where none is named
+    advice: Mapping[str, str]  # language -> a model for real results
+    left_to_right: bool = False  # a text goes on: what follows the blank, or the text behind a label, can be scored
+    margin: bool = False  # a score is how well two segments go together, and not that of a word's tokens
+    means: bool = False  # where words differ in their number of tokens, a word's score is the mean over them
+    demonstrations: bool = False  # whether rows with their labels can be put before a row
+
+
+_BERT, _QWEN = "google-bert/bert-base-uncased", "Qwen/Qwen3-0.6B-Base"
+KINDS: Mapping[str, ScorerKind] = {
+    kind.name: kind
+    for kind in (
+        ScorerKind(
+            name="mlm",
+            scorer="promptshot.scorers.mlm:MlmScorer",
+            planner="promptshot.scorers.mlm:MlmPlanner",
+            short="a cloze",
+            about="a masked-LM cloze: a BERT-like model says how well each word fits the blank",
+            segments=(1, 2),
+            auto_class="AutoModelForMaskedLM",
+            mapping="MODEL_FOR_MASKED_LM_MAPPING",
+            head="masked-LM head",
+            lacking="has no masked-LM head",
+            hints=("use a BERT-like model", "use --scorer causal with a causal template"),
+            builtin="builtin:bert",
+            advice={"zh": "hfl/chinese-roberta-wwm-ext", "en": _BERT},
+            means=True,
+        ),
+        ScorerKind(
+            name="nsp",
+            scorer="promptshot.scorers.nsp:NspScorer",
+            planner="promptshot.scorers.nsp:NspPlanner",
+            short="a pair of segments",
+            about="two segments, A and B: a model with a next-sentence head says how well B follows A",
+            segments=(2,),
+            auto_class="AutoModelForNextSentencePrediction",
+            mapping="MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING",
+            head="next-sentence head",
+            lacking="has no next-sentence head",
+            hints=("use a BERT with its NSP head, such as bert-base-chinese or bert-base-uncased",) * 2,
+            builtin="builtin:bert",
+            advice={"zh": "google-bert/bert-base-chinese", "en": _BERT},
+            margin=True,
+        ),
+        ScorerKind(
+            name="causal",
+            scorer="promptshot.scorers.causal:CausalScorer",
+            planner="promptshot.scorers.causal:CausalPlanner",
+            short="a text that goes on",
+            about="a text that goes on: a GPT-like model says how likely each word comes next",
+            segments=(1,),
+            auto_class="AutoModelForCausalLM",
+            mapping="MODEL_FOR_CAUSAL_LM_MAPPING",
+            head="language-model head",
+            lacking="does not read from left to right",
+            hints=("use a GPT-like model", "use a template for scorer mlm or nsp"),
+            builtin="builtin:gpt2",
+            advice={"zh": _QWEN, "en": _QWEN},
+            left_to_right=True,
+            demonstrations=True,
+        ),
+    )
+}
+FIRST: ScorerName = "mlm"  # the usual first choice
+WITH_DEMONSTRATIONS = next(kind.name for kind in KINDS.values() if kind.demonstrations)
+
+
+# Keys of a configuration by which an encoder is made to read from left to right.
+DECODER_KEYS = ("is_decoder", "causal")
+
+
+def builtin_for(scorer: str) -> str:
+    """The built-in model for a scorer; empty for one that is none of these kinds."""
+    return KINDS[scorer].builtin if scorer in KINDS else ""
+
+
+def for_words(scorer: str | None) -> ScorerKind:
+    """The kind under which the words of a model for that scorer are shown: they follow a text, or fill a blank."""
+    kind = KINDS[scorer or FIRST]
+    return kind if kind.left_to_right else KINDS[FIRST]
+
+
+def made_for(architectures: Iterable[str], encoder_decoder: bool = False) -> ScorerName | None:
+    """The scorer for a model whose configuration names these architectures; None where they do not tell."""
+    heads = " ".join(architectures)
+    if re.search(r"ForCausalLM|LMHeadModel", heads) and not encoder_decoder:
+        return "causal"
+    if re.search(r"ForMaskedLM|ForPreTraining", heads):
+        return "mlm"
+    return "nsp" if "ForNextSentencePrediction" in heads else None
+
+
+def loaded(path: str) -> Any:
+    """What stands under a name such as "package.module:Class"."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
