@@ -141,9 +141,8 @@ class Inputs:
 
     def look_back(self, items: Sequence[Item], columns: Mapping[str, str]) -> Look:
         """The same once they have been read."""
-        good = [row for item in items if isinstance(row := with_columns(item, columns), Row)]
-        every = partial(self.all_rows, columns) if self.rereadable else lambda: iter(good)
-        return Look(lambda: good[:WINDOW], every, lambda: next((i for i in items if isinstance(i, Reject)), None))
+        found = look_at(items, columns)
+        return replace(found, every=partial(self.all_rows, columns)) if self.rereadable else found
 
     def _all(self) -> Iterator[Item]:
         return rows.read(self.paths, how=self.how)
@@ -153,6 +152,12 @@ class Inputs:
         """What decides which rows are scored; a plain limit does not (a longer run may go on from a shorter)."""
         drawn = {"sample": self.sample, "seed": self.seed, "limit": self.limit} if self.sample else {}
         return {**drawn, **self.how.as_dict()}
+
+
+def look_at(items: Sequence[Item], columns: Mapping[str, str]) -> Look:
+    """What a guess may see of rows that have been read."""
+    good = [row for item in items if isinstance(row := with_columns(item, columns), Row)]
+    return Look(lambda: good[:WINDOW], lambda: good, lambda: next((i for i in items if isinstance(i, Reject)), None))
 
 
 @dataclass

@@ -59,7 +59,7 @@ FLOORS = [
         "demos",
     ],
     ["interrupt", "record", "shape", "outputs", "journal"],
-    ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
+    ["run", "doctor", "preview", "grid", "bench", "compare", "search", "predictions", "diff", "tune", "scale"],
     ["report", "leaderboard", "proof", "page", "cli"],
     ["__main__"],
 ]
