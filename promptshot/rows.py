@@ -328,11 +328,6 @@ def parsed(text: str) -> Mapping[str, Any]:
     return row.fields
 
 
-def with_columns(item: Item, columns: Mapping[str, str]) -> Item:
-    """The same row, with these columns for fields."""
-    return replace(item, columns=columns) if columns and isinstance(item, Row) else item
-
-
 def raw_of(row: Row) -> str:
     """What a row says, as JSON that can be read again; half characters are escapes in it."""
     exact = isinstance(row.fields, Exact)
@@ -363,3 +358,8 @@ def _first(items: Iterable[Item], limit: int) -> Iterator[Item]:
             yield next(iterator)
         except StopIteration:
             return
+
+
+def with_columns(item: Item, columns: Mapping[str, str]) -> Item:
+    """The same row, with these columns for fields."""
+    return replace(item, columns=columns) if columns and isinstance(item, Row) else item

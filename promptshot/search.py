@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from promptshot.compare import Bench, Failure
-from promptshot.demos import values_of
+from promptshot.bench import Bench, Failure
 from promptshot.errors import InputError, PromptshotError, RowError
 from promptshot.grid import Candidate
 from promptshot.recipe import Recipe
-from promptshot.rows import Item, Row, with_columns
+from promptshot.rows import Item, Row
 
 FINALISTS = 2  # who is judged: the one chosen, and the next best
 FEWEST = 32  # rows that a candidate is seen on before it can be dropped, where there are as many
@@ -68,6 +67,10 @@ class Search:
         """The winner, and whoever came second."""
         return self.rounds[-1].ranked[:FINALISTS]
 
+    def turns(self, candidates: int) -> int:
+        """How often one of so many candidates is scored, with the judging."""
+        return sum(count for count, _ in schedule(candidates, len(self.choosing))) + min(FINALISTS, candidates)
+
     def record(self) -> dict[str, Any]:
         """As plain data; rows are counted from 1, each side in its own files."""
         rows = {"choosing": self.choosing, "judging": self.judging}
@@ -117,7 +120,7 @@ def halve(candidates: Sequence[Candidate], items: Sequence[Item], bench: Bench, 
 
 def _said(item: Item, recipe: Recipe) -> tuple[str, ...] | None:
     try:
-        row = with_columns(item, recipe.columns)
-        return values_of(row, recipe.template) if isinstance(row, Row) else None
+        row = recipe.task.mapped(item)
+        return recipe.task.values(row) if isinstance(row, Row) else None
     except RowError:
         return None

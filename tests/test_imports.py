@@ -35,6 +35,7 @@ FLOORS = [
         "writer",
         "prompts",
         "verbalizer",
+        "task",
         "labels",
         "library",
         "lint",
@@ -43,9 +44,22 @@ FLOORS = [
         "wrong",
     ],
     ["scorers"],  # the wall, and the tensors behind it
-    ["classify", "recipe", "guess", "catalogue", "gold", "decide", "calibrate", "demos"],
-    ["interrupt", "record", "shape", "journal"],
-    ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
+    [
+        "classify",
+        "prediction",
+        "spool",
+        "questions",
+        "finish",
+        "recipe",
+        "guess",
+        "catalogue",
+        "gold",
+        "decide",
+        "calibrate",
+        "demos",
+    ],
+    ["interrupt", "record", "shape", "outputs", "journal"],
+    ["run", "doctor", "preview", "grid", "bench", "compare", "search", "predictions", "diff", "tune", "scale"],
     ["report", "leaderboard", "proof", "page", "cli"],
     ["__main__"],
 ]
@@ -155,7 +169,8 @@ from promptshot.prompts import Template, TemplateSpec
 from promptshot.rows import Row
 keys = {"scorer": "mlm", "text": "{mask}{text}", "verbalizer": {"labels": {"a": "x", "b": "y"}}}
 template = Template.of(spec.build(keys, TemplateSpec, TemplateError, "t", {}), "t")
-found = list(classify.Classifier.of(Recipe(template, verbalizer_of(template), "fake")).outcomes([Row({"text": "t"})]))
+recipe = Recipe.of(template, verbalizer_of(template), "fake")
+found = list(classify.Classifier.of(recipe).outcomes([Row({"text": "t"})]))
 assert found[0].label in "ab"
 """
     assert heavy_after(code) == ""

@@ -150,11 +150,11 @@ def test_demonstrations_and_columns_are_given_to_load() -> None:
     said = {"labels": ["gut", "mies"], "scorer": "fake", "text_field": ["kopf", "rest"], "label_field": "urteil"}
     template = Template.of(TemplateSpec(scorer="causal", text="{text}\n{mask}", separator="\n"), "mine")
     loaded = Classifier.load(template, demos=rows, k=2, **said)
-    prompt = loaded.prompt(Row({"kopf": "M", "rest": "so"}, columns=loaded.recipe.columns))
+    (prompt,) = loaded.prompts(Row({"kopf": "M", "rest": "so"}, columns=loaded.recipe.columns))
     text = "".join(piece.text for piece in prompt.pieces)
     assert sorted(text.split("\n")[:-1]) == sorted(["K", "nett", "gut", "L", "öde", "mies", "M", "so"])
     framed = Classifier.load(template, demos=pandas.DataFrame(rows), k=2, **said)
-    assert framed.prompt(Row({"kopf": "M", "rest": "so"}, columns=framed.recipe.columns)) == prompt
+    assert framed.prompts(Row({"kopf": "M", "rest": "so"}, columns=framed.recipe.columns)) == (prompt,)
     with pytest.raises(OptionError, match="k needs rows to draw from"):
         Classifier.load(template, k=2, **said)
 

@@ -13,7 +13,6 @@ import click
 from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
-    columns_of,
     config_flag,
     errors_flag,
     errors_of,
@@ -22,7 +21,7 @@ from promptshot.cli.flags import (
     library_flag,
     model_flags,
     model_options,
-    named_columns,
+    names_of,
     option,
     quiet_flag,
     read_by,
@@ -39,7 +38,7 @@ from promptshot.files import Named
 
 if TYPE_CHECKING:
     from promptshot.guess import Guess
-    from promptshot.journal import Outputs
+    from promptshot.outputs import Outputs
     from promptshot.recipe import DemoPlan, Recipe
     from promptshot.run import Inputs
 
@@ -116,7 +115,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     option can also be given as PROMPTSHOT_NAME in the environment.
     """
     from promptshot import guess
-    from promptshot.journal import Outputs
+    from promptshot.outputs import Outputs
     from promptshot.run import Inputs
 
     read_once(given, files)
@@ -148,24 +147,24 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
     from promptshot import guess, report
     from promptshot.recipe import Recipe
 
-    named = named_columns(given)
+    names = names_of(given)
     said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
     templates = typed("templates", given["templates"], quiet)
     seen = {"shots": bool(given["demos"]), "labels_ignored": given["ignore_labels"]}
     wish = guess.Wish(templates, model=given["model"] or "", **seen, **said)
-    found = guess.choose(wish, inputs.look(named))
+    found = guess.choose(wish, inputs.look(names.usual))
     for reason in () if quiet else found[0].reasons:
         report.note(reason)
     options, demos = model_options(given), _demo_plan(given)
     recipes = [
-        Recipe(
+        Recipe.of(
             template=one.template,
             verbalizer=one.verbalizer,
             scorer=given["scorer"] or one.template.spec.scorer,
             options=options,
             demos=demos,
             dev=given["dev"],
-            columns=columns_of(given, one.template),
+            columns=names.of(one.template),
             reading=inputs.how,
             labels_ignored=given["ignore_labels"],
             labels_strict=given["strict_labels"],
@@ -173,20 +172,10 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
         )
         for one in found
     ]
-    recipes = [_told(recipe, inputs, quiet or number > 0) for number, recipe in enumerate(recipes)]
-    return replace(recipes[0], others=tuple(recipes[1:])), found
-
-
-def _told(recipe: Recipe, inputs: Inputs, quiet: bool) -> Recipe:
-    """The recipe with the columns that serve its fields, which are told where they were guessed."""
-    from promptshot import columns, report
-
-    rows = inputs.peek_rows(recipe.columns)
-    label = () if recipe.labels_ignored else (recipe.template.spec.label_field,)
-    found = columns.taken(rows, (*recipe.template.needs, *label))
-    for line in () if quiet else columns.told(found, rows, label):
+    (recipe, lines), *others = [recipe.seen(inputs.peek_rows(recipe.columns)) for recipe in recipes]
+    for line in () if quiet else lines:
         report.note(line)
-    return replace(recipe, guessed={one.field: one.resolved for one in found})
+    return replace(recipe, others=tuple(other for other, _ in others)), found
 
 
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
@@ -218,15 +207,16 @@ def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
     """The first prompts as they would be scored; bad rows are told as such."""
     from promptshot import report
     from promptshot.classify import Classifier
+    from promptshot.decide import Best
     from promptshot.rows import Reject
     from promptshot.scorers.fake import FakeScorer
 
     # The fake scorer knows no checkpoint, so nothing is loaded.
-    classifier = Classifier(replace(recipe, dev=None), FakeScorer())
+    classifier = Classifier(replace(recipe, decision=Best()), FakeScorer())
     shown = []
     for item in islice(inputs.read(recipe.columns), PREVIEWED):
         if isinstance(item, Reject):
             raise InputError(item.reason, where=item.source)
-        shown.append((item.source, classifier.prompt(item)))
+        shown += [(item.source, prompt) for prompt in classifier.prompts(item)]
     report.prompts(shown)
     return 0

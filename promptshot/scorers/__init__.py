@@ -53,6 +53,7 @@ def load_tokenizer(options: ModelOptions) -> Tokenizing:
 
 def _class(target: str, what: str) -> Any:
     """The class that `package.module:Class` names; raises OptionError, which says what to install where that helps."""
+    module = target.partition(":")[0]
     try:
         return loaded(target)
     except BaseException as problem:  # whatever a module of somebody else does when it is imported
@@ -61,6 +62,6 @@ def _class(target: str, what: str) -> Any:
         package, ours = lacking(problem), target in (*SCORERS.values(), _TOKENIZER)
         if ours and package:
             raise OptionError(f"{what} needs the package {package}", hint=install(package)) from problem
-        hint = f"install the package {package}" if package and package != re.split("[.:]", target)[0] else _SPELLED
+        hint = f"install the package {package}" if package and package != module.partition(".")[0] else _SPELLED
         hint = "to see why: python -c 'import torch, transformers'" if ours else hint
         raise OptionError(f"{what} cannot be loaded ({told(problem)})", hint=hint) from problem

@@ -44,8 +44,9 @@ if GUIDED:
 
     with atheris.instrument_imports(include=["promptshot"], enable_loader_override=False):
         from promptshot import flaws, guess, library, lint, rows, spec, streams, verbalizer, writer
-        from promptshot.classify import Classifier, Prediction
+        from promptshot.classify import Classifier
         from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
+        from promptshot.prediction import Prediction
         from promptshot.prompts import Template, TemplateSpec
         from promptshot.recipe import Recipe
         from promptshot.rows import Item, Reject, Row
@@ -54,8 +55,9 @@ if GUIDED:
         from promptshot.verbalizer import Verbalizer
 else:
     from promptshot import flaws, guess, library, lint, rows, spec, streams, verbalizer, writer
-    from promptshot.classify import Classifier, Prediction
+    from promptshot.classify import Classifier
     from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
+    from promptshot.prediction import Prediction
     from promptshot.prompts import Template, TemplateSpec
     from promptshot.recipe import Recipe
     from promptshot.rows import Item, Reject, Row
@@ -423,7 +425,7 @@ def recipes() -> list[Recipe]:
     for text in RECIPES:
         plain, _ = spec.parse_source(text.decode(), "t").sound(TemplateError)
         template = Template.of(spec.build(plain, TemplateSpec, TemplateError, "t", {}), "t")
-        found.append(Recipe(template, library.verbalizer_of(template), "fake"))
+        found.append(Recipe.of(template, library.verbalizer_of(template), "fake"))
     return found
 
 
