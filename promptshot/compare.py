@@ -363,7 +363,8 @@ class Folder:
             entry.result.rejects_path = f"{path}.rejects.jsonl"
             with Writer(entry.result.rejects_path) as writer:
                 writer.write(rejected)
-        told = {"complete": True, **dict(Metrics.model_validate(entry.result.summary())), "written": written}
+        metrics = dict(Metrics.model_validate(entry.result.summary()))
+        told = {"complete": True, **metrics, "counts": entry.result.state(), "written": written}
         files.put(f"{path}.run.json", entry.result.head().model_copy(update=told).text())
 
 

@@ -19,7 +19,7 @@ from promptshot.json_text import dumps, like
 from promptshot.metrics import Tally
 from promptshot.once import once
 from promptshot.prediction import NAMED, OUTPUT_FIELDS
-from promptshot.record import RecordedRecipe, RecordedVerbalizer
+from promptshot.record import RecordedRecipe
 from promptshot.rows import Reject, Row, raw_of
 from promptshot.shape import PREFIXES
 from promptshot.streams import PLAIN, Reading
@@ -129,7 +129,7 @@ class File:
         there = record.read(beside, hint="move it away") if path != "-" else None
         gold_field, recipe = (there.gold_field, there.recipe) if there else ("label", RecordedRecipe())
         columns = recipe.columns | ({gold_field: label_field} if label_field else {})
-        words = _words(recipe.verbalizer, beside)
+        words = recipe.verbalizer.restored(beside) if recipe.verbalizer.model_fields_set - {"name"} else None
         spelled = {_folded(text): label for label, shown in recipe.spelling.items() for text in _texts_of(shown)}
         return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled)
 
@@ -226,14 +226,6 @@ class File:
 def _texts_of(shown: Any) -> set[str]:
     """How a value may stand in a file: as JSON, in a table, and as labels are read."""
     return {str(shown), dumps(shown), gold_text(Row({"label": shown}), "label") or ""}
-
-
-def _words(said: RecordedVerbalizer, where: str) -> Verbalizer | None:
-    """The labels and words of a run record; None where it tells none."""
-    if said.words_from is not None:
-        return RowWords.of_field(where, said.words_from)
-    keys = said.model_dump(exclude_unset=True, exclude={"name", "words_from"})
-    return Verbalizer.parse(keys, where) if keys else None
 
 
 def _column(row: Row, name: str) -> str | None:
