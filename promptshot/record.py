@@ -13,7 +13,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -309,7 +309,7 @@ class RunRecord(_Files, Metrics, _Labels, _Run):
     written: Written | None = None
 
     @model_validator(mode="after")
-    def _can_go_on(self) -> Self:
+    def _can_go_on(self) -> RunRecord:
         lacks = {"identity", "progress", "limit"} - self.model_fields_set
         if (self.fingerprint and lacks) or (self.progress.rows and self.progress.counts is None):
             raise ValueError("not whole")
