@@ -6,10 +6,10 @@ import inspect
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NoReturn, overload
 
 from promptshot import columns as where
 from promptshot import demos, gold, guess, objects, rows, scorers
@@ -75,7 +75,18 @@ class Classifier:
         label_field: str | None = None,
         columns: Mapping[str, str] | None = None,
         ignore_labels: bool = False,
-        **options: Any,
+        model: str = "",
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int | None = None,
+        batch_budget: int | None = None,
+        max_length: int | None = None,
+        offline: bool = False,
+        trust_remote_code: bool = False,
+        plain: bool = False,
+        allow_pickle: bool = False,
+        **misspelt: NoReturn,
     ) -> Classifier:
         """A classifier for a template: its name on the shelf, its file, or a text with {mask} in it.
 
@@ -84,14 +95,16 @@ class Classifier:
         another one ("fake", "package.module:Class"); `folder` is a library of yours. `demos` are labelled rows, a file
         or whatever `predict` takes, of which `k` are put before each row, drawn with `seed`. `text_field` (a column, or
         several that are joined), `label_field` and `columns` (field -> column) say where a row keeps what the template
-        reads; with `ignore_labels` whatever labels they carry is of no interest. `options` are those of ModelOptions
-        (model, device, dtype, ...). Raises a PromptshotError where they do not fit.
+        reads; with `ignore_labels` whatever labels they carry is of no interest. `model` and what follows are how to
+        load and run a checkpoint, as in ModelOptions. Raises a PromptshotError where they do not fit.
         """
-        if unknown := next((name for name in options if name not in _MODEL), None):
-            known = [*inspect.signature(cls.load).parameters, *_MODEL]
-            raise OptionError(f"load takes no {unknown!r}", hint=did_you_mean(unknown, {*known} - {"options"}))
+        for name in misspelt:
+            known = {*inspect.signature(cls.load).parameters} - {"misspelt"}
+            raise OptionError(f"load takes no {name!r}", hint=did_you_mean(name, known))
+        budget = (batch_size, batch_budget, max_length)
+        options = ModelOptions(model, revision, device, dtype, *budget, offline, trust_remote_code, plain, allow_pickle)
         texts = (template,) if isinstance(template, str) else ()
-        wish = guess.Wish(texts, labels, verbalizer, scorer, options.get("model", ""), folder, demos is not None)
+        wish = guess.Wish(texts, labels, verbalizer, scorer, model, folder, demos is not None)
         if isinstance(template, str):
             (found,) = guess.choose(wish, guess.Look())
         elif isinstance(template, Template):
@@ -104,7 +117,7 @@ class Classifier:
         named = where.named(found.template, text_field, label_field, columns or {})
         plan = _plan(demos, k, seed, found.template, named)
         labels = {"labels_optional": label_field is None, "labels_ignored": ignore_labels}
-        parts = found.template, found.verbalizer, name, ModelOptions(**options), plan
+        parts = found.template, found.verbalizer, name, options, plan
         return cls.of(Recipe.of(*parts, columns=named, **labels))
 
     @classmethod
@@ -116,6 +129,11 @@ class Classifier:
                 live[part.scorer] = scorers.load(part.scorer, part.options)
         others = [cls(part, live[part.scorer]) for part in recipe.others]
         return cls(recipe, live[recipe.scorer], others)
+
+    @property
+    def cuts(self) -> tuple[float, ...] | None:
+        """The scores at which pairs are cut into labels; None where they are not."""
+        return self.decision.cuts if isinstance(self.decision, Thresholds) else None
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -358,9 +376,6 @@ class _Asked:
     row: Row
     gold: Gold
     prompts: tuple[Prompt, ...]
-
-
-_MODEL = tuple(field.name for field in fields(ModelOptions))
 
 
 def _plan(given: Any, k: int | None, seed: int, template: Template, columns: Mapping[str, str]) -> DemoPlan | None:

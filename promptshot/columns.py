@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from promptshot.errors import OptionError, did_you_mean, shortlist
@@ -34,6 +34,26 @@ class Taken:
     def flag(self) -> str:
         """How to name another."""
         return {"text": "--text-field", "label": "--label-field"}.get(self.field, f"--map {self.field}=")
+
+
+@dataclass(frozen=True)
+class Names:
+    """The columns that were named, whatever the template."""
+
+    text: str | Sequence[str] | None = None  # of the text of a template that reads one; several are joined
+    label: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, template: Template) -> dict[str, str]:
+        """Field -> column for a template; raises OptionError for a field that it does not have."""
+        return named(template, self.text, self.label, self.fields)
+
+    @property
+    def usual(self) -> dict[str, str]:
+        """Field -> column under the usual names of fields, as long as there is no template."""
+        text = self.text if isinstance(self.text, str | None) else joined(self.text)
+        fields = {"text": text, "label": self.label, **self.fields}
+        return {name: column for name, column in fields.items() if column}
 
 
 def named(

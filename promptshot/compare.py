@@ -10,63 +10,30 @@ import hashlib
 import json
 import os
 import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from promptshot import files, scorers
-from promptshot.classify import Classifier
+from promptshot import bench, files
+from promptshot import record as records
+from promptshot.bench import Bench, Entry, Failure
 from promptshot.errors import InputError, PromptshotError, shortlist
 from promptshot.files import Named
-from promptshot.grid import Candidate
-from promptshot.metrics import SURE, Paired, Tally, holm
+from promptshot.grid import Candidate, check
+from promptshot.interrupt import Interrupts
+from promptshot.metrics import SURE, Paired, holm
 from promptshot.prediction import Outcome, Prediction, ensemble
-from promptshot.record import as_json, said
+from promptshot.record import Later, Metrics, Written, as_json, versions
 from promptshot.remarks import MAJORITY, Code, Remark
 from promptshot.rows import Item, Reject
-from promptshot.run import Result, versions
-from promptshot.scoring import ModelOptions, Scorer
+from promptshot.run import Result
+from promptshot.search import Search, halve
 from promptshot.writer import Form, Writer
 
 # What a comparison says of all candidates together, or shows of each in its line.
 TOGETHER: tuple[Code, ...] = (*MAJORITY, "leaning", "one-draw")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a candidate came to; `right` says of every labelled row, by its number, whether it was right."""
-
-    candidate: Candidate
-    result: Result
-    right: Mapping[int, bool]
-
-    @classmethod
-    def of(cls, candidate: Candidate, outcomes: Sequence[Outcome], seconds: float, details: Mapping[str, Any]) -> Entry:
-        """Count the outcomes of a candidate."""
-        result = Result(candidate.recipe, Tally(candidate.recipe.labels), "", dict(details), seconds)
-        result.count(outcomes)
-        judged = [one for one in outcomes if isinstance(one, Prediction) and one.gold is not None]
-        return cls(candidate, result, {one.row.key: one.label == one.gold for one in judged})
-
-    @property
-    def accuracy(self) -> float:
-        return self.result.tally.accuracy or 0.0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A candidate that gave nothing, and why."""
-
-    candidate: Candidate
-    problem: PromptshotError
-
-    def remark(self) -> Remark:
-        """That it is left out."""
-        facts = {"candidate": self.candidate.name, "reason": str(self.problem)}
-        return Remark("failed", f"left out: {self.candidate.name}: {self.problem}", facts)
 
 
 @dataclass(frozen=True)
@@ -161,6 +128,8 @@ class Comparison:
     data: str  # a hash of the rows
     seed: int = 0
     wanted: int = 0  # candidates in all
+    search: Search | None = None  # how the chosen one was found
+    inputs: tuple[str, ...] = ()  # the files of the rows
     entries: list[Entry] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     chosen: str | None = None  # the candidate that other rows chose; it stands first, whatever comes of it here
@@ -211,6 +180,8 @@ class Comparison:
             "failed": [{"name": one.candidate.name, "reason": str(one.problem)} for one in self.failures],
             "spreads": [spread.record() for spread in self.spreads],
             "versions": versions(),
+            "inputs": list(self.inputs),
+            "search": self.search.record() if self.search else None,
         }
 
 
@@ -284,94 +255,102 @@ def _of_each(standings: Sequence[Standing]) -> list[Remark]:
     ]
 
 
-class Watcher:
+# ------------------------------------------------------------------ from the plan to the comparison
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared on which rows, and where it goes; plain data, but for the folder."""
+
+    candidates: Sequence[Candidate]
+    rows: Sequence[Item]  # labelled; with a search, those that judge, or are halved
+    search: bool = False  # choose on some rows, and judge the best on the others
+    dev: Iterable[Item] | None = None  # the rows to choose on; None: half of the others
+    folder: Folder | None = None  # where predictions go
+    seed: int = 0
+    inputs: Sequence[str] = ()  # the files of the rows; only told
+
+
+class Watcher(bench.Watcher):
     """Whoever wants to know how a comparison goes on; here it is told and says nothing."""
 
-    def started(self, candidate: Candidate, rows: int) -> None:
-        """So many rows are about to be scored for it."""
-
-    def advance(self, rows: int) -> None:
-        """About so many more rows have been scored."""
-
-    def finished(self, entry: Entry) -> None:
-        """This is what it came to."""
+    def began(self, comparison: Comparison, turns: int) -> None:
+        """What becomes known will stand in `comparison`, whatever stops it; candidates will be `started` so often."""
 
 
-# ------------------------------------------------------------------ scoring
+def compare(plan: Plan, watcher: Watcher | None = None) -> Comparison:
+    """What all candidates of the plan come to, with the ensembles; those that cannot be used are its failures.
 
-
-class Bench:
-    """Where candidates are scored: every scorer is loaded once, and with `keep` stays for a later turn."""
-
-    def __init__(self, watcher: Watcher | None = None, keep: bool = False) -> None:
-        self.watcher, self.keep = watcher or Watcher(), keep
-        self._scorers: dict[tuple[str, ModelOptions], Scorer | PromptshotError] = {}
-        self._classifiers: dict[str, Classifier] = {}
-
-    def score(self, candidate: Candidate, items: Sequence[Item]) -> tuple[Entry, list[Outcome]]:
-        """What a candidate makes of the rows; raises a PromptshotError where it cannot be used at all."""
-        self.watcher.started(candidate, len(items))
-        classifier = self._classifier(candidate)
-        began = time.perf_counter()
-        mapped = map(candidate.recipe.task.mapped, items)
-        outcomes = list(classifier.outcomes(mapped, self.watcher.advance))
-        entry = Entry.of(candidate, outcomes, time.perf_counter() - began, classifier.details)
-        self.watcher.finished(entry)
-        return entry, outcomes
-
-    def _classifier(self, candidate: Candidate) -> Classifier:
-        if candidate.engine not in self._scorers:
-            if not self.keep:  # let go before the next is loaded: there may be no room for two
-                self._classifiers.clear()
-                self._scorers.clear()
-            try:
-                self._scorers[candidate.engine] = scorers.load(*candidate.engine)
-            except PromptshotError as problem:
-                self._scorers[candidate.engine] = problem
-        scorer = self._scorers[candidate.engine]
-        if isinstance(scorer, PromptshotError):
-            raise scorer
-        if candidate.name not in self._classifiers:
-            self._classifiers[candidate.name] = Classifier(candidate.recipe, scorer)
-        return self._classifiers[candidate.name]
-
-
-Keep = Callable[[Entry, Sequence[Outcome]], None]
-
-
-def compare(
-    candidates: Sequence[Candidate], items: Sequence[Item], bench: Bench, found: Comparison, keep: Keep | None = None
-) -> None:
-    """Score all candidates on all rows and put what they come to into `found`, one by one, with the ensembles.
-
-    `keep` is given every entry with its outcomes, which are then let go. Raises the first PromptshotError where not
-    one candidate could be used.
+    Raises a PromptshotError where candidates do not fit the rows, before any model is loaded, and the first failure
+    where not one candidate could be used. Both signals (see `Interrupts`) end it at once, but never within a file.
     """
+    watcher = watcher or Watcher()
+    candidates = check(plan.candidates, plan.rows)
+    search = _search(plan, candidates) if plan.search else None
+    judging = search.judging if search else plan.rows
+    data, inputs = fingerprint(judging), tuple(plan.inputs)
+    comparison = Comparison(len(judging), data, plan.seed, len(candidates), search, inputs)
+    with Interrupts() as interrupts:
+        watcher.began(comparison, search.turns(len(candidates)) if search else len(candidates))
+        run = _Run(plan.folder, comparison, Bench(watcher, keep=search is not None), interrupts)
+        run.score(run.choose(candidates, search) if search else candidates, judging)
+    return comparison
 
-    def add(entry: Entry, outcomes: Sequence[Outcome]) -> None:
-        if keep:
-            keep(entry, outcomes)
-        found.entries.append(entry)
 
-    for members in _families(candidates):
-        scored: list[tuple[Entry, list[Outcome]]] = []
-        for candidate in members:
-            try:
-                entry, outcomes = bench.score(candidate, items)
-                if not entry.right:
-                    raise _unusable(entry)
-            except PromptshotError as problem:
-                found.failures.append(Failure(candidate, problem))
-                continue
-            scored.append((entry, outcomes))
-            add(entry, outcomes)
-        kind = members[0].recipe.scorer
-        several = len({one.recipe.model for one in candidates if one.recipe.scorer == kind}) > 1
-        if together := _ensemble(scored, members[0].recipe.model if several else ""):
-            add(*together)
-    if not found.entries:
-        raise found.failures[0].problem
-    found.complete = True
+def _search(plan: Plan, candidates: Sequence[Candidate]) -> Search:
+    """Which rows choose, and which judge."""
+    dev = None if plan.dev is None else list(plan.dev)
+    if dev is not None:
+        check(candidates, dev)
+    return Search.of(plan.rows, dev, candidates[0].recipe, plan.seed)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of a comparison share."""
+
+    folder: Folder | None
+    comparison: Comparison
+    bench: Bench
+    interrupts: Interrupts
+
+    def choose(self, candidates: Sequence[Candidate], search: Search) -> Sequence[Candidate]:
+        """Those that a search leaves to be judged."""
+        for one in halve(candidates, search.choosing, self.bench, self.comparison.seed):
+            search.rounds.append(one)
+            self.comparison.failures += one.failures
+        chosen = search.finalists
+        self.comparison.chosen, self.comparison.wanted = chosen[0].name, len(chosen)
+        return chosen
+
+    def score(self, candidates: Sequence[Candidate], rows: Sequence[Item]) -> None:
+        """Keep what every candidate comes to, family by family, with their ensembles; outcomes are then let go."""
+        for members in _families(candidates):
+            scored: list[tuple[Entry, list[Outcome]]] = []
+            for candidate in members:
+                try:
+                    entry, outcomes = self.bench.score(candidate, rows)
+                    if not entry.right:
+                        raise _unusable(entry)
+                except PromptshotError as problem:
+                    self.comparison.failures.append(Failure(candidate, problem))
+                    continue
+                scored.append((entry, outcomes))
+                self.keep(entry, outcomes)
+            kind = members[0].recipe.scorer
+            several = len({one.recipe.model for one in candidates if one.recipe.scorer == kind}) > 1
+            if together := _ensemble(scored, members[0].recipe.model if several else ""):
+                self.keep(*together)
+        if not self.comparison.entries:
+            raise self.comparison.failures[0].problem
+        self.comparison.complete = True
+
+    def keep(self, entry: Entry, outcomes: Sequence[Outcome]) -> None:
+        """Add an entry, once its predictions are written."""
+        if self.folder:
+            with self.interrupts.held():
+                self.folder.write(entry, outcomes)
+        self.comparison.entries.append(entry)
 
 
 def _families(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
@@ -445,6 +424,12 @@ class Folder:
             self.close()
             raise
 
+    def __enter__(self) -> Folder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Let others write into it."""
         if self._lock is not None:
@@ -471,15 +456,15 @@ class Folder:
         path = str(self.path / f"{self.written:02}-{name[:80].strip('-.')}.jsonl")
         with Writer(path) as writer:
             writer.write([one.record() for one in outcomes if isinstance(one, Prediction)])
-            written = {"file": Path(path).name, "sha256": writer.place.sha256}
+            written = Written(file=Path(path).name, sha256=writer.place.sha256)
         rejected = [one.record() for one in outcomes if isinstance(one, Reject)]
         if rejected:
             entry.result.rejects_path = f"{path}.rejects.jsonl"
             with Writer(entry.result.rejects_path) as writer:
                 writer.write(rejected)
-        recipe = entry.candidate.recipe
-        head = {"gold_field": recipe.task.label_field, "label_order": list(recipe.labels), "complete": True}
-        files.put(f"{path}.run.json", as_json({**head, **_summary(entry.result), "written": written}))
+        metrics = dict(Metrics.model_validate(entry.result.summary()))
+        told = {"complete": True, **metrics, "counts": entry.result.state(), "written": written}
+        files.put(f"{path}.run.json", entry.result.head().model_copy(update=told).text())
 
 
 LONGEST = 200  # bytes of a candidate's name in that of its file; more than 255 in all has no file system
@@ -491,12 +476,14 @@ def _predictions_in(folder: Path) -> list[Path]:
     for beside in sorted(folder.glob("[0-9][0-9]*-*.jsonl.run.json")):
         path = Path(str(beside).removesuffix(".run.json"))
         try:
-            known = json.loads(said(str(beside)))["written"]
-        except (ValueError, RecursionError, KeyError, TypeError, InputError):
+            there = records.read(str(beside))
+        except Later:
+            raise
+        except InputError:
             continue
-        if not isinstance(known, dict) or known.get("file") != path.name:
+        if there is None or there.written is None or there.written.file != path.name:
             continue
-        if path.exists() and files.digest_of(str(path)) != known.get("sha256"):
+        if path.exists() and files.digest_of(str(path)) != there.written.sha256:
             raise InputError("has been changed since it was written", where=str(path), hint="move it away first")
         found += [path, beside, Path(f"{path}.rejects.jsonl")]
     return [path for path in found if path.exists()]

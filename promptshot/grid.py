@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,15 +13,18 @@ from pydantic import BeforeValidator, Field
 
 from promptshot import guess, library, shelf, spec
 from promptshot.classify import Classifier
+from promptshot.columns import Names
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
 from promptshot.gold import check_gold
-from promptshot.kinds import KINDS
+from promptshot.kinds import KINDS, WITH_DEMONSTRATIONS
 from promptshot.labels import NAME
-from promptshot.recipe import DemoPlan, Recipe
+from promptshot.recipe import DEMOS, DemoPlan, Recipe
 from promptshot.rows import Item, Row
-from promptshot.run import HOPELESS
+from promptshot.run import HOPELESS, look_at
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions
+from promptshot.streams import PLAIN, Reading
+from promptshot.verbalizer import Verbalizer
 
 UNFIT = "leave it out, give it other label words, or add the rows' labels under 'gold:'"
 MOST = 2**53  # of whole numbers that count something
@@ -62,25 +65,64 @@ class Candidate:
 class Axes:
     """What the templates are crossed with."""
 
-    options: ModelOptions
-    models: tuple[str, ...] = ("",)
+    options: ModelOptions = field(default_factory=ModelOptions)
+    models: Sequence[str] = ("",)
     scorer: str | None = None  # in place of the templates' own
-    shots: tuple[int, ...] = (0,)
+    shots: Sequence[int] = ()  # how many demonstrations, each number once; where none is said, DEMOS if they have rows
     demos: str | None = None  # the file that demonstrations are drawn from
     seed: int = 0
+    names: Names = field(default_factory=Names)  # the columns that were named
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """How many demonstrations go before each row of a template that takes any."""
+        return tuple(dict.fromkeys(self.shots)) or ((DEMOS,) if self.demos else (0,))
 
 
-def grid(found: Sequence[guess.Guess], columns: Sequence[Mapping[str, str]], axes: Axes) -> list[Candidate]:
+def candidates(
+    rows: Sequence[Item],
+    templates: Sequence[str] = (),
+    *,
+    labels: Any = None,
+    verbalizers: Sequence[str | Verbalizer] = (),
+    folder: Path | None = None,
+    axes: Axes | None = None,
+) -> tuple[list[Candidate], list[str]]:
+    """What can be compared on labelled rows, and a line for each thing that was not said.
+
+    `templates` are names on the shelf, files or texts; without any, all of the shelf that fit the rows. `labels` (see
+    `Classifier.load`) or each of the `verbalizers` replace their own words, `folder` is a library of yours. Raises an
+    OptionError where they do not go together; whether they fit the rows is known when they are compared.
+    """
+    axes = axes or Axes()
+    look = look_at(rows, axes.names.usual)
+    model = axes.models[0] if len(axes.models) == 1 else ""
+    found = choose(look, guess.Wish(tuple(templates), labels, None, axes.scorer, model, folder), verbalizers)
+    made, lines = seen(grid(found, axes), look.first())
+    return made, [*found[0].reasons, *lines]
+
+
+def choose(look: guess.Look, wish: guess.Wish, verbalizers: Sequence[str | Verbalizer] = ()) -> list[guess.Guess]:
+    """The templates of the wish, with each of the verbalizers; without any, all of the shelf that fit the rows."""
+    if not wish.templates:
+        return guess.every(look, folder=wish.folder, named=wish.named)
+    return [one for words in verbalizers or (None,) for one in guess.choose(replace(wish, verbalizer=words), look)]
+
+
+def grid(found: Sequence[guess.Guess], axes: Axes) -> list[Candidate]:
     """Every template with every model that has a head for it and, if it takes any, every number of demonstrations.
 
-    `columns` are those of each template. Raises OptionError where no model is for any of the templates.
+    Raises OptionError where no model is for any of the templates, or none of these takes demonstrations.
     """
+    if any(axes.numbers) and not any(one.template.kind.demonstrations for one in found):
+        what = f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, and no template is"
+        raise OptionError(what, hint="leave out -k and --demos")
     recipes: list[Recipe] = []
-    for one, mapped in zip(found, columns, strict=True):
+    for one, mapped in [(one, axes.names.of(one.template)) for one in found]:
         kind = one.template.spec.scorer
         scorer = axes.scorer or kind
         models = [model for model in axes.models if scorer != kind or fits(kind, model)]
-        for model, k in product(models, axes.shots if one.template.kind.demonstrations else (0,)):
+        for model, k in product(models, axes.numbers if one.template.kind.demonstrations else (0,)):
             plan = DemoPlan(axes.demos, k, axes.seed) if axes.demos and k else None
             options = replace(axes.options, model=model)
             recipe = Recipe.of(one.template, one.verbalizer, scorer, options, plan, columns=mapped)
@@ -89,6 +131,18 @@ def grid(found: Sequence[guess.Guess], columns: Sequence[Mapping[str, str]], axe
         kinds = " or ".join(sorted({one.template.spec.scorer for one in found}))
         raise OptionError(f"none of the models is for scorer {kinds}", hint="name other models, or leave -m out")
     return _named(recipes)
+
+
+def seen(
+    candidates: Sequence[Candidate], rows: Sequence[Row], how: Reading = PLAIN
+) -> tuple[list[Candidate], list[str]]:
+    """The candidates with the columns that serve their fields in some rows, and what a user should know of these."""
+    lines, found = dict[str, None](), []
+    for candidate in candidates:
+        recipe, told = candidate.recipe.seen(rows, compared=True)
+        lines |= dict.fromkeys(told)
+        found.append(replace(candidate, recipe=replace(recipe, reading=how)))
+    return found, [*lines]
 
 
 def fits(scorer: str, model: str) -> bool:

@@ -92,7 +92,7 @@ def ensemble(outcomes: Sequence[Outcome]) -> Outcome:
         dropped=sum(member.dropped for member in members),
         lacking=max(member.lacking for member in members),
         split=max(member.split for member in members),
-        tokens=tuple(n for member in members for n in member.tokens),
+        tokens=tuple(n for member in members for n in member.tokens or (0,) * len(member.word_scores)),
         averaged=any(member.averaged for member in members),
         unknown=any(member.unknown for member in members),
     )

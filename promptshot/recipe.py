@@ -6,18 +6,20 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from promptshot import library, shelf
+from promptshot.columns import taken, told
 from promptshot.decide import Best, Decision, Thresholds, decision_of
 from promptshot.errors import InputError, OptionError, PromptshotError
 from promptshot.files import Named
 from promptshot.kinds import builtin_for
 from promptshot.once import Once
 from promptshot.prompts import Template
+from promptshot.rows import Row
 from promptshot.scoring import ModelOptions
 from promptshot.streams import PLAIN, Reading
 from promptshot.task import Task
@@ -129,6 +131,15 @@ class Recipe:
         found += [Named("--demos", self.demos.path)] if self.demos else []
         found += [Named("--dev", self.dev)] if self.dev else []
         return found + of_model(self.model)
+
+    def seen(self, rows: Sequence[Row], compared: bool = False) -> tuple[Recipe, list[str]]:
+        """The recipe with the columns that serve its fields in some rows, and what a user should know of them; that no
+        row has a label is told by others where they are `compared`.
+        """
+        labels = () if self.labels_ignored else (self.template.spec.label_field,)
+        found = taken(rows, (*self.template.needs, *labels))
+        lines = told(found, rows, () if compared else labels)
+        return replace(self, guessed={one.field: one.resolved for one in found}), lines
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for the run record."""

@@ -11,7 +11,8 @@ from rich.progress import Progress
 from rich.text import Text
 
 from promptshot import compare
-from promptshot.compare import Comparison, Entry, Standing
+from promptshot.bench import Entry
+from promptshot.compare import Comparison, Standing
 from promptshot.errors import many, printable
 from promptshot.grid import Candidate
 from promptshot.remarks import Code, Remark
@@ -26,8 +27,10 @@ VERDICT: tuple[Code, ...] = ("clearly-better", "not-clearly-better", "alone")
 class Watch(compare.Watcher):
     """Progress of a comparison: a bar on a terminal, a line for every finished candidate elsewhere."""
 
-    def __init__(self, total: int, quiet: bool = False) -> None:
-        """`total` candidates are to be scored, not counting ensembles."""
+    comparison: Comparison | None = None  # what is known so far, once it has begun
+
+    def __init__(self, total: int = 0, quiet: bool = False) -> None:
+        """`total` candidates are to be scored, not counting ensembles; the comparison will tell."""
         self.console, self.quiet, self.total = people(), quiet, total
         self.number = self.done = 0
         self._bar: Progress | None = None
@@ -35,9 +38,15 @@ class Watch(compare.Watcher):
             self._bar = moving_bar(self.console, 20)
             self._task = self._bar.add_task("starting", total=None, said="")
 
+    def began(self, comparison: Comparison, turns: int) -> None:
+        """What becomes known will stand in `comparison`, whatever stops it."""
+        self.comparison, self.total = comparison, turns
+        if self._bar:
+            self._bar.start()
+
     def started(self, candidate: Candidate, rows: int) -> None:
         """So many rows are about to be scored for it."""
-        self.number, self.done, self.began = self.number + 1, 0, time.monotonic()
+        self.number, self.done, self.since = self.number + 1, 0, time.monotonic()
         if self._bar:
             room = max(8, self.console.width - 60)
             name = printable(candidate.name)
@@ -49,7 +58,7 @@ class Watch(compare.Watcher):
         """About so many more rows have been scored."""
         self.done += rows
         if self._bar:
-            speed = self.done / max(time.monotonic() - self.began, 1e-9)
+            speed = self.done / max(time.monotonic() - self.since, 1e-9)
             self._bar.update(self._task, completed=self.done, said=f"{self.done:,} rows, {speed:,.0f} rows/s")
 
     def finished(self, entry: Entry) -> None:
@@ -59,8 +68,6 @@ class Watch(compare.Watcher):
             self.console.print(f"{self.number} of {self.total} {printable(entry.candidate.name)}: {said}")
 
     def __enter__(self) -> Watch:
-        if self._bar:
-            self._bar.start()
         return self
 
     def __exit__(
@@ -70,10 +77,10 @@ class Watch(compare.Watcher):
             self._bar.stop()
 
 
-def comparison(found: Comparison, standings: Sequence[Standing], search: Search | None = None) -> None:
+def comparison(found: Comparison, standings: Sequence[Standing]) -> None:
     """What is known: how a search went, the leaderboard, the spread of every family, what a reader must know."""
     console = people()
-    remarks = found.remarks(standings)
+    search, remarks = found.search, found.remarks(standings)
     for remark in (one for one in remarks if one.code == "failed"):
         console.print(remark_line(remark))
     parts: list[RenderableType] = _searched(search, found) if search and search.rounds else []

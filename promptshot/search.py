@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from promptshot.compare import Bench, Failure
+from promptshot.bench import Bench, Failure
 from promptshot.errors import InputError, PromptshotError, RowError
 from promptshot.grid import Candidate
 from promptshot.recipe import Recipe
@@ -66,6 +66,10 @@ class Search:
     def finalists(self) -> tuple[Candidate, ...]:
         """The winner, and whoever came second."""
         return self.rounds[-1].ranked[:FINALISTS]
+
+    def turns(self, candidates: int) -> int:
+        """How often one of so many candidates is scored, with the judging."""
+        return sum(count for count, _ in schedule(candidates, len(self.choosing))) + min(FINALISTS, candidates)
 
     def record(self) -> dict[str, Any]:
         """As plain data; rows are counted from 1, each side in its own files."""

@@ -37,9 +37,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from promptshot import classify
 from promptshot import run as running
 from promptshot.errors import HeadError, InputError, ModelError, NotFoundError, OptionError
-from promptshot.journal import Outputs
 from promptshot.labels import verbalizer_of_labels
 from promptshot.metrics import Tally
+from promptshot.outputs import Outputs
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import Recipe
 from promptshot.scorers import SCORERS, load, load_tokenizer

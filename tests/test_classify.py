@@ -17,7 +17,7 @@ import pytest
 from promptshot import classify, prediction, spec
 from promptshot.classify import WINDOW, Classifier
 from promptshot.cli import run_command
-from promptshot.decide import Best, Ranks, Thresholds
+from promptshot.decide import Best, Ranks
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, VerbalizerError
 from promptshot.gold import check_gold
 from promptshot.library import verbalizer_of
@@ -406,11 +406,6 @@ def mapped(recipe: Recipe, **columns: str) -> Recipe:
     return replace(recipe, task=replace(recipe.task, columns=columns))
 
 
-def cuts_of(classifier: Classifier) -> tuple[float, ...] | None:
-    assert isinstance(classifier.decision, Thresholds)
-    return classifier.decision.cuts
-
-
 def test_pairs_are_ranked_over_the_whole_run_and_not_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classify, "WINDOW", 2)
     found = predictions(Classifier(ordered(), by_number()).outcomes(pairs([5, 4, 3, 2, 1, 0])))
@@ -449,7 +444,7 @@ def test_a_dev_file_fixes_thresholds_so_that_rows_do_not_decide_about_each_other
     recipe = cut_by(dev)
     assert (ordered().transductive, recipe.transductive) == (True, False)
     classifier = Classifier(recipe, by_number())
-    assert cuts_of(classifier) == (25.0, 45.0)
+    assert classifier.cuts == (25.0, 45.0)
     found = predictions(classifier.outcomes(pairs([99, 98, 25, 24])))
     assert [p.label for p in found] == ["yes", "yes", "maybe", "no"]
     alone = [predictions(classifier.outcomes(pairs([n])))[0].label for n in (99, 98, 25, 24)]
@@ -458,7 +453,7 @@ def test_a_dev_file_fixes_thresholds_so_that_rows_do_not_decide_about_each_other
 
 def test_columns_are_mapped_in_the_dev_file_too(tmp_path: Path) -> None:
     dev = put(tmp_path, "dev.jsonl", [{"a": "x", "margin": n} for n in (1, 2, 3)])
-    assert cuts_of(Classifier(cut_by(dev, b="margin"), by_number())) == (1.5, 2.5)
+    assert Classifier(cut_by(dev, b="margin"), by_number()).cuts == (1.5, 2.5)
 
 
 def test_a_dev_file_with_too_few_good_rows_is_an_error(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from promptshot import compare, report_comparison, scorers
+from promptshot import compare, grid, report_comparison, scorers
+from promptshot.bench import Entry
 from promptshot.cli import run_command
+from promptshot.columns import Names
+from promptshot.errors import InputError, OptionError
 from promptshot.prediction import Prediction
-from promptshot.rows import Row
+from promptshot.rows import Item, Row, read
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions, Scored, Scorer
 
@@ -503,7 +506,7 @@ def test_the_bar_tells_which_candidate_of_how_many(monkeypatch: pytest.MonkeyPat
     assert watch._bar.tasks[0].completed == 4
 
 
-def entry(name: str, predictions: str) -> compare.Entry:
+def entry(name: str, predictions: str) -> Entry:
     """A candidate that predicts these letters on rows whose gold is "aabb"."""
     from test_search import WORDS, able
 
@@ -513,7 +516,7 @@ def entry(name: str, predictions: str) -> compare.Entry:
         for i, (said, gold) in enumerate(zip(predictions, "aabb", strict=True))
         if said in WORDS.names
     ]
-    return compare.Entry.of(candidate, found, 0.0, {})
+    return Entry.of(candidate, found, 0.0, {})
 
 
 def test_lines_are_ranked_by_accuracy_then_f1_then_as_named_but_the_chosen_one_is_first() -> None:
@@ -535,3 +538,94 @@ def test_bad_rows_at_the_start_however_many_are_left_out_and_the_others_compared
     assert run_command(["compare", path, *TEMPLATES, "--scorer", "fake", "-q", "-o", str(out)]) == 3
     assert {(one["labelled"], one["rejected"]) for one in read_rows(out)} == {(10, 1100)}
     assert run_command(["compare", write_rows(tmp_path / "one.jsonl", bad[:1]), *TEMPLATES, "--scorer", "fake"]) == 1
+
+
+# ------------------------------------------------------------------ from Python
+
+
+def labelled(count: int) -> list[Item]:
+    return [
+        Row({"comment": f"{i}号房间{'很好' if i % 2 else '不行'}", "stars": "负正"[i % 2]}, f"memory:{i + 1}", i)
+        for i in range(count)
+    ]
+
+
+AXES = grid.Axes(scorer="fake", names=Names("comment", "stars"))
+WORDS = {"正": ["好"], "负": ["差"]}
+
+
+def test_a_comparison_takes_few_lines_of_python_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    rows = labelled(30)
+    candidates, lines = grid.candidates(rows, ["{mask}。{text}", "{text}真{mask}"], labels=WORDS, axes=AXES)
+    found = compare.compare(compare.Plan(candidates, rows, inputs=["memory"]))
+    assert [one.entry.candidate.name for one in found.standings() if not one.entry.candidate.members] == sorted(
+        ["{mask}。{text}", "{text}真{mask}"], key=lambda name: -_accuracy(found, name)
+    )
+    assert found.complete
+    assert (found.rows, found.record([])["inputs"], found.record([])["search"]) == (30, ["memory"], None)
+    assert lines == []  # both columns were named
+    assert capfd.readouterr() == ("", "")
+
+
+def _accuracy(found: compare.Comparison, name: str) -> float:
+    return next(entry.accuracy for entry in found.entries if entry.candidate.name == name)
+
+
+def test_what_python_compares_is_what_the_command_line_compares(rows: str, tmp_path: Path) -> None:
+    items = list(read([rows]))
+    candidates, lines = grid.candidates(items, NAMES[:3], axes=grid.Axes(scorer="fake"))
+    found = compare.compare(compare.Plan(candidates, items, search=True, seed=4, inputs=[rows]))
+    ours = json.loads(json.dumps(found.record(found.standings())))
+    said = board(tmp_path, rows, *TEMPLATES[:6], "--search", "--seed", "4")
+    for record in (ours, said):
+        for one in record["candidates"]:
+            one["seconds"] = one["rows_per_second"] = 0
+    assert ours == said
+    assert lines == []
+
+
+def test_candidates_of_the_shelf_are_told_and_so_are_the_columns_that_were_guessed(rows: str) -> None:
+    items = [Row({"评论": row["text"], "label": row["label"]}, "m", i) for i, row in enumerate(read_rows(rows))]
+    candidates, lines = grid.candidates(items, axes=grid.Axes(scorer="fake"))
+    assert {NAMES[0], NAMES[2]} <= {one.name for one in candidates}
+    assert lines[0].endswith("templates of the shelf fit the rows' labels: Negative, Positive")
+    assert lines[1].startswith("columns: text is '评论'")
+    assert {one.recipe.guessed["text"] for one in candidates} == {"评论"}
+
+
+class Kept(compare.Watcher):
+    """Keeps what it is told."""
+
+    def began(self, comparison: compare.Comparison, turns: int) -> None:
+        self.comparison, self.turns = comparison, turns
+
+
+def test_a_watcher_has_what_is_known_when_a_comparison_is_stopped(rows: str, tmp_path: Path) -> None:
+    items, watcher = list(read([rows])), Kept()
+    candidates, _ = grid.candidates(items, NAMES, axes=grid.Axes(scorer="test_compare:Stopped"))
+    with compare.Folder(tmp_path / "kept") as folder, pytest.raises(KeyboardInterrupt):
+        compare.compare(compare.Plan(candidates, items, folder=folder), watcher)
+    assert watcher.turns == 4
+    assert [entry.candidate.name for entry in watcher.comparison.entries] == [*NAMES[:2], "ensemble of 2 mlm", NAMES[2]]
+    assert not watcher.comparison.complete
+    assert len(list((tmp_path / "kept").glob("*.jsonl"))) == 4
+    with compare.Folder(tmp_path / "kept", overwrite=True):  # the lock is gone
+        pass
+
+
+def test_rows_that_a_search_chooses_on_are_checked_too(rows: str) -> None:
+    items = list(read([rows]))
+    candidates, _ = grid.candidates(items, NAMES[:2], axes=grid.Axes(scorer="fake"))
+    dev = [Row({"text": "好"}, "dev:1")]
+    with pytest.raises(InputError, match="dev:1: a comparison needs labelled rows"):
+        compare.compare(compare.Plan(candidates, items, search=True, dev=iter(dev)))
+
+
+def test_axes_that_do_not_go_together_are_refused_before_anything_is_scored(rows: str) -> None:
+    items = list(read([rows]))
+    with pytest.raises(OptionError, match="demonstrations are for scorer causal, and no template is"):
+        grid.candidates(items, NAMES[:2], axes=grid.Axes(shots=[3], demos=rows))
+    with pytest.raises(OptionError, match="no such field"):
+        grid.candidates(items, NAMES[:1], axes=grid.Axes(names=Names(fields={"title": "text"})))
+    causal, _ = grid.candidates(items, NAMES[3:], axes=grid.Axes(shots=[2, 0, 2], demos=rows, scorer="fake"))
+    assert [one.shots for one in causal] == [2, 0]

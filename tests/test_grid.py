@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from promptshot import guess
+from promptshot.columns import Names
 from promptshot.errors import InputError, OptionError, PromptshotError
 from promptshot.grid import Axes, Candidate, Suite, check, fits, grid
 from promptshot.rows import Item, Reject, Row
@@ -30,7 +31,7 @@ def made(
     for words in verbalizers:
         wish = guess.Wish(templates, None, words)
         found += guess.choose(wish, guess.Look(every=lambda: [row for row in ROWS if isinstance(row, Row)]))
-    return grid(found, [columns or {}] * len(found), Axes(ModelOptions(), **axes))  # type: ignore[arg-type]
+    return grid(found, Axes(ModelOptions(), names=Names(fields=columns or {}), **axes))  # type: ignore[arg-type]
 
 
 def names(*templates: str, **axes: object) -> list[str]:

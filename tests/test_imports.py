@@ -64,8 +64,8 @@ FLOORS = [
         "calibrate",
         "demos",
     ],
-    ["interrupt", "record", "shape", "journal"],
-    ["run", "doctor", "preview", "grid", "compare", "search", "predictions", "diff", "tune", "scale"],
+    ["interrupt", "record", "shape", "outputs", "journal"],
+    ["run", "doctor", "preview", "grid", "bench", "compare", "search", "predictions", "diff", "tune", "scale"],
     [
         "report_console",
         "report_progress",
@@ -216,3 +216,17 @@ def test_public_names_come_when_they_are_asked_for() -> None:
         assert getattr(promptshot, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         promptshot.Nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("tools", ["training", "benchmarks"])
+def test_nothing_beside_the_package_imports_in_a_circle(tools: str) -> None:
+    folder = PACKAGE.parent / tools
+    uses: dict[str, set[str]] = {}
+    for path in sorted(folder.rglob("*.py")):
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):  # also within functions, which only hide a circle
+                named |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        uses[".".join(path.relative_to(folder.parent).with_suffix("").parts)] = named
+    assert sum(len(named & uses.keys()) for named in uses.values()) > 3  # or nothing was read
+    list(TopologicalSorter({name: named & uses.keys() for name, named in uses.items()}).static_order())

@@ -24,8 +24,9 @@ from promptshot.cli import run_command
 from promptshot.errors import InputError, shortened
 from promptshot.files import put
 from promptshot.interrupt import Interrupts, Terminated
-from promptshot.journal import Outputs, differences
+from promptshot.journal import differences
 from promptshot.metrics import Tally
+from promptshot.outputs import Outputs
 from promptshot.recipe import Recipe
 from promptshot.record import written
 from promptshot.run import Inputs, Result, Watcher, run

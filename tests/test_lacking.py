@@ -13,7 +13,8 @@ import pytest
 
 from promptshot import columnar, scorers
 from promptshot.errors import InputError, ModelError, OptionError, install, lacking
-from promptshot.scorers import ModelOptions, load, load_tokenizer
+from promptshot.scorers import load, load_tokenizer
+from promptshot.scoring import ModelOptions
 
 ROOT = Path(__file__).parent.parent
 ROWS = str(ROOT / "examples" / "en-reviews.jsonl")
@@ -123,7 +124,7 @@ def unloadable(name: str) -> None:
 
 
 def test_a_torch_that_is_there_and_broken_is_no_misspelt_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scorers, "importlib", SimpleNamespace(import_module=unloadable))
+    monkeypatch.setattr(scorers, "loaded", unloadable)
     said = r"'nsp' cannot be loaded \(ImportError: libnothere\.so.*; to see why: python -c"
     with pytest.raises(OptionError, match=said):
         load("nsp", ModelOptions())

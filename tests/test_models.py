@@ -8,8 +8,8 @@ import pytest
 
 from promptshot import library
 from promptshot.classify import Classifier
-from promptshot.journal import Outputs
 from promptshot.metrics import Tally
+from promptshot.outputs import Outputs
 from promptshot.prediction import Prediction
 from promptshot.prompts import example_row
 from promptshot.recipe import Recipe

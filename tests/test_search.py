@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from promptshot.compare import Bench, Entry
+from promptshot.bench import Bench, Entry
 from promptshot.errors import InputError
 from promptshot.grid import Candidate
 from promptshot.prediction import Outcome

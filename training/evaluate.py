@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from promptshot import library
-from promptshot.journal import Outputs
+from promptshot.outputs import Outputs
 from promptshot.recipe import Recipe
 from promptshot.run import Inputs, Result, run
 from promptshot.scoring import ModelOptions

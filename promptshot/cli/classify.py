@@ -13,7 +13,6 @@ import click
 from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
-    columns_of,
     config_flag,
     errors_flag,
     errors_of,
@@ -22,7 +21,7 @@ from promptshot.cli.flags import (
     library_flag,
     model_flags,
     model_options,
-    named_columns,
+    names_of,
     option,
     quiet_flag,
     read_by,
@@ -39,7 +38,7 @@ from promptshot.files import Named
 
 if TYPE_CHECKING:
     from promptshot.guess import Guess
-    from promptshot.journal import Outputs
+    from promptshot.outputs import Outputs
     from promptshot.recipe import DemoPlan, Recipe
     from promptshot.run import Inputs
 
@@ -116,7 +115,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     option can also be given as PROMPTSHOT_NAME in the environment.
     """
     from promptshot import guess
-    from promptshot.journal import Outputs
+    from promptshot.outputs import Outputs
     from promptshot.run import Inputs
 
     read_once(given, files)
@@ -149,12 +148,12 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
     from promptshot.recipe import Recipe
     from promptshot.report_console import note
 
-    named = named_columns(given)
+    names = names_of(given)
     said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
     templates = typed("templates", given["templates"], quiet)
     seen = {"shots": bool(given["demos"]), "labels_ignored": given["ignore_labels"]}
     wish = guess.Wish(templates, model=given["model"] or "", **seen, **said)
-    found = guess.choose(wish, inputs.look(named))
+    found = guess.choose(wish, inputs.look(names.usual))
     for reason in () if quiet else found[0].reasons:
         note(reason)
     options, demos = model_options(given), _demo_plan(given)
@@ -166,7 +165,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
             options=options,
             demos=demos,
             dev=given["dev"],
-            columns=columns_of(given, one.template),
+            columns=names.of(one.template),
             reading=inputs.how,
             labels_ignored=given["ignore_labels"],
             labels_strict=given["strict_labels"],
@@ -174,21 +173,10 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
         )
         for one in found
     ]
-    recipes = [_told(recipe, inputs, quiet or number > 0) for number, recipe in enumerate(recipes)]
-    return replace(recipes[0], others=tuple(recipes[1:])), found
-
-
-def _told(recipe: Recipe, inputs: Inputs, quiet: bool) -> Recipe:
-    """The recipe with the columns that serve its fields, which are told where they were guessed."""
-    from promptshot import columns
-    from promptshot.report_console import note
-
-    rows = inputs.peek_rows(recipe.columns)
-    label = () if recipe.labels_ignored else (recipe.template.spec.label_field,)
-    found = columns.taken(rows, (*recipe.template.needs, *label))
-    for line in () if quiet else columns.told(found, rows, label):
+    (recipe, lines), *others = [recipe.seen(inputs.peek_rows(recipe.columns)) for recipe in recipes]
+    for line in () if quiet else lines:
         note(line)
-    return replace(recipe, guessed={one.field: one.resolved for one in found})
+    return replace(recipe, others=tuple(other for other, _ in others)), found
 
 
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from promptshot.cli import completion
 from promptshot.cli.flags import (
     READ,
     Command,
-    columns_of,
     config_flag,
     form_flags,
     form_of,
@@ -21,7 +20,7 @@ from promptshot.cli.flags import (
     library_flag,
     machine_flags,
     model_options,
-    named_columns,
+    names_of,
     option,
     outputs,
     quiet_flag,
@@ -35,16 +34,12 @@ from promptshot.cli.flags import (
 from promptshot.cli.settings import Count, Text
 from promptshot.errors import OptionError
 from promptshot.files import Named
-from promptshot.kinds import WITH_DEMONSTRATIONS
 
 if TYPE_CHECKING:
-    from promptshot.compare import Comparison, Entry, Folder
+    from promptshot.compare import Comparison
     from promptshot.grid import Candidate
-    from promptshot.prediction import Outcome
-    from promptshot.rows import Item, Row
+    from promptshot.rows import Item
     from promptshot.run import Inputs
-    from promptshot.search import Search
-    from promptshot.streams import Reading
     from promptshot.writer import Form
 
 
@@ -132,9 +127,9 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     the paired test of each against the best, how far the templates of one model lie apart, and what their ensemble
     comes to. With --search, the best is chosen on some rows and judged on others.
     """
-    from promptshot import compare, grid
+    from promptshot import compare, rows
     from promptshot.files import check
-    from promptshot.report_comparison import comparison
+    from promptshot.report_comparison import Watch
     from promptshot.run import Inputs, refuse_foreign
 
     form = _check_options(files, given)
@@ -150,59 +145,29 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     written = [Named("--output", given["output"])] if given["output"] else []
     read = [one for candidate in candidates for one in candidate.recipe.reads]
     check([*written, *(folder.goes if folder else ())], [*read_by(given, files), *read])
-    candidates = grid.check(candidates, items)
-    search = _search(given, items, candidates, inputs.how) if given["search"] else None
-    judging = search.judging if search else items
-    found = compare.Comparison(len(judging), compare.fingerprint(judging), given["seed"], len(candidates))
+    dev = rows.read([given["dev"]], how=inputs.how) if given["dev"] else None
+    plan = compare.Plan(candidates, items, given["search"], dev, folder, given["seed"], files)
+    watch = Watch(quiet=quiet)
     try:
-        _run(_Job(candidates, judging, search, folder, quiet), found)
+        with watch:
+            found = compare.compare(plan, watch)
     finally:  # whatever stops it, what is known so far is told
-        standings = found.standings()
-        if given["output"] and standings:
-            more = {"inputs": list(files), "search": search.record() if search else None}
+        if watch.comparison:
             form = replace(form, bom=form.delimiter is not None and (form.bom or inputs.marked))
-            compare.write(given["output"], {**found.record(standings), **more}, form, given["overwrite"])
-        if not quiet:
-            comparison(found, standings, search)
+            _tell(watch.comparison, given, form, quiet)
     return 3 if found.failures or any(entry.result.rejects for entry in found.entries) else 0
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Who is scored on what, and where it goes."""
+def _tell(found: Comparison, given: dict[str, Any], form: Form, quiet: bool) -> None:
+    """Write and show what is known."""
+    from promptshot import compare
+    from promptshot.report_comparison import comparison
 
-    candidates: Sequence[Candidate]
-    judging: Sequence[Item]
-    search: Search | None
-    folder: Folder | None
-    quiet: bool
-
-
-def _run(job: _Job, found: Comparison) -> None:
-    """Choose, if that is asked for, and score."""
-    from promptshot.compare import Bench, compare
-    from promptshot.interrupt import Interrupts
-    from promptshot.report_comparison import Watch
-    from promptshot.search import FINALISTS, halve, schedule
-
-    candidates, search = job.candidates, job.search
-    rounds = schedule(len(candidates), len(search.choosing)) if search else []
-    turns = sum(count for count, _ in rounds) + min(FINALISTS, len(candidates)) if search else len(candidates)
-    with Interrupts() as interrupts, Watch(turns, job.quiet) as watch:
-        bench = Bench(watch, keep=search is not None)
-        if search:
-            for one in halve(candidates, search.choosing, bench, found.seed):
-                search.rounds.append(one)
-                found.failures += one.failures
-            candidates = search.finalists
-            found.chosen, found.wanted = candidates[0].name, len(candidates)
-
-        def keep(entry: Entry, outcomes: Sequence[Outcome]) -> None:
-            if job.folder:
-                with interrupts.held():
-                    job.folder.write(entry, outcomes)
-
-        compare(candidates, job.judging, bench, found, keep)
+    standings = found.standings()
+    if given["output"] and standings:
+        compare.write(given["output"], found.record(standings), form, given["overwrite"])
+    if not quiet:
+        comparison(found, standings)
 
 
 def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
@@ -220,59 +185,23 @@ def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
 
 
 def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], quiet: bool) -> list[Candidate]:
-    """The grid that the options describe; without templates, those of the shelf that fit the rows."""
-    from promptshot import guess
-    from promptshot.grid import Axes, grid
-    from promptshot.recipe import DEMOS
+    """The candidates that the options describe; what they leave open is looked up and told."""
+    from promptshot import grid
+    from promptshot.guess import Wish
     from promptshot.report_console import note
 
-    look = inputs.look_back(items, named_columns(given))
-    found: list[guess.Guess] = []
-    models = given["models"] or ("",)
-    wish = guess.Wish(
-        (), given["labels"], None, given["scorer"], models[0] if len(models) == 1 else "", given["folder"]
+    names, models = names_of(given), given["models"]
+    axes = grid.Axes(
+        model_options(given), models or ("",), given["scorer"], given["shots"], given["demos"], given["seed"], names
     )
-    if given["templates"]:
-        templates = typed("templates", given["templates"], quiet)
-        for words in given["verbalizers"] or (None,):
-            found += guess.choose(replace(wish, templates=templates, verbalizer=words), look)
-    else:
-        found = guess.every(look, folder=given["folder"], named=wish.named)
+    templates = typed("templates", given["templates"], quiet)
+    model = models[0] if len(models) == 1 else ""
+    wish = Wish(templates, given["labels"], None, given["scorer"], model, given["folder"])
+    look = inputs.look_back(items, names.usual)
+    found = grid.choose(look, wish, given["verbalizers"])
     for reason in () if quiet else found[0].reasons:
         note(reason)
-    shots = tuple(dict.fromkeys(given["shots"])) or ((DEMOS,) if given["demos"] else (0,))
-    if any(shots) and not any(one.template.kind.demonstrations for one in found):
-        what = f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, and no template is"
-        raise OptionError(what, hint="leave out -k and --demos")
-    axes = Axes(model_options(given), models, given["scorer"], shots, given["demos"], given["seed"])
-    candidates = grid(found, [columns_of(given, one.template) for one in found], axes)
-    return _told(candidates, inputs.how, look.first(), quiet)
-
-
-def _told(candidates: Sequence[Candidate], how: Reading, rows: Sequence[Row], quiet: bool) -> list[Candidate]:
-    """The candidates with the columns that serve their fields, which are told where they were guessed."""
-    from promptshot import columns
-    from promptshot.report_console import note
-
-    lines, found = dict[str, None](), []
-    for candidate in candidates:
-        recipe = candidate.recipe
-        taken = columns.taken(rows, (*recipe.template.needs, recipe.template.spec.label_field))
-        lines |= dict.fromkeys(columns.told(taken, rows))
-        guessed = {one.field: one.resolved for one in taken}
-        found.append(replace(candidate, recipe=replace(recipe, guessed=guessed, reading=how)))
+    candidates, lines = grid.seen(grid.grid(found, axes), look.first(), inputs.how)
     for line in () if quiet else lines:
         note(line)
-    return found
-
-
-def _search(given: dict[str, Any], items: Sequence[Item], candidates: Sequence[Candidate], how: Reading) -> Search:
-    """Which rows choose, and which judge."""
-    from promptshot import rows
-    from promptshot.grid import check
-    from promptshot.search import Search
-
-    dev = list(rows.read([given["dev"]], how=how)) if given["dev"] else None
-    if dev is not None:
-        check(candidates, dev)
-    return Search.of(items, dev, candidates[0].recipe, given["seed"])
+    return candidates

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
@@ -12,9 +12,6 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 from promptshot import shelf
 from promptshot.errors import PromptshotError
 from promptshot.kinds import FIRST
-
-if TYPE_CHECKING:
-    pass
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 VARIABLE = "_PROMPTSHOT_COMPLETE"  # click's name for it

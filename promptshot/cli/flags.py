@@ -17,7 +17,7 @@ from promptshot.files import Named
 from promptshot.kinds import KINDS
 
 if TYPE_CHECKING:
-    from promptshot.prompts import Template
+    from promptshot.columns import Names
     from promptshot.scoring import ModelOptions
     from promptshot.streams import Reading
     from promptshot.writer import Form
@@ -325,14 +325,8 @@ def reading(given: dict[str, Any], files: Sequence[str], quiet: bool) -> Reading
     return how
 
 
-def named_columns(given: dict[str, Any]) -> dict[str, str]:
-    """Field -> column as it was said, whatever the template."""
-    fields = {"text": given["text_field"], "label": given["label_field"], **given["columns"]}
-    return {field: column for field, column in fields.items() if column}
+def names_of(given: dict[str, Any]) -> Names:
+    """The columns that --text-field, --label-field and --map name."""
+    from promptshot.columns import Names
 
-
-def columns_of(given: dict[str, Any], template: Template) -> dict[str, str]:
-    """Field -> column, from --map, --text-field and --label-field."""
-    from promptshot.columns import named
-
-    return named(template, given["text_field"], given["label_field"], given["columns"])
+    return Names(given["text_field"], given["label_field"], given["columns"])
