@@ -27,6 +27,7 @@ from promptshot.metrics import Paired, holm
 from promptshot.record import as_json, said
 from promptshot.rows import Item, Reject
 from promptshot.run import Result, versions
+from promptshot.scorers import Loader
 from promptshot.search import Search, halve
 from promptshot.writer import Form, Writer
 
@@ -192,7 +193,7 @@ def compare(plan: Plan, watcher: Watcher | None = None) -> Comparison:
     comparison = Comparison(len(judging), data, plan.seed, len(candidates), search, inputs)
     with Interrupts() as interrupts:
         watcher.began(comparison, search.turns(len(candidates)) if search else len(candidates))
-        run = _Run(plan.folder, comparison, Bench(watcher, keep=search is not None), interrupts)
+        run = _Run(plan.folder, comparison, Bench(Loader(keeps=search is not None), watcher), interrupts)
         run.score(run.choose(candidates, search) if search else candidates, judging)
     return comparison
 
