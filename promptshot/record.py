@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from promptshot import files
-from promptshot.errors import InputError, shortened
+from promptshot.errors import InputError, shortened, unreadable
 from promptshot.metrics import LabelScores
 from promptshot.prompts import TemplateSpec
 from promptshot.recipe import DemoPlan
@@ -363,7 +363,7 @@ def said(path: str) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as problem:
-        raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the file") from None
+        raise unreadable(path, problem, "check the file") from None
     return data[:LARGEST].decode("utf-8", "replace")
 
 
