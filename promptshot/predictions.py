@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from promptshot import record, rows
-from promptshot.errors import InputError, RowError, shortlist
+from promptshot.errors import InputError, RowError, many, shortlist
 from promptshot.json_text import dumps, like
 from promptshot.metrics import Tally
 from promptshot.once import once
 from promptshot.prediction import NAMED, OUTPUT_FIELDS
-from promptshot.record import RecordedRecipe, RecordedVerbalizer
+from promptshot.record import RecordedRecipe
+from promptshot.remarks import Remark, against_majority, unknown_gold, unlisted
 from promptshot.rows import Reject, Row, raw_of
 from promptshot.shape import PREFIXES
 from promptshot.streams import PLAIN, Reading
@@ -129,7 +130,7 @@ class File:
         there = record.read(beside, hint="move it away") if path != "-" else None
         gold_field, recipe = (there.gold_field, there.recipe) if there else ("label", RecordedRecipe())
         columns = recipe.columns | ({gold_field: label_field} if label_field else {})
-        words = _words(recipe.verbalizer, beside)
+        words = recipe.verbalizer.restored(beside) if recipe.verbalizer.model_fields_set - {"name"} else None
         spelled = {_folded(text): label for label, shown in recipe.spelling.items() for text in _texts_of(shown)}
         return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled)
 
@@ -228,14 +229,6 @@ def _texts_of(shown: Any) -> set[str]:
     return {str(shown), dumps(shown), gold_text(Row({"label": shown}), "label") or ""}
 
 
-def _words(said: RecordedVerbalizer, where: str) -> Verbalizer | None:
-    """The labels and words of a run record; None where it tells none."""
-    if said.words_from is not None:
-        return RowWords.of_field(where, said.words_from)
-    keys = said.model_dump(exclude_unset=True, exclude={"name", "words_from"})
-    return Verbalizer.parse(keys, where) if keys else None
-
-
 def _column(row: Row, name: str) -> str | None:
     """Where a column is, if anywhere; also one within an object."""
     return name if name in row.fields else replace(row, columns={name: name}).column(name)
@@ -327,6 +320,30 @@ class Counted:
     def record(self) -> dict[str, Any]:
         """Everything as plain data."""
         return {"path": self.path, **self.tally.summary(), "problem": self.problem or None}
+
+    def remarks(self) -> list[Remark]:
+        """What a reader of the numbers must know."""
+        found = [*against_majority(self.tally), *uncounted(self.tally, self.problem), *unlisted(self.tally, self.worst)]
+        if rejected := self.tally.rejected:
+            said = f"{self.rejects[0].source}: {self.rejects[0].reason}"
+            line = f"{many(rejected, 'row')} cannot be used; the first, {said}"
+            found.append(Remark("rejected", line, {"rows": rejected, "path": None, "first": said}))
+        return found
+
+
+def uncounted(tally: Tally, problem: str = "") -> Iterator[Remark]:
+    """Which predictions were not counted, and why; `problem` says why none was."""
+    if problem:
+        rows = tally.unknown_gold.total()
+        line = f"{problem}; {many(rows, 'row is', 'rows are')} not counted; {HINT}"
+        yield Remark("nothing-counted", line, {"rows": rows})
+    else:
+        yield from unknown_gold(tally)
+    if tally.unlabelled:
+        where = "" if tally.unlabelled < tally.predicted else " (--label-field names its column, where there is one)"
+        have = many(tally.unlabelled, "row has", "rows have")
+        line = f"{have} no label of {'its' if tally.unlabelled == 1 else 'their'} own, not counted{where}"
+        yield Remark("unlabelled", line, {"rows": tally.unlabelled})
 
 
 def count(

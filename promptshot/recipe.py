@@ -106,6 +106,11 @@ class Recipe:
         return self.options.model or builtin_for(self.scorer)
 
     @property
+    def draw(self) -> str:
+        """What numbers with demonstrations are of: one draw of them; empty where there are none."""
+        return f"one draw (seed {self.demos.seed})" if self.demos and self.demos.k else ""
+
+    @property
     def transductive(self) -> bool:
         """Whether labels are decided over the whole run."""
         return self.decision.transductive

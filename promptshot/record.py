@@ -12,8 +12,8 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal, Self
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -29,15 +29,16 @@ from pydantic import (
     model_validator,
 )
 
-from promptshot import files
-from promptshot.errors import InputError, shortened, unreadable
+from promptshot import files, spec
+from promptshot.decide import Thresholds
+from promptshot.errors import InputError, TemplateError, VerbalizerError, shortened, unreadable
 from promptshot.metrics import LabelScores
-from promptshot.prompts import TemplateSpec
-from promptshot.recipe import DemoPlan
+from promptshot.prompts import Template, TemplateSpec
+from promptshot.recipe import DemoPlan, Recipe
 from promptshot.rows import Reject
 from promptshot.scoring import ModelOptions
 from promptshot.streams import Part
-from promptshot.verbalizer import Pool
+from promptshot.verbalizer import Pool, RowWords, Verbalizer, VerbalizerSpec
 from promptshot.writer import Place
 from promptshot.wrong import WorstState
 
@@ -147,6 +148,11 @@ class RecordedTemplate(TemplateSpec, _Name):
         """Its texts were looked at when it was read, and its name may be that of any file."""
         return data
 
+    def restored(self, where: str) -> Template:
+        """The template; raises TemplateError that names the record where it is none."""
+        keys = self.model_dump(exclude_unset=True, exclude={"name"})
+        return Template.of(spec.build(keys, TemplateSpec, TemplateError, where, {}), self.name, where)
+
 
 class RecordedVerbalizer(_Said):
     """Labels with their weighted words, how data sets spell them, how the words of one are pooled; or the fields where
@@ -157,6 +163,13 @@ class RecordedVerbalizer(_Said):
     gold: dict[Text, Text | list[Text]] = {}
     pool: Pool = "mean"
     words_from: Text | list[Text] | None = None
+
+    def restored(self, where: str) -> Verbalizer:
+        """The verbalizer; raises VerbalizerError that names the record where it is none."""
+        if self.words_from is not None:
+            return RowWords.of_field(self.name, self.words_from)
+        keys = self.model_dump(exclude_unset=True, exclude={"name", "words_from"})
+        return Verbalizer.of(spec.build(keys, VerbalizerSpec, VerbalizerError, where, {}), self.name, where)
 
 
 class RecordedRecipe(_Said):
@@ -174,6 +187,24 @@ class RecordedRecipe(_Said):
     spelling: dict[Text, Any] = {}  # label -> what is written for it
     ensemble: tuple[RecordedRecipe, ...] = ()
     decision: Literal["rank", "thresholds", "best"] = "best"
+
+    def restored(self, where: str) -> Recipe:
+        """The recipe, with all its columns as if they had been named; raises a PromptshotError where it is none."""
+        if self.template is None:
+            raise InputError("the run record does not tell the template", where=where, hint="run it again")
+        return Recipe.of(
+            self.template.restored(where),
+            self.verbalizer.restored(where),
+            self.scorer,
+            self.options,
+            self.demonstrations,
+            self.dev,
+            self.columns,
+            labels_ignored=self.labels == "ignored",
+            labels_strict=self.labels == "strict",
+            spelling=self.spelling,
+            others=tuple(other.restored(where) for other in self.ensemble),
+        )
 
 
 # ------------------------------------------------------------------ the record
@@ -278,11 +309,21 @@ class RunRecord(_Files, Metrics, _Labels, _Run):
     written: Written | None = None
 
     @model_validator(mode="after")
-    def _can_go_on(self) -> Self:
+    def _can_go_on(self) -> RunRecord:
         lacks = {"identity", "progress", "limit"} - self.model_fields_set
         if (self.fingerprint and lacks) or (self.progress.rows and self.progress.counts is None):
             raise ValueError("not whole")
         return self
+
+    def restored(self, where: str) -> Recipe:
+        """The recipe that it tells, which needs no model for what `finish.finished` does; `where` is the record's name.
+
+        Raises a PromptshotError for one of before there was a format, or that somebody has changed.
+        """
+        found = self.recipe.restored(where)
+        if isinstance(found.decision, Thresholds):
+            found = replace(found, decision=replace(found.decision, cuts=self.thresholds))
+        return found
 
     def text(self, before: str = "") -> str:
         """The text of its file; where it is written anew, what the text `before` has beyond what is known stays."""

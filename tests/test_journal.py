@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from promptshot import classify, library, metrics, report
+from promptshot import classify, library, metrics
 from promptshot import run as running
 from promptshot import spool as spool_module
 from promptshot.cli import run_command
@@ -179,6 +179,10 @@ class Unknowing(FakeScorer):
         return [replace(one, unknown="5" in prompt.text("")) for one, prompt in zip(found, prompts, strict=True)]
 
 
+def said_of(result: Result) -> list[str]:
+    return [remark.line for remark in result.remarks()]
+
+
 @pytest.mark.parametrize("template", ["zh-sentiment-mlm", "zh-entailment-nsp"])
 @pytest.mark.parametrize("after", [8, 24, 56])
 def test_rows_that_hold_nothing_known_are_counted_over_a_stop(
@@ -193,9 +197,9 @@ def test_rows_that_hold_nothing_known_are_counted_over_a_stop(
     unknown = [n for n in range(ROWS) if "5" in str(n) and n % 7]
     assert result.unknown == json.loads(Path(f"{out}.summary").read_text())["rows_unknown"] == len(unknown)
     said = f"{len(unknown)} rows hold nothing that the tokenizer knows; the first: {rows}:{unknown[0] + 1}"
-    assert said in report.notes(result)
+    assert said in said_of(result)
     assert result.tally.predicted == ROWS - 9  # they are predicted as well
-    assert report.notes(score(rows, out, None, recipe)) == report.notes(result)  # read back
+    assert said_of(score(rows, out, None, recipe)) == said_of(result)  # read back
 
 
 def test_a_record_from_before_a_count_was_kept_is_gone_on_with(rows: str, tmp_path: Path) -> None:
@@ -793,7 +797,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_told(rows: str, tmp_path:
 
     result = score(rows, tmp_path / "o.jsonl", Adds(), limit=20)
     assert result.changed == (rows,)
-    assert any(f"{shortened(rows)}: written to while it was read" in note for note in report.notes(result))
+    assert any(f"{shortened(rows)}: written to while it was read" in note for note in said_of(result))
     assert score(rows, tmp_path / "p.jsonl").changed == ()
 
 

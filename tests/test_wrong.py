@@ -192,7 +192,7 @@ def test_more_rows_than_are_kept_are_told(
     rows: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(wrong, "MOST", 5)
-    monkeypatch.setattr("promptshot.report.MOST_LISTED", 5)
+    monkeypatch.setattr("promptshot.remarks.MOST", 5)
     assert run("-o", "o.jsonl", "--errors", "e.jsonl") == 0
     number = sum(one["prediction"] != one["label"] for one in lines("o.jsonl"))
     told = f"note: --errors has the 5 surest of {number} rows that went wrong\n"

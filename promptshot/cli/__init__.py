@@ -64,9 +64,9 @@ def run_command(arguments: Sequence[str] | None = None, interrupts: Interrupts |
 
 
 def _failed(message: str) -> int:
-    from promptshot import report
+    from promptshot.report_console import error
 
-    report.error(message)
+    error(message)
     return 1
 
 

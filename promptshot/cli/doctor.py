@@ -27,7 +27,7 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     The last line says "sound", "look at this" (exit code 0 for both) or "not sound" (3).
     """
     from promptshot import doctor as doctoring
-    from promptshot import report
+    from promptshot import report_doctor as report
     from promptshot.errors import ModelError
 
     options = model_options(given)

@@ -1,99 +1,24 @@
-"""What authors see: findings and previews, on stdout. Colour says nothing that the words beside it do not."""
+"""What previews show, on stdout. Colour says nothing that the words beside it do not."""
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from promptshot import standard
 from promptshot.errors import printable, shortlist
-from promptshot.flaws import Code
-from promptshot.lint import Finding
 from promptshot.preview import Preview
-from promptshot.report import data, people, plain_table
+from promptshot.report_console import data, indented, people, plain_table
 from promptshot.scoring import Fit, Kind, Piece, Token
 
-STYLE = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 KINDS = {Kind.FIXED: "template", Kind.FIELD: "field", Kind.MASK: "blank", Kind.HOLE: "hole", Kind.DEMO: "example"}
 COLOURS = {Kind.FIXED: "cyan", Kind.FIELD: "", Kind.MASK: "bold reverse", Kind.HOLE: "reverse", None: "dim"}
 LONGEST = 600  # characters of what was cut
 WORDS = 30  # label words and labels that are listed
-GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
-
-
-# ------------------------------------------------------------------ findings
-
-
-def findings(found: Sequence[Finding], form: str) -> None:
-    """The findings as text for people, as a JSON array, or as annotations of GitHub."""
-    if form == "json":
-        standard.write(json.dumps(list(map(asdict, found)), ensure_ascii=False, indent=2) + "\n")
-        return
-    console = data()
-    for finding in found:
-        if form == "github":
-            standard.write(_annotation(finding) + "\n")
-        elif console.is_terminal:
-            _finding(console, finding)
-        else:
-            advice = f"; {finding.hint}" if finding.hint else ""
-            sys.stdout.write(f"{finding.where}: {finding.severity} {finding.code}: {finding.message}{advice}\n")
-
-
-def _finding(console: Console, finding: Finding) -> None:
-    """Where and which, then what and what to try, indented."""
-    severity = (finding.severity, STYLE[finding.severity])
-    console.print(Text.assemble((finding.where, "bold"), "  ", severity, " ", (finding.code, "bold")), soft_wrap=True)
-    _indented(console, Text(finding.message), "  ")
-    if finding.hint:
-        _indented(console, Text(finding.hint, style="dim"), "  ")
-
-
-def _annotation(finding: Finding) -> str:
-    """https://docs.github.com/actions/reference/workflow-commands-for-github-actions"""
-    line = f",line={finding.line}" if finding.line else ""
-    advice = f"; {finding.hint}" if finding.hint else ""
-    head = f"::{GITHUB[finding.severity]} file={_property(finding.path)}{line},title={_property(finding.code)}::"
-    return head + _escaped(finding.message + advice)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def verdict(files: int, found: Sequence[Finding], apart: int = 0) -> None:
-    """The last line, on stderr: how many files and findings; `apart` files were left out of the tokenizer's checks."""
-    counts = {severity: sum(finding.severity == severity for finding in found) for severity in STYLE}
-    said = [f"{n} {severity}{'s' if n > 1 else ''}" for severity, n in counts.items() if n]
-    style = "bold red" if counts["error"] else "bold yellow" if counts["warning"] else "bold green"
-    line = Text(f"{files} file{'s' if files != 1 else ''}: {', '.join(said) or 'nothing found'}", style=style)
-    if apart:
-        line.append(f"; {apart} for another scorer, checked without the tokenizer", "not bold default")
-    if said:
-        line.append("  (what a code means: --explain CODE)", "not bold dim default")
-    people().print(line)
-
-
-def explanation(code: Code) -> None:
-    """One code, how bad it is, and why."""
-    console = data()
-    console.print(Text.assemble((code.name, "bold"), "  ", (code.severity, STYLE[code.severity])))
-    _indented(console, Text(code.why))
-
-
-# ------------------------------------------------------------------ previews
 
 
 def preview(found: Preview, ids: bool = False) -> None:
@@ -109,7 +34,7 @@ def preview(found: Preview, ids: bool = False) -> None:
     elif found.labels:
         pairs = zip(found.prompt.choices, found.labels, strict=True)
         words = [word if word == label else f"{word} ({label})" for word, label in pairs]
-        _indented(console, Text(printable(shortlist(words, WORDS)), style="dim"), "blank: ")
+        indented(console, Text(printable(shortlist(words, WORDS)), style="dim"), "blank: ")
     if found.prediction is not None:
         _scores(console, found)
     console.print()
@@ -145,7 +70,7 @@ def _text(console: Console, found: Preview) -> None:
             shown = "\n".join(printable(line) for line in visible.split("\n"))
             segments[-1].append(shown, COLOURS.get(piece.kind, ""))
     for name, text in zip("AB" if len(segments) > 1 else " ", segments, strict=False):
-        _indented(console, text, f"{name} " if name.strip() else "")
+        indented(console, text, f"{name} " if name.strip() else "")
 
 
 def _fit(console: Console, found: Preview, fit: Fit, ids: bool) -> None:
@@ -159,11 +84,11 @@ def _fit(console: Console, found: Preview, fit: Fit, ids: bool) -> None:
     for (segment, kind), stretch in groupby(fit.tokens, lambda token: (token.segment, token.kind)):
         name = "special" if kind is None else KINDS.get(kind, "")
         prefix = f"{'AB'[segment]} {name:<10}" if pair else f"{name:<10}"
-        _indented(console, _tokens(list(stretch), ids, COLOURS.get(kind, "")), prefix)
+        indented(console, _tokens(list(stretch), ids, COLOURS.get(kind, "")), prefix)
     for before, after in zip(_fields(found.prompt.pieces), _fields(fit.pieces), strict=False):
         if lost := _lost(before.text, after.text):
             shown = lost if len(lost) <= LONGEST else f"{lost[:LONGEST]}…"
-            _indented(console, Text(printable(shown), style="red strike"), f"{'cut':<{12 if pair else 10}}")
+            indented(console, Text(printable(shown), style="red strike"), f"{'cut':<{12 if pair else 10}}")
 
 
 def _tokens(tokens: Iterable[Token], ids: bool, style: str) -> Text:
@@ -200,7 +125,7 @@ def _words(console: Console, found: Preview, ids: bool) -> None:
         shown.add_row(f"  {printable(word)}", printable(label), *tokens, *score)
     console.print(shown)
     if len(found.prompt.choices) > WORDS:
-        _indented(console, Text(f"and {len(found.prompt.choices) - WORDS} more", style="dim"))
+        indented(console, Text(f"and {len(found.prompt.choices) - WORDS} more", style="dim"))
 
 
 def _scores(console: Console, found: Preview) -> None:
@@ -216,14 +141,4 @@ def _scores(console: Console, found: Preview) -> None:
     console.print(shown)
     if found.top:
         likeliest = "  ".join(f"{printable(word)} {math.exp(score):.3f}" for word, score in found.top)
-        _indented(console, Text(likeliest), "likeliest: ")
-
-
-def _indented(console: Console, text: Text, prefix: str = "") -> None:
-    """The text behind a margin, wrapped on a terminal; the prefix stands before its first line."""
-    indent = 2 + len(prefix)
-    lines = text.wrap(console, max(20, console.width - indent)) if console.is_terminal else text.split()
-    for number, line in enumerate(lines):
-        line.rstrip()
-        head = f"  {prefix}" if number == 0 else " " * indent
-        console.print(Text.assemble((head, "dim"), line), soft_wrap=True)
+        indented(console, Text(likeliest), "likeliest: ")
