@@ -19,7 +19,7 @@ from typing import Any
 from promptshot import bench, files
 from promptshot import record as records
 from promptshot.bench import Bench, Entry, Failure
-from promptshot.errors import InputError, PromptshotError, shortlist
+from promptshot.errors import InputError, PromptshotError, reason_of, shortlist
 from promptshot.files import Named
 from promptshot.grid import Candidate, check
 from promptshot.interrupt import Interrupts
@@ -413,8 +413,7 @@ class Folder:
         try:
             path.mkdir(exist_ok=True)
         except (OSError, ValueError) as problem:
-            reason = getattr(problem, "strerror", None) or str(problem)
-            raise InputError(f"no folder can be made here ({reason})", where=str(path)) from None
+            raise InputError(f"no folder can be made here ({reason_of(problem)})", where=str(path)) from None
         self._lock: int | None = files.lock_folder(str(path))
         try:
             self._replaced = _predictions_in(path) if overwrite else []

@@ -55,7 +55,10 @@ class Inputs:
         sample: int | None = None,
         seed: int = 0,
         how: Reading = PLAIN,
+        window: int = WINDOW,
     ) -> None:
+        """So many rows are scored at a time: a `window`, at whose end a run can be cut."""
+        self.window = window
         self.paths, self.limit, self.sample, self.seed, self.how = tuple(paths), limit, sample, seed, how
         self.seen = Seen()  # what is read of the files for the rows that are scored
         self._rest = rows.select(rows.read(self.paths, how=how, seen=self.seen), limit, sample, seed)
@@ -69,10 +72,10 @@ class Inputs:
         if self._first is None:
             self._first, good = [], False
             try:
-                for item in islice(self._rest, AHEAD * WINDOW):
+                for item in islice(self._rest, AHEAD * self.window):
                     self._first.append(item)
                     good = good or isinstance(item, Row)
-                    if good and len(self._first) % WINDOW == 0:
+                    if good and len(self._first) % self.window == 0:
                         break
             except InputError as problem:
                 if not self._first:
@@ -131,7 +134,7 @@ class Inputs:
     def partly_seen(self) -> bool:
         """Whether there may be rows that `all_rows` does not give."""
         cut = self.limit is not None or self.sample is not None
-        return not self.rereadable and (cut or len(self.peek()) >= WINDOW)
+        return not self.rereadable and (cut or len(self.peek()) >= self.window)
 
     def look(self, columns: Mapping[str, str]) -> Look:
         """What a guess may see of the rows."""
@@ -144,7 +147,7 @@ class Inputs:
 
     def look_back(self, items: Sequence[Item], columns: Mapping[str, str]) -> Look:
         """The same once they have been read."""
-        found = look_at(items, columns)
+        found = look_at(items, columns, self.window)
         return replace(found, every=partial(self.all_rows, columns)) if self.rereadable else found
 
     def _all(self) -> Iterator[Item]:
@@ -152,15 +155,17 @@ class Inputs:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """What decides which rows are scored; a plain limit does not (a longer run may go on from a shorter)."""
+        """What decides which rows are scored, and which together; a plain limit does not (a longer run may go on from a
+        shorter)."""
         drawn = {"sample": self.sample, "seed": self.seed, "limit": self.limit} if self.sample else {}
-        return {**drawn, **self.how.as_dict()}
+        cut = {"window": self.window} if self.window != WINDOW else {}
+        return {**drawn, **cut, **self.how.as_dict()}
 
 
-def look_at(items: Sequence[Item], columns: Mapping[str, str]) -> Look:
+def look_at(items: Sequence[Item], columns: Mapping[str, str], window: int = WINDOW) -> Look:
     """What a guess may see of rows that have been read."""
     good = [row for item in items if isinstance(row := with_columns(item, columns), Row)]
-    return Look(lambda: good[:WINDOW], lambda: good, lambda: next((i for i in items if isinstance(i, Reject)), None))
+    return Look(lambda: good[:window], lambda: good, lambda: next((i for i in items if isinstance(i, Reject)), None))
 
 
 @dataclass
@@ -488,7 +493,7 @@ def _scored(the: _Run) -> Result:
     result = Result.restored(the.recipe, journal, journal.mark.counts)
     result.details, result.rows_before = classifier.details, rows
     result.overwritten = journal.shape.overwritten(_own(the.inputs.peek()))
-    drawn = {"sample": the.inputs.sample, "seed": the.inputs.seed, "window": WINDOW}
+    drawn = {"sample": the.inputs.sample, "seed": the.inputs.seed, "window": the.inputs.window}
     journal.head = result.head(**drawn, thresholds=classifier.cuts)
     the.watcher.ready(classifier, rows)
     with journal:
@@ -500,7 +505,7 @@ def _scored(the: _Run) -> Result:
                     result.count(window)
                     rows += len(window)
                     result.seconds = time.perf_counter() - began
-                    if len(window) == WINDOW and not the.recipe.transductive:
+                    if len(window) == the.inputs.window and not the.recipe.transductive:
                         journal.advance(rows, result.state(), the.inputs.seen.parts)
                 the.watcher.counted(rows, result.tally)
                 given_up = _hopeless(result.tally.predicted, result.tally.rejected, classifier.asked)
@@ -527,7 +532,7 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
 
     def scored(start: int) -> Iterator[list[Outcome]]:
         items = the.inputs.read(the.recipe.columns, start)
-        return classifier.scored(items, the.watcher.advance, the.on_error)
+        return classifier.scored(items, the.watcher.advance, the.on_error, the.inputs.window)
 
     if not the.recipe.transductive:
         yield from scored(the.journal.mark.rows)
@@ -547,7 +552,7 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
             if _hopeless(spool.good, spool.rows, classifier.asked):
                 break
         ranked = classifier.ranked(spool)
-        while window := list(islice(ranked, WINDOW)):
+        while window := list(islice(ranked, the.inputs.window)):
             yield window
 
 
