@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptshot import scorers
 from promptshot.classify import Classifier
 from promptshot.errors import PromptshotError
 from promptshot.grid import Candidate
@@ -16,7 +15,7 @@ from promptshot.prediction import Outcome, Prediction
 from promptshot.remarks import Remark
 from promptshot.rows import Item
 from promptshot.run import Result
-from promptshot.scoring import ModelOptions, Scorer
+from promptshot.scorers import Loader
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,11 @@ class Watcher:
 
 
 class Bench:
-    """Where candidates are scored: every scorer is loaded once, and with `keep` stays for a later turn."""
+    """Where candidates are scored, by scorers of a loader."""
 
-    def __init__(self, watcher: Watcher | None = None, keep: bool = False) -> None:
-        self.watcher, self.keep = watcher or Watcher(), keep
-        self._scorers: dict[tuple[str, ModelOptions], Scorer | PromptshotError] = {}
-        self._classifiers: dict[str, Classifier] = {}
+    def __init__(self, loader: Loader, watcher: Watcher | None = None) -> None:
+        self.loader, self.watcher = loader, watcher or Watcher()
+        self._classifiers: dict[str, Classifier] = {}  # where the loader keeps its scorers, for a later turn
 
     def score(self, candidate: Candidate, items: Sequence[Item]) -> tuple[Entry, list[Outcome]]:
         """What a candidate makes of the rows; raises a PromptshotError where it cannot be used at all."""
@@ -86,17 +84,7 @@ class Bench:
         return entry, outcomes
 
     def _classifier(self, candidate: Candidate) -> Classifier:
-        if candidate.engine not in self._scorers:
-            if not self.keep:  # let go before the next is loaded: there may be no room for two
-                self._classifiers.clear()
-                self._scorers.clear()
-            try:
-                self._scorers[candidate.engine] = scorers.load(*candidate.engine)
-            except PromptshotError as problem:
-                self._scorers[candidate.engine] = problem
-        scorer = self._scorers[candidate.engine]
-        if isinstance(scorer, PromptshotError):
-            raise scorer
-        if candidate.name not in self._classifiers:
-            self._classifiers[candidate.name] = Classifier(candidate.recipe, scorer)
-        return self._classifiers[candidate.name]
+        found = self._classifiers.get(candidate.name) or Classifier.of(candidate.recipe, self.loader)
+        if self.loader.keeps:
+            self._classifiers[candidate.name] = found
+        return found

@@ -121,14 +121,11 @@ class Classifier:
         return cls.of(Recipe.of(*parts, columns=named, **labels))
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Classifier:
+    def of(cls, recipe: Recipe, loader: scorers.Loader | None = None) -> Classifier:
         """Load what the recipe names (each scorer once); raises a PromptshotError where it does not fit."""
-        live: dict[str, Scorer] = {}
-        for part in (recipe, *recipe.others):
-            if part.scorer not in live:
-                live[part.scorer] = scorers.load(part.scorer, part.options)
-        others = [cls(part, live[part.scorer]) for part in recipe.others]
-        return cls(recipe, live[recipe.scorer], others)
+        loader = loader or scorers.Loader()
+        first, *others = [(part, loader.scorer(part.scorer, part.options)) for part in (recipe, *recipe.others)]
+        return cls(*first, [cls(*other) for other in others])
 
     @property
     def cuts(self) -> tuple[float, ...] | None:

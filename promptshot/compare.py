@@ -29,6 +29,7 @@ from promptshot.record import Later, Metrics, Written, as_json, versions
 from promptshot.remarks import MAJORITY, Code, Remark
 from promptshot.rows import Item, Reject
 from promptshot.run import Result
+from promptshot.scorers import Loader
 from promptshot.search import Search, halve
 from promptshot.writer import Form, Writer
 
@@ -292,7 +293,7 @@ def compare(plan: Plan, watcher: Watcher | None = None) -> Comparison:
     comparison = Comparison(len(judging), data, plan.seed, len(candidates), search, inputs)
     with Interrupts() as interrupts:
         watcher.began(comparison, search.turns(len(candidates)) if search else len(candidates))
-        run = _Run(plan.folder, comparison, Bench(watcher, keep=search is not None), interrupts)
+        run = _Run(plan.folder, comparison, Bench(Loader(keeps=search is not None), watcher), interrupts)
         run.score(run.choose(candidates, search) if search else candidates, judging)
     return comparison
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from promptshot import rows, scorers
+from promptshot import rows
 from promptshot.classify import Classifier
 from promptshot.errors import InputError, ModelError, OptionError, RowError, shortlist
 from promptshot.kinds import builtin_for
@@ -18,7 +18,8 @@ from promptshot.prediction import Prediction
 from promptshot.prompts import Template, example_row
 from promptshot.recipe import Recipe
 from promptshot.rows import Reject, Row
-from promptshot.scoring import Filling, Fit, ModelOptions, Prompt, Scorer, Tokenizing
+from promptshot.scorers import Loader
+from promptshot.scoring import Filling, Fit, ModelOptions, Prompt
 from promptshot.task import Task
 from promptshot.verbalizer import Verbalizer
 
@@ -48,11 +49,12 @@ class Preview:
 class Previewer:
     """Makes previews; a tokenizer or model is loaded when it is first needed, and kept."""
 
-    def __init__(self, options: ModelOptions, tokens: bool = False, scores: bool = False) -> None:
+    def __init__(
+        self, options: ModelOptions, tokens: bool = False, scores: bool = False, loader: Loader | None = None
+    ) -> None:
         """With `tokens` the tokenizer is asked, with `scores` the whole model too."""
         self.options, self.tokens, self.scores = options, tokens or scores, scores
-        self._tokenizers: dict[str, Tokenizing] = {}
-        self._scorers: dict[str, Scorer] = {}
+        self.loader = loader or Loader()
 
     def of(self, template: Template, verbalizer: Verbalizer | None, row: Row) -> Preview:
         """The row's preview; raises RowError where it cannot be filled in, ModelError where the model does not fit."""
@@ -71,9 +73,7 @@ class Previewer:
     def _with_tokens(self, found: Preview) -> Preview:
         kind = found.template.spec.scorer
         model = self.options.model or builtin_for(kind)
-        if model not in self._tokenizers:
-            self._tokenizers[model] = scorers.load_tokenizer(replace(self.options, model=model))
-        tokenizer = self._tokenizers[model]
+        tokenizer = self.loader.tokenizer(replace(self.options, model=model))
         if kind not in tokenizer.kinds:
             what = f"the model is made for {shortlist(tokenizer.kinds)}, the template for {kind}"
             raise ModelError(what, where=model, hint="name another model with -m")
@@ -82,11 +82,9 @@ class Previewer:
 
     def _with_scores(self, found: Preview, verbalizer: Verbalizer) -> Preview:
         kind = found.template.spec.scorer
-        if kind not in self._scorers:
-            self._scorers[kind] = scorers.load(kind, self.options)
-        scorer = self._scorers[kind]
-        recipe = Recipe.of(found.template, verbalizer, kind, self.options)
-        (outcome,) = Classifier(recipe, scorer).outcomes([found.row])
+        classifier = Classifier.of(Recipe.of(found.template, verbalizer, kind, self.options), self.loader)
+        scorer = classifier.scorer
+        (outcome,) = classifier.outcomes([found.row])
         if isinstance(outcome, Reject):
             raise RowError(outcome.reason, where=outcome.source)
         at_blank = isinstance(scorer, Filling) and found.prompt.scored != "rest"  # a channel reads the text instead

@@ -183,7 +183,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """From here on every loading of a scorer is noted; the fake one is loaded."""
     noted: list[tuple[str, str]] = []
 
-    def load(name: str, options: ModelOptions) -> Scorer:
+    def load(name: str, options: ModelOptions, *_: object) -> Scorer:
         noted.append((name, options.model))
         return FakeScorer(options)
 
@@ -258,7 +258,7 @@ def test_one_failed_candidate_is_told_and_makes_the_exit_code_3(
 ) -> None:
     from promptshot.errors import ModelError
 
-    def load(name: str, options: ModelOptions) -> Scorer:
+    def load(name: str, options: ModelOptions, *_: object) -> Scorer:
         if name == "nsp":
             raise ModelError("no NSP head", where="hub/one")
         return FakeScorer(options)

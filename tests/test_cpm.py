@@ -96,7 +96,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, pieces: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def scorer(folder: Path) -> CausalScorer:
-    return CausalScorer(ModelOptions(str(folder)))
+    return CausalScorer.from_checkpoint(ModelOptions(str(folder)))
 
 
 def published(file: Path, text: str) -> list[int]:
@@ -232,7 +232,7 @@ def test_prompt_and_word_are_tokenized_apart(folder: Path, scorer: CausalScorer)
 
 @pytest.mark.parametrize("batch_size", [None, 1])
 def test_words_score_as_plainly_computed(folder: Path, batch_size: int | None) -> None:
-    scorer = CausalScorer(ModelOptions(str(folder), batch_size=batch_size))
+    scorer = CausalScorer.from_checkpoint(ModelOptions(str(folder), batch_size=batch_size))
     prompts = [rendered({"scorer": "causal", "text": "{text} 这是{mask}"}, {"text": text}, LABELS) for text in TEXTS]
     wanted = [[plain(folder, f"{text} 这是", word) for word in LABELS] for text in TEXTS]
     assert_agrees(scorer.score(prompts), wanted)
@@ -292,30 +292,30 @@ def test_the_config_may_name_the_tokenizer_and_the_file_has_any_name(
     config = json.loads((made / "config.json").read_text(encoding="utf-8"))
     (made / "config.json").write_text(json.dumps(config | {"tokenizer_class": class_name}), encoding="utf-8")
     (made / name).write_bytes((folder / "spiece.model").read_bytes())
-    assert isinstance(CausalScorer(ModelOptions(str(made))).tokenizer, CpmTokenizer)
+    assert isinstance(CausalScorer.from_checkpoint(ModelOptions(str(made))).tokenizer, CpmTokenizer)
 
 
 def test_other_checkpoints_keep_their_own_tokenizer(gpt2: Any, tmp_path: Path) -> None:
     assert not cpm.is_cpm(gpt2.name, gpt2.model.config, {})
     assert not cpm.is_cpm(str(tmp_path), gpt2.model.config, {})
-    assert not CausalScorer(ModelOptions(gpt2.name)).encoder.apart
+    assert not CausalScorer.from_checkpoint(ModelOptions(gpt2.name)).encoder.apart
 
 
 def test_a_checkpoint_without_its_sentencepiece_file_is_refused(folder: Path, tmp_path: Path) -> None:
     made = copy_of(folder, tmp_path, without=["spiece.model"])
     with pytest.raises(ModelError, match=r"no spiece\.model or chinese_vocab\.model"):
-        CausalScorer(ModelOptions(str(made)))
+        CausalScorer.from_checkpoint(ModelOptions(str(made)))
     for name in ("a.model", "b.model"):  # which of them?
         (made / name).write_bytes((folder / "spiece.model").read_bytes())
     with pytest.raises(ModelError, match=r"no spiece\.model"):
-        CausalScorer(ModelOptions(str(made)))
+        CausalScorer.from_checkpoint(ModelOptions(str(made)))
 
 
 def test_a_broken_sentencepiece_file_is_refused(folder: Path, tmp_path: Path) -> None:
     made = copy_of(folder, tmp_path)
     (made / "spiece.model").write_bytes(b"nonsense")
     with pytest.raises(ModelError, match="no sentencepiece model"):
-        CausalScorer(ModelOptions(str(made)))
+        CausalScorer.from_checkpoint(ModelOptions(str(made)))
 
 
 def test_a_sentencepiece_file_larger_than_the_model_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_a_sentencepiece_file_larger_than_the_model_is_refused(folder: Path, tmp
     made = copy_of(folder, tmp_path)
     transformers.GPT2LMHeadModel(config).save_pretrained(made)
     with pytest.raises(ModelError, match="the model only 20"):
-        CausalScorer(ModelOptions(str(made)))
+        CausalScorer.from_checkpoint(ModelOptions(str(made)))
 
 
 @pytest.mark.parametrize("package", ["jieba", "sentencepiece"])
@@ -339,7 +339,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(
 
     monkeypatch.setattr(importlib, "import_module", without)
     with pytest.raises(ModelError, match=rf"needs the package {package}; pip install 'promptshot\[cpm\]'"):
-        CausalScorer(ModelOptions(str(folder)))
+        CausalScorer.from_checkpoint(ModelOptions(str(folder)))
 
 
 def test_a_hub_name_is_asked_for_with_its_revision_and_offline(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -19,12 +20,12 @@ from conftest import Tiny, next_positions, no_mask
 from rich.cells import cell_len
 from rich.console import Console
 
-from promptshot import doctor
+from promptshot import doctor, scorers
 from promptshot import report_doctor as report
 from promptshot.cli import run_command
 from promptshot.doctor import Finding, Rounding, compared, examine
 from promptshot.kinds import KINDS
-from promptshot.scorers import load
+from promptshot.scorers import Loader, load
 from promptshot.scorers.base import TorchScorer
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scorers.plans import Query
@@ -35,7 +36,7 @@ BERT = Path(__file__).parent.parent / "models" / "bert"
 
 
 def found(kind: str, options: ModelOptions | None = None) -> dict[str, Finding]:
-    return {finding.check: finding for finding in examine(kind, options or ModelOptions())}
+    return {finding.check: finding for finding in examine(kind, options or ModelOptions(), Loader(keeps=False))}
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -349,10 +350,30 @@ except KeyboardInterrupt:
 
 def test_weights_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[ModelOptions] = []
-    right = doctor.scorers.load
-    monkeypatch.setattr(doctor.scorers, "load", lambda kind, options: loaded.append(options) or right(kind, options))
+    right = scorers.load
+    monkeypatch.setattr(scorers, "load", lambda kind, options, *at: loaded.append(options) or right(kind, options, *at))
     assert list(found("nsp").values())[-1].check == "fast = plain"
     assert len(loaded) == 1
+
+
+@pytest.mark.parametrize(("options", "loads"), [([], 1), (["--plain"], 1), (["--dtype", "bfloat16"], 3)])
+def test_what_is_tuned_is_what_was_examined_unless_something_else_had_to_be_loaded(
+    options: list[str], loads: int, bert: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded: list[ModelOptions] = []
+    right = scorers.load
+    monkeypatch.setattr(scorers, "load", lambda kind, options, *at: loaded.append(options) or right(kind, options, *at))
+    monkeypatch.setattr(doctor, "BUDGETS", (64, 512))
+    run_command(["doctor", "-m", bert.name, "--scorer", "mlm", "--tune", *options])
+    assert len(loaded) == loads
+    assert re.search(r"\b512\b", capsys.readouterr().err)
+
+
+def test_timing_budgets_leaves_a_scorer_with_its_own(bert: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "BUDGETS", (64, 512))
+    options, loader = ModelOptions(bert.name, batch_budget=77), Loader()
+    assert [tokens for tokens, _ in doctor.tune("nsp", options, loader, rounds=1)] == [64, 512]
+    assert loader.scorer("nsp", options).details["batch_budget"] == 77  # type: ignore[attr-defined]
 
 
 def test_a_plain_scorer_that_becomes_quick_scores_as_one_that_was_loaded_so(bert: Tiny) -> None:

@@ -326,7 +326,7 @@ def test_an_ensemble_needs_one_set_of_labels_and_probabilities(
 def test_an_ensemble_loads_each_scorer_once(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
 
-    def load(name: str, options: ModelOptions) -> FakeScorer:
+    def load(name: str, options: ModelOptions, *_: object) -> FakeScorer:
         loaded.append(name)
         return FakeScorer(options)
 

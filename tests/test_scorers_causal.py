@@ -60,7 +60,7 @@ def expected_of(tiny: Tiny, case: Case, words: list[str] = WORDS) -> list[float]
 
 
 def scorer(tiny: Tiny, **options: Any) -> CausalScorer:
-    return CausalScorer(ModelOptions(tiny.name, **options))
+    return CausalScorer.from_checkpoint(ModelOptions(tiny.name, **options))
 
 
 Truths = dict[str, list[list[float]]]

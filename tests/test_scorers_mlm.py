@@ -53,7 +53,7 @@ def expected(tiny: Tiny, prompts: list[list[Segment]], words: list[str]) -> list
 
 
 def scorer(tiny: Tiny, **options: Any) -> MlmScorer:
-    return MlmScorer(ModelOptions(tiny.name, **options))
+    return MlmScorer.from_checkpoint(ModelOptions(tiny.name, **options))
 
 
 @pytest.fixture(scope="module")

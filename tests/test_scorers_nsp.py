@@ -30,7 +30,7 @@ IDIOMS = ["好", "天气真好", "财经和娱乐"]
 
 
 def scorer(tiny: Tiny, **options: Any) -> NspScorer:
-    return NspScorer(ModelOptions(tiny.name, **options))
+    return NspScorer.from_checkpoint(ModelOptions(tiny.name, **options))
 
 
 def pairs() -> list[tuple[Prompt, list[tuple[str, str]]]]:

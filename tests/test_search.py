@@ -13,6 +13,7 @@ from promptshot.prediction import Outcome
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Row
+from promptshot.scorers import Loader
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions, Scored
 from promptshot.search import FEWEST, Search, halve, schedule
@@ -50,7 +51,7 @@ class Counting(Bench):
     """Remembers who was scored on which rows."""
 
     def __init__(self) -> None:
-        super().__init__(keep=True)
+        super().__init__(Loader())
         self.seen: dict[str, list[int]] = {}
 
     def score(self, candidate: Candidate, items: Sequence[Item]) -> tuple[Entry, list[Outcome]]:
@@ -74,7 +75,7 @@ def test_the_schedule_doubles_the_rows_as_candidates_drop_out() -> None:
 
 
 def test_the_best_wins_and_the_last_round_has_seen_all_rows() -> None:
-    done = list(halve(able(50, 90, 10, 70, 30, 20, 40, 60), rows(400), Bench(keep=True)))
+    done = list(halve(able(50, 90, 10, 70, 30, 20, 40, 60), rows(400), Bench(Loader())))
     assert done[-1].ranked[0].name == "90"
     assert done[-1].rows == 400
     assert [len(one.ranked) for one in done] == [8, 4, 2]
@@ -100,13 +101,13 @@ def test_the_order_of_the_rows_is_drawn_by_the_seed() -> None:
 
 
 def test_ties_go_to_the_first_named() -> None:
-    assert [one.ranked[0].name for one in halve(able(100, 200), rows(40), Bench(keep=True))] == ["100"]
+    assert [one.ranked[0].name for one in halve(able(100, 200), rows(40), Bench(Loader()))] == ["100"]
 
 
 def test_a_candidate_that_fails_drops_out_and_is_told() -> None:
     broken = able(50)[0]
     broken = Candidate("broken", Recipe.of(broken.recipe.template, WORDS, "no-such-scorer", ModelOptions()))
-    (only,) = halve([broken, *able(20)], rows(40), Bench(keep=True))
+    (only,) = halve([broken, *able(20)], rows(40), Bench(Loader()))
     assert [one.name for one in only.ranked] == ["20"]
     assert [failure.candidate.name for failure in only.failures] == ["broken"]
 

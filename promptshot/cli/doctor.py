@@ -29,20 +29,22 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     from promptshot import doctor as doctoring
     from promptshot import report_doctor as report
     from promptshot.errors import ModelError
+    from promptshot.scorers import Loader
 
     options = model_options(given)
     kinds = [scorer] if scorer else list(KINDS)
+    loader = Loader(keeps=False)
     report.examining(options.model, kinds)
     found: list[tuple[str, doctoring.Finding]] = []
     refused: dict[str, ModelError] = {}
     with report.Steps() as steps:
         for kind in kinds:
             try:
-                for number, finding in enumerate(doctoring.examine(kind, options, steps.of(kind))):
+                for number, finding in enumerate(doctoring.examine(kind, options, loader, steps.of(kind))):
                     found.append((kind, finding))
                     report.finding("" if number else kind, finding)
                 if tune:
-                    report.budgets(kind, list(doctoring.tune(kind, options)))
+                    report.budgets(kind, list(doctoring.tune(kind, options, loader)))
             except ModelError as problem:
                 refused[kind] = problem
     for kind, finding in doctoring.refusals(refused, kinds, verbose):

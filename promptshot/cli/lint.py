@@ -87,7 +87,7 @@ def _tokenizer(given: dict[str, Any]) -> Tokenizing | None:
     """The tokenizer of the model that was named, if one was."""
     from promptshot import scorers
 
-    return scorers.load_tokenizer(model_options(given)) if given["model"] else None
+    return scorers.Loader().tokenizer(model_options(given)) if given["model"] else None
 
 
 def _files(kind: shelf.Shelf, names: Sequence[str], folder: Path | None) -> Iterator[tuple[Path, bool]]:

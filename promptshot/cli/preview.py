@@ -127,6 +127,7 @@ def _redraw(previewer: Previewer, path: Path, rows: Sequence[str], ids: bool, gi
     from promptshot.report_preview import clear, watching
 
     clear()
+    previewer.loader.try_again()  # a model may have been put right too
     found = [finding for finding in Linter(given["folder"]).template(path) if finding.severity != "note"]
     try:
         _preview(previewer, str(path), rows, ids, given)

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,20 +17,23 @@ from promptshot.kinds import ScorerName
 from promptshot.scorers.batches import Answers, Batches, Work, fitting, token_budget
 from promptshot.scorers.heads import Head, probe
 from promptshot.scorers.loading import (
+    Loaded,
+    Opening,
     check_types,
     check_vocabulary,
     embeddings_of,
     limit_of,
     load_checkpoint,
     loading,
-    pick_device,
+    open_checkpoint,
     quiet,
 )
 from promptshot.scorers.packed import pack
 from promptshot.scorers.plans import Plan, Planner, Query
-from promptshot.scorers.tokens import Encoder
 from promptshot.scorers.trials import MATES, Mates, mates, refuse_unsteady
 from promptshot.scoring import ModelOptions, Prompt, Scored
+
+Made = TypeVar("Made", bound="TorchScorer")
 
 
 class TorchScorer(ABC):
@@ -39,18 +42,17 @@ class TorchScorer(ABC):
     name: ClassVar[ScorerName]
     planner: Planner
 
-    def __init__(self, options: ModelOptions, loaded: tuple[Encoder, Any] | None = None) -> None:
-        """Load tokenizer and model, unless they are `loaded`; raises ModelError or NotFoundError."""
+    def __init__(self, loaded: Loaded, options: ModelOptions) -> None:
+        """Try the model, and what it can be spared; raises ModelError where it cannot be used."""
         self.progress: Callable[[int], None] | None = None
-        self.options = options
         self.kind = kinds.KINDS[self.name]
-        self.device = pick_device(options.device)
-        self.encoder, self.model = loaded or load_checkpoint(self.kind, options, self.device)
+        self.loaded, self.options = loaded, options
+        self.checkpoint = name = loaded.name
+        self.encoder, self.model, self.device = loaded.encoder, loaded.model, loaded.device
         if not options.plain:
             pack(self.model, lambda: self.model(**probe(self.model)).logits)
         self.tokenizer = self.encoder.tokenizer
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
-        self.checkpoint = name = options.model or self.kind.builtin
         with loading(name, options):
             self.limit = limit_of(self.model, self.encoder, options)
             self.planner = kinds.loaded(self.kind.planner)(self.encoder, self.limit)
@@ -65,6 +67,11 @@ class TorchScorer(ABC):
                 mates(self.model, self.answer, self.limit, alone=True) if options.plain else self._mates()
             )
 
+    @classmethod
+    def from_checkpoint(cls: type[Made], options: ModelOptions, opening: Opening = open_checkpoint) -> Made:
+        """The scorer with the checkpoint that the options name; raises ModelError or NotFoundError."""
+        return cls(load_checkpoint(kinds.KINDS[cls.name], options, opening), options)
+
     def _prepare(self) -> None:  # noqa: B027  (not every scorer has something)
         """What a scorer tries with its model and keeps of it; whatever a library raises here becomes a ModelError."""
 
@@ -74,7 +81,7 @@ class TorchScorer(ABC):
 
     def quick(self) -> TorchScorer:
         """The same checkpoint with every shortcut, where this one is plain; it takes the weights, and this one ends."""
-        return type(self)(replace(self.options, plain=False), (self.encoder, self.model))
+        return type(self)(self.loaded, replace(self.options, plain=False))
 
     @property
     def layers(self) -> int:

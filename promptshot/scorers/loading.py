@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import math
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,23 @@ class Opened:
     config: Any
     encoder: Encoder
 
+    def own(self) -> Opened:
+        """The same with a configuration of its own, for what is made by one may change it."""
+        return replace(self, config=copy.deepcopy(self.config))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint with its weights on a device; several scorers may share it, see `Doubted`."""
+
+    name: str
+    encoder: Encoder
+    model: Any
+    device: torch.device
+
+
+Opening = Callable[[str, ModelOptions], Opened]
+
 
 def open_checkpoint(name: str, options: ModelOptions) -> Opened:
     """Configuration and tokenizer; silent but for errors."""
@@ -81,10 +99,14 @@ def open_checkpoint(name: str, options: ModelOptions) -> Opened:
         return Opened(name, place, where, config, load_encoder(place, config, where))
 
 
-def load_checkpoint(kind: ScorerKind, options: ModelOptions, device: torch.device) -> tuple[Encoder, Any]:
-    """Encoder and model, with every weight of the head from the checkpoint; silent but for errors."""
+def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = open_checkpoint) -> Loaded:
+    """The checkpoint with every weight of the head that the kind needs; silent but for errors.
+
+    Raises ModelError or NotFoundError. `opening` gives it without weights; another may have it already.
+    """
+    device = pick_device(options.device)
     dtype = _dtype(options.dtype, device)
-    opened = open_checkpoint(options.model or kind.builtin, options)
+    opened = opening(options.model or kind.builtin, options).own()
     name, config = opened.name, opened.config
     check_architecture(kind, name, config)
     if not (options.trust_remote_code and getattr(config, "auto_map", None)):  # of code that is run, nothing is tried
@@ -106,7 +128,7 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, device: torch.devic
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
         raise ModelError(what, where=name, hint="use a BERT-like model")
     with loading(name, options):  # the device's memory may be too small
-        return opened.encoder, model.to(device).eval()
+        return Loaded(name, opened.encoder, model.to(device).eval(), device)
 
 
 def skeleton(auto_class: str, opened: Opened, options: ModelOptions) -> torch.nn.Module:

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from promptshot.errors import ModelError
 from promptshot.kinds import KINDS, ScorerKind, loaded
-from promptshot.scorers.loading import Opened, check_architecture, limit_of, loading, open_checkpoint, quiet, skeleton
+from promptshot.scorers.loading import Opened, check_architecture, limit_of, loading, quiet, skeleton
 from promptshot.scorers.plans import Planner, Stretch
 from promptshot.scorers.tokens import Encoder, common_prefix
 from promptshot.scoring import Fit, Kind, ModelOptions, Prompt, Token
@@ -17,9 +17,8 @@ from promptshot.scoring import Fit, Kind, ModelOptions, Prompt, Token
 class CheckpointTokenizer:
     """Plans prompts as the scorers of a checkpoint do; see `scorers.Tokenizing`."""
 
-    def __init__(self, options: ModelOptions) -> None:
-        """Load configuration and tokenizer; raises ModelError or NotFoundError."""
-        opened = open_checkpoint(options.model, options)
+    def __init__(self, opened: Opened, options: ModelOptions) -> None:
+        """Raises ModelError where no kind of scorer can use the checkpoint."""
         fitting = [kind for kind in KINDS.values() if _fits(kind, opened)]
         if not fitting:
             family = getattr(opened.config, "model_type", "such")
