@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.progress import Progress
 from rich.text import Text
 
@@ -77,38 +77,39 @@ class Watch(compare.Watcher):
             self._bar.stop()
 
 
-def comparison(found: Comparison, standings: Sequence[Standing]) -> None:
+def show_comparison(comparison: Comparison, standings: Sequence[Standing]) -> None:
     """What is known: how a search went, the leaderboard, the spread of every family, what a reader must know."""
     console = people()
-    search, remarks = found.search, found.remarks(standings)
-    for remark in (one for one in remarks if one.code == "failed"):
-        console.print(remark_line(remark))
-    parts: list[RenderableType] = _searched(search, found) if search and search.rounds else []
+    search, remarks = comparison.search, comparison.remarks(standings)
+    _notes(console, remarks, lambda code: code == "failed")
+    parts: list[RenderableType] = _searched(search, comparison) if search and search.rounds else []
     if standings:
-        parts += [
-            _head(found, standings),
-            _table(standings, console.width, bool(found.chosen)),
-            *(_verdict(one) for one in remarks if one.code in VERDICT),
-        ]
-        parts += [_spreads(found)] if found.spreads and not search else []
+        parts += [_head(comparison, standings), _table(standings, console.width, bool(comparison.chosen))]
+        parts += [_verdict(remark) for remark in remarks if remark.code in VERDICT]
+        parts += [_spreads(comparison)] if comparison.spreads and not search else []
     for part in parts:
         console.print()
         console.print(part)
     if standings:
         console.print()
-        for remark in (one for one in remarks if one.code not in (*VERDICT, "failed", "spread")):
+        _notes(console, remarks, lambda code: code not in (*VERDICT, "failed", "spread"))
+
+
+def _notes(console: Console, remarks: Sequence[Remark], wanted: Callable[[Code], bool]) -> None:
+    for remark in remarks:
+        if wanted(remark.code):
             console.print(remark_line(remark))
 
 
-def _head(found: Comparison, standings: Sequence[Standing]) -> Text:
+def _head(comparison: Comparison, standings: Sequence[Standing]) -> Text:
     tally = max((standing.entry.result.tally for standing in standings), key=lambda t: t.labelled)
     single = sum(not standing.entry.candidate.members for standing in standings)
-    scored = many(single, "candidate") if found.complete else f"{single} of {many(found.wanted, 'candidate')}"
+    scored = many(single, "candidate") if comparison.complete else f"{single} of {many(comparison.wanted, 'candidate')}"
     ensembles = len(standings) - single
     more = f" and {many(ensembles, 'ensemble')}" if ensembles else ""
-    rows = many(found.rows, "row")
-    rows += f" ({tally.labelled:,} with a label)" if tally.labelled != found.rows else ""
-    stopped = "" if found.complete else ", then it was stopped"
+    rows = many(comparison.rows, "row")
+    rows += f" ({tally.labelled:,} with a label)" if tally.labelled != comparison.rows else ""
+    stopped = "" if comparison.complete else ", then it was stopped"
     return Text.assemble(
         (scored + more, "bold"), (stopped, "yellow"), f" · {rows} · majority class {tally.majority:.1%}"
     )
@@ -156,10 +157,10 @@ def _verdict(remark: Remark) -> Text:
     return line
 
 
-def _spreads(found: Comparison) -> RenderableType:
+def _spreads(comparison: Comparison) -> RenderableType:
     narrow = people().width < NARROW
     table = plain_table("over candidates of", "spread", "best", "worst", *([] if narrow else ["mean"]))
-    for spread in found.spreads:
+    for spread in comparison.spreads:
         candidate = spread.best.candidate
         shots = f", {candidate.shots} shots" if candidate.shots else ""
         kind, model = candidate.recipe.template.spec.scorer, candidate.recipe.model or "no model"
@@ -173,20 +174,20 @@ def _spreads(found: Comparison) -> RenderableType:
     return table
 
 
-def _searched(search: Search, found: Comparison) -> list[RenderableType]:
+def _searched(search: Search, comparison: Comparison) -> list[RenderableType]:
     """What every round saw and dropped, and which rows chose and judge."""
     narrow = people().width < NARROW
     table = plain_table("round", "rows", "candidates", "best", *([] if narrow else ["last kept", "first dropped"]))
     table.columns[0].min_width = None
-    for number, one in enumerate(search.rounds, 1):
-        shares = [f"{one.right[candidate.name] / one.rows:.1%}" for candidate in one.ranked]
-        edge = [shares[one.kept - 1], *shares[one.kept : one.kept + 1]]
-        table.add_row(str(number), f"{one.rows:,}", str(len(shares)), shares[0], *([] if narrow else edge))
+    for number, turn in enumerate(search.rounds, 1):
+        shares = [f"{turn.right[candidate.name] / turn.rows:.1%}" for candidate in turn.ranked]
+        edge = [shares[turn.kept - 1], *shares[turn.kept : turn.kept + 1]]
+        table.add_row(str(number), f"{turn.rows:,}", str(len(shares)), shares[0], *([] if narrow else edge))
     which = f"{many(len(search.choosing), 'row')} chose ({search.source})"
     judges = f"{len(search.judging):,} other rows judge"
     if search.same:
         judges += f" ({search.same:,} are left out, for they say what a choosing row says)"
     lines = [Text(which), Text(judges)]
-    if found.chosen:
-        lines.append(Text.assemble(("chosen: ", "bold"), (printable(found.chosen), "bold green")))
+    if comparison.chosen:
+        lines.append(Text.assemble(("chosen: ", "bold"), (printable(comparison.chosen), "bold green")))
     return [table, Group(*lines)]

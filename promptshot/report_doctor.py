@@ -17,7 +17,7 @@ from promptshot.report_console import people
 WIDE = 100  # columns; below, what a doctor says stands under its head
 
 
-def examining(model: str, kinds: Sequence[str]) -> None:
+def show_question(model: str, kinds: Sequence[str]) -> None:
     """The first line of a doctor's report, before anything is loaded."""
     people().print(
         Text(f"{printable(model) or 'the built-in models'}: is it sound for {', '.join(kinds)}?", style="dim"),
@@ -47,12 +47,12 @@ class Steps:
         return lambda said: self._status.update(f"{kind}: {said}") if self._status else None
 
 
-def finding(kind: str, found: Finding) -> None:
+def show_finding(kind: str, finding: Finding) -> None:
     """One finding of a doctor: a line, or a few under the head of the first on a terminal."""
     console = people()
-    style = {"ok": "green", "look": "bold yellow", "failed": "bold red", "note": "dim"}[found.verdict]
-    head = Text.assemble((f"{kind:<8}", "bold"), (f"{found.verdict:<8}", style), f"{found.check:<22}")
-    said = Text(printable(found.said))
+    style = {"ok": "green", "look": "bold yellow", "failed": "bold red", "note": "dim"}[finding.verdict]
+    head = Text.assemble((f"{kind:<8}", "bold"), (f"{finding.verdict:<8}", style), f"{finding.check:<22}")
+    said = Text(printable(finding.said))
     if not console.is_terminal:
         console.print(head + said)
     elif console.width < WIDE:
@@ -64,13 +64,13 @@ def finding(kind: str, found: Finding) -> None:
         console.print(table)
 
 
-def verdict(said: Overall, why: str) -> None:
+def show_verdict(overall: Overall, why: str) -> None:
     """The last line of a doctor's report."""
-    style = {"sound": "bold green", "look at this": "bold yellow", "not sound": "bold red"}[said]
-    people().print(Text.assemble((said, style), f": {why}" if why else ""))
+    style = {"sound": "bold green", "look at this": "bold yellow", "not sound": "bold red"}[overall]
+    people().print(Text.assemble((overall, style), f": {why}" if why else ""))
 
 
-def budgets(kind: str, rates: Sequence[tuple[int, float]]) -> None:
+def show_budgets(kind: str, rates: Sequence[tuple[int, float]]) -> None:
     """How fast batches of several sizes are, and which to set."""
     best = max(rate for _, rate in rates)
     for budget, rate in rates:

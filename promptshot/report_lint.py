@@ -19,13 +19,13 @@ STYLE = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 GITHUB = {"error": "error", "warning": "warning", "note": "notice"}
 
 
-def findings(found: Sequence[Finding], form: str) -> None:
+def show_findings(findings: Sequence[Finding], form: str) -> None:
     """The findings as text for people, as a JSON array, or as annotations of GitHub."""
     if form == "json":
-        standard.write(json.dumps(list(map(asdict, found)), ensure_ascii=False, indent=2) + "\n")
+        standard.write(json.dumps(list(map(asdict, findings)), ensure_ascii=False, indent=2) + "\n")
         return
     console = data()
-    for finding in found:
+    for finding in findings:
         if form == "github":
             standard.write(_annotation(finding) + "\n")
         elif console.is_terminal:
@@ -60,9 +60,9 @@ def _property(text: str) -> str:
     return _escaped(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def verdict(files: int, found: Sequence[Finding], apart: int = 0) -> None:
+def show_verdict(files: int, findings: Sequence[Finding], apart: int = 0) -> None:
     """The last line, on stderr: how many files and findings; `apart` files were left out of the tokenizer's checks."""
-    counts = {severity: sum(finding.severity == severity for finding in found) for severity in STYLE}
+    counts = {severity: sum(finding.severity == severity for finding in findings) for severity in STYLE}
     said = [f"{n} {severity}{'s' if n > 1 else ''}" for severity, n in counts.items() if n]
     style = "bold red" if counts["error"] else "bold yellow" if counts["warning"] else "bold green"
     line = Text(f"{files} file{'s' if files != 1 else ''}: {', '.join(said) or 'nothing found'}", style=style)
@@ -73,7 +73,7 @@ def verdict(files: int, found: Sequence[Finding], apart: int = 0) -> None:
     people().print(line)
 
 
-def explanation(code: Code) -> None:
+def show_code(code: Code) -> None:
     """One code, how bad it is, and why."""
     console = data()
     console.print(Text.assemble((code.name, "bold"), "  ", (code.severity, STYLE[code.severity])))

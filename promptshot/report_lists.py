@@ -18,7 +18,7 @@ from promptshot.scoring import Kind, Prompt
 USUAL = 80  # columns of a terminal
 
 
-def prompts(shown: Sequence[tuple[str, Prompt]]) -> None:
+def show_prompts(shown: Sequence[tuple[str, Prompt]]) -> None:
     """Rendered prompts, fields apart from the template by colour, with the choices for the blank."""
     console = people()
     style = {Kind.FIXED: "cyan", Kind.FIELD: "", Kind.MASK: "bold reverse", Kind.DEMO: "dim", Kind.HOLE: "reverse"}
@@ -41,7 +41,7 @@ def _indented(console: Console, text: Text) -> None:
         console.print(Text("  ") + line, soft_wrap=True)
 
 
-def listing(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+def show_list(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     """A list on stdout: a table on a terminal, tab-separated lines elsewhere.
 
     The first column holds what one types and is never cut; the others fold, and where there is little room some
@@ -62,7 +62,7 @@ def listing(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     console.print(table)
 
 
-def file(path: Path) -> None:
+def show_file(path: Path) -> None:
     """A YAML file on stdout, coloured on a terminal, byte for byte elsewhere."""
     text = path.read_text(encoding="utf-8-sig")
     console = data()

@@ -26,7 +26,7 @@ CONFUSIONS = 5  # of which a row is shown
 MOST = 30  # of more labels than that, those with the most rows
 
 
-def summary(result: Result, examples: bool = False, surest: int | None = None) -> None:
+def show_result(result: Result, examples: bool = False, surest: int | None = None) -> None:
     """The report of a run; with some of its predictions where they are not written anywhere, and with the `surest` of
     the rows that went wrong (default: one of each of the worst confusions)."""
     console = people()
@@ -53,17 +53,17 @@ def _notes(remarks: Sequence[Remark]) -> list[RenderableType]:
 
 def _examples(result: Result) -> RenderableType:
     """The first predictions as lines: label, probability, gold where there is one, and the text."""
-    labelled = any(found.gold_value is not None for found in result.examples)
+    labelled = any(prediction.gold_value is not None for prediction in result.examples)
     table = plain_table("prediction", "p", *(["gold"] if labelled else []), "text", texts=4)
     table.columns[1].min_width, table.columns[-1].ratio = None, 1
     table.expand = people().is_terminal
-    for found in result.examples:
-        right = "green" if found.gold == found.label else "red" if found.gold else ""
-        names = [name for name in result.recipe.template.needs if found.row.column(name) is not None]
-        texts = [str(found.row[name]) for name in names]
-        chance = "" if found.probability is None else f"{found.probability:.2f}"
-        gold = [printable(found.gold or found.gold_value or "")] if labelled else []
-        table.add_row(Text(printable(found.label), style=right), chance, *gold, printable(" / ".join(texts)))
+    for prediction in result.examples:
+        right = "green" if prediction.gold == prediction.label else "red" if prediction.gold else ""
+        names = [name for name in result.recipe.template.needs if prediction.row.column(name) is not None]
+        texts = [str(prediction.row[name]) for name in names]
+        chance = "" if prediction.probability is None else f"{prediction.probability:.2f}"
+        gold = [printable(prediction.gold or prediction.gold_value or "")] if labelled else []
+        table.add_row(Text(printable(prediction.label), style=right), chance, *gold, printable(" / ".join(texts)))
     return table
 
 
@@ -173,24 +173,22 @@ def _top_confusions(tally: Tally) -> RenderableType:
 
 def _errors(tally: Tally, worst: Worst, surest: int | None) -> list[RenderableType]:
     """Rows that went wrong: the surest of all, or one of each of the worst confusions."""
-    wrong = tally.labelled - tally.correct
+    each = surest is None
     if surest is None:
-        shown, title = (
-            worst.of_confusions(tally.confusion, CONFUSIONS),
-            "the worst confusions, and the surest row of each",
-        )
+        shown = worst.of_confusions(tally.confusion, CONFUSIONS)
+        title = "the worst confusions, and the surest row of each"
     else:
         shown = worst.surest[:surest]
-        how = "the first" if all(one.probability is None for one in shown) else "the surest"
-        title = f"{how} {len(shown):,} of {wrong:,} rows that went wrong"
+        how = "the first" if all(wrong.probability is None for wrong in shown) else "the surest"
+        title = f"{how} {len(shown):,} of {tally.labelled - tally.correct:,} rows that went wrong"
     if not shown:
         return []
-    sure, many = any(one.probability is not None for one in shown), surest is None
-    table = plain_table("gold", "taken for", "text", *(["rows"] if many else []), *(["p"] if sure else []), texts=3)
-    for one in shown:
-        rows = [f"{tally.confusion[one.gold, one.prediction]:,}"] if many else []
-        chance = ["" if one.probability is None else f"{one.probability:.2f}"] if sure else []
-        table.add_row(printable(one.gold), printable(one.prediction), printable(one.text), *rows, *chance)
+    sure = any(wrong.probability is not None for wrong in shown)
+    table = plain_table("gold", "taken for", "text", *(["rows"] if each else []), *(["p"] if sure else []), texts=3)
+    for wrong in shown:
+        rows = [f"{tally.confusion[wrong.gold, wrong.prediction]:,}"] if each else []
+        chance = ["" if wrong.probability is None else f"{wrong.probability:.2f}"] if sure else []
+        table.add_row(printable(wrong.gold), printable(wrong.prediction), printable(wrong.text), *rows, *chance)
     return [Group(Text(title, style="dim"), table)]
 
 
@@ -204,16 +202,16 @@ def _predictions(tally: Tally) -> RenderableType:
     return _with_rest(table, len(tally.labels) - len(shown) if len(tally.labels) > LISTED else 0)
 
 
-def counted(found: Counted, console: Console, surest: int | None = None) -> None:
+def show_counted(counted: Counted, console: Console, surest: int | None = None) -> None:
     """The report of a file of predictions, with so many of the rows that went wrong (see `summary`)."""
-    tally = found.tally
+    tally = counted.tally
     rows = many(tally.predicted, "row") + (
         f" ({tally.labelled:,} counted)" if tally.labelled != tally.predicted else ""
     )
     rows += f", {tally.rejected:,} cannot be used" if tally.rejected else ""
-    parts: list[RenderableType] = [Text.assemble((printable(found.path), "bold"), "\n", (rows, "dim"))]
-    parts += _fares(tally, found.worst, surest)
-    parts += _notes(found.remarks())
+    parts: list[RenderableType] = [Text.assemble((printable(counted.path), "bold"), "\n", (rows, "dim"))]
+    parts += _fares(tally, counted.worst, surest)
+    parts += _notes(counted.remarks())
     for part in parts:
         console.print(part)
         console.print()

@@ -176,7 +176,7 @@ def test_a_report_draws_all_remarks_of_a_run_and_no_others(capsys: pytest.Captur
     result = result_of()
     result.cut, result.split, result.tally.rejected = 2, 1, 1
     result.rejects = [Reject("r.jsonl:2", "no JSON", "")]
-    report_run.summary(result)
+    report_run.show_result(result)
     err = capsys.readouterr().err.splitlines()
     majority, *others = result.remarks()
     assert majority.line in err

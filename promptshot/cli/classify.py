@@ -192,7 +192,7 @@ def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
 def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any], quiet: bool) -> int:
     from promptshot import formats
     from promptshot.report_progress import Watch
-    from promptshot.report_run import summary
+    from promptshot.report_run import show_result
     from promptshot.run import run
 
     total = formats.count(inputs.paths, inputs.how)
@@ -202,7 +202,7 @@ def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any]
         result = run(recipe, inputs, outputs, watch, given["on_error"])
     if not quiet:
         surest = None if given["errors"] is None or outputs.errors else outputs.surest
-        summary(result, examples=outputs.output is None, surest=surest)
+        show_result(result, examples=outputs.output is None, surest=surest)
     return 3 if result.tally.rejected else 0
 
 
@@ -210,7 +210,7 @@ def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
     """The first prompts as they would be scored; bad rows are told as such."""
     from promptshot.classify import Classifier
     from promptshot.decide import Best
-    from promptshot.report_lists import prompts
+    from promptshot.report_lists import show_prompts
     from promptshot.rows import Reject
     from promptshot.scorers.fake import FakeScorer
 
@@ -221,5 +221,5 @@ def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
         if isinstance(item, Reject):
             raise InputError(item.reason, where=item.source)
         shown += [(item.source, prompt) for prompt in classifier.prompts(item)]
-    prompts(shown)
+    show_prompts(shown)
     return 0

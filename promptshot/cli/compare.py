@@ -161,13 +161,13 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
 def _tell(found: Comparison, given: dict[str, Any], form: Form, quiet: bool) -> None:
     """Write and show what is known."""
     from promptshot import compare
-    from promptshot.report_comparison import comparison
+    from promptshot.report_comparison import show_comparison
 
     standings = found.standings()
     if given["output"] and standings:
         compare.write(given["output"], found.record(standings), form, given["overwrite"])
     if not quiet:
-        comparison(found, standings)
+        show_comparison(found, standings)
 
 
 def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:

@@ -47,7 +47,7 @@ def command(
     from promptshot.diff import diff
     from promptshot.record import as_json
     from promptshot.report_console import people
-    from promptshot.report_diff import difference
+    from promptshot.report_diff import show_difference
     from promptshot.writer import Writer
 
     told = {"--json": files.STREAM} if to_stdout else {}
@@ -63,5 +63,5 @@ def command(
     if to_stdout:
         standard.write(as_json(found.record()))
     else:
-        difference(found, limit, people())
+        show_difference(found, limit, people())
     return 0

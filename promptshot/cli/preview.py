@@ -82,7 +82,7 @@ def verbalizers(name: str, ids: bool, **given: Any) -> None:
     """
     from promptshot import guess, library, shelf
     from promptshot.preview import Previewer
-    from promptshot.report_preview import label_words
+    from promptshot.report_preview import show_label_words
     from promptshot.rows import Row
 
     words = library.verbalizer(name, given["folder"])
@@ -90,19 +90,19 @@ def verbalizers(name: str, ids: bool, **given: Any) -> None:
     text = "{text} {mask}" if kind.left_to_right else "{mask} {text}"  # where a word follows a space, or begins a text
     previewer = Previewer(model_options(given), tokens=bool(given["model"]))
     found = previewer.of(guess.template_of(text, kind.name, None), words, Row({"text": "..."}))
-    label_words(name, found, ids)
+    show_label_words(name, found, ids)
 
 
 def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, given: dict[str, Any]) -> None:
     from promptshot import guess
     from promptshot.preview import rows_of
-    from promptshot.report_preview import preview
+    from promptshot.report_preview import show_preview
 
     (said,) = typed("name", [name])
     template = guess.template_of(said, given["scorer"], given["folder"])
     verbalizer = _label_words(template, given)
     for row in rows_of(rows, template, given["kept"]):
-        preview(previewer.of(template, verbalizer, row), ids)
+        show_preview(previewer.of(template, verbalizer, row), ids)
 
 
 def _label_words(template: Template, given: dict[str, Any]) -> Verbalizer | None:
@@ -123,8 +123,8 @@ def _redraw(previewer: Previewer, path: Path, rows: Sequence[str], ids: bool, gi
     """The preview and what lint finds; while the file is broken, the findings stand in the preview's place."""
     from promptshot.lint import Linter
     from promptshot.report_console import error
-    from promptshot.report_lint import findings
-    from promptshot.report_preview import clear, watching
+    from promptshot.report_lint import show_findings
+    from promptshot.report_preview import clear, show_watching
 
     clear()
     previewer.loader.try_again()  # a model may have been put right too
@@ -134,8 +134,8 @@ def _redraw(previewer: Previewer, path: Path, rows: Sequence[str], ids: bool, gi
     except PromptshotError as problem:
         if not any(finding.severity == "error" for finding in found):
             error(str(problem))
-    findings(found, "text")
-    watching(path)
+    show_findings(found, "text")
+    show_watching(path)
 
 
 def _saved(path: Path, folder: Path | None) -> Iterator[None]:

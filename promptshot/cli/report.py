@@ -52,7 +52,7 @@ def command(
     from promptshot.once import once, refuse_twice
     from promptshot.record import as_json
     from promptshot.report_console import people
-    from promptshot.report_run import counted
+    from promptshot.report_run import show_counted
     from promptshot.streams import Reading, marked
     from promptshot.writer import Form, refuse_no_json, refuse_suffix, whole
 
@@ -69,7 +69,7 @@ def command(
     for path in map(once, files) if most else files:
         found.append(predictions.count(path, label_field, prediction_field, how, most))
         if not to_stdout:
-            counted(found[-1], people(), surest)
+            show_counted(found[-1], people(), surest)
         if listed:
             rows = [one.record() for one in found[-1].worst.surest]
             put(listed, whole(rows, Form.of(listed, bom=marked(path))), overwrite)

@@ -83,12 +83,12 @@ def _chosen(found: Sequence[Entry], kind: shelf.Shelf, wanted: Mapping[str, str]
 
 
 def _print(entries: Sequence[Entry], to_json: bool, headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    from promptshot.report_lists import listing
+    from promptshot.report_lists import show_list
 
     if to_json:
         standard.write(json.dumps([entry.record() for entry in entries], ensure_ascii=False, indent=2) + "\n")
     elif lines:
-        listing(headers, lines)
+        show_list(headers, lines)
 
 
 @templates.command("show", cls=Command)
@@ -98,14 +98,14 @@ def show_template(name: str, folder: Path | None) -> None:
     """The file of a template, and its own example as it is rendered."""
     from promptshot import library
     from promptshot.prompts import example_row
-    from promptshot.report_lists import file, prompts
+    from promptshot.report_lists import show_file, show_prompts
 
     template = library.template(name, folder)
-    file(library.find("templates", name, folder))
+    show_file(library.find("templates", name, folder))
     if template.spec.example:
         row = example_row(template)
         words = () if template.spec.ordered else library.verbalizer_of(template, folder).choices(row)
-        prompts([(row.source, template.render(row, words))])
+        show_prompts([(row.source, template.render(row, words))])
 
 
 @verbalizers.command("show", cls=Command)
@@ -114,10 +114,10 @@ def show_template(name: str, folder: Path | None) -> None:
 def show_verbalizer(name: str, folder: Path | None) -> None:
     """The file of a verbalizer."""
     from promptshot import library
-    from promptshot.report_lists import file
+    from promptshot.report_lists import show_file
 
     library.verbalizer(name, folder)
-    file(library.find("verbalizers", name, folder))
+    show_file(library.find("verbalizers", name, folder))
 
 
 @templates.command("path", cls=Command)
