@@ -20,11 +20,11 @@ from reference import Segment
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.rows import Row
-from promptshot.scorers.base import TorchScorer
-from promptshot.scorers.plans import Query
-from promptshot.scorers.prefix import Trie, Walk
+from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.rows.row import Row
+from promptshot.scorers.engine.base import TorchScorer
+from promptshot.scorers.engine.plans import Query
+from promptshot.scorers.engine.prefix import Trie, Walk
 from promptshot.scoring import Kind, Piece, Prompt, Scope
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell

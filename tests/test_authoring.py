@@ -8,13 +8,15 @@ from pathlib import Path
 import click
 import pytest
 
-from promptshot import draft, files, kinds, library, shelf
-from promptshot.catalogue import LANGUAGES
+from promptshot import files, kinds, shelf
+from promptshot.authoring import new
+from promptshot.authoring.lint.linter import Linter
 from promptshot.cli import run_command
-from promptshot.labels import verbalizer_of_labels
-from promptshot.lint import Linter
-from promptshot.prompts import Template
-from promptshot.verbalizer import Verbalizer
+from promptshot.prompts import library
+from promptshot.prompts.catalogue import LANGUAGES
+from promptshot.prompts.labels import verbalizer_of_labels
+from promptshot.prompts.template import Template
+from promptshot.prompts.verbalizer import Verbalizer
 
 LABELS = [
     "good,bad",
@@ -62,13 +64,13 @@ def test_what_nobody_sees_in_a_label_is_read_again_as_it_was(scorer: str, tmp_pa
 
 def test_weights_are_kept_to_the_last_digit(tmp_path: Path) -> None:
     words = verbalizer_of_labels({"good": {"great": 0.12345678901234567, "ok": 1e-9}, "bad": {"no": 123456.789}})
-    files.put(str(tmp_path / "v.yaml"), draft.verbalizer(words))
+    files.put(str(tmp_path / "v.yaml"), new.verbalizer(words))
     assert Verbalizer.load(tmp_path / "v.yaml").labels == words.labels
 
 
 def test_weights_are_kept(tmp_path: Path) -> None:
     words = verbalizer_of_labels({"good": {"great": 1.0, "fine": 0.5}, "bad": ["awful"]})
-    files.put(str(tmp_path / "v.yaml"), draft.verbalizer(words))
+    files.put(str(tmp_path / "v.yaml"), new.verbalizer(words))
     assert Verbalizer.load(tmp_path / "v.yaml").labels == words.labels
 
 

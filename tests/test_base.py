@@ -34,20 +34,23 @@ from conftest import (
 )
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from promptshot import run as running
+from promptshot.classify.recipe import Recipe
 from promptshot.errors import HeadError, InputError, ModelError, NotFoundError, OptionError
-from promptshot.labels import verbalizer_of_labels
 from promptshot.metrics import Tally
-from promptshot.outputs import Outputs
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.recipe import Recipe
+from promptshot.prompts.labels import verbalizer_of_labels
+from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.runs import run as running
+from promptshot.runs.inputs import Inputs
+from promptshot.runs.outputs import Outputs
+from promptshot.runs.result import Result
 from promptshot.scorers import SCORERS, load, load_tokenizer
-from promptshot.scorers.base import TorchScorer
-from promptshot.scorers.batches import Batches, fitting, token_budget
-from promptshot.scorers.heads import Head
-from promptshot.scorers.loading import check_head, pick_device
-from promptshot.scorers.plans import Query
-from promptshot.scorers.tokens import Encoder, TextEncoder
+from promptshot.scorers.checkpoints.checks import check_head
+from promptshot.scorers.checkpoints.encoder import Encoder, TextEncoder
+from promptshot.scorers.checkpoints.opening import pick_device
+from promptshot.scorers.engine.base import TorchScorer
+from promptshot.scorers.engine.batches import Batches, fitting, token_budget
+from promptshot.scorers.engine.heads import Head
+from promptshot.scorers.engine.plans import Query
 from promptshot.scoring import Checkpoint, Kind, ModelOptions, Piece, Prompt, Scored, Scorer
 
 
@@ -837,7 +840,7 @@ def test_a_window_without_one_good_row_is_passed_also_where_a_run_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
+    monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
     lines = ['{"text": " "}\n' if n // 4 in bad else f'{{"text": "a {n}"}}\n' for n in range(11)]
     (tmp_path / "in.jsonl").write_text("".join(lines))
     text = ["{text}", "it was {mask}"] if kind == "nsp" else "{text} it was {mask}"
@@ -850,10 +853,10 @@ def test_a_window_without_one_good_row_is_passed_also_where_a_run_goes_on(
             if rows == 4 * (1 + max(bad)):
                 raise KeyboardInterrupt
 
-    def inputs() -> running.Inputs:
-        return running.Inputs([str(tmp_path / "in.jsonl")], window=4)
+    def inputs() -> Inputs:
+        return Inputs([str(tmp_path / "in.jsonl")], window=4)
 
-    def run(watcher: running.Watcher | None = None) -> running.Result:
+    def run(watcher: running.Watcher | None = None) -> Result:
         return running.run(recipe, inputs(), Outputs(str(tmp_path / "o")), watcher)
 
     if len(bad) == 3:

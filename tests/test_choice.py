@@ -15,15 +15,15 @@ from conftest import Tiny, prompt_of
 from test_cli import fake, read_rows, write_rows
 from test_schema import fits
 
-from promptshot import library
+from promptshot.authoring.lint.linter import Linter
 from promptshot.cli import run_command
-from promptshot.diff import diff
-from promptshot.lint import Linter
-from promptshot.prompts import TemplateSpec
-from promptshot.rows import Row
+from promptshot.compare.diff import diff
+from promptshot.prompts import library
+from promptshot.prompts.strict import schema
+from promptshot.prompts.template import TemplateSpec
+from promptshot.rows.row import Row
 from promptshot.scorers import load
 from promptshot.scoring import ModelOptions
-from promptshot.spec import schema
 
 COLUMNS = """\
 scorer: causal

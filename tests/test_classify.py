@@ -14,17 +14,19 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from promptshot import prediction, spec
-from promptshot.classify import WINDOW, Classifier
+from promptshot.classify import prediction
+from promptshot.classify.classifier import WINDOW, Classifier
+from promptshot.classify.decide import Best, Ranks
+from promptshot.classify.gold import check_gold
+from promptshot.classify.prediction import Prediction
+from promptshot.classify.recipe import DemoPlan, Recipe
 from promptshot.cli import run_command
-from promptshot.decide import Best, Ranks
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, VerbalizerError
-from promptshot.gold import check_gold
-from promptshot.library import verbalizer_of
-from promptshot.prediction import Prediction
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.recipe import DemoPlan, Recipe
-from promptshot.rows import Item, Reject, Row, read
+from promptshot.prompts import strict
+from promptshot.prompts.library import verbalizer_of
+from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.rows.read import read
+from promptshot.rows.row import Item, Reject, Row
 from promptshot.scoring import ModelOptions, Prompt, Scored
 
 LABELS = {"labels": {"positive": "很", "negative": "不"}, "gold": {"positive": ["1"], "negative": ["0"]}}
@@ -33,7 +35,7 @@ LABELS = {"labels": {"positive": "很", "negative": "不"}, "gold": {"positive":
 def make(text: str | list[str] = "{mask}满意。{text}", scorer: str = "mlm", **keys: Any) -> Recipe:
     if "ordered" not in keys and "words_from" not in keys:
         keys.setdefault("verbalizer", LABELS)
-    made = spec.build({"scorer": scorer, "text": text, **keys}, TemplateSpec, TemplateError, "t", {})
+    made = strict.build({"scorer": scorer, "text": text, **keys}, TemplateSpec, TemplateError, "t", {})
     template = Template.of(made, "t")
     return Recipe.of(template, verbalizer_of(template), "fake")
 
@@ -724,7 +726,7 @@ def test_a_run_reads_each_file_once_for_its_fingerprint_however_many_templates_s
         opened[Path(path).name] += 1
         return Path(path).open("rb")
 
-    monkeypatch.setattr("promptshot.recipe.open", counting, raising=False)
+    monkeypatch.setattr("promptshot.classify.recipe.open", counting, raising=False)
     rows = put(tmp_path, "rows.jsonl", [{"text": f"text {n}", "label": n % 2} for n in range(4)])
     run = ["classify", rows, "-o", str(tmp_path / "out.jsonl"), "--scorer", "fake", "-m", str(model), "-q"]
     for template in ("en-sentiment-mlm", "en-sentiment-nsp", "en-sentiment-causal"):

@@ -20,7 +20,7 @@ from promptshot import shelf
 from promptshot.cli import cli, run_command
 from promptshot.cli.classify import command as classify
 from promptshot.metrics import Tally
-from promptshot.report_progress import Watch
+from promptshot.report.progress import Watch
 
 ROOT = Path(__file__).parent.parent
 SENTIMENT = """\
@@ -507,13 +507,13 @@ def test_interrupts_and_closed_pipes_have_their_codes(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("promptshot.run.run", interrupted)
+    monkeypatch.setattr("promptshot.runs.run.run", interrupted)
     assert fake(rows, "-t", template) == 130
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", "out.jsonl")
 
-    monkeypatch.setattr("promptshot.run.run", full)
+    monkeypatch.setattr("promptshot.runs.run.run", full)
     assert fake(rows, "-t", template) == 1
     assert "out.jsonl: No space left on device" in capsys.readouterr().err
 

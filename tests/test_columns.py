@@ -11,10 +11,10 @@ import pytest
 from test_cli import fake, write_rows
 
 from promptshot.cli import run_command
-from promptshot.columns import Taken, missing, taken, told
 from promptshot.errors import RowError
-from promptshot.rows import Row, joined, nested, parts_of, value_at
-from promptshot.tables import looks_like_data
+from promptshot.rows.columns import Taken, missing, taken, told
+from promptshot.rows.row import Row, joined, nested, parts_of, value_at
+from promptshot.rows.tables import looks_like_data
 
 
 @pytest.mark.parametrize(

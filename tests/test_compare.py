@@ -13,13 +13,18 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from promptshot import compare, grid, report_comparison, scorers
-from promptshot.bench import Entry
+from promptshot import scorers
+from promptshot.classify.prediction import Prediction
 from promptshot.cli import run_command
-from promptshot.columns import Names
+from promptshot.compare import candidates as grid
+from promptshot.compare import compare, standings
+from promptshot.compare.bench import Entry
+from promptshot.compare.folder import Folder
 from promptshot.errors import InputError, OptionError
-from promptshot.prediction import Prediction
-from promptshot.rows import Item, Row, read
+from promptshot.prompts.task import Names
+from promptshot.report.comparison import Watch
+from promptshot.rows.read import read
+from promptshot.rows.row import Item, Row
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions, Scored, Scorer
 
@@ -492,7 +497,7 @@ def test_the_bar_tells_which_candidate_of_how_many(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
     told: list[str] = []
-    with report_comparison.Watch(7) as watch:
+    with Watch(7) as watch:
         assert watch._bar is not None
         update = watch._bar.update
         monkeypatch.setattr(
@@ -520,7 +525,7 @@ def entry(name: str, predictions: str) -> Entry:
 
 
 def test_lines_are_ranked_by_accuracy_then_f1_then_as_named_but_the_chosen_one_is_first() -> None:
-    found = compare.Comparison(4, "")
+    found = standings.Comparison(4, "")
     found.entries = [entry("1", "aaaa"), entry("2", "abab"), entry("3", "baba"), entry("4", "bbaa"), entry("5", "aabb")]
     assert [line.entry.candidate.name for line in found.standings()] == ["5", "2", "3", "1", "4"]
     found.chosen = "4"
@@ -528,7 +533,7 @@ def test_lines_are_ranked_by_accuracy_then_f1_then_as_named_but_the_chosen_one_i
 
 
 def test_nothing_known_is_an_empty_leaderboard() -> None:
-    assert compare.Comparison(0, "").standings() == []
+    assert standings.Comparison(0, "").standings() == []
 
 
 def test_bad_rows_at_the_start_however_many_are_left_out_and_the_others_compared(tmp_path: Path) -> None:
@@ -567,7 +572,7 @@ def test_a_comparison_takes_few_lines_of_python_and_prints_nothing(capfd: pytest
     assert capfd.readouterr() == ("", "")
 
 
-def _accuracy(found: compare.Comparison, name: str) -> float:
+def _accuracy(found: standings.Comparison, name: str) -> float:
     return next(entry.accuracy for entry in found.entries if entry.candidate.name == name)
 
 
@@ -596,20 +601,20 @@ def test_candidates_of_the_shelf_are_told_and_so_are_the_columns_that_were_guess
 class Kept(compare.Watcher):
     """Keeps what it is told."""
 
-    def began(self, comparison: compare.Comparison, turns: int) -> None:
+    def began(self, comparison: standings.Comparison, turns: int) -> None:
         self.comparison, self.turns = comparison, turns
 
 
 def test_a_watcher_has_what_is_known_when_a_comparison_is_stopped(rows: str, tmp_path: Path) -> None:
     items, watcher = list(read([rows])), Kept()
     candidates, _ = grid.candidates(items, NAMES, axes=grid.Axes(scorer="test_compare:Stopped"))
-    with compare.Folder(tmp_path / "kept") as folder, pytest.raises(KeyboardInterrupt):
+    with Folder(tmp_path / "kept") as folder, pytest.raises(KeyboardInterrupt):
         compare.compare(compare.Plan(candidates, items, folder=folder), watcher)
     assert watcher.turns == 4
     assert [entry.candidate.name for entry in watcher.comparison.entries] == [*NAMES[:2], "ensemble of 2 mlm", NAMES[2]]
     assert not watcher.comparison.complete
     assert len(list((tmp_path / "kept").glob("*.jsonl"))) == 4
-    with compare.Folder(tmp_path / "kept", overwrite=True):  # the lock is gone
+    with Folder(tmp_path / "kept", overwrite=True):  # the lock is gone
         pass
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from promptshot import library, shelf
+from promptshot import shelf
 from promptshot.cli import cli, run_command
 from promptshot.cli.completion import SHELLS, VARIABLE, Bash
+from promptshot.prompts import library
 
 ROWS = '{"body": "a text", "grade": 1, "body.x": 2}\n'
 

@@ -18,10 +18,11 @@ from conftest import randomized, rendered
 from reference import assert_agrees
 
 from promptshot.errors import ModelError
-from promptshot.scorers import cpm
 from promptshot.scorers.causal import CausalScorer
-from promptshot.scorers.cpm import CpmEncoder, CpmTokenizer
-from promptshot.scorers.tokens import Layout, TooLong, fit
+from promptshot.scorers.checkpoints import cpm
+from promptshot.scorers.checkpoints.cpm import CpmEncoder, CpmTokenizer
+from promptshot.scorers.checkpoints.encoder import Layout
+from promptshot.scorers.checkpoints.fitting import TooLong, fit
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt
 
 jieba = pytest.importorskip("jieba")

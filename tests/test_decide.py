@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptshot import decide
+from promptshot.classify import decide
 
 
 @st.composite

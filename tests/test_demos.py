@@ -12,19 +12,20 @@ from typing import Any
 import pytest
 from test_cli import fake, write_rows
 
-from promptshot import run as running
-from promptshot import spec
+from promptshot.classify.demonstrations import Demonstration, Demonstrations, draw
 from promptshot.cli import run_command
-from promptshot.demos import Demonstration, Demonstrations, draw
 from promptshot.errors import InputError, OptionError, RowError, TemplateError
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.record import written
-from promptshot.rows import Reject, Row
-from promptshot.task import Task
-from promptshot.verbalizer import Verbalizer
+from promptshot.prompts import strict
+from promptshot.prompts.task import Task
+from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.prompts.verbalizer import Verbalizer
+from promptshot.rows.row import Reject, Row
+from promptshot.runs import inputs
+from promptshot.runs import run as running
+from promptshot.runs.record import written
 
 KEYS = {"scorer": "causal", "text": "{text} -> {mask}", "separator": "|"}
-TEMPLATE = Template.of(spec.build(KEYS, TemplateSpec, TemplateError, "t", {}), "t")
+TEMPLATE = Template.of(strict.build(KEYS, TemplateSpec, TemplateError, "t", {}), "t")
 VERBALIZER = Verbalizer.parse(
     {"labels": {"sports": {"ball": 1, "game": 2}, "money": "cash", "art": "paint"}, "gold": {"sports": "0"}}, "v"
 )
@@ -209,7 +210,7 @@ def test_rows_with_fewer_demonstrations_are_counted_and_told(
 def test_the_count_survives_a_resumed_run_and_a_record_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(running, "Inputs", partial(running.Inputs, window=2))
+    monkeypatch.setattr(running, "Inputs", partial(inputs.Inputs, window=2))
     out = tmp_path / "o.jsonl"
     counted(tmp_path, 3, "-o", str(out), "-n", "2")
     capsys.readouterr()

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from scipy.stats import binomtest
 
 from promptshot.cli import run_command
-from promptshot.diff import diff
+from promptshot.compare.diff import diff
 from promptshot.errors import InputError, OptionError
 
 GOLD = ["a", "a", "a", "b", "b", "b"]

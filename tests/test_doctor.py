@@ -21,15 +21,15 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from promptshot import doctor, scorers
-from promptshot import report_doctor as report
 from promptshot.cli import run_command
 from promptshot.doctor import Finding, Rounding, compared, examine
 from promptshot.kinds import KINDS
+from promptshot.report import doctor as report
 from promptshot.scorers import Loader, load
-from promptshot.scorers.base import TorchScorer
+from promptshot.scorers.engine.base import TorchScorer
+from promptshot.scorers.engine.plans import Query
+from promptshot.scorers.engine.prefix import Trie, Walk
 from promptshot.scorers.fake import FakeScorer
-from promptshot.scorers.plans import Query
-from promptshot.scorers.prefix import Trie, Walk
 from promptshot.scoring import ModelOptions, Prompt, Scored
 
 BERT = Path(__file__).parent.parent / "models" / "bert"

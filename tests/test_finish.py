@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from promptshot import library
-from promptshot.finish import finished
-from promptshot.outputs import Outputs
-from promptshot.recipe import DemoPlan, Recipe
-from promptshot.run import Inputs, run
+from promptshot.classify.finish import finished
+from promptshot.classify.recipe import DemoPlan, Recipe
+from promptshot.prompts import library
+from promptshot.prompts.verbalizer import Verbalizer
+from promptshot.runs.inputs import Inputs
+from promptshot.runs.outputs import Outputs
+from promptshot.runs.run import run
 from promptshot.scoring import Prompt, Scored
-from promptshot.verbalizer import Verbalizer
 
 TEXTS = ["房间很干净", "the food was cold", "说好的早餐没有了", "a lovely stay", "还行吧", "never again", "隔音太差"]
 

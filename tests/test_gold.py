@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from test_cli import fake, read_rows, write_rows
 
+from promptshot.classify.gold import check_numbers, check_places
 from promptshot.errors import RowError, VerbalizerError
-from promptshot.gold import check_numbers, check_places
-from promptshot.rows import Row
-from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
+from promptshot.prompts.verbalizer import RowWords, Verbalizer, gold_text, whole_number
+from promptshot.rows.row import Row
 
 FOUR = Verbalizer.parse(
     {"labels": {"a": "x", "b": "y", "c": "z", "d": "w"}, "gold": {"a": "0", "b": "1", "c": "2", "d": "3"}}, "four"

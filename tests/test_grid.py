@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from promptshot import guess
-from promptshot.columns import Names
+from promptshot.classify import choosing
+from promptshot.compare.candidates import Axes, Candidate, Suite, check, fits, grid
 from promptshot.errors import InputError, OptionError, PromptshotError
-from promptshot.grid import Axes, Candidate, Suite, check, fits, grid
-from promptshot.rows import Item, Reject, Row
+from promptshot.prompts.task import Names
+from promptshot.rows.row import Item, Reject, Row
 from promptshot.scoring import ModelOptions
 
 ROWS: list[Item] = [
@@ -29,8 +29,8 @@ def made(
 ) -> list[Candidate]:
     found = []
     for words in verbalizers:
-        wish = guess.Wish(templates, None, words)
-        found += guess.choose(wish, guess.Look(every=lambda: [row for row in ROWS if isinstance(row, Row)]))
+        wish = choosing.Wish(templates, None, words)
+        found += choosing.choose(wish, choosing.Look(every=lambda: [row for row in ROWS if isinstance(row, Row)]))
     return grid(found, Axes(ModelOptions(), names=Names(fields=columns or {}), **axes))  # type: ignore[arg-type]
 
 

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from test_cli import fake, read_rows, write_rows
 
-from promptshot import Classifier, RowError, Template, guess, library
+from promptshot import Classifier, RowError, Template
+from promptshot.classify.carried import labels_of
+from promptshot.classify.recipe import Recipe
 from promptshot.cli import run_command
 from promptshot.errors import OptionError, PromptshotError, TemplateError
-from promptshot.guess import labels_of, language_of
-from promptshot.labels import verbalizer_of_labels
-from promptshot.recipe import Recipe
-from promptshot.rows import Row
+from promptshot.prompts import inline, library
+from promptshot.prompts.labels import verbalizer_of_labels
+from promptshot.prompts.language import language_of
+from promptshot.rows.row import Row
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions
 from promptshot.shelf import scorer_of
@@ -499,13 +501,13 @@ def test_a_saved_template_of_plain_texts_is_as_it_always_was(tmp_path: Path) -> 
     ],
 )
 def test_an_inline_list_is_segments_for_every_scorer_and_other_brackets_are_text(said: str, texts: object) -> None:
-    assert guess.template_of(said, "mlm", None).spec.text == texts
+    assert inline.template_of(said, "mlm", None).spec.text == texts
     if isinstance(texts, list):
-        assert guess.template_of(said, "nsp", None).spec.text == texts
+        assert inline.template_of(said, "nsp", None).spec.text == texts
         with pytest.raises(TemplateError, match="causal reads one text"):
-            guess.template_of(said, "causal", None)
+            inline.template_of(said, "causal", None)
 
 
 def test_an_inline_list_of_another_length_says_so() -> None:
     with pytest.raises(TemplateError, match=r"3 segments; a list means two"):
-        guess.template_of('["{mask}", "a", "{text}"]', "nsp", None)
+        inline.template_of('["{mask}", "a", "{text}"]', "nsp", None)

@@ -18,22 +18,27 @@ from typing import Any
 
 import pytest
 
-from promptshot import classify, library, metrics
-from promptshot import run as running
-from promptshot import spool as spool_module
+from promptshot import metrics
+from promptshot.classify.classifier import Classifier
+from promptshot.classify.recipe import Recipe
+from promptshot.classify.spool import Spool
 from promptshot.cli import run_command
 from promptshot.errors import InputError, shortened
 from promptshot.files import put
-from promptshot.interrupt import Interrupts, Terminated
-from promptshot.journal import differences
 from promptshot.metrics import Tally
-from promptshot.outputs import Outputs
-from promptshot.recipe import Recipe
-from promptshot.record import written
-from promptshot.run import Inputs, Result, Watcher, run
+from promptshot.prompts import library
+from promptshot.rows.writer import Place, Writer
+from promptshot.runs import inputs as taking
+from promptshot.runs import run as running
+from promptshot.runs.inputs import Inputs
+from promptshot.runs.interrupt import Interrupts, Terminated
+from promptshot.runs.journal import differences
+from promptshot.runs.outputs import Outputs
+from promptshot.runs.record import written
+from promptshot.runs.result import Result
+from promptshot.runs.run import Watcher, run
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions, Prompt, Scored
-from promptshot.writer import Place, Writer
 
 ROWS = 60
 WINDOW = 8  # rows, so that a few have many ends of windows
@@ -43,8 +48,8 @@ FORMATS = ["o.jsonl", "o.csv", "o.tsv.gz", "o.jsonl.gz"]
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for the command line; every window is marked."""
-    monkeypatch.setattr(running, "Inputs", partial(running.Inputs, window=WINDOW))
-    monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
+    monkeypatch.setattr(running, "Inputs", partial(taking.Inputs, window=WINDOW))
+    monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
     monkeypatch.setattr(Counted, "scored", 0)
 
 
@@ -275,7 +280,7 @@ def test_the_batch_budget_of_the_first_part_is_used_again(rows: str, tmp_path: P
     class Ready(Watcher):
         budget: Any = None
 
-        def ready(self, classifier: classify.Classifier, rows: int) -> None:
+        def ready(self, classifier: Classifier, rows: int) -> None:
             Ready.budget = classifier.details["batch_budget"]
 
     score(rows, out, Ready(), replace(recipe, options=ModelOptions()))
@@ -527,10 +532,10 @@ def test_what_nobody_said_is_guessed_from_the_first_good_rows_however_many_bad_o
 
 def test_rows_are_looked_through_so_far_and_no_further(tmp_path: Path) -> None:
     broken = tmp_path / "broken.jsonl"
-    broken.write_text("{broken\n" * 8 * running.AHEAD + '{"text": "a"}\n' * 20)
+    broken.write_text("{broken\n" * 8 * taking.AHEAD + '{"text": "a"}\n' * 20)
     inputs = Inputs([str(broken)], window=WINDOW)
-    assert len(inputs.peek()) == 8 * running.AHEAD
-    assert len(list(inputs.read({}))) == 8 * running.AHEAD + 20
+    assert len(inputs.peek()) == 8 * taking.AHEAD
+    assert len(list(inputs.read({}))) == 8 * taking.AHEAD + 20
     broken.write_text("{broken\n" * 17 + '{"text": "a"}\n' * 20)
     inputs = Inputs([str(broken)], window=WINDOW)
     assert (len(inputs.peek()), len(inputs.peek_rows({}))) == (24, 7)
@@ -780,7 +785,7 @@ def test_a_finished_run_is_not_believed_of_other_rows(line: int, rows: str, tmp_
 
 
 def test_rows_behind_those_that_are_done_may_still_be_mended(rows: str, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("promptshot.streams.PIECE", 64)  # bytes that are read ahead
+    monkeypatch.setattr("promptshot.rows.streams.PIECE", 64)  # bytes that are read ahead
     out = tmp_path / "o.jsonl"
     stop(rows, out, 16)
     edited(rows, 40)
@@ -934,7 +939,7 @@ def test_a_run_that_begins_before_another_ends_does_not_take_its_output(
     late: list[Any] = []
 
     class Other(Watcher):
-        def ready(self, classifier: classify.Classifier, rows_done: int) -> None:
+        def ready(self, classifier: Classifier, rows_done: int) -> None:
             if not late:  # the slower of the two: it has looked, and comes to its lock when the other has finished
                 late.append(True)
                 score(rows, out, overwrite=overwrite)
@@ -1000,7 +1005,7 @@ def test_a_disk_that_fails_is_named_by_the_file_it_fails_for(
         patch.setattr(os, "fsync", fails)
         with pytest.raises(InputError, match=r"o\.jsonl(\.run\.json)?: cannot be written \(Input/output error\)"):
             score(rows, tmp_path / "o.jsonl")
-    monkeypatch.setattr(spool_module.Spool, "add", fails)
+    monkeypatch.setattr(Spool, "add", fails)
     with pytest.raises(InputError, match=r"p\.jsonl\.spool: cannot be written \(Input/output error\)"):
         score(rows, tmp_path / "p.jsonl", recipe=recipe_of("zh-entailment-nsp", labels_ignored=True))
 
@@ -1114,7 +1119,7 @@ def test_a_run_that_was_killed_takes_no_file_for_its_own(
     what: str, how: str, after: int, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "o.jsonl"
-    monkeypatch.setattr("promptshot.journal.SHARE", 1e-9 if after == 0 else 1e9)  # of time, for marks
+    monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e-9 if after == 0 else 1e9)  # of time, for marks
 
     class Killed(Watcher):
         def counted(self, rows_done: int, tally: Tally) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from test_cli import fake, read_rows, write_rows
 
-from promptshot import Classifier, labels
+from promptshot import Classifier
 from promptshot.cli import run_command
 from promptshot.errors import InputError, OptionError, PromptshotError
-from promptshot.labels import read_labels
-from promptshot.rows import Row
+from promptshot.prompts import labels
+from promptshot.prompts.labels import read_labels
+from promptshot.rows.row import Row
 
 ROWS = [{"text": "The kettle boils.", "label": "home"}, {"text": "Shares fell.", "label": "money, and markets"}]
 

@@ -11,8 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from promptshot import columnar, scorers
+from promptshot import scorers
 from promptshot.errors import InputError, ModelError, OptionError, install, lacking
+from promptshot.rows import columnar
 from promptshot.scorers import load, load_tokenizer
 from promptshot.scoring import ModelOptions
 

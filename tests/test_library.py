@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from promptshot import library
 from promptshot import shelf as where
+from promptshot.authoring.lint.linter import Linter
 from promptshot.errors import NotFoundError, TemplateError, VerbalizerError
-from promptshot.lint import Linter
-from promptshot.prompts import Template
-from promptshot.verbalizer import RowWords
+from promptshot.prompts import library
+from promptshot.prompts.template import Template
+from promptshot.prompts.verbalizer import RowWords
 
 TEMPLATE = "scorer: mlm\ntext: '{mask}。{text}'\nverbalizer: mine\n"
 VERBALIZER = "labels: {a: x, b: y}\n"

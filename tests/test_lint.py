@@ -12,10 +12,13 @@ from types import ModuleType
 
 import pytest
 
-from promptshot import flaws, library, lint_example, lint_text, lint_tokens, lint_words
+from promptshot.authoring.lint import example, tokens, words
+from promptshot.authoring.lint import text as typing_rules
+from promptshot.authoring.lint.linter import Linter
+from promptshot.authoring.lint.sheet import Finding
 from promptshot.cli import run_command
-from promptshot.lint import Linter
-from promptshot.lint_sheet import Finding
+from promptshot.prompts import library
+from promptshot.prompts.codes import CODES
 
 ROOT = Path(__file__).parent.parent
 BROKEN = Path(__file__).parent / "broken"
@@ -187,7 +190,7 @@ def test_no_broken_file_is_left_out() -> None:
 
 def test_every_code_that_needs_no_tokenizer_has_a_broken_file() -> None:
     shown = {coded.partition(":")[0] for codes in EXPECTED.values() for coded in codes.split()}
-    assert set(flaws.CODES) - shown == WITH_A_TOKENIZER | {"space-matters", "unreadable"}
+    assert set(CODES) - shown == WITH_A_TOKENIZER | {"space-matters", "unreadable"}
 
 
 def test_the_nearest_name_is_offered(tmp_path: Path) -> None:
@@ -338,7 +341,7 @@ def section() -> str:
     lines = []
     for severity, title in kinds.items():
         lines += [f"### {title}", ""]
-        lines += [f"- `{code.name}`: {code.why}" for code in flaws.CODES.values() if code.severity == severity]
+        lines += [f"- `{code.name}`: {code.why}" for code in CODES.values() if code.severity == severity]
         lines += [""]
     return "\n".join(lines)
 
@@ -353,10 +356,10 @@ def test_the_page_of_codes_says_what_the_code_says() -> None:
         assert shown == f"\n{section()}", "run: PROMPTSHOT_UPDATE_GOLDEN=1 pytest tests/test_lint.py"
 
 
-@pytest.mark.parametrize("name", flaws.CODES)
+@pytest.mark.parametrize("name", CODES)
 def test_every_code_is_explained_in_whole_sentences(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
-    assert flaws.CODES[name].why.strip()[-1] in ".`"
+    assert CODES[name].why.strip()[-1] in ".`"
     assert run_command(["templates", "lint", "--explain", name]) == 0
     assert name in capsys.readouterr().out
 
@@ -407,9 +410,9 @@ def test_a_folder_in_one_level_is_linted_without_a_slash_too(
     assert run_command(["templates", "lint", "flat/"]) == 3
 
 
-@pytest.mark.parametrize("kind", [lint_text, lint_words, lint_example, lint_tokens])
+@pytest.mark.parametrize("kind", [typing_rules, words, example, tokens])
 def test_every_rule_of_a_kind_is_asked(kind: ModuleType) -> None:
-    takes = "Words" if kind is lint_words else "Sheet"
+    takes = "Words" if kind is words else "Sheet"
     own = [
         function for _, function in inspect.getmembers(kind, inspect.isfunction) if function.__module__ == kind.__name__
     ]

@@ -9,10 +9,11 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from promptshot import library, shelf
-from promptshot.catalogue import Wanted, chosen, templates, verbalizers
+from promptshot import shelf
 from promptshot.cli import run_command
-from promptshot.guess import spoken_by
+from promptshot.prompts import library
+from promptshot.prompts.catalogue import Wanted, chosen, templates, verbalizers
+from promptshot.prompts.language import spoken_by
 
 OWN = "scorer: mlm\ntext: '{text} {mask}'\n"
 

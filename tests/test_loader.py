@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from conftest import Tiny, prompt_of
 
-from promptshot import kinds, library, scorers
-from promptshot.bench import Bench
-from promptshot.classify import Classifier
+from promptshot import kinds, scorers
+from promptshot.authoring.preview import Previewer
+from promptshot.classify.classifier import Classifier
+from promptshot.classify.recipe import Recipe
+from promptshot.compare.bench import Bench
+from promptshot.compare.candidates import Candidate
 from promptshot.errors import HeadError, ModelError, NotFoundError
-from promptshot.grid import Candidate
-from promptshot.preview import Previewer
-from promptshot.prompts import example_row
-from promptshot.recipe import Recipe
-from promptshot.rows import Item, Row
+from promptshot.prompts import library
+from promptshot.prompts.template import example_row
+from promptshot.rows.row import Item, Row
 from promptshot.scorers import Loader, load
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scorers.mlm import MlmScorer
@@ -79,7 +80,8 @@ def clean() -> None:
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """What is read from disk from here on: ("opened", model) and ("weights", kind, model)."""
     noted: list[tuple[str, ...]] = []
-    from promptshot.scorers import base, loading
+    from promptshot.scorers.checkpoints import opening as loading
+    from promptshot.scorers.engine import base
 
     opened, weights = loading.open_checkpoint, loading.load_checkpoint
 
@@ -130,7 +132,7 @@ def test_what_shares_an_opened_checkpoint_scores_as_what_was_loaded_alone(order:
 
 
 def test_a_configuration_is_never_changed_for_those_who_come_later(gpt2: Tiny) -> None:
-    from promptshot.scorers.loading import open_checkpoint
+    from promptshot.scorers.checkpoints.opening import open_checkpoint
 
     opened = open_checkpoint(gpt2.name, ModelOptions(gpt2.name))
     before = opened.config.to_json_string()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from test_cli import fake, read_rows, write_rows
 
-from promptshot import library
 from promptshot.cli import run_command
-from promptshot.labels import read_labels
+from promptshot.prompts import library
+from promptshot.prompts.labels import read_labels
 
 MANY = 20_000
 

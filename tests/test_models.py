@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from promptshot import library
-from promptshot.classify import Classifier
+from promptshot.classify.classifier import Classifier
+from promptshot.classify.prediction import Prediction
+from promptshot.classify.recipe import Recipe
 from promptshot.metrics import Tally
-from promptshot.outputs import Outputs
-from promptshot.prediction import Prediction
-from promptshot.prompts import example_row
-from promptshot.recipe import Recipe
-from promptshot.run import Inputs, run
+from promptshot.prompts import library
+from promptshot.prompts.template import example_row
+from promptshot.runs.inputs import Inputs
+from promptshot.runs.outputs import Outputs
+from promptshot.runs.run import run
 from promptshot.scorers import load
 from promptshot.scoring import ModelOptions, Scorer
 

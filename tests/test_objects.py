@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from promptshot import Classifier, OptionError, Prediction, PromptshotError, Row, RowError, Template
-from promptshot.prompts import TemplateSpec
-from promptshot.rows import Reject
+from promptshot.prompts.template import TemplateSpec
+from promptshot.rows.row import Reject
 from promptshot.scoring import ModelOptions
 
 pandas = pytest.importorskip("pandas")

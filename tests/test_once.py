@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 from test_cli import fake, write_rows
 
-from promptshot import once as module
+from promptshot.classify.recipe import DemoPlan
 from promptshot.cli import run_command
 from promptshot.errors import InputError
-from promptshot.once import Once, is_stdin, once
-from promptshot.recipe import DemoPlan
-from promptshot.rows import Row, read
+from promptshot.rows import once as module
+from promptshot.rows.once import Once, is_stdin, once
+from promptshot.rows.read import read
+from promptshot.rows.row import Row
 
 ROWS = [{"text": f"row {i}", "label": ("good", "bad")[i % 2]} for i in range(12)]
 LINES = "".join(f"{json.dumps(row)}\n" for row in ROWS).encode()

@@ -16,12 +16,12 @@ import click
 import pytest
 from test_cli import fake, write_rows
 
-from promptshot import run as running
-from promptshot import shape
 from promptshot.cli import cli, run_command
-from promptshot.diff import diff
-from promptshot.predictions import count
-from promptshot.record import written
+from promptshot.compare.diff import diff
+from promptshot.runs import inputs, shape
+from promptshot.runs import run as running
+from promptshot.runs.predictions import count
+from promptshot.runs.record import written
 
 LABELS = {"hotel, rooms": "room", 'so-called "food"': "meal", "=SUM": "price", "售后 服务": "售后", "P": "staff"}
 
@@ -30,8 +30,8 @@ LABELS = {"hotel, rooms": "room", 'so-called "food"': "meal", "=SUM": "price", "
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of its own, and four rows a window, each marked."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "Inputs", partial(running.Inputs, window=4))
-    monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
+    monkeypatch.setattr(running, "Inputs", partial(inputs.Inputs, window=4))
+    monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
 
 
 def put(name: str, rows: Sequence[dict[str, Any]]) -> str:

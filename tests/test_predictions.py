@@ -16,9 +16,9 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from promptshot.cli import run_command
-from promptshot.diff import diff
+from promptshot.compare.diff import diff
 from promptshot.errors import InputError
-from promptshot.predictions import HINT, count
+from promptshot.runs.predictions import HINT, count
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 IDIOMS = """scorer: mlm

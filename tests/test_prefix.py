@@ -14,10 +14,10 @@ import transformers
 from conftest import LENGTH, SIZES, randomized
 from torch import Tensor
 
-from promptshot.scorers import prefix
-from promptshot.scorers.heads import Head
-from promptshot.scorers.plans import Query
-from promptshot.scorers.prefix import Trie, Walk, doubt, reach
+from promptshot.scorers.engine import prefix
+from promptshot.scorers.engine.heads import Head
+from promptshot.scorers.engine.plans import Query
+from promptshot.scorers.engine.prefix import Trie, Walk, doubt, reach
 
 VOCABULARY = 60
 NAMES = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}

@@ -17,15 +17,16 @@ from typing import Any
 import pytest
 from conftest import LENGTH, Tiny, prompt_of, rendered
 
-from promptshot import library, report_preview
-from promptshot.classify import Classifier
+from promptshot.authoring.lint.linter import Linter
+from promptshot.classify.classifier import Classifier
+from promptshot.classify.prediction import Prediction
 from promptshot.cli import run_command
-from promptshot.lint import Linter
-from promptshot.prediction import Prediction
-from promptshot.prompts import example_row
-from promptshot.rows import Row
+from promptshot.prompts import library
+from promptshot.prompts.template import example_row
+from promptshot.report import preview
+from promptshot.rows.row import Row
 from promptshot.scorers import load, load_tokenizer
-from promptshot.scorers.base import TorchScorer
+from promptshot.scorers.engine.base import TorchScorer
 from promptshot.scoring import Kind, ModelOptions, Prompt, Tokenizing
 
 KEYS: dict[str, dict[str, Any]] = {
@@ -269,7 +270,7 @@ def test_tokens_are_shown_with_ids_and_what_was_cut(capsys: pytest.CaptureFixtur
     ],
 )
 def test_what_was_cut_is_found(before: str, after: str, lost: str) -> None:
-    assert report_preview._lost(before, after) == lost
+    assert preview._lost(before, after) == lost
 
 
 # ------------------------------------------------------------------ scores

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptshot import spec
 from promptshot.errors import RowError, TemplateError
-from promptshot.flaws import Flaw
-from promptshot.prompts import Template, TemplateSpec, example_row, parse, typed
-from promptshot.rows import Row
+from promptshot.prompts import strict
+from promptshot.prompts.codes import Flaw
+from promptshot.prompts.template import Template, TemplateSpec, example_row, parse, typed
+from promptshot.rows.row import Row
 from promptshot.scoring import Kind, Piece, Prompt
 
 
 def make(text: str | list[str], scorer: str = "mlm", **keys: Any) -> Template:
     data = {"scorer": scorer, "text": text, **keys}
-    return Template.of(spec.build(data, TemplateSpec, TemplateError, "t", {}), "t")
+    return Template.of(strict.build(data, TemplateSpec, TemplateError, "t", {}), "t")
 
 
 def complaint(text: str | list[str], scorer: str = "mlm", **keys: Any) -> str:

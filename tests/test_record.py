@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from promptshot import record
+from promptshot.classify.finish import finished
+from promptshot.classify.recipe import Recipe
 from promptshot.cli import run_command
 from promptshot.errors import InputError, PromptshotError
-from promptshot.finish import finished
-from promptshot.recipe import Recipe
-from promptshot.record import FORMAT, Later, RunRecord, written
-from promptshot.rows import read
-from promptshot.run import Watcher
+from promptshot.rows.read import read
+from promptshot.runs import record
+from promptshot.runs.record import FORMAT, Later, RunRecord, written
+from promptshot.runs.run import Watcher
 
 EARLIER = Path(__file__).parent / "records" / "0.1.0"  # as 0.1.0 wrote them, and what it then said of them
 MOVIES = [
@@ -49,10 +49,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows a window, each of which is marked."""
-    monkeypatch.setattr("promptshot.spool.SHARE", 1e9)
-    monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
-    monkeypatch.setattr("promptshot.classify.WINDOW", 2)
-    monkeypatch.setattr("promptshot.run.WINDOW", 2)
+    monkeypatch.setattr("promptshot.classify.spool.SHARE", 1e9)
+    monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
+    monkeypatch.setattr("promptshot.classify.classifier.WINDOW", 2)
+    monkeypatch.setattr("promptshot.runs.run.WINDOW", 2)
 
 
 def classify(*said: str) -> int:
@@ -79,7 +79,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch, out: str = "o.jsonl") -> None:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("promptshot.report_progress.Watch.counted", stop)
+        patch.setattr("promptshot.report.progress.Watch.counted", stop)
         assert classify("movies.jsonl", "-t", "en-sentiment-mlm", "-o", out) == 130
 
 

@@ -14,19 +14,22 @@ import pytest
 from test_remarks import tally
 
 import promptshot
-from promptshot import library, remarks, report_run
-from promptshot.compare import Comparison, Entry, Failure, Standing
-from promptshot.diff import Difference, diff
+from promptshot.classify.recipe import DemoPlan, Recipe
+from promptshot.compare.candidates import Candidate
+from promptshot.compare.compare import Entry, Failure
+from promptshot.compare.diff import Difference, diff
+from promptshot.compare.standings import Comparison, Standing
 from promptshot.errors import InputError
-from promptshot.grid import Candidate
 from promptshot.metrics import Tally
-from promptshot.predictions import Counted, count
-from promptshot.recipe import DemoPlan, Recipe
-from promptshot.remarks import MAJORITY, Remark, against_majority
-from promptshot.rows import Reject
-from promptshot.run import Result, circumstances
+from promptshot.prompts import library
+from promptshot.report import run
+from promptshot.rows.row import Reject
+from promptshot.runs import remarks
+from promptshot.runs.predictions import Counted, count
+from promptshot.runs.remarks import MAJORITY, Remark, against_majority
+from promptshot.runs.result import Result, circumstances
+from promptshot.runs.wrong import Worst
 from promptshot.scoring import ModelOptions
-from promptshot.wrong import Worst
 
 EVEN = {("yes", "yes"): 5, ("no", "no"): 4, ("yes", "no"): 3}
 
@@ -176,7 +179,7 @@ def test_a_report_draws_all_remarks_of_a_run_and_no_others(capsys: pytest.Captur
     result = result_of()
     result.cut, result.split, result.tally.rejected = 2, 1, 1
     result.rejects = [Reject("r.jsonl:2", "no JSON", "")]
-    report_run.show_result(result)
+    run.show_result(result)
     err = capsys.readouterr().err.splitlines()
     majority, *others = result.remarks()
     assert majority.line in err

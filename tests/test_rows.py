@@ -21,10 +21,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from promptshot.errors import InputError, RowError
-from promptshot.formats import count
-from promptshot.rows import Item, Reject, Row, raw_of, read, select
-from promptshot.streams import PLAIN, Reading
-from promptshot.writer import FORMULA, Writer
+from promptshot.rows.formats import count
+from promptshot.rows.read import read, select
+from promptshot.rows.row import Item, Reject, Row, raw_of
+from promptshot.rows.streams import PLAIN, Reading
+from promptshot.rows.writer import FORMULA, Writer
 
 BOM = codecs.BOM_UTF8
 
@@ -371,12 +372,12 @@ def test_the_rows_before_a_place_that_the_disk_cannot_read_are_kept(
         "csv": "text,label\n" + "很好,1\n不好,0\n" * 50 + "half",
     }
     raw, how = texts[kind].encode("utf-16" if encoding else "utf-8"), Reading(encoding)
-    monkeypatch.setattr("promptshot.streams.open", lambda *_: io.BufferedReader(Failing(raw)), raising=False)
+    monkeypatch.setattr("promptshot.rows.streams.open", lambda *_: io.BufferedReader(Failing(raw)), raising=False)
     kept, problem = until_torn(f"a.{kind}", how)
     assert [dict(item.fields) for item in kept if isinstance(item, Row)] == TWO * 50
     assert problem.what == "cannot be read (Input/output error)"
     assert problem.where == f"a.{kind}:{texts[kind].count(chr(10)) + 1}"
-    monkeypatch.setattr("promptshot.streams.open", lambda *_: io.BufferedReader(Failing(b"")), raising=False)
+    monkeypatch.setattr("promptshot.rows.streams.open", lambda *_: io.BufferedReader(Failing(b"")), raising=False)
     with pytest.raises(InputError, match=r"b: cannot be read \(Input/output error\); check the path"):
         list(read(["b"], how=how))
 
@@ -549,7 +550,7 @@ def test_a_torn_or_damaged_table_is_told_in_our_words_whatever_the_csv_module_sa
                 raise csv.Error("no good") from None
 
     read_table = csv.reader
-    monkeypatch.setattr("promptshot.tables.csv.reader", Reworded)
+    monkeypatch.setattr("promptshot.rows.tables.csv.reader", Reworded)
     path = put(tmp_path, "a.csv", 'text,label\n"a"b,1\na\rb,1\n"a,1\nc,0\n"d,0')
     items = list(read([path]))
     assert [(line(item), item.reason if isinstance(item, Reject) else "") for item in items] == [
@@ -688,7 +689,7 @@ def test_a_cell_that_takes_the_memory_of_a_machine_costs_one_line_only(
 ) -> None:
     before = csv.field_size_limit(100)
     try:
-        monkeypatch.setattr("promptshot.tables.LONGEST", 100)
+        monkeypatch.setattr("promptshot.rows.tables.LONGEST", 100)
         path = put(tmp_path, "a.csv", 'text,label\n"' + "a,1\n" * 40)
         items = list(read([path]))
     finally:
@@ -710,7 +711,7 @@ def test_a_line_without_end_is_an_error_and_the_rows_before_it_are_kept(
 
 
 def test_an_array_may_stand_on_one_long_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("promptshot.formats.LONGEST", 10)
+    monkeypatch.setattr("promptshot.rows.formats.LONGEST", 10)
     assert fields(put(tmp_path, "a.json", json.dumps([*TWO, *TWO]))) == [*TWO, *TWO]
 
 

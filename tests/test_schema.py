@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from promptshot import library, shelf, spec
+from promptshot import shelf
 from promptshot.cli import run_command
-from promptshot.prompts import TemplateSpec
-from promptshot.verbalizer import VerbalizerSpec
+from promptshot.prompts import library, strict
+from promptshot.prompts.template import TemplateSpec
+from promptshot.prompts.verbalizer import VerbalizerSpec
 
 BROKEN = Path(__file__).parent / "broken"
-SCHEMAS = {"templates": spec.schema(TemplateSpec, "t"), "verbalizers": spec.schema(VerbalizerSpec, "v")}
+SCHEMAS = {"templates": strict.schema(TemplateSpec, "t"), "verbalizers": strict.schema(VerbalizerSpec, "v")}
 TYPES: dict[str, Any] = {
     "string": str,
     "number": (int, float),

@@ -29,7 +29,7 @@ from conftest import (
 from reference import Segment, assert_agrees
 
 from promptshot.errors import ModelError
-from promptshot.scorers import heads
+from promptshot.scorers.engine import heads
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt, Scored
 

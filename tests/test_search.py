@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from promptshot.bench import Bench, Entry
+from promptshot.classify.prediction import Outcome
+from promptshot.classify.recipe import Recipe
+from promptshot.compare.bench import Bench, Entry
+from promptshot.compare.candidates import Candidate
+from promptshot.compare.search import FEWEST, Search, halve, schedule
 from promptshot.errors import InputError
-from promptshot.grid import Candidate
-from promptshot.prediction import Outcome
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.recipe import Recipe
-from promptshot.rows import Item, Row
+from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.prompts.verbalizer import Verbalizer
+from promptshot.rows.row import Item, Row
 from promptshot.scorers import Loader
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions, Scored
-from promptshot.search import FEWEST, Search, halve, schedule
-from promptshot.verbalizer import Verbalizer
 
 WORDS = Verbalizer("v", {"a": {"x": 1.0}, "b": {"y": 1.0}})
 

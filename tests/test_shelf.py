@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from promptshot import library
-from promptshot.classify import Classifier, Recipe
+from promptshot.classify.classifier import Classifier, Recipe
+from promptshot.classify.prediction import Prediction
 from promptshot.cli import run_command
-from promptshot.prediction import Prediction
-from promptshot.prompts import Template, example_row
-from promptshot.rows import Reject, Row, read
-from promptshot.verbalizer import Verbalizer
+from promptshot.prompts import library
+from promptshot.prompts.template import Template, example_row
+from promptshot.prompts.verbalizer import Verbalizer
+from promptshot.rows.read import read
+from promptshot.rows.row import Reject, Row
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parent.parent

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from pydantic import Field
 
-from promptshot import spec
 from promptshot.errors import InputError, PromptshotError, TemplateError, VerbalizerError
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.verbalizer import Verbalizer, VerbalizerSpec
+from promptshot.prompts import strict
+from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.prompts.verbalizer import Verbalizer, VerbalizerSpec
 
 GOOD = 'scorer: mlm\ntext: "{mask}。{text}"\nverbalizer: v\n'
 
@@ -116,12 +116,12 @@ def test_numbers_appear_where_the_model_asks_for_them(tmp_path: Path) -> None:
 
 
 def test_an_empty_value_is_empty_text() -> None:
-    data, _ = spec.parse_source("a:\nb: ''\n", "t").sound(TemplateError)
+    data, _ = strict.parse_source("a:\nb: ''\n", "t").sound(TemplateError)
     assert data == {"a": "", "b": ""}
 
 
 def test_the_line_of_every_key_is_kept() -> None:
-    _, lines = spec.parse_source("a:\n  b: 1\n\n  c:\n    - x\n    - y\n", "t").sound(TemplateError)
+    _, lines = strict.parse_source("a:\n  b: 1\n\n  c:\n    - x\n    - y\n", "t").sound(TemplateError)
     assert (lines["a",], lines["a", "b"], lines["a", "c"], lines["a", "c", 1]) == (1, 2, 4, 6)
 
 
@@ -143,7 +143,7 @@ def test_the_line_of_every_key_is_kept() -> None:
 )
 def test_what_a_template_does_not_need_is_refused(text: str, said: str) -> None:
     with pytest.raises(TemplateError) as caught:
-        spec.parse_source(text, "t").sound(TemplateError)
+        strict.parse_source(text, "t").sound(TemplateError)
     assert str(caught.value).startswith(said)
 
 
@@ -188,7 +188,7 @@ def test_deep_nesting_is_an_error_and_no_crash(tmp_path: Path, text: str) -> Non
     [
         ("about: " + "[" * 1500, True),
         ("a:\n  - {b: " + "[[" * 900, True),
-        ("about: " + "[" * spec.DEEPEST + "\n: : :", False),
+        ("about: " + "[" * strict.DEEPEST + "\n: : :", False),
         ("about: '" + "[" * 1500 + "'\nb: c: d", False),
         ("about: [a, b], c]\n" + "# " + "[" * 40, False),
     ],
@@ -206,22 +206,22 @@ def test_what_is_nested_too_deeply_is_known_whatever_words_the_reader_has_for_it
             raise
 
     compose = yaml.compose
-    monkeypatch.setattr("promptshot.spec.yaml.compose", refuses)
-    (flaw,) = spec.parse_source(text, "w").flaws
+    monkeypatch.setattr("promptshot.prompts.strict.yaml.compose", refuses)
+    (flaw,) = strict.parse_source(text, "w").flaws
     assert flaw.what.startswith("invalid YAML: ")
-    assert (spec.TOO_DEEP in flaw.what) is deep
+    assert (strict.TOO_DEEP in flaw.what) is deep
 
 
 def test_a_reader_with_a_lower_limit_is_understood_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Shallow(spec._Plain):
+    class Shallow(strict._Plain):
         def fetch_flow_sequence_start(self) -> None:
-            if self.flow_level >= spec.DEEPEST + 5:
+            if self.flow_level >= strict.DEEPEST + 5:
                 raise yaml.scanner.ScannerError(None, None, "no", self.get_mark())
             super().fetch_flow_sequence_start()
 
-    monkeypatch.setattr(spec, "_Loader", Shallow)
-    (flaw,) = spec.parse_source("a: " + "[" * 100, "w").flaws
-    assert flaw.what == f"invalid YAML: {spec.TOO_DEEP}"
+    monkeypatch.setattr(strict, "_Loader", Shallow)
+    (flaw,) = strict.parse_source("a: " + "[" * 100, "w").flaws
+    assert flaw.what == f"invalid YAML: {strict.TOO_DEEP}"
 
 
 def test_a_billion_laughs_are_refused_at_once(tmp_path: Path) -> None:
@@ -230,15 +230,15 @@ def test_a_billion_laughs_are_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_as_large_as_a_book_is_refused(tmp_path: Path) -> None:
-    found = complaint(put(tmp_path, GOOD + "#" * spec.LARGEST))
-    assert found.what == f"larger than {spec.LARGEST:,} bytes"
+    found = complaint(put(tmp_path, GOOD + "#" * strict.LARGEST))
+    assert found.what == f"larger than {strict.LARGEST:,} bytes"
 
 
 @pytest.mark.parametrize(
     "text", ["- a\n" * 250_000, "[" + "a," * 500_000 + "]", "".join(f"{i}: \n" for i in range(110_000))]
 )
 def test_a_file_of_very_many_values_is_given_up_in_time(tmp_path: Path, text: str) -> None:
-    assert complaint(put(tmp_path, text)).what == f"invalid YAML: more than {spec.MOST:,} values"
+    assert complaint(put(tmp_path, text)).what == f"invalid YAML: more than {strict.MOST:,} values"
 
 
 def test_without_libyaml_files_are_read_just_the_same(tmp_path: Path) -> None:
@@ -253,12 +253,12 @@ data, lines = spec.load_yaml(Path({str(path)!r}), TemplateError)
 print(data["about"], lines[("about",)], spec.parse_source("[" + "a," * spec.MOST + "]", "x").flaws[0].what)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
-    assert done.stdout == f"no 4 invalid YAML: more than {spec.MOST:,} values\n", done.stderr
+    assert done.stdout == f"no 4 invalid YAML: more than {strict.MOST:,} values\n", done.stderr
 
 
 def test_a_file_without_end_is_not_read_to_its_end() -> None:
     with pytest.raises(TemplateError, match="larger than"):
-        spec.load_yaml(Path("/dev/zero"), TemplateError)
+        strict.load_yaml(Path("/dev/zero"), TemplateError)
 
 
 @pytest.mark.parametrize(("text", "fault"), [("\\0", "a NUL character"), ("\\ud800", "half a character (\\ud800)")])
@@ -275,7 +275,7 @@ def test_what_is_no_text_is_refused_with_its_line(tmp_path: Path, text: str, fau
 )
 def test_what_is_no_text_is_refused_wherever_it_comes_from(data: dict[str, Any]) -> None:
     with pytest.raises(TemplateError, match=r"w: .*(a NUL|half a) character"):
-        spec.build({"scorer": "mlm", "text": "t", **data}, TemplateSpec, TemplateError, "w", {})
+        strict.build({"scorer": "mlm", "text": "t", **data}, TemplateSpec, TemplateError, "w", {})
 
 
 def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
@@ -296,16 +296,16 @@ def test_a_path_no_system_can_hold_is_an_input_error() -> None:
 # ------------------------------------------------------------------ models within models
 
 
-class Inner(spec.Spec):
+class Inner(strict.Spec):
     depth: int = 0
 
 
-class Level(spec.Spec):
+class Level(strict.Spec):
     share: float = 0.5
     ends: Literal["left", "right"] | None = None
 
 
-class Every(spec.Spec):
+class Every(strict.Spec):
     some: list[str] = Field(default_factory=list, min_length=1)
     name: str = Field(default="a", min_length=1)
     most: int = Field(default=3, ge=2)
@@ -338,11 +338,11 @@ class Every(spec.Spec):
 )
 def test_what_is_wrong_with_a_value_is_said_in_our_own_words(data: dict[str, Any], said: str) -> None:
     with pytest.raises(TemplateError) as caught:
-        spec.build(data, Every, TemplateError, "w", {})
+        strict.build(data, Every, TemplateError, "w", {})
     assert caught.value.what == said
 
 
-class Outer(spec.Spec):
+class Outer(strict.Spec):
     one: Inner | None = None
     many: list[Inner] = Field(default_factory=list)
     named: dict[str, Inner] = Field(default_factory=dict)
@@ -360,12 +360,12 @@ class Outer(spec.Spec):
 )
 def test_the_known_keys_are_those_of_the_place(data: dict[str, Any], said: str) -> None:
     with pytest.raises(TemplateError) as caught:
-        spec.build(data, Outer, TemplateError, "w", {})
+        strict.build(data, Outer, TemplateError, "w", {})
     assert str(caught.value) == said
 
 
 def test_a_made_spec_cannot_be_changed() -> None:
-    made = spec.build({"labels": {"a": "x", "b": "y"}}, VerbalizerSpec, VerbalizerError, "w", {})
+    made = strict.build({"labels": {"a": "x", "b": "y"}}, VerbalizerSpec, VerbalizerError, "w", {})
     with pytest.raises(ValueError, match="frozen"):
         made.pool = "max"
 
@@ -374,9 +374,9 @@ def test_what_is_written_is_read_again_whatever_characters_it_has() -> None:
     signs = [*map(chr, range(1, 0x100)), *"\u2028\u2029\u200b\ufeff\ufffd\ufffe\uffff好😀\U0010ffff"]
     texts = [*signs, *(f"a{sign}b" for sign in signs), *(f" {sign} " for sign in signs), "".join(signs)]
     data = {"texts": texts, **{f"k{text}": text for text in texts}}
-    assert spec.parse_source(spec.dump(data), "t").sound(InputError)[0] == data
+    assert strict.parse_source(strict.dump(data), "t").sound(InputError)[0] == data
     for text in texts:
-        assert spec.parse_source(f"{spec.quoted(text)}: [{spec.quoted(text)}]", "t").sound(InputError)[0] == {
+        assert strict.parse_source(f"{strict.quoted(text)}: [{strict.quoted(text)}]", "t").sound(InputError)[0] == {
             text: [text]
         }
-        assert "\x85" not in spec.quoted(text)
+        assert "\x85" not in strict.quoted(text)

@@ -18,9 +18,10 @@ from test_rows import fields, line, put, rejects
 
 from promptshot.cli import run_command
 from promptshot.errors import InputError, OptionError
-from promptshot.rows import Reject, Row, read
-from promptshot.streams import Reading, encoding_advice, likely_encoding
-from promptshot.tables import looks_like_data
+from promptshot.rows.read import read
+from promptshot.rows.row import Reject, Row
+from promptshot.rows.streams import Reading, encoding_advice, likely_encoding
+from promptshot.rows.tables import looks_like_data
 
 # ------------------------------------------------------------------ TSV: a quote is text
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from promptshot.errors import ModelError
-from promptshot.scorers.tokens import Fitted, Layout, TextEncoder, TooLong, common_prefix, fit, segments
+from promptshot.scorers.checkpoints.encoder import Layout, TextEncoder, common_prefix, segments
+from promptshot.scorers.checkpoints.fitting import Fitted, TooLong, fit
 from promptshot.scoring import Cut, Kind, Piece
 
 RARE = "龘𠮷😀"  # several bytes a character, so several tokens

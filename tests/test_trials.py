@@ -30,11 +30,12 @@ from conftest import (
 from reference import assert_agrees
 
 from promptshot.errors import ModelError
-from promptshot.scorers import load, packed
-from promptshot.scorers.base import TorchScorer
-from promptshot.scorers.batches import Batches
-from promptshot.scorers.packed import PackedLinear
-from promptshot.scorers.plans import Query
+from promptshot.scorers import load
+from promptshot.scorers.engine import packed
+from promptshot.scorers.engine.base import TorchScorer
+from promptshot.scorers.engine.batches import Batches
+from promptshot.scorers.engine.packed import PackedLinear
+from promptshot.scorers.engine.plans import Query
 from promptshot.scoring import ModelOptions, Prompt
 
 WORDS = ["good", "好", "体育新闻", "awful"]  # of different token counts

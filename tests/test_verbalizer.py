@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptshot.errors import RowError, VerbalizerError
-from promptshot.rows import Row
-from promptshot.verbalizer import RowWords, Verbalizer, of_ordered
+from promptshot.prompts.verbalizer import RowWords, Verbalizer, of_ordered
+from promptshot.rows.row import Row
 
 
 def make(labels: dict[str, Any], **keys: Any) -> Verbalizer:

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from promptshot import run as running
-from promptshot import wrong
 from promptshot.cli import run_command
-from promptshot.predictions import count
-from promptshot.rows import Row, read
-from promptshot.wrong import Worst, Wrong
+from promptshot.rows.read import read
+from promptshot.rows.row import Row
+from promptshot.runs import inputs, wrong
+from promptshot.runs import run as running
+from promptshot.runs.predictions import count
+from promptshot.runs.wrong import Worst, Wrong
 
 FAKE = ["--scorer", "fake"]
 
@@ -28,8 +29,8 @@ FAKE = ["--scorer", "fake"]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of its own, and eight rows a window, each marked."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "Inputs", partial(running.Inputs, window=8))
-    monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
+    monkeypatch.setattr(running, "Inputs", partial(inputs.Inputs, window=8))
+    monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
 
 
 def put(name: str, rows: Sequence[dict[str, Any]]) -> str:
@@ -192,7 +193,7 @@ def test_more_rows_than_are_kept_are_told(
     rows: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(wrong, "MOST", 5)
-    monkeypatch.setattr("promptshot.remarks.MOST", 5)
+    monkeypatch.setattr("promptshot.runs.remarks.MOST", 5)
     assert run("-o", "o.jsonl", "--errors", "e.jsonl") == 0
     number = sum(one["prediction"] != one["label"] for one in lines("o.jsonl"))
     told = f"note: --errors has the 5 surest of {number} rows that went wrong\n"
