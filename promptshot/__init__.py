@@ -6,8 +6,9 @@ TYPE_CHECKING = False  # checkers take it to be true; without typing, the first 
 if TYPE_CHECKING:
     from typing import Any
 
-    from promptshot.classify import Classifier, Prediction
+    from promptshot.classify import Classifier
     from promptshot.errors import OptionError, PromptshotError, RowError
+    from promptshot.prediction import Prediction
     from promptshot.prompts import Template
     from promptshot.recipe import Recipe
     from promptshot.rows import Row
@@ -18,7 +19,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Classifier": "classify",
-    "Prediction": "classify",
+    "Prediction": "prediction",
     "Recipe": "recipe",
     "OptionError": "errors",
     "PromptshotError": "errors",

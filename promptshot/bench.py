@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptshot.classify import Classifier, Outcome, Prediction
+from promptshot.classify import Classifier
 from promptshot.errors import PromptshotError
 from promptshot.grid import Candidate
 from promptshot.metrics import Tally
+from promptshot.prediction import Outcome, Prediction
 from promptshot.rows import Item
-from promptshot.run import Result, with_columns
+from promptshot.run import Result
 from promptshot.scorers import Loader
 
 
@@ -70,7 +71,7 @@ class Bench:
         self.watcher.started(candidate, len(items))
         classifier = self._classifier(candidate)
         began = time.perf_counter()
-        mapped = (with_columns(item, candidate.recipe.columns) for item in items)
+        mapped = map(candidate.recipe.task.mapped, items)
         outcomes = list(classifier.outcomes(mapped, self.watcher.advance))
         entry = Entry.of(candidate, outcomes, time.perf_counter() - began, classifier.details)
         self.watcher.finished(entry)

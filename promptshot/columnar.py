@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from promptshot.errors import InputError, shortened
+from promptshot.errors import InputError, install, lacking, shortened, told
 from promptshot.tables import Value, first_doubled
 
 
@@ -67,9 +67,10 @@ def _plain(value: Any) -> Any:
 
 
 def _needed(module: str, name: str) -> Any:
-    """A module of the extra; raises InputError with the command that installs it."""
+    """A module of the extra; raises InputError, with the command that installs it where it is missing."""
     try:
         return importlib.import_module(module)
-    except ImportError:
-        what, hint = "Parquet and Arrow need the package pyarrow", "pip install 'promptshot[parquet]'"
-        raise InputError(what, where=name, hint=hint) from None
+    except ImportError as problem:
+        package = lacking(problem)
+        needed, hint = (package, install(package)) if package else (f"pyarrow ({told(problem)})", "install it anew")
+        raise InputError(f"Parquet and Arrow need the package {needed}", where=name, hint=hint) from None

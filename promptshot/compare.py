@@ -16,17 +16,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from promptshot import bench, classify, files
+from promptshot import bench, files
+from promptshot import record as records
 from promptshot.bench import Bench, Entry, Failure
-from promptshot.classify import Outcome, Prediction
 from promptshot.errors import InputError, PromptshotError
 from promptshot.files import Named
 from promptshot.grid import Candidate, check
 from promptshot.interrupt import Interrupts
 from promptshot.metrics import Paired, holm
-from promptshot.record import as_json, said
+from promptshot.prediction import Outcome, Prediction, ensemble
+from promptshot.record import Later, Metrics, Written, as_json, versions
 from promptshot.rows import Item, Reject
-from promptshot.run import Result, versions
+from promptshot.run import Result
 from promptshot.scorers import Loader
 from promptshot.search import Search, halve
 from promptshot.writer import Form, Writer
@@ -267,13 +268,13 @@ def _ensemble(scored: Sequence[tuple[Entry, list[Outcome]]], model: str = "") ->
     """The mean of log-probabilities of those that give any; its seconds are all of theirs. Where there are ensembles of
     several models, its name tells the `model`.
     """
-    parts = [(entry, found) for entry, found in scored if not entry.candidate.recipe.template.spec.ordered]
+    parts = [(entry, found) for entry, found in scored if not entry.candidate.recipe.task.paired]
     if len(parts) < 2:
         return None
     first, *others = [entry.candidate.recipe for entry, _ in parts]
     name = f"ensemble of {len(parts)} {first.template.spec.scorer}" + (f" {model}" if model else "")
     told = parts[0][0].candidate
-    outcomes = [classify.mean(of_row) for of_row in zip(*(found for _, found in parts), strict=True)]
+    outcomes = [ensemble(of_row) for of_row in zip(*(found for _, found in parts), strict=True)]
     candidate = Candidate(name + (f" k={told.shots}" if told.shots else ""), replace(first, others=tuple(others)))
     seconds = sum(entry.result.seconds for entry, _ in parts)
     return Entry.of(candidate, outcomes, seconds, parts[0][0].result.details), outcomes
@@ -357,15 +358,15 @@ class Folder:
         path = str(self.path / f"{self.written:02}-{name[:80].strip('-.')}.jsonl")
         with Writer(path) as writer:
             writer.write([one.record() for one in outcomes if isinstance(one, Prediction)])
-            written = {"file": Path(path).name, "sha256": writer.place.sha256}
+            written = Written(file=Path(path).name, sha256=writer.place.sha256)
         rejected = [one.record() for one in outcomes if isinstance(one, Reject)]
         if rejected:
             entry.result.rejects_path = f"{path}.rejects.jsonl"
             with Writer(entry.result.rejects_path) as writer:
                 writer.write(rejected)
-        recipe = entry.candidate.recipe
-        head = {"gold_field": recipe.template.spec.label_field, "label_order": list(recipe.labels), "complete": True}
-        files.put(f"{path}.run.json", as_json({**head, **_summary(entry.result), "written": written}))
+        metrics = dict(Metrics.model_validate(entry.result.summary()))
+        told = {"complete": True, **metrics, "counts": entry.result.state(), "written": written}
+        files.put(f"{path}.run.json", entry.result.head().model_copy(update=told).text())
 
 
 LONGEST = 200  # bytes of a candidate's name in that of its file; more than 255 in all has no file system
@@ -377,12 +378,14 @@ def _predictions_in(folder: Path) -> list[Path]:
     for beside in sorted(folder.glob("[0-9][0-9]*-*.jsonl.run.json")):
         path = Path(str(beside).removesuffix(".run.json"))
         try:
-            known = json.loads(said(str(beside)))["written"]
-        except (ValueError, RecursionError, KeyError, TypeError, InputError):
+            there = records.read(str(beside))
+        except Later:
+            raise
+        except InputError:
             continue
-        if not isinstance(known, dict) or known.get("file") != path.name:
+        if there is None or there.written is None or there.written.file != path.name:
             continue
-        if path.exists() and files.digest_of(str(path)) != known.get("sha256"):
+        if path.exists() and files.digest_of(str(path)) != there.written.sha256:
             raise InputError("has been changed since it was written", where=str(path), hint="move it away first")
         found += [path, beside, Path(f"{path}.rejects.jsonl")]
     return [path for path in found if path.exists()]

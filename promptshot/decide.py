@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import ClassVar
+
+from promptshot.errors import OptionError
 
 
 def best(scores: Mapping[str, float]) -> str:
@@ -62,3 +66,70 @@ def thresholds(scores: Sequence[float], prior: Sequence[float]) -> list[float]:
 def bucket(score: float, cuts: Sequence[float]) -> int:
     """The bucket of one score under fixed thresholds."""
     return bisect_right(cuts, score)
+
+
+# ------------------------------------------------------------------ ways to decide
+
+
+@dataclass(frozen=True)
+class Best:
+    """The label with the highest score."""
+
+    name: ClassVar[str] = "best"
+    transductive: ClassVar[bool] = False
+
+    def labels(self, scores: Iterable[Mapping[str, float]]) -> list[str]:
+        """The label of each row, by its label scores."""
+        return [best(of_row) for of_row in scores]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Pairs are ranked over the whole run, and the ranks cut into labels in the shares of `prior`."""
+
+    ordered: tuple[str, ...]  # the labels, from the lowest score to the highest
+    prior: tuple[float, ...]
+    name: ClassVar[str] = "rank"
+    transductive: ClassVar[bool] = True
+
+    def labels(self, scores: Iterable[Mapping[str, float]]) -> list[str]:
+        """The label of each row of the run, by the one score of each."""
+        margins = [next(iter(of_row.values())) for of_row in scores]
+        return [self.ordered[bucket] for bucket in rank(margins, self.prior)]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Pairs are cut into labels at fixed scores, those where the ranks of the rows of a file were cut."""
+
+    ordered: tuple[str, ...]
+    prior: tuple[float, ...]
+    dev: str  # the file
+    cuts: tuple[float, ...] | None = None  # None: its rows have not been scored
+    name: ClassVar[str] = "thresholds"
+    transductive: ClassVar[bool] = False
+
+    def labels(self, scores: Iterable[Mapping[str, float]]) -> list[str]:
+        """The label of each row, by its one score."""
+        assert self.cuts is not None
+        return [self.ordered[bucket(next(iter(of_row.values())), self.cuts)] for of_row in scores]
+
+    def fixed(self, scores: Sequence[float]) -> Thresholds:
+        """With the cuts that the scores of the file's rows give."""
+        return replace(self, cuts=tuple(thresholds(scores, self.prior)))
+
+
+Decision = Best | Ranks | Thresholds
+
+
+def decision_of(ordered: Sequence[str] | None, prior: Sequence[float] | None, dev: str | None = None) -> Decision:
+    """How labels are decided: pairs by rank, or by thresholds where a file fixes these; else the best label.
+
+    Where nothing is said of their shares, all labels have the same. Raises OptionError for thresholds of no pairs.
+    """
+    if not ordered:
+        if dev:
+            raise OptionError("--dev fixes thresholds for a template with 'ordered'", hint="leave it out")
+        return Best()
+    shares = tuple(prior or [1 / len(ordered) for _ in ordered])
+    return Thresholds(tuple(ordered), shares, dev) if dev else Ranks(tuple(ordered), shares)

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from promptshot.errors import InputError, OptionError, shortlist
-from promptshot.prompts import Template
-from promptshot.rows import Reject, Row
-from promptshot.verbalizer import Verbalizer
+from promptshot.rows import Item, Reject, Row
+from promptshot.task import Task
 
 
 @dataclass(frozen=True)
@@ -62,34 +61,29 @@ def _taken(spares: list[Demonstration], label: str) -> str:
     return spare.text
 
 
-def draw(
-    items: Iterable[Row | Reject], template: Template, verbalizer: Verbalizer, k: int, seed: int
-) -> Demonstrations:
+def draw(items: Iterable[Item], task: Task, k: int, seed: int) -> Demonstrations:
     """Read labelled rows and draw k demonstrations; raises when a row has no known label."""
     pool = []
     for item in items:
         if isinstance(item, Reject):
-            raise InputError(
-                item.reason, where=item.source, hint=item.advice or "every demonstration must be a good row"
-            )
-        label, value = verbalizer.gold_label(item, item.column(template.spec.label_field))
+            hint = item.advice or "every demonstration must be a good row"
+            raise InputError(item.reason, where=item.source, hint=hint)
+        label, value = task.gold(item)
         if label is None:
-            column = item.columns.get(template.spec.label_field)
-            if column and item.column(template.spec.label_field) is None:
-                problem = item.refuse(template.spec.label_field, column)
-                raise InputError(f"a demonstration: {problem.what}", where=problem.where, hint=problem.hint)
-            none = "has no label" + (f" in column {column!r}" if column else "")
-            said = none if value is None else f"has the label {value!r}, which is none of ours"
-            hint = f"the labels are: {shortlist(verbalizer.names)}"
-            raise InputError(f"a demonstration {said}", where=item.source, hint=hint)
-        words = verbalizer.labels.get(label, {label: 1.0})
-        word = max(words, key=lambda w: words[w])
-        pool.append(Demonstration(template.fill(item, word), label, values_of(item, template)))
+            raise _without_label(item, value, task)
+        pool.append(Demonstration(task.demonstration(item, label), label, task.values(item)))
     if len(pool) < k:
         raise OptionError(f"{k} demonstrations asked for, {len(pool)} in the file", hint="lower -k")
     return Demonstrations(pool, k, seed)
 
 
-def values_of(row: Row, template: Template) -> tuple[str, ...]:
-    """The row's values of the fields that the template uses: what makes two rows the same."""
-    return tuple(str(row[name]) if name in template.needs or row.column(name) else "" for name in template.reads)
+def _without_label(row: Row, value: str | None, task: Task) -> InputError:
+    """That a demonstration has no label of ours."""
+    column = row.columns.get(task.label_field)
+    if column and row.column(task.label_field) is None:
+        problem = row.refuse(task.label_field, column)
+        return InputError(f"a demonstration: {problem.what}", where=problem.where, hint=problem.hint)
+    none = "has no label" + (f" in column {column!r}" if column else "")
+    said = none if value is None else f"has the label {value!r}, which is none of ours"
+    hint = f"the labels are: {shortlist(task.verbalizer.names)}"
+    return InputError(f"a demonstration {said}", where=row.source, hint=hint)

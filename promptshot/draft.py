@@ -12,8 +12,6 @@ from promptshot.kinds import KINDS
 from promptshot.prompts import MASK
 from promptshot.verbalizer import Verbalizer
 
-LANGUAGES = ("zh", "en")
-
 
 def template(scorer: str, language: str, words: Verbalizer, named: str = "") -> str:
     """A template file with the label words in it, or with the name or path of the verbalizer that has them."""

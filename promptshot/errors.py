@@ -20,6 +20,13 @@ from collections.abc import Iterable
 
 # Packages whose assertions are about a checkpoint or a text, and no mistake of ours.
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "sentencepiece", "jieba")
+# What installs a package, where it is not its own name; transformers turns to tiktoken for want of the other two.
+_INSTALLS = {
+    **dict.fromkeys(("jieba", "sentencepiece"), "'promptshot[cpm]'"),
+    "pyarrow": "'promptshot[parquet]'",
+    "tiktoken": "sentencepiece protobuf tiktoken",
+    "yaml": "pyyaml",
+}
 LONGEST = 1000  # characters; whatever a file says, a complaint about it stays a line
 
 
@@ -104,6 +111,21 @@ def told(problem: BaseException, most: int = 200) -> str:
     """What an exception of a library says, on one line: its kind, and the first line of its text."""
     said = str(problem).strip().splitlines()[:1]
     return printable(shortened(": ".join([type(problem).__name__, *said]), most))
+
+
+def lacking(problem: BaseException) -> str:
+    """The package for want of which an import failed, also where a library says so in words of its own; else empty."""
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, ModuleNotFoundError) and cause.name and "." not in cause.name:
+            return cause.name if isinstance(problem, ImportError) or cause.name in str(problem) else ""
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def install(package: str) -> str:
+    """The command that installs a package."""
+    return f"pip install {_INSTALLS.get(package, package)}"
 
 
 def surfaces(problem: BaseException) -> bool:

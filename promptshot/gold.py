@@ -51,7 +51,7 @@ def check_gold(items: Iterable[Item], recipe: Recipe) -> Looked:
     """
     if recipe.labels_ignored:
         return Looked()
-    found, name = _survey(items, recipe), recipe.template.spec.label_field
+    found, name = _survey(items, recipe), recipe.task.label_field
     named = recipe.columns.get(name)
     if found.first is None:
         return Looked()
@@ -71,14 +71,14 @@ def check_gold(items: Iterable[Item], recipe: Recipe) -> Looked:
 
 
 def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
-    found, name, verbalizer = _Survey(), recipe.template.spec.label_field, recipe.verbalizer
+    found, task = _Survey(), recipe.task
     for row in islice((item for item in items if isinstance(item, Row)), SURVEYED):
         found.first = found.first or row
-        column = row.column(name)
+        column = row.column(task.label_field)
         found.column |= column is not None
         try:
-            label, value = verbalizer.gold_label(row, column)
-            place = verbalizer.numbered(row, column) if isinstance(verbalizer, RowWords) else None
+            label, value = task.gold(row)
+            place = task.place(row)
         except RowError as problem:
             if column is not None and isinstance(row[column], list):
                 found.several = found.several or problem
@@ -103,7 +103,7 @@ def _spelling(raw: Mapping[str, Mapping[tuple[str, Any], int]], recipe: Recipe) 
 
     Without a wish that is so where all that the rows say are numbers, one for each label.
     """
-    if recipe.spelled_as == "template" or not raw or isinstance(recipe.verbalizer, RowWords):
+    if recipe.spelled_as == "template" or not raw or recipe.task.own_words:
         return {}
     usual = _usual(raw)
     if recipe.spelled_as == "rows":
@@ -129,7 +129,7 @@ def _usual(raw: Mapping[str, Mapping[tuple[str, Any], int]]) -> dict[str, Any]:
 
 def _unlike(raw: Mapping[str, Mapping[tuple[str, Any], int]], recipe: Recipe) -> str:
     """That predictions go by names that the rows do not use, so that no column equals another; empty where they do."""
-    if recipe.spelled_as != "auto" or isinstance(recipe.verbalizer, RowWords):
+    if recipe.spelled_as != "auto" or recipe.task.own_words:
         return ""
     other = [(label, value) for label, value in _usual(raw).items() if value != label]
     if not other:

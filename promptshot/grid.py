@@ -20,7 +20,7 @@ from promptshot.kinds import KINDS, WITH_DEMONSTRATIONS
 from promptshot.labels import NAME
 from promptshot.recipe import DEMOS, DemoPlan, Recipe
 from promptshot.rows import Item, Row
-from promptshot.run import HOPELESS, look_at, with_columns
+from promptshot.run import HOPELESS, look_at
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions
 from promptshot.streams import PLAIN, Reading
@@ -125,7 +125,7 @@ def grid(found: Sequence[guess.Guess], axes: Axes) -> list[Candidate]:
         for model, k in product(models, axes.numbers if one.template.kind.demonstrations else (0,)):
             plan = DemoPlan(axes.demos, k, axes.seed) if axes.demos and k else None
             options = replace(axes.options, model=model)
-            recipe = Recipe(one.template, one.verbalizer, scorer, options, plan, columns=mapped)
+            recipe = Recipe.of(one.template, one.verbalizer, scorer, options, plan, columns=mapped)
             recipes += [recipe] if recipe not in recipes else []
     if not recipes:
         kinds = " or ".join(sorted({one.template.spec.scorer for one in found}))
@@ -180,7 +180,7 @@ def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> list[Candid
     fitting = []
     for candidate in candidates:
         recipe = candidate.recipe
-        mapped = [with_columns(item, recipe.columns) for item in items]
+        mapped = list(map(recipe.task.mapped, items))
         good = [item for item in mapped if isinstance(item, Row)]
         try:
             looked = check_gold(mapped, recipe)
@@ -199,7 +199,7 @@ def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> list[Candid
 
 def _has_gold(row: Row, recipe: Recipe) -> bool:
     try:
-        return recipe.verbalizer.gold_label(row, row.column(recipe.template.spec.label_field))[0] is not None
+        return recipe.task.gold(row)[0] is not None
     except RowError:
         return False
 
@@ -210,7 +210,7 @@ def _check_prompts(recipe: Recipe, some: Sequence[Row]) -> None:
     first: RowError | None = None
     for row in some:
         try:
-            classifier.prompt(row)
+            classifier.prompts(row)
         except RowError as problem:
             first = first or problem
         else:

@@ -15,137 +15,23 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from promptshot import files, record, rows, wrong
-from promptshot.classify import SHARE, Outcome, Prediction
-from promptshot.errors import InputError, OptionError, shortlist
-from promptshot.files import Named
+from promptshot import files, record, rows
+from promptshot.errors import InputError, shortlist
+from promptshot.outputs import Outputs
+from promptshot.prediction import Outcome, Prediction
 from promptshot.recipe import digest
-from promptshot.record import AFRESH, Mark, Record
+from promptshot.record import AFRESH, FORMAT, Counts, Later, Mark, Metrics, RunRecord
 from promptshot.rows import Reject, Row
 from promptshot.shape import Shape
+from promptshot.spool import SHARE
 from promptshot.streams import Part
-from promptshot.writer import NOTHING, Form, Place, Writer, refuse_no_json, refuse_suffix
+from promptshot.writer import NOTHING, Form, Place, Writer
 
 MOST = 16  # summaries of a run that are remembered
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where results go, and in which form; rejects and record lie beside the output where nothing else is said."""
-
-    output: str | None = "-"  # None: nowhere
-    summary: str | None = None
-    record: str | None = None
-    rejects: str | None = None
-    overwrite: bool = False
-    resume: bool = True
-    format: str | None = None  # of the output, where its name does not tell: csv, tsv or jsonl
-    bom: bool = False  # whether a table begins with a byte order mark, also where the input does not
-    fields: tuple[str, ...] = ()  # what goes out (see `Shape`); all
-    scores: bool = True
-    errors: str | None = None  # where the rows go that went wrong
-    surest: int = 0  # how many of these are kept to be shown
-
-    @property
-    def kept_wrong(self) -> int:
-        """How many of the rows that go wrong are kept."""
-        return self.surest if self.errors is None else max(self.surest, wrong.MOST)
-
-    @property
-    def errors_form(self) -> Form:
-        """How these are written."""
-        return Form.of(self.errors or files.STREAM, bom=self.bom)
-
-    @property
-    def form(self) -> Form:
-        """How the output is written; raises OptionError where what was said of it does not go together."""
-        return Form.of(self.output or files.STREAM, self.format, self.bom)
-
-    def identity(self, marked: bool) -> dict[str, Any]:
-        """What decides the bytes of the output beside the recipe, where that is not the usual; `marked` says whether
-        the input begins with a byte order mark."""
-        form, usual = self.form, Form.of(self.output or files.STREAM)
-        found: dict[str, Any] = {"--format": form.kind} if form.kind != usual.kind else {}
-        found |= {"--bom": True} if form.bom and not marked else {}
-        found |= {"--fields": list(self.fields)} if self.fields else {}
-        return found | ({} if self.scores else {"--no-scores": True})
-
-    @property
-    def record_path(self) -> str | None:
-        return self.record or self._beside("run.json")
-
-    @property
-    def rejects_path(self) -> str | None:
-        return self.rejects or self._beside("rejects.jsonl")
-
-    @property
-    def output_place(self) -> str:
-        """What a record says of its output; nothing where it lies beside that."""
-        return (
-            self._from_record(self.output) if self.record and not _same(self.record, f"{self.output}.run.json") else ""
-        )
-
-    @property
-    def rejects_place(self) -> str:
-        """What is the same for two names of one file of rejected rows; nothing where it lies beside the output."""
-        other = self.rejects and not _same(self.rejects, f"{self.output}.rejects.jsonl")
-        return self._from_record(self.rejects) if other else ""
-
-    def _from_record(self, path: str | None) -> str:
-        """Where a file is as seen from the record: what is moved together stays together."""
-        folder = os.path.dirname(os.path.abspath(self.record_path or "."))
-        return os.path.relpath(os.path.abspath(path or "."), folder)
-
-    @property
-    def spool_path(self) -> str | None:
-        """Where scores wait for the whole run's decision."""
-        return self._beside("spool")
-
-    @property
-    def on_disk(self) -> bool:
-        """Whether the output is a file that can be gone on with: no stream, pipe or device."""
-        return self.output is not None and files.is_file(self.output)
-
-    def _beside(self, ending: str) -> str | None:
-        return f"{self.output}.{ending}" if self.on_disk else None
-
-    def check(self, read: Sequence[Named], more: Sequence[Named] = ()) -> None:
-        """Refuse files that meet one another, `more` that are written, or what is read, or that cannot be written:
-        before any model is loaded."""
-        if self.record and not files.is_file(self.record) and self.record != os.devnull:
-            raise OptionError("--record is no file", where=self.record, hint="it is written again and again")
-        said = {"--output": self.output, "--summary": self.summary, "--record": self.record, "--rejects": self.rejects}
-        said["--errors"] = self.errors
-        beside = {
-            "the run record": None if self.record else self.record_path,
-            "the file of rejected rows": None if self.rejects else self.rejects_path,
-            "the file of waiting scores": self.spool_path,
-        }
-        for by, path in beside.items():
-            if path and not files.is_file(path):
-                raise InputError(f"is no file, and {by} would stand there", where=path, hint="name another --output")
-        named = [Named(by, path) for by, path in {**said, **beside}.items() if path is not None]
-        files.check([*named, *more], read)
-        self._check_forms()
-
-    def _check_forms(self) -> None:
-        """Refuse files that would not hold what their names say; raises OptionError."""
-        refuse_suffix(self.output, self.format)
-        refuse_suffix(self.rejects)
-        refuse_suffix(self.errors)
-        refuse_no_json("--summary", self.summary)
-        refuse_no_json("--record", self.record)
-        marked = self.form.bom
-        if self.bom and not marked:
-            raise OptionError("--bom is for tables", hint="write .csv or .tsv, or leave it out")
-
-
-def _same(one: str, other: str) -> bool:
-    return os.path.abspath(one) == os.path.abspath(other)
+EARLIER = "a run record written by promptshot 0.1.0, which later ones cannot go on with"
 
 
 class Journal:
@@ -160,10 +46,10 @@ class Journal:
         self.outputs, self.shape, self.limit = outputs, shape, limit
         self.identity = json.loads(json.dumps(identity))
         self.fingerprint = digest(identity)
-        self.head: dict[str, Any] = {}  # what else the record says
-        self.files: dict[str, Any] = {}  # what is this run's own: rejects and spool, and where ("": beside the output)
-        self.summaries: list[str] = []
-        self.nodes: dict[str, Any] = {}  # device and inode of what is written
+        self.head: RunRecord  # what else the record says; told before anything is written
+        self.files: dict[str, str] = {}  # what is this run's own: rejects and spool, and where ("": beside the output)
+        self.summaries: tuple[str, ...] = ()
+        self.nodes: dict[str, list[int]] = {}  # device and inode of what is written
         if outputs.on_disk:
             files.refuse_in_use(str(outputs.output))
         self._found = self._said()
@@ -181,21 +67,22 @@ class Journal:
 
     # ---------------------------------------------------------------- what there is
 
-    def _earlier(self) -> Record | None:
+    def _earlier(self) -> RunRecord | None:
         """The record of an earlier run that this one goes on from; raises InputError for what is in the way."""
         outputs = self.outputs
         if outputs.overwrite:
             with contextlib.suppress(InputError):  # what lies beside the output goes with it
-                there = record.read(outputs.record_path or os.devnull)
+                there = record.read_whole(outputs.record_path or os.devnull)
                 self.files = dict(there.files) if there else {}
             return None
         there = self._beside() if self._found and outputs.on_disk else None
-        own = there is not None and outputs.resume and there.fingerprint == self.fingerprint
+        own = there is not None and outputs.resume and there.format == FORMAT
+        own = own and there is not None and there.fingerprint == self.fingerprint
         own = own and there is not None and there.output == outputs.output_place
         if not own:
             self._refuse_others(there)
         if there is not None:  # if not of this run, then of one whose output is gone
-            self.files, self.summaries = dict(there.files), list(there.summaries)
+            self.files, self.summaries = dict(there.files), there.summaries
         ours = "rejects" in self.files and outputs.rejects_place == self.files["rejects"]
         if outputs.rejects_path and there is not None and ours:
             gone = files.is_free(str(outputs.output))  # then it is written anew
@@ -217,18 +104,22 @@ class Journal:
                 raise
         return ""
 
-    def _beside(self) -> Record:
+    def _beside(self) -> RunRecord:
+        path, output = str(self.outputs.record_path), str(self.outputs.output)
         try:
-            there = record.read(str(self.outputs.record_path))
+            there = record.read_whole(path)
+            assert there is not None
+            if there.format != FORMAT and (self.outputs.record or not files.is_free(output)):
+                raise InputError(EARLIER, where=path, hint=AFRESH)
         except InputError as problem:
-            if files.is_free(str(self.outputs.output)):
+            if files.is_free(output):
                 raise
             what = f"exists already, and {problem.where} is {problem.what}"
-            raise InputError(what, where=str(self.outputs.output), hint=files.OVERWRITE) from None
-        assert there is not None
+            hint = problem.hint if isinstance(problem, Later) else files.OVERWRITE
+            raise InputError(what, where=output, hint=hint) from None
         return there
 
-    def _refuse_others(self, there: Record | None) -> None:
+    def _refuse_others(self, there: RunRecord | None) -> None:
         """Refuse an output or a record that is not of this run; raises InputError."""
         outputs = self.outputs
         if outputs.on_disk and not files.is_free(str(outputs.output)):
@@ -265,7 +156,7 @@ class Journal:
         self._refuse_changed(earlier, "output", str(self.outputs.output))
         return earlier.progress
 
-    def finished(self) -> Record | None:
+    def finished(self) -> RunRecord | None:
         """The record of the earlier run, where that had come to its end and no more is asked for."""
         earlier = self.earlier
         if earlier is None or not earlier.complete or earlier.limit != self.limit or earlier.counts is None:
@@ -274,7 +165,7 @@ class Journal:
             return None
         return earlier
 
-    def _is_as_left(self, there: Record, name: str, path: str) -> bool:
+    def _is_as_left(self, there: RunRecord, name: str, path: str) -> bool:
         """Whether a file is as its run left it, also behind the mark, where another run will write.
 
         One that was killed has not said what stands there. Then it must be the very file, and begin like one of ours.
@@ -287,7 +178,7 @@ class Journal:
         wanted = self.shape.certain if name == "output" else {"source", "reason", "raw"}
         return files.is_free(path) or mark.bytes > 0 or (same and _is_ours(path, wanted))
 
-    def _refuse_changed(self, there: Record, name: str, path: str) -> None:
+    def _refuse_changed(self, there: RunRecord, name: str, path: str) -> None:
         if not self._is_as_left(there, name, path):
             gone = files.node_of(path) is None
             what = "is gone, though it has been written" if gone else "has been changed since its run wrote it"
@@ -375,7 +266,7 @@ class Journal:
             columns = self.shape.columns(dict.fromkeys(name for one in found for name in one.row.fields))
         output.write([self.shape.record(one, columns) for one in found], columns)
 
-    def advance(self, rows: int, counts: Mapping[str, Any], inputs: Sequence[Part] = ()) -> None:
+    def advance(self, rows: int, counts: Counts, inputs: Sequence[Part] = ()) -> None:
         """A window has been written whole; tell the record, now and then."""
         output, rejects = (writer.place if writer else Place() for writer in (self._output, self._rejects))
         self.mark = Mark(rows, output, rejects, counts, tuple(inputs))
@@ -391,26 +282,27 @@ class Journal:
         for writer in (self._output, self._rejects):
             if writer:
                 writer.sync()
-        said = {"fingerprint": self.fingerprint, "complete": False, "limit": self.limit, **self.head, **more}
         for name, writer in (("output", self._output), ("rejects", self._rejects)):
-            self.nodes |= {name: writer.node} if writer else {}
-        whose = {"output": self.outputs.output_place, "nodes": self.nodes, "files": self.files}
-        kept = {"summaries": self.summaries, "identity": self.identity, "progress": record.of_mark(mark)}
-        self._put_record({**said, **whose, **kept})
+            if writer and writer.node:
+                self.nodes[name] = writer.node
+        own = {"fingerprint": self.fingerprint, "identity": self.identity, "limit": self.limit, "progress": mark}
+        place = {"output": self.outputs.output_place, "nodes": self.nodes, "files": self.files}
+        said = {**own, **place, "summaries": self.summaries, **more}
+        self._put_record(self.head.model_copy(update=said).text())
         ended = time.monotonic()
         self._next = ended + (ended - began) / SHARE
 
-    def _put_record(self, plain: Mapping[str, Any]) -> None:
-        path, text = str(self.outputs.record_path), record.written(plain)
+    def _put_record(self, text: str) -> None:
+        path = str(self.outputs.record_path)
         if self._said() not in ("", self._found):
             raise InputError("was changed while the run went on", where=path, hint="move it away and start again")
         files.put(path, text, self._replaces)
         self._replaces, self._found = True, self._said()
 
-    def _ends(self) -> dict[str, Any]:
+    def _ends(self) -> dict[str, Place]:
         """How far the files go now."""
         found = (("output", self._output), ("rejects", self._rejects))
-        return {name: vars(writer.place) for name, writer in found if writer and writer.node and writer.place.bytes}
+        return {name: writer.place for name, writer in found if writer and writer.node and writer.place.bytes}
 
     def stop(self) -> None:
         """The run ends early: the record says how far it got, if it got anywhere."""
@@ -420,7 +312,7 @@ class Journal:
     def finish(
         self,
         rows: int,
-        counts: Mapping[str, Any],
+        counts: Counts,
         inputs: Sequence[Part],
         summary: Mapping[str, Any],
         wrong_rows: bytes = b"",
@@ -434,7 +326,7 @@ class Journal:
         if self.outputs.on_disk or self.outputs.record:
             self._know(self.outputs.errors, wrong_rows)
             self._know(self.outputs.summary, _as_bytes(summary))
-            told = {**summary, "inputs": [vars(part) for part in inputs], "ends": self._ends()}
+            told = {**dict(Metrics.model_validate(summary)), "inputs": tuple(inputs), "ends": self._ends()}
             self.save(self.mark, complete=True, rows_read=rows, counts=counts, **told)
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
@@ -450,8 +342,7 @@ class Journal:
             return
         replace = self.outputs.overwrite or self._wrote(path)
         if self._know(path, data) and self.earlier is not None:  # of a finished run, by other versions or anew
-            said = {**json.loads(self._found), "summaries": self.summaries}
-            self._put_record({key: value for key, value in said.items() if key != "checksum"})
+            self._put_record(self.earlier.model_copy(update={"summaries": self.summaries}).text(self._found))
         files.put(path, data, replace)
 
     def _know(self, path: str | None, data: bytes) -> bool:
@@ -460,7 +351,7 @@ class Journal:
             return False
         found = hashlib.sha256(data).hexdigest()
         new = found not in self.summaries
-        self.summaries = [*self.summaries[-MOST:], found] if new else self.summaries
+        self.summaries = (*self.summaries[-MOST:], found) if new else self.summaries
         return new
 
     @contextlib.contextmanager

@@ -251,7 +251,7 @@ def _in_brackets(text: str) -> Any:
         return _json(text, FLAG)
     except PromptshotError as problem:
         try:
-            data, _ = spec.parse_yaml(text, FLAG, OptionError)
+            data, _ = spec.parse_source(text, FLAG).sound(OptionError)
         except PromptshotError:
             if re.match(r"[\[{]\s*[\"']", text):
                 raise problem from None

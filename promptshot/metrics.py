@@ -61,9 +61,9 @@ class Tally:
     def state(self) -> dict[str, Any]:
         """All counts in the order in which they came up, as plain data that JSON keeps exactly."""
         return {
-            "confusion": [[gold, predicted, count] for (gold, predicted), count in self.confusion.items()],
-            "predictions": list(map(list, self.predictions.items())),
-            "unknown_gold": list(map(list, self.unknown_gold.items())),
+            "confusion": [(gold, predicted, count) for (gold, predicted), count in self.confusion.items()],
+            "predictions": list(self.predictions.items()),
+            "unknown_gold": list(self.unknown_gold.items()),
             "rejected": self.rejected,
             "chance_sum": self.chance_sum,
         }

@@ -11,20 +11,19 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from promptshot import rows
-from promptshot.classify import NAMED, OUTPUT_FIELDS
+from promptshot import record, rows
 from promptshot.errors import InputError, RowError, shortlist
 from promptshot.json_text import dumps, like
 from promptshot.metrics import Tally
 from promptshot.once import once
+from promptshot.prediction import NAMED, OUTPUT_FIELDS
+from promptshot.record import RecordedRecipe
 from promptshot.rows import Reject, Row, raw_of
-from promptshot.shape import PAIRS, PREFIXES
+from promptshot.shape import PREFIXES
 from promptshot.streams import PLAIN, Reading
+from promptshot.task import PAIR
 from promptshot.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 from promptshot.writer import FORMULA
 from promptshot.wrong import Worst, Wrong
@@ -110,19 +109,6 @@ def _folded(name: str) -> str:
 # ------------------------------------------------------------------ one file
 
 
-class _Recipe(BaseModel):
-    columns: dict[str, str] = {}
-    spelling: dict[str, Any] = {}
-    verbalizer: dict[str, Any] = {}
-
-
-class _Record(BaseModel):
-    """What a run record says of labels."""
-
-    gold_field: str = "label"
-    recipe: _Recipe = _Recipe()
-
-
 @dataclass(frozen=True)
 class File:
     """A file of predictions, the columns of its fields, and how its run spelled labels, where that is known."""
@@ -139,17 +125,13 @@ class File:
     @classmethod
     def of(cls, path: str, label_field: str | None = None, prediction_field: str = OURS, how: Reading = PLAIN) -> File:
         """With what the run record says, if one lies beside it; raises InputError if that is none."""
-        beside = Path(f"{path}.run.json")
-        try:
-            there = path != "-" and beside.is_file()
-            # Not by pydantic's reader of JSON: it refuses the half characters that rows and names of files may have.
-            said = _Record.model_validate(json.loads(beside.read_bytes())) if there else _Record()
-        except (OSError, ValueError, RecursionError):
-            raise InputError("not a run record of ours", where=str(beside), hint="move it away") from None
-        columns = said.recipe.columns | ({said.gold_field: label_field} if label_field else {})
-        words = _words(said.recipe.verbalizer, str(beside))
-        spelled = {_folded(text): label for label, shown in said.recipe.spelling.items() for text in _texts_of(shown)}
-        return cls(path, columns, words, said.gold_field, prediction_field, label_field, how, spelled)
+        beside = f"{path}.run.json"
+        there = record.read(beside, hint="move it away") if path != "-" else None
+        gold_field, recipe = (there.gold_field, there.recipe) if there else ("label", RecordedRecipe())
+        columns = recipe.columns | ({gold_field: label_field} if label_field else {})
+        words = recipe.verbalizer.restored(beside) if recipe.verbalizer.model_fields_set - {"name"} else None
+        spelled = {_folded(text): label for label, shown in recipe.spelling.items() for text in _texts_of(shown)}
+        return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled)
 
     def read(self) -> Iterator[Found | Reject]:
         """Its rows, and those that hold no prediction.
@@ -219,7 +201,7 @@ class File:
         """The columns of a table that are not the row's own."""
         for label in keys or (self.words.names if self.words else ()):
             yield from (f"{prefix}{label}" for prefix in PREFIXES)
-        yield f"score_{PAIRS}"
+        yield f"score_{PAIR}"
 
     def _said(self, row: Row, prediction: str, keys: tuple[str, ...]) -> Said:
         column = row.column(self.gold_field)
@@ -244,14 +226,6 @@ class File:
 def _texts_of(shown: Any) -> set[str]:
     """How a value may stand in a file: as JSON, in a table, and as labels are read."""
     return {str(shown), dumps(shown), gold_text(Row({"label": shown}), "label") or ""}
-
-
-def _words(said: Mapping[str, Any], where: str) -> Verbalizer | None:
-    """The labels and words of a run record; None where it tells none."""
-    if isinstance(said.get("words_from"), str | list):
-        return RowWords.of_field(where, said["words_from"])
-    keys = {key: value for key, value in said.items() if key != "name"}
-    return Verbalizer.parse(keys, where) if keys else None
 
 
 def _column(row: Row, name: str) -> str | None:

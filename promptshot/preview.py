@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from promptshot import rows
-from promptshot.classify import Classifier, Prediction
+from promptshot.classify import Classifier
 from promptshot.errors import InputError, ModelError, OptionError, RowError, shortlist
 from promptshot.kinds import builtin_for
 from promptshot.once import once
+from promptshot.prediction import Prediction
 from promptshot.prompts import Template, example_row
 from promptshot.recipe import Recipe
 from promptshot.rows import Reject, Row
 from promptshot.scorers import Loader
 from promptshot.scoring import Filling, Fit, ModelOptions, Prompt
+from promptshot.task import Task
 from promptshot.verbalizer import Verbalizer
 
 TOP = 10  # likeliest words shown
@@ -56,9 +58,9 @@ class Previewer:
 
     def of(self, template: Template, verbalizer: Verbalizer | None, row: Row) -> Preview:
         """The row's preview; raises RowError where it cannot be filled in, ModelError where the model does not fit."""
-        paired = template.spec.ordered or verbalizer is None
-        words = verbalizer.choices(row) if verbalizer and not paired else ("",)
-        labels = [] if paired else _labels_of(words, verbalizer)
+        task = Task(template, verbalizer) if verbalizer else None
+        words = task.choices(row) if task else ("",)
+        labels = _labels_of(words, task.verbalizer) if task and not task.paired else []
         found = Preview(template, row, template.render(row, words), labels)
         if self.tokens:
             found = self._with_tokens(found)
@@ -80,7 +82,7 @@ class Previewer:
 
     def _with_scores(self, found: Preview, verbalizer: Verbalizer) -> Preview:
         kind = found.template.spec.scorer
-        classifier = Classifier.of(Recipe(found.template, verbalizer, kind, self.options), self.loader)
+        classifier = Classifier.of(Recipe.of(found.template, verbalizer, kind, self.options), self.loader)
         scorer = classifier.scorer
         (outcome,) = classifier.outcomes([found.row])
         if isinstance(outcome, Reject):
@@ -90,10 +92,8 @@ class Previewer:
         return replace(found, prediction=outcome, top=top)
 
 
-def _labels_of(words: Sequence[str], verbalizer: Verbalizer | None) -> list[str]:
-    named: Mapping[str, str] = (
-        {word: label for label, of in verbalizer.labels.items() for word in of} if verbalizer else {}
-    )
+def _labels_of(words: Sequence[str], verbalizer: Verbalizer) -> list[str]:
+    named = {word: label for label, of in verbalizer.labels.items() for word in of}
     return [named.get(word, word) for word in words]
 
 

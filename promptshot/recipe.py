@@ -7,11 +7,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from promptshot import library, shelf
 from promptshot.columns import taken, told
+from promptshot.decide import Best, Decision, Thresholds, decision_of
 from promptshot.errors import InputError, OptionError, PromptshotError
 from promptshot.files import Named
 from promptshot.kinds import builtin_for
@@ -20,6 +22,7 @@ from promptshot.prompts import Template
 from promptshot.rows import Row
 from promptshot.scoring import ModelOptions
 from promptshot.streams import PLAIN, Reading
+from promptshot.task import Task
 from promptshot.verbalizer import Verbalizer
 
 BLOCK, LARGE, SAMPLED = 1 << 20, 8 << 30, 1000  # bytes at once, of a file that is not read as a whole, blocks of it
@@ -41,14 +44,12 @@ class DemoPlan:
 class Recipe:
     """Everything that decides a run's results, as plain data; `Classifier.of` makes it live."""
 
-    template: Template
-    verbalizer: Verbalizer
+    task: Task
     scorer: str
     options: ModelOptions = field(default_factory=ModelOptions)
     demos: DemoPlan | None = None
-    dev: str | None = None  # a file whose scores fix the thresholds of an ordered pair template
-    columns: Mapping[str, str] = field(default_factory=dict)  # those that were named
-    guessed: Mapping[str, str] = field(default_factory=dict)  # those that go by a usual name; only told
+    decision: Decision = field(default_factory=Best)
+    guessed: Mapping[str, str] = field(default_factory=dict)  # columns that go by a usual name; only told
     reading: Reading = PLAIN  # how files of rows are read
     labels_ignored: bool = False
     labels_strict: bool = False  # a row whose own label is none of ours is rejected
@@ -56,6 +57,43 @@ class Recipe:
     spelled_as: SpelledAs = "auto"
     spelling: Mapping[str, Any] = field(default_factory=dict)  # label -> what is written for it; empty: its name
     others: tuple[Recipe, ...] = ()  # more templates: an ensemble, by the mean of log-probabilities
+
+    @classmethod
+    def of(
+        cls,
+        template: Template,
+        verbalizer: Verbalizer,
+        scorer: str | None = None,
+        options: ModelOptions | None = None,
+        demos: DemoPlan | None = None,
+        dev: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Recipe:
+        """A recipe from its parts: the template's own scorer, and labels decided as it says, where nothing is said.
+
+        `dev` is a file whose scores fix the thresholds of an ordered pair template, `columns` say where a row keeps a
+        field. Raises OptionError where they do not go together.
+        """
+        task = Task(template, verbalizer, columns or {})
+        decision = decision_of(template.spec.ordered, template.spec.prior, dev)
+        return cls(task, scorer or template.spec.scorer, options or ModelOptions(), demos, decision, **more)
+
+    @property
+    def template(self) -> Template:
+        return self.task.template
+
+    @property
+    def verbalizer(self) -> Verbalizer:
+        return self.task.verbalizer
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        return self.task.columns
+
+    @property
+    def labels(self) -> Sequence[str]:
+        return self.task.labels
 
     @property
     def name(self) -> str:
@@ -68,20 +106,14 @@ class Recipe:
         return self.options.model or builtin_for(self.scorer)
 
     @property
-    def labels(self) -> Sequence[str]:
-        """The labels to choose from; none where every row brings its own."""
-        return self.template.spec.ordered or self.verbalizer.names
-
-    @property
-    def prior(self) -> tuple[float, ...]:
-        """The share of each label of an ordered pair template; uniform where the template says nothing."""
-        ordered = self.template.spec.ordered or []
-        return tuple(self.template.spec.prior or [1 / len(ordered) for _ in ordered])
-
-    @property
     def transductive(self) -> bool:
-        """Whether labels are decided over the whole run, by rank."""
-        return bool(self.template.spec.ordered) and self.dev is None
+        """Whether labels are decided over the whole run."""
+        return self.decision.transductive
+
+    @property
+    def dev(self) -> str | None:
+        """The file whose scores fix thresholds."""
+        return self.decision.dev if isinstance(self.decision, Thresholds) else None
 
     @property
     def reads(self) -> list[Named]:
@@ -118,7 +150,7 @@ class Recipe:
             "labels": "ignored" if self.labels_ignored else "strict" if self.labels_strict else "counted",
             **({"spelling": dict(self.spelling)} if self.spelling else {}),
             "ensemble": [other.as_dict() for other in self.others],
-            "decision": "rank" if self.transductive else "thresholds" if self.dev else "best",
+            "decision": self.decision.name,
         }
 
     def identity(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -130,9 +162,10 @@ class Recipe:
             for unimportant in ("about", "source", "example"):
                 recipe["template"].pop(unimportant, None)
         said["precision"] = [self.options.revision, self.options.dtype, self.options.max_length]
-        said["weights"] = [_folder_hash(recipe.model) for recipe in (self, *self.others)]
-        said["demo_file"] = _file_hash(self.demos.path) if self.demos else None
-        said["dev_file"] = _file_hash(self.dev) if self.dev else None
+        of_folder, of_file = cache(_folder_hash), cache(_file_hash)  # none is read twice for this
+        said["weights"] = [of_folder(recipe.model) for recipe in (self, *self.others)]
+        said["demo_file"] = of_file(self.demos.path) if self.demos else None
+        said["dev_file"] = of_file(self.dev) if self.dev else None
         # Without the folder, for what they say is compared as well, and folders are moved.
         said["inputs"] = [[os.path.basename(path), _size(path)] for path in inputs if path != "-"]
         said["selection"] = dict(selection or {})
@@ -145,7 +178,7 @@ class Recipe:
     def check(self) -> None:
         """Refuse an ensemble whose members do not speak of the same labels; raises OptionError."""
         for recipe in (self, *self.others) if self.others else ():
-            if recipe.template.spec.ordered:
+            if recipe.task.paired:
                 what = f"{recipe.template.name} ranks pairs and gives no probabilities"
                 raise OptionError(f"no ensemble: {what}", hint="leave it out")
             if set(recipe.verbalizer.names) != set(self.verbalizer.names):

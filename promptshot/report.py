@@ -19,6 +19,7 @@ from rich.text import Text
 
 from promptshot import standard
 from promptshot.classify import Classifier
+from promptshot.decide import Ranks
 from promptshot.doctor import Finding, Overall
 from promptshot.errors import many, printable, shortlist
 from promptshot.guess import language_of
@@ -27,7 +28,8 @@ from promptshot.kinds import KINDS
 from promptshot.metrics import Tally
 from promptshot.predictions import HINT, Counted
 from promptshot.recipe import Recipe
-from promptshot.run import Result, Watcher, versions
+from promptshot.record import versions
+from promptshot.run import Result, Watcher
 from promptshot.scoring import Kind, Prompt
 from promptshot.wrong import MOST as MOST_LISTED
 from promptshot.wrong import Worst
@@ -475,12 +477,12 @@ def leaning(tally: Tally, shots: bool = False) -> str:
 def notes(result: Result, keep: str = "--rejects FILE", of_candidate: bool = False) -> list[str]:
     """What a reader of the numbers must know, one line each; `keep` is the flag that keeps rejected rows. What a
     leaderboard says of all candidates together is left out for one of these."""
-    tally, keys = result.tally, result.recipe.template.spec
+    tally = result.tally
     draw = one_draw(result.recipe)
     found = [said] if (said := leaning(tally, bool(draw))) and not of_candidate else []
-    if result.recipe.transductive:
+    if isinstance(decision := result.recipe.decision, Ranks):
         shares = ", ".join(
-            f"{label} {share:.0%}" for label, share in zip(keys.ordered or (), result.recipe.prior, strict=True)
+            f"{label} {share:.0%}" for label, share in zip(decision.ordered, decision.prior, strict=True)
         )
         found.append(f"labels come from ranking the whole run by this prior: {shares} (transductive)")
     if result.doubt:

@@ -9,7 +9,7 @@ import json
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -358,3 +358,8 @@ def _first(items: Iterable[Item], limit: int) -> Iterator[Item]:
             yield next(iterator)
         except StopIteration:
             return
+
+
+def with_columns(item: Item, columns: Mapping[str, str]) -> Item:
+    """The same row, with these columns for fields."""
+    return replace(item, columns=columns) if columns and isinstance(item, Row) else item

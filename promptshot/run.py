@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import platform
+import json
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -15,37 +14,28 @@ from itertools import chain, islice
 from typing import Any
 
 from promptshot import columns, files, formats, record, rows
-from promptshot.classify import WINDOW, Classifier, Outcome, Prediction, Spool
+from promptshot.classify import WINDOW, Classifier
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, many
 from promptshot.files import Named
 from promptshot.gold import check_gold
 from promptshot.guess import Look
 from promptshot.interrupt import Interrupts
-from promptshot.journal import Journal, Outputs
+from promptshot.journal import Journal
 from promptshot.metrics import Tally
+from promptshot.outputs import Outputs
+from promptshot.prediction import Outcome, Prediction
 from promptshot.recipe import Recipe
-from promptshot.record import AFRESH
-from promptshot.rows import Item, Reject, Row
+from promptshot.record import FORMAT, Counts, RecordedRecipe, RunRecord, TallyCounts, versions
+from promptshot.rows import Item, Reject, Row, with_columns
 from promptshot.shape import Shape
+from promptshot.spool import Spool
 from promptshot.streams import PLAIN, Part, Reading, Seen
 from promptshot.writer import whole
-from promptshot.wrong import Worst, Wrong
+from promptshot.wrong import Worst, WorstState, Wrong
 
 EXAMPLES = 10  # predictions kept for people to look at
 # Counts of a result, beside its tally.
-KEPT = (
-    "seconds",
-    "cut",
-    "odd",
-    "first_odd",
-    "dropped",
-    "short",
-    "lacking",
-    "split",
-    "averaged",
-    "unknown",
-    "first_unknown",
-)
+KEPT = tuple(name for name in Counts.model_fields if name not in ("tally", "rejects", "worst"))
 FOREIGN = 0.25  # of the first rows, at most, may be in another encoding
 AHEAD = 16  # windows that are looked through for a good row, before a file is taken for one without any
 HOPELESS = AHEAD * WINDOW  # rejected rows, and not one accepted: something is wrong with all of them
@@ -186,6 +176,7 @@ class Result:
     short: int = 0  # rows that lost some of them
     lacking: int = 0  # rows with fewer demonstrations than asked for
     split: int = 0  # label words of several tokens
+    tokens: dict[str, int] = field(default_factory=dict)  # of each label word; 0 where they differ from row to row
     averaged: bool = False
     unknown: int = 0  # rows of whose text the tokenizer knows nothing
     first_unknown: str = ""  # where the first of them is
@@ -200,35 +191,27 @@ class Result:
     left_out: tuple[str, ...] = ()  # columns that a table had no room for
 
     @classmethod
-    def restored(cls, recipe: Recipe, journal: Journal, counts: Mapping[str, Any]) -> Result:
+    def restored(cls, recipe: Recipe, journal: Journal, counts: Counts | None) -> Result:
         """A result with the counts of an earlier run, if there was one."""
         labels = recipe.labels
         result = cls(recipe, Tally(labels), journal.fingerprint, rejects_path=journal.outputs.rejects_path)
         result.details = journal.earlier.machine if journal.earlier else {}
         result.worst = Worst(journal.outputs.kept_wrong)
         if counts:
-            try:
-                result._restore(counts)
-                worst = Worst.restored(counts.get("worst", {}), result.worst.most)
-            except (KeyError, TypeError, ValueError, AttributeError):
-                where = journal.outputs.record_path or ""
-                raise InputError("not a run record of ours: its counts", where=where, hint=AFRESH) from None
+            result._restore(counts)
+            worst = Worst.restored(counts.worst, result.worst.most)
             if worst is None:
                 hint = f"promptshot report {journal.outputs.output} --errors"
                 raise OptionError("--errors: the rows that are done were counted without it", hint=hint)
             result.worst = worst
         return result
 
-    def _restore(self, counts: Mapping[str, Any]) -> None:
-        record.Counts.model_validate(counts)
-        self.tally = Tally.restored(self.recipe.labels, counts["tally"])
-        self.rejects = [Reject(**reject) for reject in counts["rejects"]]
+    def _restore(self, counts: Counts) -> None:
+        self.tally = Tally.restored(self.recipe.labels, dict(counts.tally))
+        self.rejects = list(counts.rejects)
         for name in KEPT:
-            before = getattr(self, name)
-            value = counts.get(name, before)  # an older record has fewer
-            if type(value) is not type(before) and not (isinstance(before, float) and type(value) is int):
-                raise TypeError(name)
-            setattr(self, name, value)
+            setattr(self, name, getattr(counts, name))
+        self.tokens = dict(counts.tokens)
 
     def count(self, outcomes: Iterable[Outcome]) -> None:
         """Add what came of some more rows."""
@@ -253,20 +236,41 @@ class Result:
             self.lacking += outcome.lacking > 0
             self.split = max(self.split, outcome.split)
             self.averaged |= outcome.averaged
+            if outcome.tokens and not self.recipe.task.own_words:
+                self._see_tokens(outcome)
             if outcome.unknown:
                 self.first_unknown = self.first_unknown or outcome.row.source
                 self.unknown += 1
+
+    def _see_tokens(self, found: Prediction) -> None:
+        if tuple(self.tokens.values()) == found.tokens:  # the usual case
+            return
+        for word, n in zip(found.word_scores, found.tokens, strict=True):
+            self.tokens[word] = n if self.tokens.get(word, n) == n else 0
 
     def _went_wrong(self, found: Prediction) -> None:
         names = self.recipe.template.needs
         wrong = Wrong.of(found.row, str(found.gold), found.label, found.probability, names)
         self.worst.add(wrong, self.tally.confusion)
 
-    def state(self) -> dict[str, Any]:
-        """The counts as plain data, from which `restored` goes on."""
-        kept = {name: getattr(self, name) for name in KEPT}
-        rejects = [vars(reject) for reject in self.rejects]
-        return {"tally": self.tally.state(), "rejects": rejects, "worst": self.worst.state(), **kept}
+    def state(self) -> Counts:
+        """The counts, from which `restored` goes on; at every end of a window, so they are not looked at again."""
+        kept = {name: getattr(self, name) for name in KEPT} | {"tokens": dict(self.tokens)}
+        tally, worst = TallyCounts.model_construct(**self.tally.state()), WorstState(**self.worst.state())
+        return Counts.model_construct(tally=tally, rejects=list(self.rejects), worst=worst, **kept)
+
+    def head(self, **more: Any) -> RunRecord:
+        """What the run record says from the start: what is run, how labels come of it, and `more`."""
+        return RunRecord(
+            format=FORMAT,
+            complete=False,
+            machine=json.loads(json.dumps(dict(self.details))),
+            versions=versions(),
+            gold_field=self.recipe.task.label_field,
+            label_order=tuple(self.tally.labels),
+            recipe=RecordedRecipe.model_validate(self.recipe.as_dict()),
+            **more,
+        )
 
     @property
     def rows_per_second(self) -> float:
@@ -336,7 +340,7 @@ def run(
     journal = Journal(outputs, shape, identity, inputs.limit)
     inputs.refuse_changed(*journal.done)
     if earlier := journal.finished():
-        result = Result.restored(recipe, journal, earlier.counts or {})
+        result = Result.restored(recipe, journal, earlier.counts)
         result.rows_before = result.tally.predicted + result.tally.rejected
     else:
         with Interrupts() as interrupts:
@@ -377,7 +381,8 @@ def _scored(the: _Run) -> Result:
     result = Result.restored(the.recipe, journal, journal.mark.counts)
     result.details, result.rows_before = classifier.details, rows
     result.overwritten = journal.shape.overwritten(_own(the.inputs.peek()))
-    journal.head = _head(result, the.inputs)
+    drawn = {"sample": the.inputs.sample, "seed": the.inputs.seed, "window": WINDOW}
+    journal.head = result.head(**drawn, thresholds=classifier.cuts)
     the.watcher.ready(classifier, rows)
     with journal:
         began, given_up = time.perf_counter() - result.seconds, False
@@ -432,7 +437,7 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
             with the.interrupts.held(), files.named(path):
                 spool.add(window, [vars(part) for part in the.inputs.seen.parts])
                 the.journal.spooled = spool.rows
-            if _hopeless(len(spool.margins), spool.rows, classifier.asked):
+            if _hopeless(spool.good, spool.rows, classifier.asked):
                 break
         ranked = classifier.ranked(spool)
         while window := list(islice(ranked, WINDOW)):
@@ -472,33 +477,10 @@ def _unusable(result: Result, inputs: Inputs, read: int, given_up: bool) -> Inpu
     return InputError(what, where=reject.source, hint=reject.advice)
 
 
-def versions() -> dict[str, str]:
-    """The versions of what the numbers depend on."""
-    found = {"python": platform.python_version()}
-    for package in ("promptshot", "torch", "transformers", "tokenizers"):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "unknown"
-    return found
-
-
 def _failing(problem: InputError) -> Iterator[Item]:
     """No items, and the error behind them."""
     yield from ()
     raise problem
-
-
-def _head(result: Result, inputs: Inputs) -> dict[str, Any]:
-    """What the run record says from the start: what is run, on what, how."""
-    return {
-        "sample": inputs.sample,
-        "seed": inputs.seed,
-        "gold_field": result.recipe.template.spec.label_field,
-        "label_order": list(result.tally.labels),
-        "window": WINDOW,
-        "machine": dict(result.details),
-    }
 
 
 def _own(first: Sequence[Item]) -> list[str]:
@@ -510,8 +492,3 @@ def _shape(recipe: Recipe, inputs: Inputs, outputs: Outputs) -> Shape:
     """What goes out; raises OptionError where a column is asked for that is not there."""
     table = outputs.form.delimiter is not None
     return Shape.of(recipe, table, outputs.fields, outputs.scores, _own(inputs.peek()))
-
-
-def with_columns(item: Item, columns: Mapping[str, str]) -> Item:
-    """The same row, with these columns for fields."""
-    return replace(item, columns=columns) if columns and isinstance(item, Row) else item

@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promptshot.bench import Bench, Failure
-from promptshot.demos import values_of
 from promptshot.errors import InputError, PromptshotError, RowError
 from promptshot.grid import Candidate
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Row
-from promptshot.run import with_columns
 
 FINALISTS = 2  # who is judged: the one chosen, and the next best
 FEWEST = 32  # rows that a candidate is seen on before it can be dropped, where there are as many
@@ -122,7 +120,7 @@ def halve(candidates: Sequence[Candidate], items: Sequence[Item], bench: Bench, 
 
 def _said(item: Item, recipe: Recipe) -> tuple[str, ...] | None:
     try:
-        row = with_columns(item, recipe.columns)
-        return values_of(row, recipe.template) if isinstance(row, Row) else None
+        row = recipe.task.mapped(item)
+        return recipe.task.values(row) if isinstance(row, Row) else None
     except RowError:
         return None

@@ -10,16 +10,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from promptshot.classify import Prediction, output_fields
 from promptshot.errors import OptionError, shortlist
 from promptshot.json_text import like
+from promptshot.prediction import Prediction, output_fields
 from promptshot.recipe import Recipe
 from promptshot.rows import folded
-from promptshot.verbalizer import RowWords
+from promptshot.task import PAIR
 
 # What a column of a table says of a label or word, by how its name begins.
 PREFIXES = {"p_": "probabilities", "score_": "scores", "word_score_": "word_scores"}
-PAIRS = "is_next"  # the one score of a pair template that ranks
 
 
 class Shape:
@@ -135,14 +134,14 @@ def _exact(field: str) -> list[str]:
 
 def _keys(recipe: Recipe) -> Iterable[tuple[str, str, str]]:
     """(prefix, of what, label or word) in the order of the columns; nothing where each row has its own."""
-    if isinstance(recipe.verbalizer, RowWords):
+    if recipe.task.own_words:
         return []
-    ordered, labels = bool(recipe.template.spec.ordered), recipe.verbalizer.names
+    ordered, labels = recipe.task.paired, recipe.verbalizer.names
     members = (recipe, *recipe.others)
     words = [(i, word) for i, one in enumerate(members, 1) for of in one.verbalizer.labels.values() for word in of]
     keys = {
         "p_": () if ordered else labels,
-        "score_": (PAIRS,) if ordered else labels,
+        "score_": (PAIR,) if ordered else labels,
         "word_score_": () if ordered else [f"{i}: {word}" if recipe.others else word for i, word in words],
     }
     return [(prefix, PREFIXES[prefix], key) for prefix, names in keys.items() for key in names]

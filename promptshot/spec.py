@@ -83,11 +83,6 @@ def load_yaml(path: Path, error: type[PromptshotError]) -> tuple[Any, Lines]:
     return load_source(path).sound(error)
 
 
-def parse_yaml(text: str, where: str, error: type[PromptshotError]) -> tuple[Any, Lines]:
-    """YAML text as plain dicts, lists and strings, and the line of every key."""
-    return parse_source(text, where).sound(error)
-
-
 def load_source(path: Path) -> Source:
     """The file with its flaws; raises InputError where it cannot be read."""
     try:

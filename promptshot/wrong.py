@@ -119,13 +119,15 @@ class Worst:
 
 
 @dataclass(frozen=True)
-class _State:
+class WorstState:
+    """What `Worst.state` says."""
+
     most: int = 0
     pairs: Sequence[_Plain] = ()
     surest: Sequence[_Plain] = ()
 
 
-_STATE = TypeAdapter(_State)
+_STATE = TypeAdapter(WorstState)
 
 
 def _wrongs(plain: Iterable[_Plain]) -> list[Wrong]:

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from promptshot import draft, files, kinds, library, shelf
+from promptshot.catalogue import LANGUAGES
 from promptshot.cli import run_command
 from promptshot.labels import verbalizer_of_labels
 from promptshot.lint import Linter
@@ -24,7 +25,7 @@ LABELS = [
 UNSEEN = "up\x85side=a\x7fb|\u2028c|d\ufeff,down\u2029wards=x\x9fy|z\x80,\x7f=\ufffe|\x1b"  # YAML takes none as it is
 
 
-@pytest.mark.parametrize("language", draft.LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("scorer", list(kinds.KINDS))
 @pytest.mark.parametrize("labels", LABELS)
 def test_a_new_template_lints_clean_and_has_the_labels(scorer: str, language: str, labels: str, tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_a_new_verbalizer_lints_clean_and_has_the_labels(labels: str, tmp_path: 
 
 @pytest.mark.parametrize("scorer", list(kinds.KINDS))
 def test_what_nobody_sees_in_a_label_is_read_again_as_it_was(scorer: str, tmp_path: Path) -> None:
-    for language in draft.LANGUAGES:
+    for language in LANGUAGES:
         path, words = tmp_path / f"{language}.yaml", verbalizer_of_labels(UNSEEN).labels
         command = ["templates", "new", str(path), "--scorer", scorer, "--language", language, "--labels", UNSEEN]
         assert run_command(command) == 0

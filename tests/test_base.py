@@ -37,9 +37,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from promptshot import classify
 from promptshot import run as running
 from promptshot.errors import HeadError, InputError, ModelError, NotFoundError, OptionError
-from promptshot.journal import Outputs
 from promptshot.labels import verbalizer_of_labels
 from promptshot.metrics import Tally
+from promptshot.outputs import Outputs
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import Recipe
 from promptshot.scorers import SCORERS, load, load_tokenizer
@@ -846,7 +846,7 @@ def test_a_window_without_one_good_row_is_passed_also_where_a_run_goes_on(
     text = ["{text}", "it was {mask}"] if kind == "nsp" else "{text} it was {mask}"
     template = Template.of(TemplateSpec(scorer=kind, text=text), "t")  # type: ignore[arg-type]
     options = ModelOptions(request.getfixturevalue(model).name, plain=plain)
-    recipe = Recipe(template, verbalizer_of_labels(["good", "great"]), kind, options)
+    recipe = Recipe.of(template, verbalizer_of_labels(["good", "great"]), kind, options)
 
     class Stop(running.Watcher):
         def counted(self, rows: int, tally: Tally) -> None:

@@ -6,19 +6,22 @@ import json
 import math
 import pickle
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
-from promptshot import classify, spec
-from promptshot.classify import WINDOW, Classifier, Prediction
+from promptshot import classify, prediction, spec
+from promptshot.classify import WINDOW, Classifier
 from promptshot.cli import run_command
+from promptshot.decide import Best, Ranks
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, VerbalizerError
 from promptshot.gold import check_gold
 from promptshot.library import verbalizer_of
+from promptshot.prediction import Prediction
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import DemoPlan, Recipe
 from promptshot.rows import Item, Reject, Row, read
@@ -32,7 +35,7 @@ def make(text: str | list[str] = "{mask}满意。{text}", scorer: str = "mlm", *
         keys.setdefault("verbalizer", LABELS)
     made = spec.build({"scorer": scorer, "text": text, **keys}, TemplateSpec, TemplateError, "t", {})
     template = Template.of(made, "t")
-    return Recipe(template, verbalizer_of(template), "fake")
+    return Recipe.of(template, verbalizer_of(template), "fake")
 
 
 @dataclass
@@ -348,7 +351,7 @@ def test_the_record_is_the_row_and_what_was_found() -> None:
     assert record["prediction"] in ("positive", "negative")
     assert record["probability"] == record["probabilities"][record["prediction"]]
     assert record["scores"] == dict(found.label_scores)
-    assert set(classify.OUTPUT_FIELDS) <= record.keys()
+    assert set(prediction.OUTPUT_FIELDS) <= record.keys()
     assert json.loads(json.dumps(record)) == record
 
 
@@ -394,6 +397,15 @@ def ordered(**keys: Any) -> Recipe:
     return make(["{a}", "{b}"], "nsp", ordered=["no", "maybe", "yes"], **keys)
 
 
+def cut_by(dev: str, recipe: Recipe | None = None, **columns: str) -> Recipe:
+    recipe = recipe or ordered()
+    return Recipe.of(recipe.template, recipe.verbalizer, "fake", dev=dev, columns=columns)
+
+
+def mapped(recipe: Recipe, **columns: str) -> Recipe:
+    return replace(recipe, task=replace(recipe.task, columns=columns))
+
+
 def test_pairs_are_ranked_over_the_whole_run_and_not_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classify, "WINDOW", 2)
     found = predictions(Classifier(ordered(), by_number()).outcomes(pairs([5, 4, 3, 2, 1, 0])))
@@ -429,10 +441,10 @@ def test_what_waits_for_the_ranking_comes_back_as_it_was() -> None:
 
 def test_a_dev_file_fixes_thresholds_so_that_rows_do_not_decide_about_each_other(tmp_path: Path) -> None:
     dev = put(tmp_path, "dev.jsonl", [{"a": "x", "b": str(n)} for n in (10, 20, 30, 40, 50, 60)])
-    recipe = replace(ordered(), dev=dev)
+    recipe = cut_by(dev)
     assert (ordered().transductive, recipe.transductive) == (True, False)
     classifier = Classifier(recipe, by_number())
-    assert classifier.cuts == [25.0, 45.0]
+    assert classifier.cuts == (25.0, 45.0)
     found = predictions(classifier.outcomes(pairs([99, 98, 25, 24])))
     assert [p.label for p in found] == ["yes", "yes", "maybe", "no"]
     alone = [predictions(classifier.outcomes(pairs([n])))[0].label for n in (99, 98, 25, 24)]
@@ -441,25 +453,25 @@ def test_a_dev_file_fixes_thresholds_so_that_rows_do_not_decide_about_each_other
 
 def test_columns_are_mapped_in_the_dev_file_too(tmp_path: Path) -> None:
     dev = put(tmp_path, "dev.jsonl", [{"a": "x", "margin": n} for n in (1, 2, 3)])
-    assert Classifier(replace(ordered(), dev=dev, columns={"b": "margin"}), by_number()).cuts == [1.5, 2.5]
+    assert Classifier(cut_by(dev, b="margin"), by_number()).cuts == (1.5, 2.5)
 
 
 def test_a_dev_file_with_too_few_good_rows_is_an_error(tmp_path: Path) -> None:
     dev = put(tmp_path, "dev.jsonl", [{"a": "x", "b": "1"}, {"a": "x"}, {"a": "x", "b": "2"}])
     with pytest.raises(InputError, match=r"dev\.jsonl: too few good rows to fix thresholds"):
-        Classifier(replace(ordered(), dev=dev), by_number())
+        Classifier(cut_by(dev), by_number())
 
 
 def test_a_dev_file_without_ordered_labels_is_an_error(tmp_path: Path) -> None:
     dev = put(tmp_path, "dev.jsonl", [{"text": "a"}])
     with pytest.raises(OptionError, match="--dev fixes thresholds for a template with 'ordered'"):
-        Classifier.of(replace(make(), dev=dev))
+        cut_by(dev, make())
 
 
 def test_the_prior_is_uniform_where_nothing_is_said() -> None:
-    assert ordered().prior == pytest.approx((1 / 3, 1 / 3, 1 / 3))
-    assert ordered(prior=[0.5, 0.3, 0.2]).prior == (0.5, 0.3, 0.2)
-    assert make().prior == ()
+    assert ordered().decision == Ranks(("no", "maybe", "yes"), (1 / 3, 1 / 3, 1 / 3))
+    assert ordered(prior=[0.5, 0.3, 0.2]).decision == Ranks(("no", "maybe", "yes"), (0.5, 0.3, 0.2))
+    assert make().decision == Best()
 
 
 # ------------------------------------------------------------------ demonstrations
@@ -487,18 +499,18 @@ def test_demonstrations_stand_before_every_row_and_hold_both_labels(tmp_path: Pa
 def test_a_row_is_never_its_own_demonstration(tmp_path: Path) -> None:
     classifier = Classifier.of(shots(tmp_path))
     for shot in TRAIN:
-        demonstrations = classifier.prompt(Row(shot)).text().split("\n")[:-1]
+        demonstrations = classifier.prompts(Row(shot))[0].text().split("\n")[:-1]
         assert len(demonstrations) == 4
         assert not any(line.startswith(f"{shot['text']}。") for line in demonstrations)
 
 
 def test_where_no_spare_is_left_the_row_has_one_demonstration_less(tmp_path: Path) -> None:
-    prompt = Classifier.of(shots(tmp_path, k=10)).prompt(Row(TRAIN[0]))
+    (prompt,) = Classifier.of(shots(tmp_path, k=10)).prompts(Row(TRAIN[0]))
     assert len(prompt.pieces) == 9 + 3
 
 
 def test_zero_demonstrations_are_none(tmp_path: Path) -> None:
-    assert Classifier.of(shots(tmp_path, k=0)).prompt(Row({"text": "a"})).text() == "a。____"
+    assert Classifier.of(shots(tmp_path, k=0)).prompts(Row({"text": "a"}))[0].text() == "a。____"
 
 
 def test_demonstrations_are_for_the_causal_scorer(tmp_path: Path) -> None:
@@ -610,7 +622,7 @@ def test_a_label_column_that_no_row_has_is_an_error() -> None:
     columns = {"label": "polarity"}
     rows: list[Item] = [Row({"text": "a", "label": "1"}, "f:1", 0, columns)]
     with pytest.raises(RowError, match="no column 'polarity' for field 'label'"):
-        check_gold(rows, replace(make(), columns=columns))
+        check_gold(rows, mapped(make(), **columns))
 
 
 def test_rows_without_their_words_do_not_stop_the_check() -> None:
@@ -630,8 +642,8 @@ def recipes(folder: Path) -> list[Recipe]:
         make(),
         make("{content}", **IDIOM),
         ordered(prior=[0.5, 0.3, 0.2]),
-        replace(ordered(), dev=dev),
-        replace(shots(folder), columns={"text": "body"}, options=ModelOptions(model="x", max_length=9)),
+        cut_by(dev),
+        replace(mapped(shots(folder), text="body"), options=ModelOptions(model="x", max_length=9)),
     ]
 
 
@@ -670,7 +682,7 @@ def options(**keys: Any) -> Recipe:
         make(verbalizer={**LABELS, "pool": "max"}),
         make(normalize="mean"),
         replace(make(), scorer="other:Scorer"),
-        replace(make(), columns={"text": "body"}),
+        mapped(make(), text="body"),
         options(dtype="bfloat16"),
         options(max_length=64),
         options(revision="abc"),
@@ -704,8 +716,34 @@ def test_the_fingerprint_changes_with_demonstrations_their_number_seed_and_file(
     assert len(set(found)) == 5
 
 
+def test_a_run_reads_each_file_once_for_its_fingerprint_however_many_templates_share_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, opened = tmp_path / "model", Counter[str]()
+    model.mkdir()
+    for name in ("config.json", "model.safetensors", "vocab.txt"):
+        (model / name).write_text(name, encoding="utf-8")
+
+    def counting(path: str, mode: str) -> BinaryIO:
+        opened[Path(path).name] += 1
+        return Path(path).open("rb")
+
+    monkeypatch.setattr("promptshot.recipe.open", counting, raising=False)
+    rows = put(tmp_path, "rows.jsonl", [{"text": f"text {n}", "label": n % 2} for n in range(4)])
+    run = ["classify", rows, "-o", str(tmp_path / "out.jsonl"), "--scorer", "fake", "-m", str(model), "-q"]
+    for template in ("en-sentiment-mlm", "en-sentiment-nsp", "en-sentiment-causal"):
+        run += ["-t", template]
+    assert run_command(run) == 0
+    assert opened == {"config.json": 1, "model.safetensors": 1, "vocab.txt": 1}
+    opened.clear()
+    shared = replace(ordered(), demos=DemoPlan(rows, 2), dev=rows)
+    said = shared.identity()
+    assert said["demo_file"] == said["dev_file"]
+    assert opened == {"rows.jsonl": 1}
+
+
 def test_the_fingerprint_changes_with_the_dev_file(tmp_path: Path) -> None:
-    recipe = replace(ordered(), dev=put(tmp_path, "dev.jsonl", [{"a": 1}]))
+    recipe = cut_by(put(tmp_path, "dev.jsonl", [{"a": 1}]))
     before = recipe.fingerprint()
     put(tmp_path, "dev.jsonl", [{"a": 2}])
     assert len({before, recipe.fingerprint(), ordered().fingerprint()}) == 3

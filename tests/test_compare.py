@@ -15,10 +15,10 @@ from scipy.stats import binomtest
 
 from promptshot import compare, grid, leaderboard, scorers
 from promptshot.bench import Entry
-from promptshot.classify import Prediction
 from promptshot.cli import run_command
 from promptshot.columns import Names
 from promptshot.errors import InputError, OptionError
+from promptshot.prediction import Prediction
 from promptshot.rows import Item, Row, read
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions, Scored, Scorer

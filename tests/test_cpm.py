@@ -334,7 +334,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(
 
     def without(name: str, *others: Any) -> Any:
         if name == package:
-            raise ModuleNotFoundError(name)
+            raise ModuleNotFoundError(name, name=name)
         return found(name, *others)
 
     monkeypatch.setattr(importlib, "import_module", without)

@@ -13,11 +13,12 @@ from test_cli import fake, write_rows
 
 from promptshot import spec
 from promptshot.cli import run_command
-from promptshot.demos import Demonstration, Demonstrations, draw, values_of
+from promptshot.demos import Demonstration, Demonstrations, draw
 from promptshot.errors import InputError, OptionError, RowError, TemplateError
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.record import written
 from promptshot.rows import Reject, Row
+from promptshot.task import Task
 from promptshot.verbalizer import Verbalizer
 
 KEYS = {"scorer": "causal", "text": "{text} -> {mask}", "separator": "|"}
@@ -28,12 +29,15 @@ VERBALIZER = Verbalizer.parse(
 NAMES = ("sports", "money", "art")
 
 
+TASK = Task(TEMPLATE, VERBALIZER)
+
+
 def rows(*labels: object) -> list[Row]:
     return [Row({"text": f"text {i}", "label": label}, f"train:{i + 1}", i) for i, label in enumerate(labels)]
 
 
 def drawn(labels: Sequence[object], k: int, seed: int = 0) -> Demonstrations:
-    return draw(rows(*labels), TEMPLATE, VERBALIZER, k, seed)
+    return draw(rows(*labels), TASK, k, seed)
 
 
 def sizes(found: Demonstrations) -> Counter[str]:
@@ -262,17 +266,17 @@ def test_a_row_without_a_known_label_is_an_error_with_its_place(label: object, s
 
 def test_a_row_without_a_label_column_is_an_error_with_its_place() -> None:
     with pytest.raises(InputError, match="train:1: a demonstration has no label"):
-        draw([Row({"text": "a"}, "train:1")], TEMPLATE, VERBALIZER, 1, 0)
+        draw([Row({"text": "a"}, "train:1")], TASK, 1, 0)
 
 
 def test_a_line_that_cannot_be_read_is_an_error_with_its_place() -> None:
     with pytest.raises(InputError, match="train:3: not valid JSON; every demonstration must be a good row"):
-        draw([Reject("train:3", "not valid JSON", "{")], TEMPLATE, VERBALIZER, 1, 0)
+        draw([Reject("train:3", "not valid JSON", "{")], TASK, 1, 0)
 
 
 def test_a_row_without_text_is_an_error_with_its_place() -> None:
     with pytest.raises(RowError, match="train:1: field 'text' is empty"):
-        draw([Row({"text": "", "label": "art"}, "train:1")], TEMPLATE, VERBALIZER, 1, 0)
+        draw([Row({"text": "", "label": "art"}, "train:1")], TASK, 1, 0)
 
 
 def test_more_than_there_are_is_an_error() -> None:
@@ -281,4 +285,4 @@ def test_more_than_there_are_is_an_error() -> None:
 
 
 def test_two_rows_are_the_same_when_the_fields_of_the_template_are() -> None:
-    assert values_of(Row({"text": "a", "id": 1}), TEMPLATE) == values_of(Row({"sentence": "a", "id": 2}), TEMPLATE)
+    assert TASK.values(Row({"text": "a", "id": 1})) == TASK.values(Row({"sentence": "a", "id": 2}))

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from promptshot import files, library
-from promptshot import shelf as shelf_module
+from promptshot import files
+from promptshot import shelf as where
 from promptshot.cli import run_command
 from promptshot.compare import Folder
 from promptshot.errors import InputError, PromptshotError
@@ -182,8 +182,8 @@ def test_the_models_and_words_that_come_along_are_never_written_over(
     option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for kind in ("templates", "verbalizers", "models"):
-        shutil.copytree(shelf_module.folder(kind), tmp_path / kind, ignore=shutil.ignore_patterns("*.safetensors"))
-    monkeypatch.setattr(library, "shelf", lambda kind: tmp_path / kind)
+        shutil.copytree(where.folder(kind), tmp_path / kind, ignore=shutil.ignore_patterns("*.safetensors"))
+    monkeypatch.setattr(where, "folder", lambda kind: tmp_path / kind)
     for name in ("models/bert/config.json", "templates/en-sentiment-mlm.yaml", "verbalizers/en-great-terrible.yaml"):
         before = Path(name).read_bytes()
         line = ["classify", "rows.jsonl", *CLASSIFY, "-m", "builtin:bert", option, name, "--overwrite"]

@@ -332,7 +332,7 @@ def test_an_ensemble_loads_each_scorer_once(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("promptshot.scorers.load", load)
     templates = [library.template(name) for name in ("zh-sentiment-mlm", "zh-sentiment-good-mlm", "zh-sentiment-nsp")]
-    first, *others = (Recipe(t, library.verbalizer_of(t), t.spec.scorer) for t in templates)
+    first, *others = (Recipe.of(t, library.verbalizer_of(t), t.spec.scorer) for t in templates)
     Classifier.of(replace(first, others=tuple(others)))
     assert loaded == ["mlm", "nsp"]
 

@@ -35,6 +35,7 @@ FLOORS = [
         "writer",
         "prompts",
         "verbalizer",
+        "task",
         "labels",
         "library",
         "lint",
@@ -43,8 +44,21 @@ FLOORS = [
         "wrong",
     ],
     ["scorers"],  # the wall, and the tensors behind it
-    ["classify", "recipe", "guess", "catalogue", "gold", "decide", "calibrate", "demos"],
-    ["interrupt", "record", "shape", "journal"],
+    [
+        "classify",
+        "prediction",
+        "spool",
+        "questions",
+        "finish",
+        "recipe",
+        "guess",
+        "catalogue",
+        "gold",
+        "decide",
+        "calibrate",
+        "demos",
+    ],
+    ["interrupt", "record", "shape", "outputs", "journal"],
     ["run", "doctor", "preview", "grid", "bench", "compare", "search", "predictions", "diff", "tune", "scale"],
     ["report", "leaderboard", "proof", "page", "cli"],
     ["__main__"],
@@ -125,13 +139,24 @@ def test_no_imports_run_in_a_circle() -> None:
 
 
 HEAVY = ("torch", "transformers", "tokenizers", "numpy")
+LATE = (*HEAVY, "pydantic", "yaml", "jsonlines", "rich", "charset_normalizer", "pyarrow")  # not for a page of help
 
 
-def heavy_after(code: str) -> str:
+def heavy_after(code: str, sought: tuple[str, ...] = HEAVY) -> str:
     """What of the heavy packages a fresh Python has loaded after running the code."""
-    probe = f"{code}\nimport sys; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    probe = f"{code}\nimport sys; print(*[name for name in {sought!r} if name in sys.modules], file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=120)
-    return done.stdout.strip()
+    return done.stderr.strip()
+
+
+@pytest.mark.parametrize("page", [(), ("--help",), ("compare", "--help"), ("templates", "lint", "-h"), ("--version",)])
+def test_the_command_line_is_there_before_anything_that_takes_its_time(page: tuple[str, ...]) -> None:
+    asked = f"promptshot.cli.run_command({list(page)})" if page else ""
+    assert heavy_after(f"import promptshot.cli\n{asked}", LATE) == ""
+
+
+def test_what_a_command_loads_late_is_seen() -> None:
+    assert heavy_after("import promptshot.cli, promptshot.library", LATE) == "pydantic yaml jsonlines"
 
 
 def test_a_run_with_the_fake_scorer_loads_no_tensors() -> None:
@@ -144,7 +169,8 @@ from promptshot.prompts import Template, TemplateSpec
 from promptshot.rows import Row
 keys = {"scorer": "mlm", "text": "{mask}{text}", "verbalizer": {"labels": {"a": "x", "b": "y"}}}
 template = Template.of(spec.build(keys, TemplateSpec, TemplateError, "t", {}), "t")
-found = list(classify.Classifier.of(Recipe(template, verbalizer_of(template), "fake")).outcomes([Row({"text": "t"})]))
+recipe = Recipe.of(template, verbalizer_of(template), "fake")
+found = list(classify.Classifier.of(recipe).outcomes([Row({"text": "t"})]))
 assert found[0].label in "ab"
 """
     assert heavy_after(code) == ""
@@ -172,3 +198,17 @@ def test_public_names_come_when_they_are_asked_for() -> None:
         assert getattr(promptshot, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         promptshot.Nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("tools", ["training", "benchmarks"])
+def test_nothing_beside_the_package_imports_in_a_circle(tools: str) -> None:
+    folder = PACKAGE.parent / tools
+    uses: dict[str, set[str]] = {}
+    for path in sorted(folder.rglob("*.py")):
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):  # also within functions, which only hide a circle
+                named |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        uses[".".join(path.relative_to(folder.parent).with_suffix("").parts)] = named
+    assert sum(len(named & uses.keys()) for named in uses.values()) > 3  # or nothing was read
+    list(TopologicalSorter({name: named & uses.keys() for name, named in uses.items()}).static_order())

@@ -19,12 +19,14 @@ import pytest
 
 from promptshot import classify, library, metrics, report
 from promptshot import run as running
+from promptshot import spool as spool_module
 from promptshot.cli import run_command
 from promptshot.errors import InputError, shortened
 from promptshot.files import put
 from promptshot.interrupt import Interrupts, Terminated
-from promptshot.journal import Outputs, differences
+from promptshot.journal import differences
 from promptshot.metrics import Tally
+from promptshot.outputs import Outputs
 from promptshot.recipe import Recipe
 from promptshot.record import written
 from promptshot.run import Inputs, Result, Watcher, run
@@ -76,7 +78,7 @@ class StopAfter(Watcher):
 
 def recipe_of(template: str = "zh-sentiment-mlm", **settings: Any) -> Recipe:
     found = library.template(template)
-    return Recipe(found, library.verbalizer_of(found), "test_journal:Counted", **settings)
+    return Recipe.of(found, library.verbalizer_of(found), "test_journal:Counted", **settings)
 
 
 @pytest.fixture
@@ -983,7 +985,7 @@ def test_a_disk_that_fails_is_named_by_the_file_it_fails_for(
         patch.setattr(os, "fsync", fails)
         with pytest.raises(InputError, match=r"o\.jsonl(\.run\.json)?: cannot be written \(Input/output error\)"):
             score(rows, tmp_path / "o.jsonl")
-    monkeypatch.setattr(classify.Spool, "add", fails)
+    monkeypatch.setattr(spool_module.Spool, "add", fails)
     with pytest.raises(InputError, match=r"p\.jsonl\.spool: cannot be written \(Input/output error\)"):
         score(rows, tmp_path / "p.jsonl", recipe=recipe_of("zh-entailment-nsp", labels_ignored=True))
 
@@ -1174,7 +1176,7 @@ def test_scores_of_another_run_or_of_none_are_not_taken(rows: str, tmp_path: Pat
 
     one = recipe_of("zh-entailment-nsp", labels_ignored=True)
     first = halt(tmp_path / "a.jsonl", one)
-    other = halt(tmp_path / "b.jsonl", replace(one, columns={"text_b": "text"}))
+    other = halt(tmp_path / "b.jsonl", replace(one, task=replace(one.task, columns={"text_b": "text"})))
     for data in (other.read_bytes(), b"mine\n"):
         first.unlink()
         first.write_bytes(data)

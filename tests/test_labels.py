@@ -241,7 +241,7 @@ def test_labels_from_a_file_are_scored_and_notes_go_to_the_terminal(
 def test_the_same_strings_work_from_python(tmp_path: Path) -> None:
     for said in ('["tea", "milk, cold"]', put(tmp_path / "l.txt", "tea\nmilk, cold\n"), r"tea,milk\, cold"):
         classifier = Classifier.load("{text} {mask}", labels=said, scorer="fake")
-        assert classifier.verbalizer.names == ("tea", "milk, cold")
+        assert classifier.task.labels == ("tea", "milk, cold")
 
 
 def test_new_and_preview_take_and_tell_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

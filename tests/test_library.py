@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from promptshot import library
-from promptshot import shelf as shelf_module
+from promptshot import shelf as where
 from promptshot.errors import NotFoundError, TemplateError, VerbalizerError
 from promptshot.lint import Linter
 from promptshot.prompts import Template
@@ -28,7 +28,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]:
         put(here / kind / f"{name}.yaml", text)
     put(here / "models" / "bert" / "config.json", "{}")
-    monkeypatch.setattr(library, "HERE", here)
+    monkeypatch.setattr(where, "HERE", here)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return here
@@ -50,9 +50,9 @@ def test_a_name_is_found_on_the_shelf(shelf: Path) -> None:
 
 
 def test_the_shelf_that_ships_lies_in_the_package_or_beside_it() -> None:
-    assert shelf_module.folder("templates").is_dir()
-    assert shelf_module.folder("templates").name == "templates"
-    assert shelf_module.folder("models").parent == shelf_module.folder("templates").parent
+    assert where.folder("templates").is_dir()
+    assert where.folder("templates").name == "templates"
+    assert where.folder("models").parent == where.folder("templates").parent
 
 
 def test_the_users_library_goes_before_the_shelf(shelf: Path, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_template_whose_verbalizer_is_nowhere_says_so(shelf: Path, tmp_path: P
 
 
 def test_a_built_in_model_is_a_folder_of_the_shelf(shelf: Path) -> None:
-    assert shelf_module.builtin_model("builtin:bert") == shelf / "models" / "bert"
+    assert where.builtin_model("builtin:bert") == shelf / "models" / "bert"
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_built_in_model_is_a_folder_of_the_shelf(shelf: Path) -> None:
 )
 def test_no_other_name_is_a_built_in_model(shelf: Path, name: str) -> None:
     with pytest.raises(NotFoundError, match="no built-in model") as caught:
-        shelf_module.builtin_model(name)
+        where.builtin_model(name)
     assert "builtin:bert" in caught.value.hint
 
 

@@ -165,7 +165,7 @@ def test_previews_with_tokens_and_scores_open_a_checkpoint_once(loads: list[tupl
 def test_members_of_an_ensemble_have_the_models_of_their_own_options(bert: Tiny, bert_mlm: Tiny) -> None:
     template = library.template("zh-sentiment-mlm")
     words = library.verbalizer_of(template)
-    own = [Recipe(template, words, "test_loader:Heavy", ModelOptions(model)) for model in ("one", "two")]
+    own = [Recipe.of(template, words, "test_loader:Heavy", ModelOptions(model)) for model in ("one", "two")]
     found = Classifier.of(replace(own[0], others=(own[1],)))
     assert [one.scorer.options.model for one in (found, *found.others)] == ["one", "two"]  # type: ignore[attr-defined]
 
@@ -176,7 +176,7 @@ def test_members_of_an_ensemble_have_the_models_of_their_own_options(bert: Tiny,
 def candidates(scorer: str, *models: str) -> list[Candidate]:
     template = library.template("zh-sentiment-mlm")
     words = library.verbalizer_of(template)
-    return [Candidate(model, Recipe(template, words, scorer, ModelOptions(model))) for model in models]
+    return [Candidate(model, Recipe.of(template, words, scorer, ModelOptions(model))) for model in models]
 
 
 @pytest.mark.parametrize(("keeps", "at_once"), [(True, [1, 2, 3]), (False, [1, 1, 1])])

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from promptshot import library
-from promptshot.classify import Classifier, Prediction
-from promptshot.journal import Outputs
+from promptshot.classify import Classifier
 from promptshot.metrics import Tally
+from promptshot.outputs import Outputs
+from promptshot.prediction import Prediction
 from promptshot.prompts import example_row
 from promptshot.recipe import Recipe
 from promptshot.run import Inputs, run
@@ -23,7 +24,7 @@ DATA = ROOT.parent / "shared" / "data"
 def tally(path: Path, name: str, limit: int | None = None) -> Tally:
     """The counts of a file under a template of the shelf and the built-in model."""
     template = library.template(name)
-    recipe = Recipe(template, library.verbalizer_of(template), template.spec.scorer)
+    recipe = Recipe.of(template, library.verbalizer_of(template), template.spec.scorer)
     return run(recipe, Inputs([str(path)], limit), Outputs(None)).tally
 
 
@@ -58,7 +59,7 @@ def live() -> dict[str, Scorer]:
 @pytest.mark.parametrize("name", library.names("templates"))
 def test_every_template_of_the_shelf_scores_its_example(name: str, live: dict[str, Scorer]) -> None:
     template = library.template(name)
-    recipe = Recipe(template, library.verbalizer_of(template), template.spec.scorer)
+    recipe = Recipe.of(template, library.verbalizer_of(template), template.spec.scorer)
     (found,) = Classifier(recipe, live[template.spec.scorer]).outcomes([example_row(template)])
     assert isinstance(found, Prediction), found
     assert found.gold is not None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from promptshot import Classifier, OptionError, Prediction, PromptshotError, Row, RowError, Template
 from promptshot.prompts import TemplateSpec
 from promptshot.rows import Reject
+from promptshot.scoring import ModelOptions
 
 pandas = pytest.importorskip("pandas")
 ROOT = Path(__file__).parent.parent
@@ -147,22 +150,44 @@ def test_demonstrations_and_columns_are_given_to_load() -> None:
     said = {"labels": ["gut", "mies"], "scorer": "fake", "text_field": ["kopf", "rest"], "label_field": "urteil"}
     template = Template.of(TemplateSpec(scorer="causal", text="{text}\n{mask}", separator="\n"), "mine")
     loaded = Classifier.load(template, demos=rows, k=2, **said)
-    prompt = loaded.prompt(Row({"kopf": "M", "rest": "so"}, columns=loaded.recipe.columns))
+    (prompt,) = loaded.prompts(Row({"kopf": "M", "rest": "so"}, columns=loaded.recipe.columns))
     text = "".join(piece.text for piece in prompt.pieces)
     assert sorted(text.split("\n")[:-1]) == sorted(["K", "nett", "gut", "L", "öde", "mies", "M", "so"])
     framed = Classifier.load(template, demos=pandas.DataFrame(rows), k=2, **said)
-    assert framed.prompt(Row({"kopf": "M", "rest": "so"}, columns=framed.recipe.columns)) == prompt
+    assert framed.prompts(Row({"kopf": "M", "rest": "so"}, columns=framed.recipe.columns)) == (prompt,)
     with pytest.raises(OptionError, match="k needs rows to draw from"):
         Classifier.load(template, k=2, **said)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "meant"), [("modle", "model"), ("text_filed", "text_field"), ("lables", "labels"), ("num_shots", "")]
+    ("wrong", "meant"),
+    [
+        ("modle", "model"),
+        ("text_filed", "text_field"),
+        ("lables", "labels"),
+        ("num_shots", ""),
+        ("batchsize", "batch_size"),
+        ("trust_remote", "trust_remote_code"),
+    ],
 )
 def test_a_wrong_keyword_is_one_line(wrong: str, meant: str) -> None:
     hint = f"did you mean '{meant}'" if meant else "there is: "
     with pytest.raises(OptionError, match=f"load takes no '{wrong}'; {hint}"):
         Classifier.load("zh-sentiment-mlm", **{wrong: "x"})
+
+
+def test_load_takes_what_model_options_have_under_the_same_names_and_with_the_same_defaults() -> None:
+    taken = inspect.signature(Classifier.load).parameters
+    options = {field.name: field for field in fields(ModelOptions)}
+    assert {name: taken[name].default for name in options} == vars(ModelOptions())
+    assert {name: taken[name].annotation for name in options} == {name: of.type for name, of in options.items()}
+    said = {"model": "owner/bert", "revision": "v2", "device": "cuda:1", "dtype": "float16", "batch_size": 3,
+            "batch_budget": 99, "max_length": 77, "offline": True}  # fmt: skip
+    flags = ["trust_remote_code", "plain", "allow_pickle"]
+    assert {*said, *flags} == {*options}
+    for flag in flags:
+        loaded = Classifier.load("en-news-nsp", scorer="fake", **said, **{flag: True})  # type: ignore[arg-type]
+        assert loaded.recipe.options == ModelOptions(**said, **{flag: True})  # type: ignore[arg-type]
 
 
 def test_a_row_with_several_labels_is_predicted_all_the_same_unless_its_column_was_named() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from promptshot.classify import Classifier, Prediction
+from promptshot.classify import Classifier
+from promptshot.prediction import Prediction
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TOLERANCE = 1e-5  # as a part of the score; float32 has some seven digits, and batches of other shapes add up otherwise

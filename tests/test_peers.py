@@ -306,7 +306,7 @@ def test_tags_that_the_tokenizer_spells_the_same_are_refused(bert_mlm: Tiny) -> 
     verbalizer = Verbalizer.parse({"labels": {"up": ["Great"], "down": ["great"]}}, "tags")
     options = ModelOptions(bert_mlm.name)
     with pytest.raises(VerbalizerError, match="Great"):
-        Classifier(Recipe(template, verbalizer, "mlm", options), load("mlm", options))
+        Classifier(Recipe.of(template, verbalizer, "mlm", options), load("mlm", options))
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ import pytest
 from conftest import LENGTH, Tiny, prompt_of, rendered
 
 from promptshot import library, proof
-from promptshot.classify import Classifier, Prediction
+from promptshot.classify import Classifier
 from promptshot.cli import run_command
 from promptshot.lint import Linter
+from promptshot.prediction import Prediction
 from promptshot.prompts import example_row
 from promptshot.rows import Row
 from promptshot.scorers import load, load_tokenizer
@@ -396,7 +397,7 @@ def test_lint_and_the_report_of_a_run_count_the_same_tokens(
     (found,) = classifier.outcomes([Row({"text": "a"})])
     assert isinstance(found, Prediction)
     assert told["split-word"].startswith(f"{found.split} of 4 words have several tokens")
-    (scored,) = classifier.scorer.score([classifier.prompt(Row({"text": "a"}))])
+    (scored,) = classifier.scorer.score(classifier.prompts(Row({"text": "a"})))
     assert told["unequal-words"] == f"words have from {min(scored.tokens)} to {max(scored.tokens)} tokens"
     if text != "{text} {mask}":  # behind a space English words have other tokens
         assert min(scored.tokens) == 1

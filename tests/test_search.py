@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from promptshot.bench import Bench, Entry
-from promptshot.classify import Outcome
 from promptshot.errors import InputError
 from promptshot.grid import Candidate
+from promptshot.prediction import Outcome
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Row
@@ -37,7 +37,7 @@ class Able(FakeScorer):
 
 def able(*skills: int) -> list[Candidate]:
     return [
-        Candidate(str(skill), Recipe(Template.of(TemplateSpec(scorer="mlm", text=f"{skill}:{{mask}}{{text}}"), "t"),
+        Candidate(str(skill), Recipe.of(Template.of(TemplateSpec(scorer="mlm", text=f"{skill}:{{mask}}{{text}}"), "t"),
                                      WORDS, "test_search:Able", ModelOptions()))
         for skill in skills
     ]  # fmt: skip
@@ -106,7 +106,7 @@ def test_ties_go_to_the_first_named() -> None:
 
 def test_a_candidate_that_fails_drops_out_and_is_told() -> None:
     broken = able(50)[0]
-    broken = Candidate("broken", Recipe(broken.recipe.template, WORDS, "no-such-scorer", ModelOptions()))
+    broken = Candidate("broken", Recipe.of(broken.recipe.template, WORDS, "no-such-scorer", ModelOptions()))
     (only,) = halve([broken, *able(20)], rows(40), Bench(Loader()))
     assert [one.name for one in only.ranked] == ["20"]
     assert [failure.candidate.name for failure in only.failures] == ["broken"]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from promptshot import library
-from promptshot.classify import Classifier, Prediction, Recipe
+from promptshot.classify import Classifier, Recipe
 from promptshot.cli import run_command
+from promptshot.prediction import Prediction
 from promptshot.prompts import Template, example_row
 from promptshot.rows import Reject, Row, read
 from promptshot.verbalizer import Verbalizer
@@ -131,7 +132,7 @@ def test_every_example_holds_what_the_template_needs_and_a_label_of_its_verbaliz
 @each_template
 def test_every_template_classifies_its_example(name: str) -> None:
     template, verbalizer = load(name)
-    (found,) = Classifier.of(Recipe(template, verbalizer, "fake")).outcomes([example_row(template)])
+    (found,) = Classifier.of(Recipe.of(template, verbalizer, "fake")).outcomes([example_row(template)])
     assert isinstance(found, Prediction)
     assert found.gold is not None
     assert found.label in (verbalizer.choices(found.row) if template.spec.words_from else verbalizer.names)

@@ -116,12 +116,12 @@ def test_numbers_appear_where_the_model_asks_for_them(tmp_path: Path) -> None:
 
 
 def test_an_empty_value_is_empty_text() -> None:
-    data, _ = spec.parse_yaml("a:\nb: ''\n", "t", TemplateError)
+    data, _ = spec.parse_source("a:\nb: ''\n", "t").sound(TemplateError)
     assert data == {"a": "", "b": ""}
 
 
 def test_the_line_of_every_key_is_kept() -> None:
-    _, lines = spec.parse_yaml("a:\n  b: 1\n\n  c:\n    - x\n    - y\n", "t", TemplateError)
+    _, lines = spec.parse_source("a:\n  b: 1\n\n  c:\n    - x\n    - y\n", "t").sound(TemplateError)
     assert (lines["a",], lines["a", "b"], lines["a", "c"], lines["a", "c", 1]) == (1, 2, 4, 6)
 
 
@@ -143,7 +143,7 @@ def test_the_line_of_every_key_is_kept() -> None:
 )
 def test_what_a_template_does_not_need_is_refused(text: str, said: str) -> None:
     with pytest.raises(TemplateError) as caught:
-        spec.parse_yaml(text, "t", TemplateError)
+        spec.parse_source(text, "t").sound(TemplateError)
     assert str(caught.value).startswith(said)
 
 
@@ -374,7 +374,9 @@ def test_what_is_written_is_read_again_whatever_characters_it_has() -> None:
     signs = [*map(chr, range(1, 0x100)), *"\u2028\u2029\u200b\ufeff\ufffd\ufffe\uffff好😀\U0010ffff"]
     texts = [*signs, *(f"a{sign}b" for sign in signs), *(f" {sign} " for sign in signs), "".join(signs)]
     data = {"texts": texts, **{f"k{text}": text for text in texts}}
-    assert spec.parse_yaml(spec.dump(data), "t", InputError)[0] == data
+    assert spec.parse_source(spec.dump(data), "t").sound(InputError)[0] == data
     for text in texts:
-        assert spec.parse_yaml(f"{spec.quoted(text)}: [{spec.quoted(text)}]", "t", InputError)[0] == {text: [text]}
+        assert spec.parse_source(f"{spec.quoted(text)}: [{spec.quoted(text)}]", "t").sound(InputError)[0] == {
+            text: [text]
+        }
         assert "\x85" not in spec.quoted(text)

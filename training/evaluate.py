@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from promptshot import library
-from promptshot.journal import Outputs
+from promptshot.outputs import Outputs
 from promptshot.recipe import Recipe
 from promptshot.run import Inputs, Result, run
 from promptshot.scoring import ModelOptions
@@ -31,7 +31,7 @@ SCORERS = {"bert": ("mlm", "nsp"), "gpt2": ("causal",)}
 def measure(path: Path, template: str, model: str) -> Result:
     """One whole evaluation set through one template."""
     found = library.template(template)
-    recipe = Recipe(found, library.verbalizer_of(found), found.spec.scorer, ModelOptions(model=model))
+    recipe = Recipe.of(found, library.verbalizer_of(found), found.spec.scorer, ModelOptions(model=model))
     with tempfile.TemporaryDirectory() as folder:
         return run(recipe, Inputs((str(path),)), Outputs(f"{folder}/out.jsonl"))
 

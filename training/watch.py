@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptshot import library
-from promptshot.classify import Classifier, Prediction
+from promptshot.classify import Classifier
+from promptshot.prediction import Prediction
 from promptshot.recipe import Recipe
 from promptshot.rows import read
 from promptshot.scorers import load
@@ -83,7 +84,9 @@ def measure(model: Path, name: str, data: Path) -> dict[str, float]:
     scorers: dict[str, Scorer] = {}
     for look in LOOKS[name]:
         template = library.template(look.template)
-        recipe = Recipe(template, library.verbalizer_of(template), template.spec.scorer, ModelOptions(model=str(model)))
+        recipe = Recipe.of(
+            template, library.verbalizer_of(template), template.spec.scorer, ModelOptions(model=str(model))
+        )
         if recipe.scorer not in scorers:
             scorers[recipe.scorer] = load(recipe.scorer, recipe.options)
         scorer = scorers[recipe.scorer]

@@ -17,7 +17,7 @@ import click
 
 from promptshot import __version__, standard
 from promptshot.cli import classify, compare, completion, diff, doctor, lint, new, preview, report, shelf
-from promptshot.errors import InputError, PromptshotError
+from promptshot.errors import InputError, PromptshotError, install, lacking
 from promptshot.interrupt import Interrupts, Terminated
 
 
@@ -53,6 +53,11 @@ def run_command(arguments: Sequence[str] | None = None, interrupts: Interrupts |
         if problem.filename == standard.OUTPUT:
             standard.let_go()
         return _failed(str(InputError(problem.strerror or str(problem), where=str(problem.filename or ""))))
+    except ModuleNotFoundError as problem:
+        if not (package := lacking(problem)):
+            raise
+        click.echo(f"error: promptshot needs the package {package}; {install(package)}", err=True)  # rich, it may be
+        return 1
     except UnicodeEncodeError as problem:
         what = f"{problem.object!r} cannot be said in the encoding of this locale, {problem.encoding}"
         return _failed(f"{what}; set LC_ALL=C.UTF-8, or PYTHONUTF8=1")

@@ -38,7 +38,7 @@ from promptshot.files import Named
 
 if TYPE_CHECKING:
     from promptshot.guess import Guess
-    from promptshot.journal import Outputs
+    from promptshot.outputs import Outputs
     from promptshot.recipe import DemoPlan, Recipe
     from promptshot.run import Inputs
 
@@ -115,7 +115,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     option can also be given as PROMPTSHOT_NAME in the environment.
     """
     from promptshot import guess
-    from promptshot.journal import Outputs
+    from promptshot.outputs import Outputs
     from promptshot.run import Inputs
 
     read_once(given, files)
@@ -157,7 +157,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
         report.note(reason)
     options, demos = model_options(given), _demo_plan(given)
     recipes = [
-        Recipe(
+        Recipe.of(
             template=one.template,
             verbalizer=one.verbalizer,
             scorer=given["scorer"] or one.template.spec.scorer,
@@ -207,15 +207,16 @@ def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
     """The first prompts as they would be scored; bad rows are told as such."""
     from promptshot import report
     from promptshot.classify import Classifier
+    from promptshot.decide import Best
     from promptshot.rows import Reject
     from promptshot.scorers.fake import FakeScorer
 
     # The fake scorer knows no checkpoint, so nothing is loaded.
-    classifier = Classifier(replace(recipe, dev=None), FakeScorer())
+    classifier = Classifier(replace(recipe, decision=Best()), FakeScorer())
     shown = []
     for item in islice(inputs.read(recipe.columns), PREVIEWED):
         if isinstance(item, Reject):
             raise InputError(item.reason, where=item.source)
-        shown.append((item.source, classifier.prompt(item)))
+        shown += [(item.source, prompt) for prompt in classifier.prompts(item)]
     report.prompts(shown)
     return 0

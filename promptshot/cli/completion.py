@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
 
-from promptshot import library, shelf
+from promptshot import shelf
 from promptshot.errors import PromptshotError
 from promptshot.kinds import FIRST
 
@@ -26,6 +26,8 @@ def of_shelf(kind: shelf.Shelf) -> Completer:
     """Names of templates or verbalizers, also of --library; files, for what looks like a path."""
 
     def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+        from promptshot import library
+
         folder = context.params.get("folder")
         found = _beginning(begun, library.names(kind, Path(folder) if folder else None))
         return found or [CompletionItem(begun, type="file")]

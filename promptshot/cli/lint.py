@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptshot import library, shelf
+from promptshot import shelf
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, flags, library_flag, model_flag, model_options, option, source_flags
 from promptshot.errors import NotFoundError
@@ -94,6 +94,8 @@ def _files(kind: shelf.Shelf, names: Sequence[str], folder: Path | None) -> Iter
 
     Where nothing is named, the folder is that of the library or the shelf.
     """
+    from promptshot import library
+
     if not names:
         yield from _inside(library.home(kind, folder))
     for said in names:
@@ -109,4 +111,6 @@ def _files(kind: shelf.Shelf, names: Sequence[str], folder: Path | None) -> Iter
 
 
 def _inside(folder: Path) -> Iterator[tuple[Path, bool]]:
+    from promptshot import library
+
     yield from ((found, True) for found in sorted(folder.glob("*.y*ml")) if found.suffix in library.SUFFIXES)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from promptshot import files, library
+from promptshot import files
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, flags, library_flag, option, outputs, read_by
 from promptshot.errors import OptionError
@@ -49,7 +49,7 @@ def template(
 
     promptshot templates new mood.yaml --scorer mlm --labels "happy=good|great,sad=bad"
     """
-    from promptshot import draft, guess
+    from promptshot import draft, guess, library
     from promptshot.report import note
 
     outputs({"FILE": str(file)}, read_by({"labels": labels, "verbalizer": verbalizer, "folder": folder}, ()), overwrite)

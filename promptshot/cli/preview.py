@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptshot import library
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, library_flag, model_flag, model_options, option, source_flags, typed
 from promptshot.errors import OptionError, PromptshotError
@@ -52,6 +51,7 @@ def templates(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given:
     promptshot templates preview zh-sentiment-mlm "房间干净" --tokens
     promptshot templates preview mine.yaml rows.jsonl:7 -m google-bert/bert-base-chinese --ids --watch
     """
+    from promptshot import library
     from promptshot.once import once
     from promptshot.preview import Previewer
 
@@ -80,7 +80,7 @@ def verbalizers(name: str, ids: bool, **given: Any) -> None:
     \b
     promptshot verbalizers preview zh-news -m builtin:bert --ids
     """
-    from promptshot import guess, proof, shelf
+    from promptshot import guess, library, proof, shelf
     from promptshot.preview import Previewer
     from promptshot.rows import Row
 
@@ -105,7 +105,7 @@ def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, gi
 
 def _label_words(template: Template, given: dict[str, Any]) -> Verbalizer | None:
     """Those that were said, or the template's own; None where it has none."""
-    from promptshot import guess, report
+    from promptshot import guess, library, report
 
     wish = guess.Wish(labels=given["labels"], verbalizer=given["verbalizer"], folder=given["folder"])
     said, keys = wish.words(), template.spec
@@ -144,6 +144,8 @@ def _saved(path: Path, folder: Path | None) -> Iterator[None]:
 
 def _named_verbalizer(path: Path, folder: Path | None) -> list[Path]:
     """The file of the verbalizer that a template names, if both can be found."""
+    from promptshot import library
+
     try:
         named = library.template(str(path)).spec.verbalizer
         return [library.find("verbalizers", named, folder, path.parent)] if isinstance(named, str) else []

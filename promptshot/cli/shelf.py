@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptshot import library, shelf, spec, standard
+from promptshot import shelf, standard
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, F, flags, library_flag
 
@@ -96,7 +96,7 @@ def _print(entries: Sequence[Entry], to_json: bool, headers: Sequence[str], line
 @library_flag
 def show_template(name: str, folder: Path | None) -> None:
     """The file of a template, and its own example as it is rendered."""
-    from promptshot import report
+    from promptshot import library, report
     from promptshot.prompts import example_row
 
     template = library.template(name, folder)
@@ -112,7 +112,7 @@ def show_template(name: str, folder: Path | None) -> None:
 @library_flag
 def show_verbalizer(name: str, folder: Path | None) -> None:
     """The file of a verbalizer."""
-    from promptshot import report
+    from promptshot import library, report
 
     library.verbalizer(name, folder)
     report.file(library.find("verbalizers", name, folder))
@@ -123,6 +123,8 @@ def show_verbalizer(name: str, folder: Path | None) -> None:
 @library_flag
 def template_path(name: str | None, folder: Path | None) -> None:
     """Where the file of a template is; without NAME, the folder of them all."""
+    from promptshot import library
+
     standard.write_path(library.find("templates", name, folder) if name else library.home("templates", folder))
 
 
@@ -131,6 +133,8 @@ def template_path(name: str | None, folder: Path | None) -> None:
 @library_flag
 def verbalizer_path(name: str | None, folder: Path | None) -> None:
     """Where the file of a verbalizer is; without NAME, the folder of them all."""
+    from promptshot import library
+
     standard.write_path(library.find("verbalizers", name, folder) if name else library.home("verbalizers", folder))
 
 
@@ -143,6 +147,7 @@ def template_schema() -> None:
     and as the first line of a template, for editors with a YAML language server:
     # yaml-language-server: $schema=template.schema.json
     """
+    from promptshot import spec
     from promptshot.prompts import TemplateSpec
 
     standard.write(json.dumps(spec.schema(TemplateSpec, "promptshot template"), indent=2) + "\n")
@@ -151,6 +156,7 @@ def template_schema() -> None:
 @verbalizers.command("schema", cls=Command)
 def verbalizer_schema() -> None:
     """The JSON Schema of verbalizers, for editors (see: promptshot templates schema --help)."""
+    from promptshot import spec
     from promptshot.verbalizer import VerbalizerSpec
 
     standard.write(json.dumps(spec.schema(VerbalizerSpec, "promptshot verbalizer"), indent=2) + "\n")

@@ -8,16 +8,27 @@ from dataclasses import replace
 from traceback import clear_frames
 from typing import Any
 
-from promptshot.errors import NotFoundError, OptionError, PromptshotError, did_you_mean, shortened, surfaces, told
+from promptshot.errors import (
+    NotFoundError,
+    OptionError,
+    PromptshotError,
+    did_you_mean,
+    install,
+    lacking,
+    shortened,
+    surfaces,
+    told,
+)
 from promptshot.kinds import KINDS, builtin_for, loaded
 from promptshot.scoring import Doubted, ModelOptions, Scorer, Tokenizing
 
 # Loaded when first needed. A name with a colon ("package.module:Class") is a third-party scorer.
 SCORERS = {name: kind.scorer for name, kind in KINDS.items()} | {"fake": "promptshot.scorers.fake:FakeScorer"}
-_CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:Class
-
-
 _OPEN = "promptshot.scorers.loading:open_checkpoint"
+_TOKENIZER = "promptshot.scorers.tokenizing:CheckpointTokenizer"
+_CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:Class
+_SPELLED = "write it as package.module:Class"
+
 Open = Callable[[str, ModelOptions], Any]  # a checkpoint without its weights, see loading
 
 
@@ -29,15 +40,10 @@ def load(name: str, options: ModelOptions, opening: Open | None = None) -> Score
     target = SCORERS.get(name, name)
     if ":" not in target:
         raise NotFoundError(f"no scorer {shortened(name)!r}", hint=did_you_mean(name, SCORERS))
-    said, hint = f"the scorer {shortened(name)!r} cannot be loaded", "write it as package.module:Class"
+    what = f"the scorer {shortened(name)!r}"
     if not _CLASS.fullmatch(target):
-        raise OptionError(f"{said} (it names no module and class)", hint=hint)
-    try:
-        kind = loaded(target)
-    except BaseException as problem:  # whatever a module of somebody else does when it is imported
-        if surfaces(problem):
-            raise
-        raise OptionError(f"{said} ({told(problem)})", hint=hint) from problem
+        raise OptionError(f"{what} cannot be loaded (it names no module and class)", hint=_SPELLED)
+    kind = _class(target, what)
     if not (isinstance(kind, type) and callable(getattr(kind, "score", None))):
         raise OptionError(f"{shortened(name)!r} is no scorer", hint="name a class with a method score")
     try:
@@ -45,8 +51,24 @@ def load(name: str, options: ModelOptions, opening: Open | None = None) -> Score
     except BaseException as problem:
         if name in SCORERS or surfaces(problem):
             raise
-        raise OptionError(f"{said} ({told(problem)})") from problem
+        raise OptionError(f"{what} cannot be loaded ({told(problem)})") from problem
     return scorer
+
+
+def _class(target: str, what: str) -> Any:
+    """The class that `package.module:Class` names; raises OptionError, which says what to install where that helps."""
+    module = target.partition(":")[0]
+    try:
+        return loaded(target)
+    except BaseException as problem:  # whatever a module of somebody else does when it is imported
+        if surfaces(problem):
+            raise
+        package, ours = lacking(problem), target in (*SCORERS.values(), _TOKENIZER)
+        if ours and package:
+            raise OptionError(f"{what} needs the package {package}", hint=install(package)) from problem
+        hint = f"install the package {package}" if package and package != module.partition(".")[0] else _SPELLED
+        hint = "to see why: python -c 'import torch, transformers'" if ours else hint
+        raise OptionError(f"{what} cannot be loaded ({told(problem)})", hint=hint) from problem
 
 
 def _built(kind: Any, options: ModelOptions, opening: Open | None) -> Any:
@@ -57,9 +79,9 @@ def _built(kind: Any, options: ModelOptions, opening: Open | None) -> Any:
 
 
 def load_tokenizer(options: ModelOptions, opening: Open | None = None) -> Tokenizing:
-    """The tokenizer of a checkpoint; raises ModelError or NotFoundError."""
-    opened = (opening or loaded(_OPEN))(options.model, options).own()
-    found: Tokenizing = loaded("promptshot.scorers.tokenizing:CheckpointTokenizer")(opened, options)
+    """The tokenizer of a checkpoint; raises ModelError, NotFoundError, or OptionError where a package is missing."""
+    kind = _class(_TOKENIZER, "a tokenizer")
+    found: Tokenizing = kind((opening or loaded(_OPEN))(options.model, options).own(), options)
     return found
 
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from transformers.utils import cached_file
 
-from promptshot.errors import ModelError
+from promptshot.errors import ModelError, install, lacking, told
 from promptshot.scorers.tokens import Encoder, Ids, Layout
 
 CLASSES = ("CpmTokenizer", "CpmTokenizerFast")
@@ -171,14 +171,15 @@ def _file(place: str, name: str, where: Mapping[str, Any]) -> Path | None:
 
 
 def _needed(name: str) -> Any:
-    """A package of the extra; raises ModelError with the command that installs it."""
+    """A package of the extra; raises ModelError, with the command that installs it where it is missing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # jieba's code is older than today's Python
             return importlib.import_module(name)
-    except ImportError:
-        what = f"CPM's tokenizer needs the package {name}"
-        raise ModelError(what, hint="pip install 'promptshot[cpm]'") from None
+    except ImportError as problem:
+        package = lacking(problem)
+        needed, hint = (package, install(package)) if package else (f"{name} ({told(problem)})", "install it anew")
+        raise ModelError(f"CPM's tokenizer needs the package {needed}", hint=hint) from None
 
 
 def _segmenter() -> Any:

@@ -17,7 +17,17 @@ import torch
 import transformers
 
 from promptshot import shelf
-from promptshot.errors import HeadError, ModelError, NotFoundError, OptionError, PromptshotError, shortened, shortlist
+from promptshot.errors import (
+    HeadError,
+    ModelError,
+    NotFoundError,
+    OptionError,
+    PromptshotError,
+    install,
+    lacking,
+    shortened,
+    shortlist,
+)
 from promptshot.kinds import DECODER_KEYS, ScorerKind
 from promptshot.scorers import cpm, suspect
 from promptshot.scorers.tokens import Encoder, TextEncoder
@@ -349,6 +359,9 @@ def _refuse_path(place: str) -> None:
         raise NotFoundError(f"no model folder {place!r}", hint="check the path, or give a hub name: owner/name")
 
 
+_INSTALL = re.compile(r"`(pip install [^`]+)`")
+
+
 def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> ModelError | NotFoundError:
     """What was tried and what to try, from the many ways in which loading fails."""
     text = str(problem)
@@ -358,6 +371,8 @@ def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> Mod
     pickled = "safetensors" in text and not options.allow_pickle
     if local and pickled and any(Path(name).glob("pytorch_model*.bin")):
         return ModelError("only pickled weights (.bin)", where=name, hint="if you trust them: --allow-pickle")
+    if package := lacking(problem):
+        return ModelError(f"it needs the package {package}", where=name, hint=install(package))
     if local or not isinstance(problem, OSError):
         lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(problem).__name__]
         first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
@@ -365,6 +380,8 @@ def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> Mod
             first = f"{type(problem).__name__}: {first}"
         short = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
         hint = "take a smaller model, or another --device" if short else "is it a transformers checkpoint?"
+        if command := _INSTALL.search(text):  # a library says it
+            hint = "" if command[1] in first[:200] else command[1]
         return ModelError(f"cannot be loaded: {first[:200]}", where=name, hint=hint)
     if pickled:
         return ModelError("no safetensors weights", where=name, hint="for pickled ones: --allow-pickle")

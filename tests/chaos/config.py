@@ -221,7 +221,7 @@ def _command(arguments: Sequence[str]) -> click.Command:
 def _written(arguments: Sequence[str], text: str) -> frozenset[str]:
     """The names that the file gives, as plain text, to files to be written."""
     try:
-        data, _ = spec.parse_yaml(text, "f.yaml", InputError)
+        data, _ = spec.parse_source(text, "f.yaml").sound(InputError)
     except PromptshotError:
         data = None
     found = {key.replace("_", "-"): value for key, value in data.items()} if isinstance(data, dict) else {}

@@ -44,8 +44,9 @@ if GUIDED:
 
     with atheris.instrument_imports(include=["promptshot"], enable_loader_override=False):
         from promptshot import flaws, guess, library, lint, rows, spec, streams, verbalizer, writer
-        from promptshot.classify import Classifier, Prediction
+        from promptshot.classify import Classifier
         from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
+        from promptshot.prediction import Prediction
         from promptshot.prompts import Template, TemplateSpec
         from promptshot.recipe import Recipe
         from promptshot.rows import Item, Reject, Row
@@ -54,8 +55,9 @@ if GUIDED:
         from promptshot.verbalizer import Verbalizer
 else:
     from promptshot import flaws, guess, library, lint, rows, spec, streams, verbalizer, writer
-    from promptshot.classify import Classifier, Prediction
+    from promptshot.classify import Classifier
     from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
+    from promptshot.prediction import Prediction
     from promptshot.prompts import Template, TemplateSpec
     from promptshot.recipe import Recipe
     from promptshot.rows import Item, Reject, Row
@@ -222,7 +224,7 @@ def template_target(data: bytes) -> None:
     if mode:
         template = guess.template_of("{mask}" + text, ("mlm", "nsp", "causal")[mode - 1], None)
     else:
-        plain, lines = spec.parse_yaml(text, "t", TemplateError)
+        plain, lines = spec.parse_source(text, "t").sound(TemplateError)
         template = Template.of(spec.build(plain, TemplateSpec, TemplateError, "t", lines), "t")
     for said in NASTY:
         values: dict[str, Any] = {}
@@ -259,7 +261,7 @@ def saved_and_loaded(template: Template, words: Verbalizer) -> None:
 
 def verbalizer_target(data: bytes) -> None:
     """A verbalizer is refused, or tells its labels apart and gives each a finite score."""
-    plain, lines = spec.parse_yaml(data.decode("utf-8", "surrogateescape"), "v", TemplateError)
+    plain, lines = spec.parse_source(data.decode("utf-8", "surrogateescape"), "v").sound(TemplateError)
     made = spec.build(plain, verbalizer.VerbalizerSpec, TemplateError, "v", lines)
     words = Verbalizer.of(made, "v", "v")
     choices = words.choices(Row({}))
@@ -273,7 +275,7 @@ def verbalizer_target(data: bytes) -> None:
 
 def spec_target(data: bytes) -> None:
     """Whatever YAML says, it becomes dicts, lists and texts, or one line."""
-    plain, lines = spec.parse_yaml(data.decode("utf-8", "surrogateescape"), "s", TemplateError)
+    plain, lines = spec.parse_source(data.decode("utf-8", "surrogateescape"), "s").sound(TemplateError)
     waiting = [plain]
     while waiting:
         value = waiting.pop()
@@ -421,9 +423,9 @@ def recipes() -> list[Recipe]:
     """Templates of every shape, each with its words."""
     found = []
     for text in RECIPES:
-        plain, _ = spec.parse_yaml(text.decode(), "t", TemplateError)
+        plain, _ = spec.parse_source(text.decode(), "t").sound(TemplateError)
         template = Template.of(spec.build(plain, TemplateSpec, TemplateError, "t", {}), "t")
-        found.append(Recipe(template, library.verbalizer_of(template), "fake"))
+        found.append(Recipe.of(template, library.verbalizer_of(template), "fake"))
     return found
 
 
