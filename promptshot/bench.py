@@ -12,6 +12,7 @@ from promptshot.errors import PromptshotError
 from promptshot.grid import Candidate
 from promptshot.metrics import Tally
 from promptshot.prediction import Outcome, Prediction
+from promptshot.remarks import Remark
 from promptshot.rows import Item
 from promptshot.run import Result
 from promptshot.scorers import Loader
@@ -44,6 +45,11 @@ class Failure:
 
     candidate: Candidate
     problem: PromptshotError
+
+    def remark(self) -> Remark:
+        """That it is left out."""
+        facts = {"candidate": self.candidate.name, "reason": str(self.problem)}
+        return Remark("failed", f"left out: {self.candidate.name}: {self.problem}", facts)
 
 
 class Watcher:

@@ -187,34 +187,38 @@ class Classifier:
         """The labels that have a probability of their own in every row."""
         return () if self.task.paired else self.task.labels
 
-    def outcomes(self, items: Any, progress: Progress | None = None, on_error: str = "reject") -> Iterator[Outcome]:
-        """A Prediction or a Reject for every row, in order, a window of rows in memory at a time.
+    def outcomes(
+        self, items: Any, progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
+    ) -> Iterator[Outcome]:
+        """A Prediction or a Reject for every row, in order, a window of so many rows in memory at a time.
 
         The rows are whatever `predict` takes. With `on_error="fail"` the first Reject is raised as a RowError instead.
         Where ranks decide (`Recipe.transductive`), nothing comes out before the last row has been scored.
         """
         objects.check(items)
-        return self._outcomes(items, progress, on_error)
+        return self._outcomes(items, progress, on_error, window)
 
-    def _outcomes(self, items: Any, progress: Progress | None, on_error: str) -> Iterator[Outcome]:
+    def _outcomes(
+        self, items: Any, progress: Progress | None, on_error: str, window: int = WINDOW
+    ) -> Iterator[Outcome]:
         rows = objects.rows_of(items, self.task.template.needs, self.task.columns)
-        scored = self.scored(rows, progress, on_error)
+        scored = self.scored(rows, progress, on_error, window)
         if not self.recipe.transductive:
             yield from chain.from_iterable(scored)
             return
         with tempfile.TemporaryFile("w+b") as file:
             spool = Spool(file)
-            for window in scored:
-                spool.add(window)
+            for found in scored:
+                spool.add(found)
             yield from self.ranked(spool)
 
     def scored(
-        self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject"
+        self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
     ) -> Iterator[list[Outcome]]:
         """The outcomes window by window; where ranks decide, the labels are still empty (see `ranked`)."""
-        for window in _windows(items):
+        for together in _windows(items, window):
             members = [
-                member._window(window, progress if member is self else None, on_error)
+                member._window(together, progress if member is self else None, on_error)
                 for member in (self, *self.others)
             ]
             yield [self._spelled(ensemble(of_row)) for of_row in zip(*members, strict=True)]
@@ -403,13 +407,13 @@ def _of_frame(outcome: Outcome, labels: Sequence[str], spelling: Mapping[str, An
 Progress = Callable[[int], None]  # called with the number of rows just finished
 
 
-def _windows(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """The items, a window at a time; what was read before an error is a window too."""
+def _windows(items: Iterable[Item], size: int = WINDOW) -> Iterator[list[Item]]:
+    """The items, a window of so many at a time; what was read before an error is a window too."""
     window: list[Item] = []
     try:
         for item in items:
             window.append(item)
-            if len(window) == WINDOW:
+            if len(window) == size:
                 yield window
                 window = []
     except PromptshotError:

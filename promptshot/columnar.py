@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from promptshot.errors import InputError, install, lacking, shortened, told
+from promptshot.errors import InputError, install, lacking, shortened, told, unreadable
 from promptshot.tables import Value, first_doubled
 
 
@@ -50,7 +50,7 @@ def _columnar(data: bytes, name: str, batches: Callable[[Any], Iterator[Any]]) -
     except (pa.ArrowException, OSError, ValueError, OverflowError) as problem:  # also what Python has no value for
         first = str(problem).splitlines()[0][:200]
         where = f"{name} row {number + 1}" if number else name
-        raise InputError(f"cannot be read ({first})", where=where, hint="is the file whole?") from None
+        raise unreadable(where, first, "is the file whole?") from None
 
 
 def _plain(value: Any) -> Any:

@@ -19,18 +19,22 @@ from typing import Any
 from promptshot import bench, files
 from promptshot import record as records
 from promptshot.bench import Bench, Entry, Failure
-from promptshot.errors import InputError, PromptshotError
+from promptshot.errors import InputError, PromptshotError, reason_of, shortlist
 from promptshot.files import Named
 from promptshot.grid import Candidate, check
 from promptshot.interrupt import Interrupts
-from promptshot.metrics import Paired, holm
+from promptshot.metrics import SURE, Paired, holm
 from promptshot.prediction import Outcome, Prediction, ensemble
 from promptshot.record import Later, Metrics, Written, as_json, versions
+from promptshot.remarks import MAJORITY, Code, Remark
 from promptshot.rows import Item, Reject
 from promptshot.run import Result
 from promptshot.scorers import Loader
 from promptshot.search import Search, halve
 from promptshot.writer import Form, Writer
+
+# What a comparison says of all candidates together, or shows of each in its line.
+TOGETHER: tuple[Code, ...] = (*MAJORITY, "leaning", "one-draw")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,16 @@ class Standing:
     paired: Paired | None = None
     interval: tuple[float, float] | None = None
     p: float | None = None  # exact McNemar, Holm-corrected
+
+    @property
+    def sure(self) -> bool:
+        """Whether the difference from the first is more than the rows' chance."""
+        return self.p is not None and self.p < SURE
+
+    def comparable(self, other: Standing) -> bool:
+        """Whether rows alone can tell which is better: demonstrations of one draw say little of another number of
+        them."""
+        return self.entry.candidate.shots == other.entry.candidate.shots
 
     def record(self) -> dict[str, Any]:
         """The line as plain data."""
@@ -83,6 +97,12 @@ class Spread:
     def width(self) -> float:
         """The accuracy of the best less that of the worst."""
         return self.best.accuracy - self.worst.accuracy
+
+    def remark(self) -> Remark:
+        """What the choice of template and label words is worth."""
+        ends = (f"{entry.candidate.name} {entry.accuracy:.1%}" for entry in (self.best, self.worst))
+        line = f"{self.count} candidates lie {100 * self.width:.1f} points apart: {' to '.join(ends)}"
+        return Remark("spread", line, self.record())
 
     def record(self) -> dict[str, Any]:
         """As plain data."""
@@ -140,6 +160,15 @@ class Comparison:
                 found.append(Spread(ranked[0], ranked[-1], len(ranked), mean))
         return found
 
+    def remarks(self, standings: Sequence[Standing]) -> list[Remark]:
+        """What a reader of the `standings()` must know; none where there are none."""
+        if not standings:
+            return []
+        failed = [failure.remark() for failure in self.failures]
+        spreads = [spread.remark() for spread in self.spreads]
+        tested = _of_tests(self, standings)
+        return [*failed, _verdict(self, standings), *spreads, *_of_all(standings), *tested, *_of_each(standings)]
+
     def record(self, standings: Sequence[Standing]) -> dict[str, Any]:
         """Everything as plain data, with the `standings()`."""
         return {
@@ -155,6 +184,76 @@ class Comparison:
             "inputs": list(self.inputs),
             "search": self.search.record() if self.search else None,
         }
+
+
+def _verdict(comparison: Comparison, standings: Sequence[Standing]) -> Remark:
+    """Whether the first is better than the others."""
+    best, *others = standings
+    name, draw = best.entry.candidate.name, best.entry.candidate.recipe.draw
+    how = ", chosen on other rows" if comparison.chosen else ", the best here" if others else ""
+    line = f"{name}{how}: {best.entry.accuracy:.1%}" + (f", {draw}" if draw else "")
+    lesser = [s for s in others if s.sure and s.paired and s.paired.difference < 0]
+    beaten = [s for s in lesser if s.comparable(best)]
+    if others:
+        told = f", clearly better than {len(beaten)} of {len(others)}"
+        line += told if beaten else ", not clearly better than any other"
+    if rest := len(lesser) - len(beaten):
+        line += f"; {rest} with another k cannot be told from one draw"
+    elif others and not draw and (of := _draw(others)):
+        line += f"; demonstrations are {of}"
+    code: Code = "clearly-better" if beaten else "not-clearly-better" if others else "alone"
+    counts = {"beaten": len(beaten), "others": len(others), "untold": rest}
+    return Remark(code, line, {"candidate": name, "accuracy": best.entry.accuracy, **counts})
+
+
+def _draw(standings: Sequence[Standing]) -> str:
+    """Of which draw demonstrations are; empty where nobody has any."""
+    return next((draw for standing in standings if (draw := standing.entry.candidate.recipe.draw)), "")
+
+
+def _of_all(standings: Sequence[Standing]) -> Iterator[Remark]:
+    """What holds for candidates together."""
+    candidates = [standing.entry.candidate for standing in standings]
+    if builtin := [one.name for one in candidates if one.recipe.model and not one.recipe.options.model]:
+        line = "the built-in models are small; for real results: -m NAME"
+        yield Remark("built-in-model", line, {"candidates": builtin})
+    if draw := _draw(standings):
+        line = f"demonstrations: {draw}; another may change their order. Try --seed 1, --seed 2 ..."
+        yield Remark("one-draw", line, {"candidates": [one.name for one in candidates if one.recipe.draw]})
+    if leaning := [standing.entry.candidate.name for standing in standings if standing.entry.result.tally.lean]:
+        given = f"{len(leaning)} of {len(standings)} give nearly all rows one label"
+        line = f"{given}, whatever the text says: {shortlist(leaning, 3)}"
+        yield Remark("leaning", line, {"candidates": leaning, "of": len(standings)})
+
+
+def _of_tests(comparison: Comparison, standings: Sequence[Standing]) -> Iterator[Remark]:
+    """What was tested, on which rows, and what that does not tell."""
+    if len(standings) > 1:
+        tested = "the one chosen" if comparison.chosen else "the best"
+        line = f"p: exact McNemar test against {tested} on the rows both scored, Holm-corrected"
+        yield Remark("tested", line, {"against": standings[0].entry.candidate.name, "tests": len(standings) - 1})
+        if not comparison.chosen:
+            what = f"the best of {len(standings)} was found on these very rows and will do worse on others"
+            line = f"{what}; --search chooses on some rows and judges on the rest"
+            yield Remark("chosen-here", line, {"candidates": len(standings)})
+    rows = [standing.paired.rows for standing in standings[1:] if standing.paired]
+    if fewer := [count for count in rows if count < comparison.rows]:
+        least = f"the least {min(fewer):,} of {comparison.rows:,}"
+        line = f"{len(fewer)} of the tests use fewer than all rows, {least}"
+        yield Remark("fewer-rows", line, {"tests": len(fewer), "least": min(fewer), "rows": comparison.rows})
+
+
+def _of_each(standings: Sequence[Standing]) -> list[Remark]:
+    """What is to be known of single candidates, each thing once, with the names of all of whom it holds."""
+    seen: dict[str, tuple[Remark, list[str]]] = {}
+    for entry in (standing.entry for standing in standings if not standing.entry.candidate.members):
+        for remark in entry.result.remarks("--predictions DIR"):
+            if remark.code not in TOGETHER:
+                seen.setdefault(remark.line, (remark, []))[1].append(entry.candidate.name)
+    return [
+        replace(remark, line=f"{shortlist(names, 3)}: {line}", facts={**remark.facts, "candidates": names})
+        for line, (remark, names) in seen.items()
+    ]
 
 
 # ------------------------------------------------------------------ from the plan to the comparison
@@ -314,8 +413,7 @@ class Folder:
         try:
             path.mkdir(exist_ok=True)
         except (OSError, ValueError) as problem:
-            reason = getattr(problem, "strerror", None) or str(problem)
-            raise InputError(f"no folder can be made here ({reason})", where=str(path)) from None
+            raise InputError(f"no folder can be made here ({reason_of(problem)})", where=str(path)) from None
         self._lock: int | None = files.lock_folder(str(path))
         try:
             self._replaced = _predictions_in(path) if overwrite else []

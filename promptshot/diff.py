@@ -10,9 +10,10 @@ from typing import Any
 
 from promptshot.errors import InputError, shortened
 from promptshot.json_text import encodable, like
-from promptshot.metrics import Paired, Tally
+from promptshot.metrics import SURE, Paired, Tally
 from promptshot.once import once, refuse_twice
-from promptshot.predictions import OURS, File, Labels, Said, plain
+from promptshot.predictions import OURS, File, Labels, Said, plain, uncounted
+from promptshot.remarks import Remark
 from promptshot.rows import Row
 from promptshot.streams import marked
 
@@ -83,6 +84,26 @@ class Difference:
             "problem": self.problem or None,
             "flips": [flip.record() for flip in self.flips],
         }
+
+    def remarks(self) -> list[Remark]:
+        """Whether one is clearly better, and which rows were not counted; what holds for both files once."""
+        a, b = (list(uncounted(tally, self.problem)) for tally in self.tallies)
+        apart = [_in_file(letter, remark) for letter, remarks in (("A", a), ("B", b)) for remark in remarks]
+        return [self._verdict(), *(a if a == b else apart)]
+
+    def _verdict(self) -> Remark:
+        paired = self.paired
+        if not paired.rows:
+            line = "no row has a label that both know: only what they agree on is told"
+            return Remark("no-common-labels", line, {"rows": self.rows, "agreed": self.agreed})
+        facts = {"difference": paired.difference, "p": paired.p, "rows": paired.rows}
+        if paired.p < SURE:
+            return Remark("clear-difference", "a clear difference", facts)
+        return Remark("no-clear-difference", "no clear difference", facts)
+
+
+def _in_file(letter: str, remark: Remark) -> Remark:
+    return replace(remark, line=f"{letter}: {remark.line}", facts={**remark.facts, "file": letter})
 
 
 def _side_record(path: str, tally: Tally) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 import jsonlines
 
 from promptshot.columnar import arrow, parquet
-from promptshot.errors import InputError, shortened
+from promptshot.errors import InputError, shortened, unreadable
 from promptshot.json_text import Exact, Float, Int, like
 from promptshot.streams import (
     GZIP,
@@ -104,13 +104,11 @@ def records(path: str, how: Reading = PLAIN, seen: Seen | None = None) -> Record
 
 def _unreadable(problem: Exception, name: str, line: int | None = None) -> InputError:
     """Why a file cannot be read, or not from that line on."""
-    reason = getattr(problem, "strerror", None) or str(problem)
-    what, hint = f"cannot be read ({reason})", "check the path"
+    where = name if line is None else f"{name}:{line}"
     if isinstance(problem, InputError):
-        what, hint = problem.what, problem.hint
-    elif line is not None:
-        hint = "what stands before it was read; is the file whole?"
-    return InputError(what, where=name if line is None else f"{name}:{line}", hint=hint)
+        return InputError(problem.what, where=where, hint=problem.hint)
+    hint = "check the path" if line is None else "what stands before it was read; is the file whole?"
+    return unreadable(where, problem, hint)
 
 
 def _untorn(lines: Iterable[bytes], stream: Stream, name: str) -> Iterator[bytes]:

@@ -114,26 +114,24 @@ class Journal:
         except InputError as problem:
             if files.is_free(output):
                 raise
-            what = f"exists already, and {problem.where} is {problem.what}"
             hint = problem.hint if isinstance(problem, Later) else files.OVERWRITE
-            raise InputError(what, where=output, hint=hint) from None
+            raise files.taken(output, f", and {problem.where} is {problem.what}", hint) from None
         return there
 
     def _refuse_others(self, there: RunRecord | None) -> None:
         """Refuse an output or a record that is not of this run; raises InputError."""
         outputs = self.outputs
         if outputs.on_disk and not files.is_free(str(outputs.output)):
-            what = "exists already"
+            more = ""
             if outputs.resume and there is None:
-                what += ", and no run record tells how far it goes"
+                more = ", and no run record tells how far it goes"
             elif outputs.resume and there is not None:
                 differing = differences(there.identity, self.identity)
                 other = "its version" if there.output == outputs.output_place else "its output"
-                what += f", from a run that differs in {shortlist(differing, 4) or other}"
-            raise InputError(what, where=str(outputs.output), hint=files.OVERWRITE)
+                more = f", from a run that differs in {shortlist(differing, 4) or other}"
+            raise files.taken(str(outputs.output), more)
         if self._found and (outputs.record or there is None):
-            what = "exists already, and is of another run"
-            raise InputError(what, where=str(outputs.record_path), hint=files.OVERWRITE)
+            raise files.taken(str(outputs.record_path), ", and is of another run")
 
     def _wrote(self, path: str) -> bool:
         """Whether what stands in a summary, or a file of rows that went wrong, is of this run."""

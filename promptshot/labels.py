@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from promptshot import spec
-from promptshot.errors import InputError, OptionError, PromptshotError, shortened
+from promptshot.errors import InputError, OptionError, PromptshotError, shortened, unreadable
 from promptshot.flaws import NO_LINES, Lines
 from promptshot.verbalizer import Verbalizer, VerbalizerSpec, whole_number
 
@@ -297,9 +297,8 @@ def _text_of(name: str) -> str:
         with open(name, "rb") as stream:
             data = stream.read(LARGEST + 1)
     except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
         hint = r"check the path; a label that begins with @ is written \@"
-        raise InputError(f"cannot be read ({reason})", where=name or FLAG, hint=hint) from None
+        raise unreadable(name or FLAG, problem, hint) from None
     if len(data) > LARGEST:
         raise InputError(f"larger than {LARGEST:,} bytes", where=name, hint="is it the right file?")
     try:

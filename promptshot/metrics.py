@@ -236,6 +236,7 @@ def _ratio(part: int, whole: int) -> float:
 # ------------------------------------------------------------------ two sets of predictions of the same rows
 
 RESAMPLES = 5_000
+SURE = 0.05  # a p-value below it counts as a difference
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from promptshot.errors import InputError, OptionError
+from promptshot.errors import InputError, OptionError, unreadable
 
 LARGEST = 256 << 20  # bytes that are kept; a larger file can be written to a disk
 STDIN = "-"
@@ -37,8 +37,7 @@ def once(path: str) -> str:
         with _opened(path) as stream:
             said = stream.read(LARGEST + 1)
     except OSError as problem:
-        reason = problem.strerror or str(problem)
-        raise InputError(f"cannot be read ({reason})", where=name, hint="check the path") from None
+        raise unreadable(name, problem) from None
     if len(said) > LARGEST:
         raise InputError(f"more than {LARGEST:,} bytes from a pipe", where=name, hint="write it to a file first")
     return kept(path, said)

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from promptshot import record, rows
-from promptshot.errors import InputError, RowError, shortlist
+from promptshot.errors import InputError, RowError, many, shortlist
 from promptshot.json_text import dumps, like
 from promptshot.metrics import Tally
 from promptshot.once import once
 from promptshot.prediction import NAMED, OUTPUT_FIELDS
 from promptshot.record import RecordedRecipe
+from promptshot.remarks import Remark, against_majority, unknown_gold, unlisted
 from promptshot.rows import Reject, Row, raw_of
 from promptshot.shape import PREFIXES
 from promptshot.streams import PLAIN, Reading
@@ -319,6 +320,30 @@ class Counted:
     def record(self) -> dict[str, Any]:
         """Everything as plain data."""
         return {"path": self.path, **self.tally.summary(), "problem": self.problem or None}
+
+    def remarks(self) -> list[Remark]:
+        """What a reader of the numbers must know."""
+        found = [*against_majority(self.tally), *uncounted(self.tally, self.problem), *unlisted(self.tally, self.worst)]
+        if rejected := self.tally.rejected:
+            said = f"{self.rejects[0].source}: {self.rejects[0].reason}"
+            line = f"{many(rejected, 'row')} cannot be used; the first, {said}"
+            found.append(Remark("rejected", line, {"rows": rejected, "path": None, "first": said}))
+        return found
+
+
+def uncounted(tally: Tally, problem: str = "") -> Iterator[Remark]:
+    """Which predictions were not counted, and why; `problem` says why none was."""
+    if problem:
+        rows = tally.unknown_gold.total()
+        line = f"{problem}; {many(rows, 'row is', 'rows are')} not counted; {HINT}"
+        yield Remark("nothing-counted", line, {"rows": rows})
+    else:
+        yield from unknown_gold(tally)
+    if tally.unlabelled:
+        where = "" if tally.unlabelled < tally.predicted else " (--label-field names its column, where there is one)"
+        have = many(tally.unlabelled, "row has", "rows have")
+        line = f"{have} no label of {'its' if tally.unlabelled == 1 else 'their'} own, not counted{where}"
+        yield Remark("unlabelled", line, {"rows": tally.unlabelled})
 
 
 def count(

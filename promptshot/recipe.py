@@ -14,7 +14,7 @@ from typing import IO, Any, Literal
 from promptshot import library, shelf
 from promptshot.columns import taken, told
 from promptshot.decide import Best, Decision, Thresholds, decision_of
-from promptshot.errors import InputError, OptionError, PromptshotError
+from promptshot.errors import OptionError, PromptshotError, unreadable
 from promptshot.files import Named
 from promptshot.kinds import builtin_for
 from promptshot.once import Once
@@ -104,6 +104,11 @@ class Recipe:
     def model(self) -> str:
         """The checkpoint's name; the built-in one for the scorer where none is given."""
         return self.options.model or builtin_for(self.scorer)
+
+    @property
+    def draw(self) -> str:
+        """What numbers with demonstrations are of: one draw of them; empty where there are none."""
+        return f"one draw (seed {self.demos.seed})" if self.demos and self.demos.k else ""
 
     @property
     def transductive(self) -> bool:
@@ -215,7 +220,7 @@ def _size(path: str) -> int:
     try:
         return Path(path).stat().st_size
     except OSError as problem:
-        raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the path") from None
+        raise unreadable(path, problem) from None
 
 
 def _file_hash(path: str) -> str:
@@ -225,7 +230,7 @@ def _file_hash(path: str) -> str:
         with open(path, "rb") as stream:
             return _hash(stream)
     except OSError as problem:
-        raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the path") from None
+        raise unreadable(path, problem) from None
 
 
 def _hash(stream: IO[bytes]) -> str:

@@ -31,7 +31,7 @@ from pydantic import (
 
 from promptshot import files, spec
 from promptshot.decide import Thresholds
-from promptshot.errors import InputError, TemplateError, VerbalizerError, shortened
+from promptshot.errors import InputError, TemplateError, VerbalizerError, shortened, unreadable
 from promptshot.metrics import LabelScores
 from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import DemoPlan, Recipe
@@ -404,7 +404,7 @@ def said(path: str) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as problem:
-        raise InputError(f"cannot be read ({problem.strerror})", where=path, hint="check the file") from None
+        raise unreadable(path, problem, "check the file") from None
     return data[:LARGEST].decode("utf-8", "replace")
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from promptshot import columns, files, formats, record, rows
 from promptshot.classify import WINDOW, Classifier
-from promptshot.errors import InputError, OptionError, PromptshotError, RowError, many
+from promptshot.decide import Ranks
+from promptshot.errors import InputError, OptionError, PromptshotError, RowError, many, shortlist
 from promptshot.files import Named
 from promptshot.gold import check_gold
 from promptshot.guess import Look
@@ -26,6 +27,7 @@ from promptshot.outputs import Outputs
 from promptshot.prediction import Outcome, Prediction
 from promptshot.recipe import Recipe
 from promptshot.record import FORMAT, Counts, RecordedRecipe, RunRecord, TallyCounts, versions
+from promptshot.remarks import Remark, against_majority, leaning, unknown_gold, unlisted
 from promptshot.rows import Item, Reject, Row, with_columns
 from promptshot.shape import Shape
 from promptshot.spool import Spool
@@ -34,6 +36,7 @@ from promptshot.writer import whole
 from promptshot.wrong import Worst, WorstState, Wrong
 
 EXAMPLES = 10  # predictions kept for people to look at
+LISTED = 20  # labels whose words are told
 # Counts of a result, beside its tally.
 KEPT = tuple(name for name in Counts.model_fields if name not in ("tally", "rejects", "worst"))
 FOREIGN = 0.25  # of the first rows, at most, may be in another encoding
@@ -52,7 +55,10 @@ class Inputs:
         sample: int | None = None,
         seed: int = 0,
         how: Reading = PLAIN,
+        window: int = WINDOW,
     ) -> None:
+        """So many rows are scored at a time: a `window`, at whose end a run can be cut."""
+        self.window = window
         self.paths, self.limit, self.sample, self.seed, self.how = tuple(paths), limit, sample, seed, how
         self.seen = Seen()  # what is read of the files for the rows that are scored
         self._rest = rows.select(rows.read(self.paths, how=how, seen=self.seen), limit, sample, seed)
@@ -66,10 +72,10 @@ class Inputs:
         if self._first is None:
             self._first, good = [], False
             try:
-                for item in islice(self._rest, AHEAD * WINDOW):
+                for item in islice(self._rest, AHEAD * self.window):
                     self._first.append(item)
                     good = good or isinstance(item, Row)
-                    if good and len(self._first) % WINDOW == 0:
+                    if good and len(self._first) % self.window == 0:
                         break
             except InputError as problem:
                 if not self._first:
@@ -128,7 +134,7 @@ class Inputs:
     def partly_seen(self) -> bool:
         """Whether there may be rows that `all_rows` does not give."""
         cut = self.limit is not None or self.sample is not None
-        return not self.rereadable and (cut or len(self.peek()) >= WINDOW)
+        return not self.rereadable and (cut or len(self.peek()) >= self.window)
 
     def look(self, columns: Mapping[str, str]) -> Look:
         """What a guess may see of the rows."""
@@ -141,7 +147,7 @@ class Inputs:
 
     def look_back(self, items: Sequence[Item], columns: Mapping[str, str]) -> Look:
         """The same once they have been read."""
-        found = look_at(items, columns)
+        found = look_at(items, columns, self.window)
         return replace(found, every=partial(self.all_rows, columns)) if self.rereadable else found
 
     def _all(self) -> Iterator[Item]:
@@ -149,15 +155,17 @@ class Inputs:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """What decides which rows are scored; a plain limit does not (a longer run may go on from a shorter)."""
+        """What decides which rows are scored, and which together; a plain limit does not (a longer run may go on from a
+        shorter)."""
         drawn = {"sample": self.sample, "seed": self.seed, "limit": self.limit} if self.sample else {}
-        return {**drawn, **self.how.as_dict()}
+        cut = {"window": self.window} if self.window != WINDOW else {}
+        return {**drawn, **cut, **self.how.as_dict()}
 
 
-def look_at(items: Sequence[Item], columns: Mapping[str, str]) -> Look:
+def look_at(items: Sequence[Item], columns: Mapping[str, str], window: int = WINDOW) -> Look:
     """What a guess may see of rows that have been read."""
     good = [row for item in items if isinstance(row := with_columns(item, columns), Row)]
-    return Look(lambda: good[:WINDOW], lambda: good, lambda: next((i for i in items if isinstance(i, Reject)), None))
+    return Look(lambda: good[:window], lambda: good, lambda: next((i for i in items if isinstance(i, Reject)), None))
 
 
 @dataclass
@@ -297,6 +305,110 @@ class Result:
             "versions": versions(),
         }
 
+    def remarks(self, keep: str = "--rejects FILE") -> list[Remark]:
+        """What a reader of the numbers must know; `keep` is the flag that keeps rejected rows."""
+        return [
+            *against_majority(self.tally),
+            *_of_labels(self),
+            *_of_reading(self),
+            *_of_demonstrations(self),
+            *_of_words(self),
+            *unknown_gold(self.tally),
+            *unlisted(self.tally, self.worst),
+            *_of_files(self, keep),
+        ]
+
+
+def _of_labels(result: Result) -> Iterator[Remark]:
+    """Where the labels come from, and what can be doubted of them."""
+    recipe = result.recipe
+    yield from leaning(result.tally, bool(recipe.draw))
+    if isinstance(decision := recipe.decision, Ranks):
+        prior = dict(zip(decision.ordered, decision.prior, strict=True))
+        shares = ", ".join(f"{label} {share:.0%}" for label, share in prior.items())
+        line = f"labels come from ranking the whole run by this prior: {shares} (transductive)"
+        yield Remark("transductive", line, {"prior": prior})
+    if result.doubt:
+        yield Remark("doubt", result.doubt)
+
+
+def _of_reading(result: Result) -> Iterator[Remark]:
+    """What the files and their rows were like."""
+    if result.changed:
+        what = "were rows added or changed? read it again with --overwrite"
+        line = f"{shortlist(result.changed, 3)}: written to while it was read; {what}"
+        yield Remark("changed", line, {"files": list(result.changed)})
+    if result.cut:
+        limit = result.details.get("max_length")
+        line = f"{many(result.cut, 'row was', 'rows were')} too long and cut to fit {limit} tokens"
+        yield Remark("cut", line, {"rows": result.cut, "tokens": limit})
+    if result.odd:
+        line = f"{many(result.odd, 'row looks', 'rows look')} odd; the first, {result.first_odd}"
+        yield Remark("odd", line, {"rows": result.odd, "first": result.first_odd})
+
+
+def _of_demonstrations(result: Result) -> Iterator[Remark]:
+    """Which demonstrations the rows had."""
+    demos = result.recipe.demos
+    if result.dropped:
+        lost = many(result.short, "row", "rows") if result.short else "some rows"
+        line = f"{lost} lost demonstrations, oldest first, to fit the context ({result.dropped:,} in all)"
+        yield Remark("dropped", line, {"rows": result.short, "demonstrations": result.dropped})
+    if demos and (draw := result.recipe.draw):
+        line = f"{draw}: other demonstrations may move accuracy by many points; try --seed 1, --seed 2 ..."
+        yield Remark("one-draw", line, {"seed": demos.seed, "k": demos.k})
+    if result.lacking and demos:
+        what = f"{many(result.lacking, 'row')} had fewer than {demos.k} demonstrations"
+        line = f"{what}: the row itself was among them, and --demos has no other to spare"
+        yield Remark("lacking", line, {"rows": result.lacking, "k": demos.k})
+
+
+def _of_words(result: Result) -> Iterator[Remark]:
+    """What the tokenizer made of texts and label words."""
+    if result.unknown:
+        hold = many(result.unknown, "row holds", "rows hold")
+        line = f"{hold} nothing that the tokenizer knows; the first: {result.first_unknown}"
+        yield Remark("unknown-text", line, {"rows": result.unknown, "first": result.first_unknown})
+    if result.split:
+        how = "mean" if result.averaged else "sum"
+        which = "1 label word has" if result.split == 1 else f"{result.split} label words have"
+        line = f"{which} several tokens; {'its' if result.split == 1 else 'their'} score is the {how} over tokens"
+        yield Remark("split-words", line, {"words": result.split, "normalize": how})
+
+
+def _of_files(result: Result, keep: str) -> Iterator[Remark]:
+    """What was written, and what was not."""
+    if result.overwritten:
+        line = f"input fields overwritten in the output: {', '.join(result.overwritten)}"
+        yield Remark("overwritten", line, {"fields": list(result.overwritten)})
+    if result.left_out:
+        line = f"columns that only later rows have are not in the table: {shortlist(result.left_out)}"
+        yield Remark("left-out-columns", line, {"columns": list(result.left_out)})
+    if rejected := result.tally.rejected:
+        first, path = result.rejects[0], result.rejects_path
+        where = f"see {path}" if path else f"keep them with {keep}"
+        said = f"{first.source}: {first.reason}" + (f"; {first.advice}" if first.advice else "")
+        line = f"{many(rejected, 'row was', 'rows were')} rejected, {where}; the first, {said}"
+        yield Remark("rejected", line, {"rows": rejected, "path": path, "first": said})
+
+
+def circumstances(recipe: Recipe, machine: Mapping[str, Any]) -> Iterator[Remark]:
+    """What is run, on which columns and which machine (see `Result.details`), with which label words and versions."""
+    line = f"template {recipe.name}, scorer {recipe.scorer}, model {recipe.model or 'none'}"
+    yield Remark("recipe", line, {"template": recipe.name, "scorer": recipe.scorer, "model": recipe.model})
+    if mapped := {**recipe.columns, **recipe.guessed}:
+        line = ", ".join(f"{field}={column}" for field, column in mapped.items())
+        yield Remark("columns", f"columns {line}", mapped)
+    if machine:
+        line = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value)
+        yield Remark("machine", line, machine)
+    words_of = recipe.verbalizer.as_dict().get("labels")
+    for label, words in islice(words_of.items(), LISTED) if isinstance(words_of, Mapping) else ():
+        line = f"label {label}: {shortlist(map(str, words), 8)}"
+        yield Remark("label-words", line, {"label": label, "words": words})
+    packages = versions()
+    yield Remark("versions", ", ".join(f"{name} {version}" for name, version in packages.items()), packages)
+
 
 class Watcher:
     """Whoever wants to know how a run goes on; here it is told and says nothing."""
@@ -381,7 +493,7 @@ def _scored(the: _Run) -> Result:
     result = Result.restored(the.recipe, journal, journal.mark.counts)
     result.details, result.rows_before = classifier.details, rows
     result.overwritten = journal.shape.overwritten(_own(the.inputs.peek()))
-    drawn = {"sample": the.inputs.sample, "seed": the.inputs.seed, "window": WINDOW}
+    drawn = {"sample": the.inputs.sample, "seed": the.inputs.seed, "window": the.inputs.window}
     journal.head = result.head(**drawn, thresholds=classifier.cuts)
     the.watcher.ready(classifier, rows)
     with journal:
@@ -393,7 +505,7 @@ def _scored(the: _Run) -> Result:
                     result.count(window)
                     rows += len(window)
                     result.seconds = time.perf_counter() - began
-                    if len(window) == WINDOW and not the.recipe.transductive:
+                    if len(window) == the.inputs.window and not the.recipe.transductive:
                         journal.advance(rows, result.state(), the.inputs.seen.parts)
                 the.watcher.counted(rows, result.tally)
                 given_up = _hopeless(result.tally.predicted, result.tally.rejected, classifier.asked)
@@ -420,7 +532,7 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
 
     def scored(start: int) -> Iterator[list[Outcome]]:
         items = the.inputs.read(the.recipe.columns, start)
-        return classifier.scored(items, the.watcher.advance, the.on_error)
+        return classifier.scored(items, the.watcher.advance, the.on_error, the.inputs.window)
 
     if not the.recipe.transductive:
         yield from scored(the.journal.mark.rows)
@@ -440,7 +552,7 @@ def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
             if _hopeless(spool.good, spool.rows, classifier.asked):
                 break
         ranked = classifier.ranked(spool)
-        while window := list(islice(ranked, WINDOW)):
+        while window := list(islice(ranked, the.inputs.window)):
             yield window
 
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from yaml.composer import Composer
 
 from promptshot import flaws as codes
-from promptshot.errors import InputError, PromptshotError, did_you_mean, fault_of, shortened
+from promptshot.errors import PromptshotError, did_you_mean, fault_of, shortened, unreadable
 from promptshot.flaws import Flaw, Lines, Place
 
 LARGEST = 2 << 20  # bytes; twenty thousand labels with a few words each are less
@@ -89,8 +89,7 @@ def load_source(path: Path) -> Source:
         with path.open("rb") as stream:
             data = stream.read(LARGEST + 1)
     except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise InputError(f"cannot be read ({reason})", where=str(path), hint="check the path") from None
+        raise unreadable(str(path), problem) from None
     if len(data) > LARGEST:
         flaw = Flaw(codes.NOT_TEXT, f"larger than {LARGEST:,} bytes", "is it the right file?")
         return Source(str(path), flaws=(flaw,))

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from promptshot import files, standard
-from promptshot.errors import InputError, OptionError
+from promptshot.errors import InputError, OptionError, unwritable
 from promptshot.json_text import Exact, dumps, encodable, encoded
 
 # What a spreadsheet would take for a formula, unless it is a plain number: blanks before the sign may be left out, and
@@ -181,7 +181,7 @@ class Writer:
         except BaseException as problem:
             self._cut()
             if isinstance(problem, OSError):
-                raise files.unwritable(self.path, problem) from None
+                raise unwritable(self.path, problem) from None
             raise
         self._bytes += len(data)
         self._hash.update(data)

@@ -34,7 +34,6 @@ from conftest import (
 )
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from promptshot import classify
 from promptshot import run as running
 from promptshot.errors import HeadError, InputError, ModelError, NotFoundError, OptionError
 from promptshot.labels import verbalizer_of_labels
@@ -838,8 +837,6 @@ def test_a_window_without_one_good_row_is_passed_also_where_a_run_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (classify, running):
-        monkeypatch.setattr(module, "WINDOW", 4)
     monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
     lines = ['{"text": " "}\n' if n // 4 in bad else f'{{"text": "a {n}"}}\n' for n in range(11)]
     (tmp_path / "in.jsonl").write_text("".join(lines))
@@ -853,8 +850,11 @@ def test_a_window_without_one_good_row_is_passed_also_where_a_run_goes_on(
             if rows == 4 * (1 + max(bad)):
                 raise KeyboardInterrupt
 
+    def inputs() -> running.Inputs:
+        return running.Inputs([str(tmp_path / "in.jsonl")], window=4)
+
     def run(watcher: running.Watcher | None = None) -> running.Result:
-        return running.run(recipe, running.Inputs([str(tmp_path / "in.jsonl")]), Outputs(str(tmp_path / "o")), watcher)
+        return running.run(recipe, inputs(), Outputs(str(tmp_path / "o")), watcher)
 
     if len(bad) == 3:
         with pytest.raises(InputError, match="none of 11 rows could be used; the first: field 'text' is empty"):

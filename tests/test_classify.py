@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from promptshot import classify, prediction, spec
+from promptshot import prediction, spec
 from promptshot.classify import WINDOW, Classifier
 from promptshot.cli import run_command
 from promptshot.decide import Best, Ranks
@@ -79,10 +79,9 @@ def predictions(found: Iterator[Prediction | Reject]) -> list[Prediction]:
 # ------------------------------------------------------------------ every row comes out once, in order
 
 
-def test_rows_come_out_in_the_order_they_went_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classify, "WINDOW", 7)
+def test_rows_come_out_in_the_order_they_went_in() -> None:
     items = texts(*(f"text {i}" for i in range(30)))
-    found = predictions(Classifier.of(make()).outcomes(items))
+    found = predictions(Classifier.of(make()).outcomes(items, window=7))
     assert [p.row for p in found] == items
 
 
@@ -112,10 +111,9 @@ def test_the_scorer_gets_whole_windows_of_rows() -> None:
     assert scorer.sizes == [1024, 1024, 5]
 
 
-def test_a_bad_row_keeps_its_place_in_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classify, "WINDOW", 4)
+def test_a_bad_row_keeps_its_place_in_the_window() -> None:
     scorer = fixed([-1.0, -2.0])
-    list(Classifier(make(), scorer).outcomes(texts("a", "", "", "b", "c", "d", "e", "f", "g")))
+    list(Classifier(make(), scorer).outcomes(texts("a", "", "", "b", "c", "d", "e", "f", "g"), window=4))
     assert scorer.sizes == [2, 4, 1]
 
 
@@ -128,8 +126,7 @@ def test_no_rows_give_no_predictions() -> None:
     assert list(Classifier.of(make()).outcomes([])) == []
 
 
-def test_no_more_than_one_window_is_read_before_the_first_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classify, "WINDOW", 4)
+def test_no_more_than_one_window_is_read_before_the_first_prediction() -> None:
     taken: list[Item] = []
 
     def endless() -> Iterator[Item]:
@@ -137,7 +134,7 @@ def test_no_more_than_one_window_is_read_before_the_first_prediction(monkeypatch
             taken.append(Row({"text": "x"}))
             yield taken[-1]
 
-    next(Classifier.of(make()).outcomes(endless()))
+    next(Classifier.of(make()).outcomes(endless(), window=4))
     assert len(taken) == 4
 
 
@@ -406,9 +403,8 @@ def mapped(recipe: Recipe, **columns: str) -> Recipe:
     return replace(recipe, task=replace(recipe.task, columns=columns))
 
 
-def test_pairs_are_ranked_over_the_whole_run_and_not_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classify, "WINDOW", 2)
-    found = predictions(Classifier(ordered(), by_number()).outcomes(pairs([5, 4, 3, 2, 1, 0])))
+def test_pairs_are_ranked_over_the_whole_run_and_not_in_windows() -> None:
+    found = predictions(Classifier(ordered(), by_number()).outcomes(pairs([5, 4, 3, 2, 1, 0]), window=2))
     assert [p.label for p in found] == ["yes", "yes", "maybe", "maybe", "no", "no"]
     assert [p.label_scores for p in found] == [{"is_next": float(n)} for n in (5, 4, 3, 2, 1, 0)]
     assert (found[0].probabilities, found[0].probability, found[0].word_scores) == (None, None, {})
@@ -736,7 +732,7 @@ def test_a_run_reads_each_file_once_for_its_fingerprint_however_many_templates_s
     assert run_command(run) == 0
     assert opened == {"config.json": 1, "model.safetensors": 1, "vocab.txt": 1}
     opened.clear()
-    shared = replace(ordered(), demos=DemoPlan(rows, 2), dev=rows)
+    shared = replace(cut_by(rows), demos=DemoPlan(rows, 2))
     said = shared.identity()
     assert said["demo_file"] == said["dev_file"]
     assert opened == {"rows.jsonl": 1}

@@ -16,10 +16,11 @@ from typing import Any
 import click
 import pytest
 
-from promptshot import report, shelf
+from promptshot import shelf
 from promptshot.cli import cli, run_command
 from promptshot.cli.classify import command as classify
 from promptshot.metrics import Tally
+from promptshot.report_progress import Watch
 
 ROOT = Path(__file__).parent.parent
 SENTIMENT = """\
@@ -637,10 +638,10 @@ def test_escape_sequences_in_labels_never_reach_the_terminal(
 def test_plain_lines_tell_progress_without_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(report.Watch, "SECONDS", 0.0)
+    monkeypatch.setattr(Watch, "SECONDS", 0.0)
     tally = Tally(["a"], rejected=2)
     tally.add("a", "a")
-    with report.Watch(total=10) as watch:
+    with Watch(total=10) as watch:
         watch.began -= 1.0
         watch.advance(4)
         watch.counted(5, tally)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from promptshot import compare, grid, leaderboard, scorers
+from promptshot import compare, grid, report_comparison, scorers
 from promptshot.bench import Entry
 from promptshot.cli import run_command
 from promptshot.columns import Names
@@ -492,7 +492,7 @@ def test_the_bar_tells_which_candidate_of_how_many(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
     told: list[str] = []
-    with leaderboard.Watch(7) as watch:
+    with report_comparison.Watch(7) as watch:
         assert watch._bar is not None
         update = watch._bar.update
         monkeypatch.setattr(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_cli import fake, write_rows
 
+from promptshot import run as running
 from promptshot import spec
 from promptshot.cli import run_command
 from promptshot.demos import Demonstration, Demonstrations, draw
@@ -207,8 +209,7 @@ def test_rows_with_fewer_demonstrations_are_counted_and_told(
 def test_the_count_survives_a_resumed_run_and_a_record_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for module in ("promptshot.classify", "promptshot.run"):
-        monkeypatch.setattr(f"{module}.WINDOW", 2)
+    monkeypatch.setattr(running, "Inputs", partial(running.Inputs, window=2))
     out = tmp_path / "o.jsonl"
     counted(tmp_path, 3, "-o", str(out), "-n", "2")
     capsys.readouterr()

@@ -20,7 +20,8 @@ from conftest import Tiny, next_positions, no_mask
 from rich.cells import cell_len
 from rich.console import Console
 
-from promptshot import doctor, report, scorers
+from promptshot import doctor, scorers
+from promptshot import report_doctor as report
 from promptshot.cli import run_command
 from promptshot.doctor import Finding, Rounding, compared, examine
 from promptshot.kinds import KINDS
@@ -332,12 +333,12 @@ def test_a_look_is_no_failure_and_json_says_the_same(
 def test_the_first_line_comes_before_tensors_are_loaded() -> None:
     code = """
 import sys
-from promptshot import report
+from promptshot import report_doctor as report
 from promptshot.cli import run_command
 def examining(model, kinds):
     print([name for name in ("torch", "transformers", "tokenizers", "numpy") if name in sys.modules])
     raise KeyboardInterrupt
-report.examining = examining
+report.show_question = examining
 try:
     run_command(["doctor", "-m", "builtin:bert"])
 except KeyboardInterrupt:
@@ -388,8 +389,8 @@ def test_a_finding_is_whole_on_a_terminal_of_any_width(width: int, monkeypatch: 
     console = Console(width=width, force_terminal=True, record=True, file=io.StringIO())
     monkeypatch.setattr(report, "people", lambda: console)
     said = "12 of 13 best words are the same: 这些行可能会有别的标签 " + "and so on " * 12
-    report.finding("causal", Finding("bfloat16 = float32", "look", said))
-    report.verdict("not sound", doctor.BODY)
+    report.show_finding("causal", Finding("bfloat16 = float32", "look", said))
+    report.show_verdict("not sound", doctor.BODY)
     lines = console.export_text().splitlines()
     assert all(cell_len(line.rstrip()) <= width for line in lines)
     assert " ".join(" ".join(lines).split()).startswith("causal look bfloat16 = float32 12 of 13 best words")

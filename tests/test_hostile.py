@@ -32,7 +32,7 @@ from conftest import (
 )
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from promptshot import library, recipe, report, shelf
+from promptshot import library, recipe, report_console, shelf
 from promptshot.cli import run_command
 from promptshot.errors import ModelError, PromptshotError, VerbalizerError
 from promptshot.prompts import Template
@@ -363,7 +363,7 @@ def test_escape_sequences_never_reach_the_terminal(
     if is_terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("COLUMNS", "100")
-        monkeypatch.setattr(report.Console, "is_terminal", True)
+        monkeypatch.setattr(report_console.Console, "is_terminal", True)
     name = EVIL.replace("/", "")
     rows = put(tmp_path / f"{name}.jsonl", f"{json.dumps({'text': EVIL, 'label': EVIL})}\n{EVIL}\n" * 3)
     labels = {"labels": {EVIL: ["很"], "b": [EVIL]}, "about": EVIL}
@@ -390,7 +390,7 @@ def test_escape_sequences_never_reach_the_terminal(
 
 
 def test_zero_width_and_right_to_left_letters_of_a_language_are_still_shown() -> None:
-    assert report.printable("שלום 你好 😀") == "שלום 你好 😀"
+    assert report_console.printable("שלום 你好 😀") == "שלום 你好 😀"
 
 
 # ------------------------------------------------------------------ models from strangers

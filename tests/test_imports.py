@@ -38,10 +38,16 @@ FLOORS = [
         "task",
         "labels",
         "library",
+        "lint_sheet",
+        "lint_text",
+        "lint_words",
+        "lint_example",
+        "lint_tokens",
         "lint",
         "draft",
         "metrics",
         "wrong",
+        "remarks",
     ],
     ["scorers"],  # the wall, and the tensors behind it
     [
@@ -60,7 +66,19 @@ FLOORS = [
     ],
     ["interrupt", "record", "shape", "outputs", "journal"],
     ["run", "doctor", "preview", "grid", "bench", "compare", "search", "predictions", "diff", "tune", "scale"],
-    ["report", "leaderboard", "proof", "page", "cli"],
+    [
+        "report_console",
+        "report_progress",
+        "report_run",
+        "report_comparison",
+        "report_diff",
+        "report_lists",
+        "report_lint",
+        "report_preview",
+        "report_doctor",
+        "page",
+        "cli",
+    ],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

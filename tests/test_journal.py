@@ -12,12 +12,13 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from promptshot import classify, library, metrics, report
+from promptshot import classify, library, metrics
 from promptshot import run as running
 from promptshot import spool as spool_module
 from promptshot.cli import run_command
@@ -35,14 +36,14 @@ from promptshot.scoring import ModelOptions, Prompt, Scored
 from promptshot.writer import Place, Writer
 
 ROWS = 60
+WINDOW = 8  # rows, so that a few have many ends of windows
 FORMATS = ["o.jsonl", "o.csv", "o.tsv.gz", "o.jsonl.gz"]
 
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight rows a window, so that a few rows have many ends of windows; every window is marked."""
-    monkeypatch.setattr(classify, "WINDOW", 8)
-    monkeypatch.setattr(running, "WINDOW", 8)
+    """Also for the command line; every window is marked."""
+    monkeypatch.setattr(running, "Inputs", partial(running.Inputs, window=WINDOW))
     monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
     monkeypatch.setattr(Counted, "scored", 0)
 
@@ -110,7 +111,7 @@ def killed(out: Path) -> None:
 def score(rows: str, out: Path, watcher: Watcher | None = None, recipe: Recipe | None = None, **said: Any) -> Result:
     limit, on_error = said.pop("limit", None), said.pop("on_error", "reject")
     outputs = Outputs(str(out), summary=f"{out}.summary", **said)
-    return run(recipe or recipe_of(), Inputs([rows], limit), outputs, watcher, on_error)
+    return run(recipe or recipe_of(), Inputs([rows], limit, window=WINDOW), outputs, watcher, on_error)
 
 
 def files(out: Path) -> dict[str, Any]:
@@ -179,6 +180,10 @@ class Unknowing(FakeScorer):
         return [replace(one, unknown="5" in prompt.text("")) for one, prompt in zip(found, prompts, strict=True)]
 
 
+def said_of(result: Result) -> list[str]:
+    return [remark.line for remark in result.remarks()]
+
+
 @pytest.mark.parametrize("template", ["zh-sentiment-mlm", "zh-entailment-nsp"])
 @pytest.mark.parametrize("after", [8, 24, 56])
 def test_rows_that_hold_nothing_known_are_counted_over_a_stop(
@@ -193,9 +198,9 @@ def test_rows_that_hold_nothing_known_are_counted_over_a_stop(
     unknown = [n for n in range(ROWS) if "5" in str(n) and n % 7]
     assert result.unknown == json.loads(Path(f"{out}.summary").read_text())["rows_unknown"] == len(unknown)
     said = f"{len(unknown)} rows hold nothing that the tokenizer knows; the first: {rows}:{unknown[0] + 1}"
-    assert said in report.notes(result)
+    assert said in said_of(result)
     assert result.tally.predicted == ROWS - 9  # they are predicted as well
-    assert report.notes(score(rows, out, None, recipe)) == report.notes(result)  # read back
+    assert said_of(score(rows, out, None, recipe)) == said_of(result)  # read back
 
 
 def test_a_record_from_before_a_count_was_kept_is_gone_on_with(rows: str, tmp_path: Path) -> None:
@@ -441,6 +446,16 @@ def test_on_error_fail_stops_at_the_first_bad_row_and_can_go_on_without_it(rows:
     assert score(rows, out).tally.rejected == 9
 
 
+def test_windows_of_another_size_are_another_run_and_are_on_record(rows: str, tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    for window in (4, 1024):
+        run(recipe_of(), Inputs([rows], window=window), Outputs(str(out), overwrite=True))
+        assert json.loads(Path(f"{out}.run.json").read_text(encoding="utf-8"))["window"] == window
+        with pytest.raises(InputError, match="from a run that differs in"):
+            run(recipe_of(), Inputs([rows], window=16), Outputs(str(out)))
+    assert "window" not in Inputs([rows]).selection  # the usual one, with which all runs so far were made
+
+
 def test_on_error_fail_keeps_the_windows_before(tmp_path: Path) -> None:
     path, out = tmp_path / "in.jsonl", tmp_path / "o.jsonl"
     path.write_text('{"text": "好"}\n' * 20 + '{"text": ""}\n')
@@ -513,11 +528,11 @@ def test_what_nobody_said_is_guessed_from_the_first_good_rows_however_many_bad_o
 def test_rows_are_looked_through_so_far_and_no_further(tmp_path: Path) -> None:
     broken = tmp_path / "broken.jsonl"
     broken.write_text("{broken\n" * 8 * running.AHEAD + '{"text": "a"}\n' * 20)
-    inputs = Inputs([str(broken)])
+    inputs = Inputs([str(broken)], window=WINDOW)
     assert len(inputs.peek()) == 8 * running.AHEAD
     assert len(list(inputs.read({}))) == 8 * running.AHEAD + 20
     broken.write_text("{broken\n" * 17 + '{"text": "a"}\n' * 20)
-    inputs = Inputs([str(broken)])
+    inputs = Inputs([str(broken)], window=WINDOW)
     assert (len(inputs.peek()), len(inputs.peek_rows({}))) == (24, 7)
 
 
@@ -619,7 +634,7 @@ def test_a_pipe_can_be_written_to(rows: str, tmp_path: Path) -> None:
     found: list[bytes] = []
     reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
     reader.start()
-    run(recipe_of(), Inputs([rows]), Outputs(str(pipe)))
+    run(recipe_of(), Inputs([rows], window=WINDOW), Outputs(str(pipe)))
     reader.join(10)
     assert len(found[0].splitlines()) == ROWS - 9
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "pipe"]
@@ -793,7 +808,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_told(rows: str, tmp_path:
 
     result = score(rows, tmp_path / "o.jsonl", Adds(), limit=20)
     assert result.changed == (rows,)
-    assert any(f"{shortened(rows)}: written to while it was read" in note for note in report.notes(result))
+    assert any(f"{shortened(rows)}: written to while it was read" in note for note in said_of(result))
     assert score(rows, tmp_path / "p.jsonl").changed == ()
 
 
@@ -820,7 +835,7 @@ def test_a_sample_of_other_rows_is_another_sample(rows: str, tmp_path: Path) -> 
 
     def drawn(limit: int | None) -> Result:
         outputs = Outputs(str(out), overwrite=False)
-        return run(recipe_of(), Inputs([rows], limit, sample=20), outputs)
+        return run(recipe_of(), Inputs([rows], limit, sample=20, window=WINDOW), outputs)
 
     drawn(30)
     for limit in (50, None):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from promptshot import flaws, library
+from promptshot import flaws, library, lint_example, lint_text, lint_tokens, lint_words
 from promptshot.cli import run_command
-from promptshot.lint import Finding, Linter
+from promptshot.lint import Linter
+from promptshot.lint_sheet import Finding
 
 ROOT = Path(__file__).parent.parent
 BROKEN = Path(__file__).parent / "broken"
@@ -402,3 +405,17 @@ def test_a_folder_in_one_level_is_linted_without_a_slash_too(
     assert run_command(["templates", "lint", "flat"]) == 1  # a name, which is never sought here
     assert "no template named 'flat'; the folder of that name is flat/" in capsys.readouterr().err
     assert run_command(["templates", "lint", "flat/"]) == 3
+
+
+@pytest.mark.parametrize("kind", [lint_text, lint_words, lint_example, lint_tokens])
+def test_every_rule_of_a_kind_is_asked(kind: ModuleType) -> None:
+    takes = "Words" if kind is lint_words else "Sheet"
+    own = [
+        function for _, function in inspect.getmembers(kind, inspect.isfunction) if function.__module__ == kind.__name__
+    ]
+    rules = [
+        function for function in own if list(inspect.get_annotations(function).values()) == [takes, "Iterator[Flaw]"]
+    ]
+    assert len(rules) >= 3
+    assert set(kind.RULES) == set(rules)
+    assert len(kind.RULES) == len(rules)

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import click
 import pytest
 from test_cli import fake, write_rows
 
-from promptshot import classify, shape
 from promptshot import run as running
+from promptshot import shape
 from promptshot.cli import cli, run_command
 from promptshot.diff import diff
 from promptshot.predictions import count
@@ -29,8 +30,7 @@ LABELS = {"hotel, rooms": "room", 'so-called "food"': "meal", "=SUM": "price", "
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of its own, and four rows a window, each marked."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(classify, "WINDOW", 4)
-    monkeypatch.setattr(running, "WINDOW", 4)
+    monkeypatch.setattr(running, "Inputs", partial(running.Inputs, window=4))
     monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from conftest import LENGTH, Tiny, prompt_of, rendered
 
-from promptshot import library, proof
+from promptshot import library, report_preview
 from promptshot.classify import Classifier
 from promptshot.cli import run_command
 from promptshot.lint import Linter
@@ -269,7 +269,7 @@ def test_tokens_are_shown_with_ids_and_what_was_cut(capsys: pytest.CaptureFixtur
     ],
 )
 def test_what_was_cut_is_found(before: str, after: str, lost: str) -> None:
-    assert proof._lost(before, after) == lost
+    assert report_preview._lost(before, after) == lost
 
 
 # ------------------------------------------------------------------ scores

@@ -7,14 +7,15 @@ import random
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
-from promptshot import classify, wrong
 from promptshot import run as running
+from promptshot import wrong
 from promptshot.cli import run_command
 from promptshot.predictions import count
 from promptshot.rows import Row, read
@@ -27,8 +28,7 @@ FAKE = ["--scorer", "fake"]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of its own, and eight rows a window, each marked."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(classify, "WINDOW", 8)
-    monkeypatch.setattr(running, "WINDOW", 8)
+    monkeypatch.setattr(running, "Inputs", partial(running.Inputs, window=8))
     monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
 
 
@@ -192,7 +192,7 @@ def test_more_rows_than_are_kept_are_told(
     rows: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(wrong, "MOST", 5)
-    monkeypatch.setattr("promptshot.report.MOST_LISTED", 5)
+    monkeypatch.setattr("promptshot.remarks.MOST", 5)
     assert run("-o", "o.jsonl", "--errors", "e.jsonl") == 0
     number = sum(one["prediction"] != one["label"] for one in lines("o.jsonl"))
     told = f"note: --errors has the 5 surest of {number} rows that went wrong\n"

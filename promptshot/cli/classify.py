@@ -144,8 +144,9 @@ def _output(given: dict[str, Any]) -> str | None:
 
 def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe, list[Guess]]:
     """The recipe that the options describe, and what it is made from; what they leave open is looked up and told."""
-    from promptshot import guess, report
+    from promptshot import guess
     from promptshot.recipe import Recipe
+    from promptshot.report_console import note
 
     names = names_of(given)
     said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
@@ -154,7 +155,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
     wish = guess.Wish(templates, model=given["model"] or "", **seen, **said)
     found = guess.choose(wish, inputs.look(names.usual))
     for reason in () if quiet else found[0].reasons:
-        report.note(reason)
+        note(reason)
     options, demos = model_options(given), _demo_plan(given)
     recipes = [
         Recipe.of(
@@ -174,7 +175,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
     ]
     (recipe, lines), *others = [recipe.seen(inputs.peek_rows(recipe.columns)) for recipe in recipes]
     for line in () if quiet else lines:
-        report.note(line)
+        note(line)
     return replace(recipe, others=tuple(other for other, _ in others)), found
 
 
@@ -189,25 +190,27 @@ def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
 
 
 def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any], quiet: bool) -> int:
-    from promptshot import formats, report
+    from promptshot import formats
+    from promptshot.report_progress import Watch
+    from promptshot.report_run import show_result
     from promptshot.run import run
 
     total = formats.count(inputs.paths, inputs.how)
     if total is not None:
         total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None)
-    with report.Watch(total, quiet, given["verbose"]) as watch:
+    with Watch(total, quiet, given["verbose"]) as watch:
         result = run(recipe, inputs, outputs, watch, given["on_error"])
     if not quiet:
         surest = None if given["errors"] is None or outputs.errors else outputs.surest
-        report.summary(result, examples=outputs.output is None, surest=surest)
+        show_result(result, examples=outputs.output is None, surest=surest)
     return 3 if result.tally.rejected else 0
 
 
 def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
     """The first prompts as they would be scored; bad rows are told as such."""
-    from promptshot import report
     from promptshot.classify import Classifier
     from promptshot.decide import Best
+    from promptshot.report_lists import show_prompts
     from promptshot.rows import Reject
     from promptshot.scorers.fake import FakeScorer
 
@@ -218,5 +221,5 @@ def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
         if isinstance(item, Reject):
             raise InputError(item.reason, where=item.source)
         shown += [(item.source, prompt) for prompt in classifier.prompts(item)]
-    report.prompts(shown)
+    show_prompts(shown)
     return 0

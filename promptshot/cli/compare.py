@@ -127,8 +127,9 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     the paired test of each against the best, how far the templates of one model lie apart, and what their ensemble
     comes to. With --search, the best is chosen on some rows and judged on others.
     """
-    from promptshot import compare, leaderboard, rows
+    from promptshot import compare, rows
     from promptshot.files import check
+    from promptshot.report_comparison import Watch
     from promptshot.run import Inputs, refuse_foreign
 
     form = _check_options(files, given)
@@ -146,7 +147,7 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     check([*written, *(folder.goes if folder else ())], [*read_by(given, files), *read])
     dev = rows.read([given["dev"]], how=inputs.how) if given["dev"] else None
     plan = compare.Plan(candidates, items, given["search"], dev, folder, given["seed"], files)
-    watch = leaderboard.Watch(quiet=quiet)
+    watch = Watch(quiet=quiet)
     try:
         with watch:
             found = compare.compare(plan, watch)
@@ -159,13 +160,14 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
 
 def _tell(found: Comparison, given: dict[str, Any], form: Form, quiet: bool) -> None:
     """Write and show what is known."""
-    from promptshot import compare, leaderboard
+    from promptshot import compare
+    from promptshot.report_comparison import show_comparison
 
     standings = found.standings()
     if given["output"] and standings:
         compare.write(given["output"], found.record(standings), form, given["overwrite"])
     if not quiet:
-        leaderboard.comparison(found, standings)
+        show_comparison(found, standings)
 
 
 def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
@@ -184,8 +186,9 @@ def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
 
 def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], quiet: bool) -> list[Candidate]:
     """The candidates that the options describe; what they leave open is looked up and told."""
-    from promptshot import grid, report
+    from promptshot import grid
     from promptshot.guess import Wish
+    from promptshot.report_console import note
 
     names, models = names_of(given), given["models"]
     axes = grid.Axes(
@@ -197,8 +200,8 @@ def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], qu
     look = inputs.look_back(items, names.usual)
     found = grid.choose(look, wish, given["verbalizers"])
     for reason in () if quiet else found[0].reasons:
-        report.note(reason)
+        note(reason)
     candidates, lines = grid.seen(grid.grid(found, axes), look.first(), inputs.how)
     for line in () if quiet else lines:
-        report.note(line)
+        note(line)
     return candidates

@@ -215,7 +215,7 @@ def typed(name: str, said: Sequence[str], quiet: bool = False) -> tuple[str, ...
     What a file of options or a suite says is taken as it stands: YAML has line breaks of its own.
     """
     from promptshot.prompts import typed
-    from promptshot.report import note
+    from promptshot.report_console import note
 
     if click.get_current_context().get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
         return tuple(said)
@@ -313,7 +313,7 @@ def model_options(given: dict[str, Any]) -> ModelOptions:
 
 def reading(given: dict[str, Any], files: Sequence[str], quiet: bool) -> Reading:
     """How files of rows are read; which encodings were guessed is told."""
-    from promptshot.report import note
+    from promptshot.report_console import note
     from promptshot.streams import AUTO, Reading, encoding_of
 
     if given["lines"] and given["no_header"]:

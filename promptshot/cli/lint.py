@@ -57,10 +57,11 @@ def verbalizers(**given: Any) -> int:
 
 def _lint(kind: shelf.Shelf, given: dict[str, Any]) -> int:
     """Lint what was named, show the findings, and give the exit code."""
-    from promptshot import lint, proof
+    from promptshot import lint
+    from promptshot.report_lint import show_code, show_findings, show_verdict
 
     if given["explain"]:
-        proof.explanation(lint.explain(given["explain"]))
+        show_code(lint.explain(given["explain"]))
         return 0
     ignored = {lint.explain(code).name for code in given["ignore"]}
     linter = lint.Linter(given["folder"], _tokenizer(given))
@@ -74,9 +75,9 @@ def _lint(kind: shelf.Shelf, given: dict[str, Any]) -> int:
             found += [f for f in said if f.code not in ignored and not (walked and f.code == "other-scorer")]
     if given["quiet"]:
         found = [finding for finding in found if finding.severity != "note"]
-    proof.findings(found, given["form"])
+    show_findings(found, given["form"])
     if given["form"] == "text" and not given["quiet"]:
-        proof.verdict(files, found, apart)
+        show_verdict(files, found, apart)
     if any(finding.code == "unreadable" for finding in found):
         return 1
     return 3 if any(finding.severity != "note" for finding in found) else 0

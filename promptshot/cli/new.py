@@ -50,7 +50,7 @@ def template(
     promptshot templates new mood.yaml --scorer mlm --labels "happy=good|great,sad=bad"
     """
     from promptshot import draft, guess, library
-    from promptshot.report import note
+    from promptshot.report_console import note
 
     outputs({"FILE": str(file)}, read_by({"labels": labels, "verbalizer": verbalizer, "folder": folder}, ()), overwrite)
     if labels and verbalizer:
@@ -75,7 +75,7 @@ def verbalizer(file: Path, labels: str | None, overwrite: bool) -> None:
     promptshot verbalizers new moods.yaml --labels "happy=good|great,sad=bad"
     """
     from promptshot import draft
-    from promptshot.report import note
+    from promptshot.report_console import note
 
     outputs({"FILE": str(file)}, read_by({"labels": labels}, ()), overwrite)
     words = _words(labels)
@@ -87,7 +87,7 @@ def verbalizer(file: Path, labels: str | None, overwrite: bool) -> None:
 def _words(labels: str | None) -> Verbalizer:
     """The labels that were said or are asked for; how they were read is told."""
     from promptshot.labels import read_labels
-    from promptshot.report import note
+    from promptshot.report_console import note
 
     found = read_labels(labels or _asked("labels, such as good,bad", "--labels"))
     for reason in found.reasons:

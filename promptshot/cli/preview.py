@@ -80,8 +80,9 @@ def verbalizers(name: str, ids: bool, **given: Any) -> None:
     \b
     promptshot verbalizers preview zh-news -m builtin:bert --ids
     """
-    from promptshot import guess, library, proof, shelf
+    from promptshot import guess, library, shelf
     from promptshot.preview import Previewer
+    from promptshot.report_preview import show_label_words
     from promptshot.rows import Row
 
     words = library.verbalizer(name, given["folder"])
@@ -89,28 +90,30 @@ def verbalizers(name: str, ids: bool, **given: Any) -> None:
     text = "{text} {mask}" if kind.left_to_right else "{mask} {text}"  # where a word follows a space, or begins a text
     previewer = Previewer(model_options(given), tokens=bool(given["model"]))
     found = previewer.of(guess.template_of(text, kind.name, None), words, Row({"text": "..."}))
-    proof.label_words(name, found, ids)
+    show_label_words(name, found, ids)
 
 
 def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, given: dict[str, Any]) -> None:
-    from promptshot import guess, proof
+    from promptshot import guess
     from promptshot.preview import rows_of
+    from promptshot.report_preview import show_preview
 
     (said,) = typed("name", [name])
     template = guess.template_of(said, given["scorer"], given["folder"])
     verbalizer = _label_words(template, given)
     for row in rows_of(rows, template, given["kept"]):
-        proof.preview(previewer.of(template, verbalizer, row), ids)
+        show_preview(previewer.of(template, verbalizer, row), ids)
 
 
 def _label_words(template: Template, given: dict[str, Any]) -> Verbalizer | None:
     """Those that were said, or the template's own; None where it has none."""
-    from promptshot import guess, library, report
+    from promptshot import guess, library
+    from promptshot.report_console import note
 
     wish = guess.Wish(labels=given["labels"], verbalizer=given["verbalizer"], folder=given["folder"])
     said, keys = wish.words(), template.spec
     for reason in wish.reasons:
-        report.note(reason)
+        note(reason)
     if said or not (keys.verbalizer or keys.words_from or keys.ordered):
         return said
     return library.verbalizer_of(template, given["folder"])
@@ -118,18 +121,21 @@ def _label_words(template: Template, given: dict[str, Any]) -> Verbalizer | None
 
 def _redraw(previewer: Previewer, path: Path, rows: Sequence[str], ids: bool, given: dict[str, Any]) -> None:
     """The preview and what lint finds; while the file is broken, the findings stand in the preview's place."""
-    from promptshot import lint, proof, report
+    from promptshot.lint import Linter
+    from promptshot.report_console import error
+    from promptshot.report_lint import show_findings
+    from promptshot.report_preview import clear, show_watching
 
-    proof.clear()
+    clear()
     previewer.loader.try_again()  # a model may have been put right too
-    found = [finding for finding in lint.Linter(given["folder"]).template(path) if finding.severity != "note"]
+    found = [finding for finding in Linter(given["folder"]).template(path) if finding.severity != "note"]
     try:
         _preview(previewer, str(path), rows, ids, given)
     except PromptshotError as problem:
         if not any(finding.severity == "error" for finding in found):
-            report.error(str(problem))
-    proof.findings(found, "text")
-    proof.watching(path)
+            error(str(problem))
+    show_findings(found, "text")
+    show_watching(path)
 
 
 def _saved(path: Path, folder: Path | None) -> Iterator[None]:

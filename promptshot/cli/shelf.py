@@ -71,24 +71,24 @@ def list_verbalizers(folder: Path | None, to_json: bool, **wanted: str) -> None:
 
 def _chosen(found: Sequence[Entry], kind: shelf.Shelf, wanted: Mapping[str, str]) -> list[Entry]:
     """Those that the options ask for; where there are none, that is told."""
-    from promptshot import report
     from promptshot.catalogue import Wanted, chosen
+    from promptshot.report_console import note
 
     labels = tuple(label.strip() for label in re.split("[,，]", wanted["labels"]) if label.strip())
     asked = Wanted(**{**wanted, "labels": labels})  # type: ignore[arg-type]
     listed = chosen(found, asked, kind)
     if not listed:
-        report.note(f"no {kind[:-1]} is for {asked}" if str(asked) else f"no {kind} here")
+        note(f"no {kind[:-1]} is for {asked}" if str(asked) else f"no {kind} here")
     return listed
 
 
 def _print(entries: Sequence[Entry], to_json: bool, headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    from promptshot import report
+    from promptshot.report_lists import show_list
 
     if to_json:
         standard.write(json.dumps([entry.record() for entry in entries], ensure_ascii=False, indent=2) + "\n")
     elif lines:
-        report.listing(headers, lines)
+        show_list(headers, lines)
 
 
 @templates.command("show", cls=Command)
@@ -96,15 +96,16 @@ def _print(entries: Sequence[Entry], to_json: bool, headers: Sequence[str], line
 @library_flag
 def show_template(name: str, folder: Path | None) -> None:
     """The file of a template, and its own example as it is rendered."""
-    from promptshot import library, report
+    from promptshot import library
     from promptshot.prompts import example_row
+    from promptshot.report_lists import show_file, show_prompts
 
     template = library.template(name, folder)
-    report.file(library.find("templates", name, folder))
+    show_file(library.find("templates", name, folder))
     if template.spec.example:
         row = example_row(template)
         words = () if template.spec.ordered else library.verbalizer_of(template, folder).choices(row)
-        report.prompts([(row.source, template.render(row, words))])
+        show_prompts([(row.source, template.render(row, words))])
 
 
 @verbalizers.command("show", cls=Command)
@@ -112,10 +113,11 @@ def show_template(name: str, folder: Path | None) -> None:
 @library_flag
 def show_verbalizer(name: str, folder: Path | None) -> None:
     """The file of a verbalizer."""
-    from promptshot import library, report
+    from promptshot import library
+    from promptshot.report_lists import show_file
 
     library.verbalizer(name, folder)
-    report.file(library.find("verbalizers", name, folder))
+    show_file(library.find("verbalizers", name, folder))
 
 
 @templates.command("path", cls=Command)

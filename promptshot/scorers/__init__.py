@@ -24,11 +24,12 @@ from promptshot.scoring import Doubted, ModelOptions, Scorer, Tokenizing
 
 # Loaded when first needed. A name with a colon ("package.module:Class") is a third-party scorer.
 SCORERS = {name: kind.scorer for name, kind in KINDS.items()} | {"fake": "promptshot.scorers.fake:FakeScorer"}
-_OPEN = "promptshot.scorers.loading:open_checkpoint"
 _TOKENIZER = "promptshot.scorers.tokenizing:CheckpointTokenizer"
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:Class
 _SPELLED = "write it as package.module:Class"
 
+
+_OPEN = "promptshot.scorers.loading:open_checkpoint"
 Open = Callable[[str, ModelOptions], Any]  # a checkpoint without its weights, see loading
 
 
@@ -55,22 +56,6 @@ def load(name: str, options: ModelOptions, opening: Open | None = None) -> Score
     return scorer
 
 
-def _class(target: str, what: str) -> Any:
-    """The class that `package.module:Class` names; raises OptionError, which says what to install where that helps."""
-    module = target.partition(":")[0]
-    try:
-        return loaded(target)
-    except BaseException as problem:  # whatever a module of somebody else does when it is imported
-        if surfaces(problem):
-            raise
-        package, ours = lacking(problem), target in (*SCORERS.values(), _TOKENIZER)
-        if ours and package:
-            raise OptionError(f"{what} needs the package {package}", hint=install(package)) from problem
-        hint = f"install the package {package}" if package and package != module.partition(".")[0] else _SPELLED
-        hint = "to see why: python -c 'import torch, transformers'" if ours else hint
-        raise OptionError(f"{what} cannot be loaded ({told(problem)})", hint=hint) from problem
-
-
 def _built(kind: Any, options: ModelOptions, opening: Open | None) -> Any:
     """A scorer of that class, which may take a checkpoint that somebody else has opened."""
     if not hasattr(kind, "from_checkpoint"):
@@ -80,9 +65,25 @@ def _built(kind: Any, options: ModelOptions, opening: Open | None) -> Any:
 
 def load_tokenizer(options: ModelOptions, opening: Open | None = None) -> Tokenizing:
     """The tokenizer of a checkpoint; raises ModelError, NotFoundError, or OptionError where a package is missing."""
-    kind = _class(_TOKENIZER, "a tokenizer")
-    found: Tokenizing = kind((opening or loaded(_OPEN))(options.model, options).own(), options)
+    opened = (opening or _class(_OPEN, "a tokenizer"))(options.model, options).own()
+    found: Tokenizing = _class(_TOKENIZER, "a tokenizer")(opened, options)
     return found
+
+
+def _class(target: str, what: str) -> Any:
+    """The class that `package.module:Class` names; raises OptionError, which says what to install where that helps."""
+    module = target.partition(":")[0]
+    try:
+        return loaded(target)
+    except BaseException as problem:  # whatever a module of somebody else does when it is imported
+        if surfaces(problem):
+            raise
+        package, ours = lacking(problem), target in (*SCORERS.values(), _TOKENIZER, _OPEN)
+        if ours and package:
+            raise OptionError(f"{what} needs the package {package}", hint=install(package)) from problem
+        hint = f"install the package {package}" if package and package != module.partition(".")[0] else _SPELLED
+        hint = "to see why: python -c 'import torch, transformers'" if ours else hint
+        raise OptionError(f"{what} cannot be loaded ({told(problem)})", hint=hint) from problem
 
 
 SCORER, TOKENIZER, OPENED = "scorer", "tokenizer", "opened"
@@ -128,7 +129,7 @@ class Loader:
     def _open(self, name: str, options: ModelOptions) -> Any:
         """A checkpoint without its weights."""
         key = (OPENED, name, options.revision, options.offline, options.trust_remote_code, options.allow_pickle)
-        return self._once(key, lambda: loaded(_OPEN)(name, options))
+        return self._once(key, lambda: _class(_OPEN, "a tokenizer")(name, options))
 
     def _once(self, key: Key, make: Callable[[], Any]) -> Any:
         """What `make` gave for the key the first time, or the error that it raised."""

@@ -584,7 +584,7 @@ def chaos(folders: int, seed: int, only: str | None = None, verbose: bool = Fals
     import torch
 
     import promptshot.scorers.tokenizing  # noqa: F401  once, for all
-    from promptshot import classify, cli, report  # noqa: F401
+    from promptshot import classify, cli, report_run  # noqa: F401
 
     torch.set_num_threads(1)  # threads do not come along into a child
     found = []
