@@ -17,21 +17,8 @@ import pytest
 import reference
 import torch
 import transformers
-from conftest import (
-    LENGTH,
-    LONG,
-    ROWS,
-    SIZES,
-    SPECIAL,
-    Tiny,
-    bert_config,
-    build,
-    byte_bpe,
-    prompt_of,
-    rendered,
-    sentencepiece_bpe,
-    wordpiece,
-)
+from helpers import LENGTH, LONG, ROWS, Tiny, prompt_of, rendered
+from tiny import SIZES, SPECIAL, bert_config, build, byte_bpe, sentencepiece_bpe, wordpiece
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from promptshot import classify
@@ -50,6 +37,8 @@ from promptshot.scorers.loading import check_head, pick_device
 from promptshot.scorers.plans import Query
 from promptshot.scorers.tokens import Encoder, TextEncoder
 from promptshot.scoring import Checkpoint, Kind, ModelOptions, Piece, Prompt, Scored, Scorer
+
+pytestmark = pytest.mark.torch
 
 
 def scorer(kind: str, model: object, **options: Any) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import A_OR_B, able, read_rows, write_rows
 from scipy.stats import binomtest
 
 from promptshot import compare, grid, leaderboard, scorers
@@ -25,15 +26,6 @@ from promptshot.scoring import ModelOptions, Scored, Scorer
 
 NAMES = ("zh-sentiment-mlm", "zh-sentiment-good-mlm", "zh-sentiment-nsp", "zh-sentiment-causal")
 TEMPLATES = [part for name in NAMES for part in ("-t", name)]
-
-
-def write_rows(path: Path, lines: Iterable[Any]) -> str:
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    return str(path)
-
-
-def read_rows(path: str | Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture
@@ -55,14 +47,6 @@ def board(tmp_path: Path, *arguments: str) -> dict[str, Any]:
     return found
 
 
-class Unknowing(FakeScorer):
-    """Knows nothing of the rows with a 5."""
-
-    def score(self, prompts: Sequence[Any]) -> list[Scored]:
-        found = super().score(prompts)
-        return [replace(one, unknown="5" in prompt.text("")) for one, prompt in zip(found, prompts, strict=True)]
-
-
 # ------------------------------------------------------------------ the leaderboard
 
 
@@ -70,7 +54,7 @@ def test_rows_that_hold_nothing_known_are_a_note_to_every_candidate(
     rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "board.json"
-    code = run_command(["compare", rows, *TEMPLATES[:4], "--scorer", "test_compare:Unknowing", "-o", str(out)])
+    code = run_command(["compare", rows, *TEMPLATES[:4], "--scorer", "helpers:Unknowing", "-o", str(out)])
     assert code == 0
     said = f"15 rows hold nothing that the tokenizer knows; the first: {rows}:6\n"
     (line,) = [line for line in capsys.readouterr().err.splitlines(keepends=True) if "nothing that" in line]
@@ -508,13 +492,11 @@ def test_the_bar_tells_which_candidate_of_how_many(monkeypatch: pytest.MonkeyPat
 
 def entry(name: str, predictions: str) -> Entry:
     """A candidate that predicts these letters on rows whose gold is "aabb"."""
-    from test_search import WORDS, able
-
     candidate = replace(able(1)[0], name=name)
     found = [
         Prediction(Row({}, "", i), said, {"a": 0.0, "b": 0.0}, {}, None, gold)
         for i, (said, gold) in enumerate(zip(predictions, "aabb", strict=True))
-        if said in WORDS.names
+        if said in A_OR_B.names
     ]
     return Entry.of(candidate, found, 0.0, {})
 

@@ -14,8 +14,9 @@ import pytest
 import reference
 import torch
 import transformers
-from conftest import randomized, rendered
+from helpers import rendered
 from reference import assert_agrees
+from tiny import randomized
 
 from promptshot.errors import ModelError
 from promptshot.scorers import cpm
@@ -23,6 +24,8 @@ from promptshot.scorers.causal import CausalScorer
 from promptshot.scorers.cpm import CpmEncoder, CpmTokenizer
 from promptshot.scorers.tokens import Layout, TooLong, fit
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt
+
+pytestmark = pytest.mark.torch
 
 jieba = pytest.importorskip("jieba")
 sentencepiece = pytest.importorskip("sentencepiece")

@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import fake, write_rows
+from helpers import fake, template_of, write_rows
 
-from promptshot import spec
 from promptshot.cli import run_command
 from promptshot.demos import Demonstration, Demonstrations, draw
-from promptshot.errors import InputError, OptionError, RowError, TemplateError
-from promptshot.prompts import Template, TemplateSpec
+from promptshot.errors import InputError, OptionError, RowError
 from promptshot.record import written
 from promptshot.rows import Reject, Row
 from promptshot.task import Task
 from promptshot.verbalizer import Verbalizer
 
 KEYS = {"scorer": "causal", "text": "{text} -> {mask}", "separator": "|"}
-TEMPLATE = Template.of(spec.build(KEYS, TemplateSpec, TemplateError, "t", {}), "t")
+TEMPLATE = template_of(**KEYS)
 VERBALIZER = Verbalizer.parse(
     {"labels": {"sports": {"ball": 1, "game": 2}, "money": "cash", "art": "paint"}, "gold": {"sports": "0"}}, "v"
 )

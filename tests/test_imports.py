@@ -60,7 +60,7 @@ FLOORS = [
     ],
     ["interrupt", "record", "shape", "outputs", "journal"],
     ["run", "doctor", "preview", "grid", "bench", "compare", "search", "predictions", "diff", "tune", "scale"],
-    ["report", "leaderboard", "proof", "page", "cli"],
+    ["report", "leaderboard", "proof", "page", "cli", "testing"],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -5,41 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from helpers import A_OR_B, able
 
 from promptshot.bench import Bench, Entry
 from promptshot.errors import InputError
 from promptshot.grid import Candidate
 from promptshot.prediction import Outcome
-from promptshot.prompts import Template, TemplateSpec
 from promptshot.recipe import Recipe
 from promptshot.rows import Item, Row
-from promptshot.scorers.fake import FakeScorer
-from promptshot.scoring import ModelOptions, Scored
+from promptshot.scoring import ModelOptions
 from promptshot.search import FEWEST, Search, halve, schedule
-from promptshot.verbalizer import Verbalizer
-
-WORDS = Verbalizer("v", {"a": {"x": 1.0}, "b": {"y": 1.0}})
-
-
-class Able(FakeScorer):
-    """Right about the first so many in a hundred rows; the template says how many. A row's text is "LABEL NUMBER"."""
-
-    def score(self, prompts: Sequence[object]) -> list[Scored]:
-        scored = []
-        for prompt in prompts:
-            skill, _, row = prompt.text("").partition(":")  # type: ignore[attr-defined]
-            label, number = row.split()
-            right = int(number) % 100 < int(skill)
-            scored.append(Scored((1.0, 0.0) if (label == "a") == right else (0.0, 1.0), (1, 1)))
-        return scored
-
-
-def able(*skills: int) -> list[Candidate]:
-    return [
-        Candidate(str(skill), Recipe.of(Template.of(TemplateSpec(scorer="mlm", text=f"{skill}:{{mask}}{{text}}"), "t"),
-                                     WORDS, "test_search:Able", ModelOptions()))
-        for skill in skills
-    ]  # fmt: skip
 
 
 def rows(count: int, start: int = 0) -> list[Item]:
@@ -105,7 +80,7 @@ def test_ties_go_to_the_first_named() -> None:
 
 def test_a_candidate_that_fails_drops_out_and_is_told() -> None:
     broken = able(50)[0]
-    broken = Candidate("broken", Recipe.of(broken.recipe.template, WORDS, "no-such-scorer", ModelOptions()))
+    broken = Candidate("broken", Recipe.of(broken.recipe.template, A_OR_B, "no-such-scorer", ModelOptions()))
     (only,) = halve([broken, *able(20)], rows(40), Bench(keep=True))
     assert [one.name for one in only.ranked] == ["20"]
     assert [failure.candidate.name for failure in only.failures] == ["broken"]
