@@ -16,6 +16,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from promptshot.scorers.causal import CausalPlanner, CausalScorer
 from promptshot.scoring import ModelOptions, Prompt, Scope
+from promptshot.testing import check_scorer
 
 pytestmark = pytest.mark.torch
 
@@ -385,3 +386,8 @@ def test_a_model_of_which_nothing_begins_a_text_still_scores(tmp_path: Path, gpt
     found = scorer(tiny).score([prompt(("", "", "choice"), ["great news", "awful news"])])
     assert found[0].error is None
     assert found[0].tokens[0] >= 1
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_it_keeps_the_word_of_a_scorer(named: Named, plain: bool) -> None:
+    check_scorer(scorer(named[1], plain=plain), "causal")

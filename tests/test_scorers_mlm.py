@@ -26,6 +26,7 @@ from promptshot.errors import ModelError
 from promptshot.scorers import heads
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt, Scored
+from promptshot.testing import check_scorer
 
 pytestmark = pytest.mark.torch
 
@@ -350,3 +351,7 @@ def xlm(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     names = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
     folder = tmp_path_factory.mktemp("xlm")
     return build(folder, transformers.RobertaForMaskedLM, config, made, **names)
+
+
+def test_it_keeps_the_word_of_a_scorer(named: tuple[str, Tiny]) -> None:
+    check_scorer(scorer(named[1]), "mlm")

@@ -13,6 +13,7 @@ from tiny import broken_tensors, next_positions, no_mask, no_types
 
 from promptshot.scorers.nsp import NspScorer
 from promptshot.scoring import ModelOptions, Prompt
+from promptshot.testing import check_scorer
 
 pytestmark = pytest.mark.torch
 
@@ -213,3 +214,7 @@ def test_a_template_longer_than_the_model_fails_alone(bert_nsp: Tiny, truth: lis
 def test_each_choice_counts_its_tokens_and_an_empty_one_as_one(bert_nsp: Tiny) -> None:
     found = scorer(bert_nsp).score([pairs()[0][0], pairs()[2][0]])
     assert [scored.tokens for scored in found] == [(2, 4, 4, 1), (1,)]
+
+
+def test_it_keeps_the_word_of_a_scorer(bert_nsp: Tiny) -> None:
+    check_scorer(scorer(bert_nsp), "nsp")
