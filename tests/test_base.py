@@ -17,21 +17,8 @@ import pytest
 import reference
 import torch
 import transformers
-from conftest import (
-    LENGTH,
-    LONG,
-    ROWS,
-    SIZES,
-    SPECIAL,
-    Tiny,
-    bert_config,
-    build,
-    byte_bpe,
-    prompt_of,
-    rendered,
-    sentencepiece_bpe,
-    wordpiece,
-)
+from helpers import LENGTH, LONG, ROWS, Tiny, prompt_of, rendered
+from tiny import SIZES, SPECIAL, bert_config, build, byte_bpe, sentencepiece_bpe, wordpiece
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from promptshot.classify.recipe import Recipe
@@ -39,10 +26,10 @@ from promptshot.errors import HeadError, InputError, ModelError, NotFoundError, 
 from promptshot.metrics import Tally
 from promptshot.prompts.labels import verbalizer_of_labels
 from promptshot.prompts.template import Template, TemplateSpec
-from promptshot.runs import run as running
 from promptshot.runs.inputs import Inputs
+from promptshot.runs.inputs import result as result_module
+from promptshot.runs.inputs import run as running
 from promptshot.runs.outputs import Outputs
-from promptshot.runs.result import Result
 from promptshot.scorers import SCORERS, load, load_tokenizer
 from promptshot.scorers.checkpoints.checks import check_head
 from promptshot.scorers.checkpoints.encoder import Encoder, TextEncoder
@@ -52,6 +39,8 @@ from promptshot.scorers.engine.batches import Batches, fitting, token_budget
 from promptshot.scorers.engine.heads import Head
 from promptshot.scorers.engine.plans import Query
 from promptshot.scoring import Checkpoint, Kind, ModelOptions, Piece, Prompt, Scored, Scorer
+
+pytestmark = pytest.mark.torch
 
 
 def scorer(kind: str, model: object, **options: Any) -> Any:
@@ -856,7 +845,7 @@ def test_a_window_without_one_good_row_is_passed_also_where_a_run_goes_on(
     def inputs() -> Inputs:
         return Inputs([str(tmp_path / "in.jsonl")], window=4)
 
-    def run(watcher: running.Watcher | None = None) -> Result:
+    def run(watcher: running.Watcher | None = None) -> result_module.Result:
         return running.run(recipe, inputs(), Outputs(str(tmp_path / "o")), watcher)
 
     if len(bad) == 3:

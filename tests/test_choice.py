@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Tiny, prompt_of
+from helpers import Tiny, prompt_of
+from json_schema import fits
 from test_cli import fake, read_rows, write_rows
-from test_schema import fits
 
 from promptshot.authoring.lint.linter import Linter
 from promptshot.cli import run_command

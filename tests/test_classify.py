@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from helpers import template_of, write_rows
 
 from promptshot.classify import prediction
 from promptshot.classify.classifier import WINDOW, Classifier
@@ -21,10 +22,8 @@ from promptshot.classify.gold import check_gold
 from promptshot.classify.prediction import Prediction
 from promptshot.classify.recipe import DemoPlan, Recipe
 from promptshot.cli import run_command
-from promptshot.errors import InputError, OptionError, PromptshotError, RowError, TemplateError, VerbalizerError
-from promptshot.prompts import strict
+from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
 from promptshot.prompts.library import verbalizer_of
-from promptshot.prompts.template import Template, TemplateSpec
 from promptshot.rows.read import read
 from promptshot.rows.row import Item, Reject, Row
 from promptshot.scoring import ModelOptions, Prompt, Scored
@@ -35,8 +34,7 @@ LABELS = {"labels": {"positive": "很", "negative": "不"}, "gold": {"positive":
 def make(text: str | list[str] = "{mask}满意。{text}", scorer: str = "mlm", **keys: Any) -> Recipe:
     if "ordered" not in keys and "words_from" not in keys:
         keys.setdefault("verbalizer", LABELS)
-    made = strict.build({"scorer": scorer, "text": text, **keys}, TemplateSpec, TemplateError, "t", {})
-    template = Template.of(made, "t")
+    template = template_of(scorer=scorer, text=text, **keys)
     return Recipe.of(template, verbalizer_of(template), "fake")
 
 
@@ -64,12 +62,6 @@ def by_number() -> By:
 
 def texts(*values: str) -> list[Item]:
     return [Row({"text": value}, f"f:{i + 1}", i) for i, value in enumerate(values)]
-
-
-def put(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> str:
-    path = folder / name
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
 
 
 def predictions(found: Iterator[Prediction | Reject]) -> list[Prediction]:
@@ -243,7 +235,7 @@ class Foreign:
 def test_a_scorer_of_somebody_else_that_fails_is_one_line_and_what_was_done_before_stays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = put(tmp_path, "a.jsonl", [{"text": f"text {i}"} for i in range(WINDOW + 5)])
+    path = write_rows(tmp_path / "a.jsonl", [{"text": f"text {i}"} for i in range(WINDOW + 5)])
     out = tmp_path / "o.jsonl"
     arguments = ["classify", path, "-t", "zh-sentiment-mlm", "--scorer", "test_classify:Foreign", "-o", str(out)]
     assert run_command([*arguments, "-q"]) == 1
@@ -438,7 +430,7 @@ def test_what_waits_for_the_ranking_comes_back_as_it_was() -> None:
 
 
 def test_a_dev_file_fixes_thresholds_so_that_rows_do_not_decide_about_each_other(tmp_path: Path) -> None:
-    dev = put(tmp_path, "dev.jsonl", [{"a": "x", "b": str(n)} for n in (10, 20, 30, 40, 50, 60)])
+    dev = write_rows(tmp_path / "dev.jsonl", [{"a": "x", "b": str(n)} for n in (10, 20, 30, 40, 50, 60)])
     recipe = cut_by(dev)
     assert (ordered().transductive, recipe.transductive) == (True, False)
     classifier = Classifier(recipe, by_number())
@@ -450,18 +442,18 @@ def test_a_dev_file_fixes_thresholds_so_that_rows_do_not_decide_about_each_other
 
 
 def test_columns_are_mapped_in_the_dev_file_too(tmp_path: Path) -> None:
-    dev = put(tmp_path, "dev.jsonl", [{"a": "x", "margin": n} for n in (1, 2, 3)])
+    dev = write_rows(tmp_path / "dev.jsonl", [{"a": "x", "margin": n} for n in (1, 2, 3)])
     assert Classifier(cut_by(dev, b="margin"), by_number()).cuts == (1.5, 2.5)
 
 
 def test_a_dev_file_with_too_few_good_rows_is_an_error(tmp_path: Path) -> None:
-    dev = put(tmp_path, "dev.jsonl", [{"a": "x", "b": "1"}, {"a": "x"}, {"a": "x", "b": "2"}])
+    dev = write_rows(tmp_path / "dev.jsonl", [{"a": "x", "b": "1"}, {"a": "x"}, {"a": "x", "b": "2"}])
     with pytest.raises(InputError, match=r"dev\.jsonl: too few good rows to fix thresholds"):
         Classifier(cut_by(dev), by_number())
 
 
 def test_a_dev_file_without_ordered_labels_is_an_error(tmp_path: Path) -> None:
-    dev = put(tmp_path, "dev.jsonl", [{"text": "a"}])
+    dev = write_rows(tmp_path / "dev.jsonl", [{"text": "a"}])
     with pytest.raises(OptionError, match="--dev fixes thresholds for a template with 'ordered'"):
         cut_by(dev, make())
 
@@ -478,7 +470,7 @@ TRAIN = [{"text": f"shot {i}", "label": str(i % 2)} for i in range(10)]
 
 
 def shots(folder: Path, k: int = 4, seed: int = 0) -> Recipe:
-    plan = DemoPlan(put(folder, "train.jsonl", TRAIN), k, seed)
+    plan = DemoPlan(write_rows(folder / "train.jsonl", TRAIN), k, seed)
     return replace(make("{text}。{mask}", "causal"), demos=plan)
 
 
@@ -635,7 +627,7 @@ def test_rows_without_their_words_do_not_stop_the_check() -> None:
 
 
 def recipes(folder: Path) -> list[Recipe]:
-    dev = put(folder, "dev.jsonl", [{"a": "x", "b": str(n)} for n in range(3)])
+    dev = write_rows(folder / "dev.jsonl", [{"a": "x", "b": str(n)} for n in range(3)])
     return [
         make(),
         make("{content}", **IDIOM),
@@ -709,7 +701,7 @@ def test_the_fingerprint_changes_with_demonstrations_their_number_seed_and_file(
     found = [replace(shots(tmp_path), demos=None).fingerprint()]
     found += [shots(tmp_path, k, seed).fingerprint() for k, seed in [(4, 0), (4, 1), (3, 0)]]
     recipe = shots(tmp_path)
-    put(tmp_path, "train.jsonl", TRAIN[:-1])
+    write_rows(tmp_path / "train.jsonl", TRAIN[:-1])
     found.append(recipe.fingerprint())
     assert len(set(found)) == 5
 
@@ -727,7 +719,7 @@ def test_a_run_reads_each_file_once_for_its_fingerprint_however_many_templates_s
         return Path(path).open("rb")
 
     monkeypatch.setattr("promptshot.classify.recipe.open", counting, raising=False)
-    rows = put(tmp_path, "rows.jsonl", [{"text": f"text {n}", "label": n % 2} for n in range(4)])
+    rows = write_rows(tmp_path / "rows.jsonl", [{"text": f"text {n}", "label": n % 2} for n in range(4)])
     run = ["classify", rows, "-o", str(tmp_path / "out.jsonl"), "--scorer", "fake", "-m", str(model), "-q"]
     for template in ("en-sentiment-mlm", "en-sentiment-nsp", "en-sentiment-causal"):
         run += ["-t", template]
@@ -741,16 +733,16 @@ def test_a_run_reads_each_file_once_for_its_fingerprint_however_many_templates_s
 
 
 def test_the_fingerprint_changes_with_the_dev_file(tmp_path: Path) -> None:
-    recipe = cut_by(put(tmp_path, "dev.jsonl", [{"a": 1}]))
+    recipe = cut_by(write_rows(tmp_path / "dev.jsonl", [{"a": 1}]))
     before = recipe.fingerprint()
-    put(tmp_path, "dev.jsonl", [{"a": 2}])
+    write_rows(tmp_path / "dev.jsonl", [{"a": 2}])
     assert len({before, recipe.fingerprint(), ordered().fingerprint()}) == 3
 
 
 def test_the_fingerprint_changes_with_the_inputs_and_their_sizes_and_the_sample(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.jsonl", [{"text": "a"}])
+    path = write_rows(tmp_path / "a.jsonl", [{"text": "a"}])
     found = [make().fingerprint(), make().fingerprint([path]), make().fingerprint([path], {"sample": 3})]
-    put(tmp_path, "a.jsonl", [{"text": "ab"}])
+    write_rows(tmp_path / "a.jsonl", [{"text": "ab"}])
     found.append(make().fingerprint([path]))
     assert len(set(found)) == 4
     assert make().fingerprint(["-"]) == make().fingerprint()

@@ -9,12 +9,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
+from helpers import fake, read_rows, write_rows
 
 from promptshot import shelf
 from promptshot.cli import cli, run_command
@@ -45,20 +44,6 @@ def template(tmp_path: Path) -> str:
 def rows(tmp_path: Path) -> str:
     lines = [{"text": f"第{i}条评论", "label": "pos" if i % 3 else "neg"} for i in range(12)]
     return write_rows(tmp_path / "rows.jsonl", lines)
-
-
-def write_rows(path: Path, lines: Iterable[Any]) -> str:
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    return str(path)
-
-
-def read_rows(path: str | Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
-
-
-def fake(*arguments: str) -> int:
-    """Classify with the fake scorer."""
-    return run_command(["classify", *arguments, "--scorer", "fake"])
 
 
 # ------------------------------------------------------------------ the main job

@@ -5,21 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import A_OR_B, able, read_rows, write_rows
 from scipy.stats import binomtest
 
 from promptshot import scorers
 from promptshot.classify.prediction import Prediction
 from promptshot.cli import run_command
-from promptshot.compare import candidates as grid
+from promptshot.compare import candidates as candidates_module
 from promptshot.compare import compare, standings
+from promptshot.compare import folder as folder_module
 from promptshot.compare.bench import Entry
-from promptshot.compare.folder import Folder
 from promptshot.errors import InputError, OptionError
 from promptshot.prompts.task import Names
 from promptshot.report.comparison import Watch
@@ -30,15 +31,6 @@ from promptshot.scoring import ModelOptions, Scored, Scorer
 
 NAMES = ("zh-sentiment-mlm", "zh-sentiment-good-mlm", "zh-sentiment-nsp", "zh-sentiment-causal")
 TEMPLATES = [part for name in NAMES for part in ("-t", name)]
-
-
-def write_rows(path: Path, lines: Iterable[Any]) -> str:
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    return str(path)
-
-
-def read_rows(path: str | Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture
@@ -60,14 +52,6 @@ def board(tmp_path: Path, *arguments: str) -> dict[str, Any]:
     return found
 
 
-class Unknowing(FakeScorer):
-    """Knows nothing of the rows with a 5."""
-
-    def score(self, prompts: Sequence[Any]) -> list[Scored]:
-        found = super().score(prompts)
-        return [replace(one, unknown="5" in prompt.text("")) for one, prompt in zip(found, prompts, strict=True)]
-
-
 # ------------------------------------------------------------------ the leaderboard
 
 
@@ -75,7 +59,7 @@ def test_rows_that_hold_nothing_known_are_a_note_to_every_candidate(
     rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "board.json"
-    code = run_command(["compare", rows, *TEMPLATES[:4], "--scorer", "test_compare:Unknowing", "-o", str(out)])
+    code = run_command(["compare", rows, *TEMPLATES[:4], "--scorer", "helpers:Unknowing", "-o", str(out)])
     assert code == 0
     said = f"15 rows hold nothing that the tokenizer knows; the first: {rows}:6\n"
     (line,) = [line for line in capsys.readouterr().err.splitlines(keepends=True) if "nothing that" in line]
@@ -513,13 +497,11 @@ def test_the_bar_tells_which_candidate_of_how_many(monkeypatch: pytest.MonkeyPat
 
 def entry(name: str, predictions: str) -> Entry:
     """A candidate that predicts these letters on rows whose gold is "aabb"."""
-    from test_search import WORDS, able
-
     candidate = replace(able(1)[0], name=name)
     found = [
         Prediction(Row({}, "", i), said, {"a": 0.0, "b": 0.0}, {}, None, gold)
         for i, (said, gold) in enumerate(zip(predictions, "aabb", strict=True))
-        if said in WORDS.names
+        if said in A_OR_B.names
     ]
     return Entry.of(candidate, found, 0.0, {})
 
@@ -555,13 +537,15 @@ def labelled(count: int) -> list[Item]:
     ]
 
 
-AXES = grid.Axes(scorer="fake", names=Names("comment", "stars"))
+AXES = candidates_module.Axes(scorer="fake", names=Names("comment", "stars"))
 WORDS = {"正": ["好"], "负": ["差"]}
 
 
 def test_a_comparison_takes_few_lines_of_python_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     rows = labelled(30)
-    candidates, lines = grid.candidates(rows, ["{mask}。{text}", "{text}真{mask}"], labels=WORDS, axes=AXES)
+    candidates, lines = candidates_module.candidates(
+        rows, ["{mask}。{text}", "{text}真{mask}"], labels=WORDS, axes=AXES
+    )
     found = compare.compare(compare.Plan(candidates, rows, inputs=["memory"]))
     assert [one.entry.candidate.name for one in found.standings() if not one.entry.candidate.members] == sorted(
         ["{mask}。{text}", "{text}真{mask}"], key=lambda name: -_accuracy(found, name)
@@ -578,7 +562,7 @@ def _accuracy(found: standings.Comparison, name: str) -> float:
 
 def test_what_python_compares_is_what_the_command_line_compares(rows: str, tmp_path: Path) -> None:
     items = list(read([rows]))
-    candidates, lines = grid.candidates(items, NAMES[:3], axes=grid.Axes(scorer="fake"))
+    candidates, lines = candidates_module.candidates(items, NAMES[:3], axes=candidates_module.Axes(scorer="fake"))
     found = compare.compare(compare.Plan(candidates, items, search=True, seed=4, inputs=[rows]))
     ours = json.loads(json.dumps(found.record(found.standings())))
     said = board(tmp_path, rows, *TEMPLATES[:6], "--search", "--seed", "4")
@@ -591,7 +575,7 @@ def test_what_python_compares_is_what_the_command_line_compares(rows: str, tmp_p
 
 def test_candidates_of_the_shelf_are_told_and_so_are_the_columns_that_were_guessed(rows: str) -> None:
     items = [Row({"评论": row["text"], "label": row["label"]}, "m", i) for i, row in enumerate(read_rows(rows))]
-    candidates, lines = grid.candidates(items, axes=grid.Axes(scorer="fake"))
+    candidates, lines = candidates_module.candidates(items, axes=candidates_module.Axes(scorer="fake"))
     assert {NAMES[0], NAMES[2]} <= {one.name for one in candidates}
     assert lines[0].endswith("templates of the shelf fit the rows' labels: Negative, Positive")
     assert lines[1].startswith("columns: text is '评论'")
@@ -607,20 +591,22 @@ class Kept(compare.Watcher):
 
 def test_a_watcher_has_what_is_known_when_a_comparison_is_stopped(rows: str, tmp_path: Path) -> None:
     items, watcher = list(read([rows])), Kept()
-    candidates, _ = grid.candidates(items, NAMES, axes=grid.Axes(scorer="test_compare:Stopped"))
-    with Folder(tmp_path / "kept") as folder, pytest.raises(KeyboardInterrupt):
+    candidates, _ = candidates_module.candidates(
+        items, NAMES, axes=candidates_module.Axes(scorer="test_compare:Stopped")
+    )
+    with folder_module.Folder(tmp_path / "kept") as folder, pytest.raises(KeyboardInterrupt):
         compare.compare(compare.Plan(candidates, items, folder=folder), watcher)
     assert watcher.turns == 4
     assert [entry.candidate.name for entry in watcher.comparison.entries] == [*NAMES[:2], "ensemble of 2 mlm", NAMES[2]]
     assert not watcher.comparison.complete
     assert len(list((tmp_path / "kept").glob("*.jsonl"))) == 4
-    with Folder(tmp_path / "kept", overwrite=True):  # the lock is gone
+    with folder_module.Folder(tmp_path / "kept", overwrite=True):  # the lock is gone
         pass
 
 
 def test_rows_that_a_search_chooses_on_are_checked_too(rows: str) -> None:
     items = list(read([rows]))
-    candidates, _ = grid.candidates(items, NAMES[:2], axes=grid.Axes(scorer="fake"))
+    candidates, _ = candidates_module.candidates(items, NAMES[:2], axes=candidates_module.Axes(scorer="fake"))
     dev = [Row({"text": "好"}, "dev:1")]
     with pytest.raises(InputError, match="dev:1: a comparison needs labelled rows"):
         compare.compare(compare.Plan(candidates, items, search=True, dev=iter(dev)))
@@ -629,8 +615,12 @@ def test_rows_that_a_search_chooses_on_are_checked_too(rows: str) -> None:
 def test_axes_that_do_not_go_together_are_refused_before_anything_is_scored(rows: str) -> None:
     items = list(read([rows]))
     with pytest.raises(OptionError, match="demonstrations are for scorer causal, and no template is"):
-        grid.candidates(items, NAMES[:2], axes=grid.Axes(shots=[3], demos=rows))
+        candidates_module.candidates(items, NAMES[:2], axes=candidates_module.Axes(shots=[3], demos=rows))
     with pytest.raises(OptionError, match="no such field"):
-        grid.candidates(items, NAMES[:1], axes=grid.Axes(names=Names(fields={"title": "text"})))
-    causal, _ = grid.candidates(items, NAMES[3:], axes=grid.Axes(shots=[2, 0, 2], demos=rows, scorer="fake"))
+        candidates_module.candidates(
+            items, NAMES[:1], axes=candidates_module.Axes(names=Names(fields={"title": "text"}))
+        )
+    causal, _ = candidates_module.candidates(
+        items, NAMES[3:], axes=candidates_module.Axes(shots=[2, 0, 2], demos=rows, scorer="fake")
+    )
     assert [one.shots for one in causal] == [2, 0]

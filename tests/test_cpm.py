@@ -14,8 +14,9 @@ import pytest
 import reference
 import torch
 import transformers
-from conftest import randomized, rendered
+from helpers import rendered
 from reference import assert_agrees
+from tiny import randomized
 
 from promptshot.errors import ModelError
 from promptshot.scorers.causal import CausalScorer
@@ -24,6 +25,8 @@ from promptshot.scorers.checkpoints.cpm import CpmEncoder, CpmTokenizer
 from promptshot.scorers.checkpoints.encoder import Layout
 from promptshot.scorers.checkpoints.fitting import TooLong, fit
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt
+
+pytestmark = pytest.mark.torch
 
 jieba = pytest.importorskip("jieba")
 sentencepiece = pytest.importorskip("sentencepiece")

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import fake, write_rows
+from helpers import fake, template_of, write_rows
 
 from promptshot.classify.demonstrations import Demonstration, Demonstrations, draw
 from promptshot.cli import run_command
-from promptshot.errors import InputError, OptionError, RowError, TemplateError
-from promptshot.prompts import strict
+from promptshot.errors import InputError, OptionError, RowError
 from promptshot.prompts.task import Task
-from promptshot.prompts.template import Template, TemplateSpec
 from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows.row import Reject, Row
 from promptshot.runs import inputs
@@ -25,7 +23,7 @@ from promptshot.runs import run as running
 from promptshot.runs.record import written
 
 KEYS = {"scorer": "causal", "text": "{text} -> {mask}", "separator": "|"}
-TEMPLATE = Template.of(strict.build(KEYS, TemplateSpec, TemplateError, "t", {}), "t")
+TEMPLATE = template_of(**KEYS)
 VERBALIZER = Verbalizer.parse(
     {"labels": {"sports": {"ball": 1, "game": 2}, "money": "cash", "art": "paint"}, "gold": {"sports": "0"}}, "v"
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import write_rows
 from pydantic_core import from_json
 from scipy.stats import binomtest
 
@@ -18,11 +19,6 @@ from promptshot.errors import InputError, OptionError
 GOLD = ["a", "a", "a", "b", "b", "b"]
 ONE = ["a", "a", "b", "b", "a", "a"]
 OTHER = ["a", "b", "a", "b", "b", "b"]
-
-
-def write_rows(path: Path, lines: Iterable[Any]) -> str:
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    return str(path)
 
 
 def predicted(path: Path, predictions: Iterable[str], gold: Iterable[str | None] = GOLD) -> str:

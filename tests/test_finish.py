@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import write_rows
 
 from promptshot.classify.finish import finished
 from promptshot.classify.recipe import DemoPlan, Recipe
@@ -37,11 +38,6 @@ class Uneven:
         return Scored(tuple(-(mark + 1) / 7.0 for mark in marks), tuple(1 + len(c) % 3 for c in prompt.choices))
 
 
-def put(path: Path, rows: list[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
-
-
 def shelf(name: str, **more: Any) -> Recipe:
     template = library.template(name)
     return Recipe.of(template, library.verbalizer_of(template), f"{__name__}:Uneven", **more)
@@ -58,7 +54,7 @@ def kept(recipe: Recipe, folder: Path) -> tuple[list[Mapping[str, Any]], dict[st
     """The rows and the record that a run leaves."""
     folder.mkdir(exist_ok=True)
     out = folder / "out.jsonl"
-    run(recipe, Inputs([put(folder / "in.jsonl", rows_for(recipe))]), Outputs(str(out)))
+    run(recipe, Inputs([write_rows(folder / "in.jsonl", rows_for(recipe))]), Outputs(str(out)))
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     return rows, json.loads((folder / "out.jsonl.run.json").read_text(encoding="utf-8"))
 
@@ -93,7 +89,7 @@ def test_an_ensemble_comes_again_from_what_it_wrote(tmp_path: Path) -> None:
 
 def test_thresholds_decide_again_by_the_cuts_of_the_record(tmp_path: Path) -> None:
     recipe = shelf("zh-entailment-nsp")
-    dev = put(tmp_path / "dev.jsonl", rows_for(recipe))
+    dev = write_rows(tmp_path / "dev.jsonl", rows_for(recipe))
     fixed = Recipe.of(recipe.template, recipe.verbalizer, recipe.scorer, dev=dev)
     rows, record = kept(fixed, tmp_path)
     cut = replace(fixed, decision=replace(fixed.decision, cuts=tuple(record["thresholds"])))  # type: ignore[type-var]
@@ -133,7 +129,7 @@ def test_rows_without_word_scores_cannot_be_decided_again(tmp_path: Path) -> Non
 
 
 def test_shots_are_kept_the_same_way(tmp_path: Path) -> None:
-    demos = put(tmp_path / "demos.jsonl", [{"text": f"t{i}", "label": str(i % 2)} for i in range(8)])
+    demos = write_rows(tmp_path / "demos.jsonl", [{"text": f"t{i}", "label": str(i % 2)} for i in range(8)])
     template = library.template("en-sentiment-causal")
     words = library.verbalizer_of(template)
     check(Recipe.of(template, words, f"{__name__}:Uneven", demos=DemoPlan(demos, 4)), tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import fake, read_rows, write_rows
+from helpers import fake, read_rows, write_rows
 
 from promptshot.classify.gold import check_numbers, check_places
 from promptshot.errors import RowError, VerbalizerError

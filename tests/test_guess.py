@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import fake, read_rows, write_rows
+from helpers import fake, read_rows, write_rows
 
 from promptshot import Classifier, RowError, Template
 from promptshot.classify.carried import labels_of

@@ -18,18 +18,8 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from conftest import (
-    LENGTH,
-    SPECIAL,
-    TEXTS,
-    Tiny,
-    bert_config,
-    build,
-    byte_bpe,
-    roberta_bpe,
-    sentencepiece_bpe,
-    wordpiece,
-)
+from helpers import LENGTH, Tiny, put
+from tiny import SPECIAL, TEXTS, bert_config, build, byte_bpe, roberta_bpe, sentencepiece_bpe, wordpiece
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from promptshot import shelf
@@ -46,14 +36,10 @@ from promptshot.scorers.checkpoints.encoder import TextEncoder
 from promptshot.scorers.engine.base import TorchScorer
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt
 
+pytestmark = pytest.mark.torch
+
 ROOT = Path(__file__).parent.parent
 TEMPLATE = 'scorer: mlm\ntext: "{mask}。{text}"\nverbalizer: {labels: {a: 很, b: 不}}\nabout: a test\n'
-
-
-def put(path: Path, data: str | bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return path
 
 
 def test_security_md_names_tests_that_are_there() -> None:

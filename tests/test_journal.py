@@ -194,7 +194,7 @@ def said_of(result: Result) -> list[str]:
 def test_rows_that_hold_nothing_known_are_counted_over_a_stop(
     template: str, after: int, rows: str, tmp_path: Path
 ) -> None:
-    recipe = replace(recipe_of(template), scorer="test_journal:Unknowing", labels_ignored=True)
+    recipe = replace(recipe_of(template), scorer="helpers:Unknowing", labels_ignored=True)
     out = tmp_path / "o.jsonl"
     watcher = StopAfter(after)
     with pytest.raises(KeyboardInterrupt):
@@ -209,7 +209,7 @@ def test_rows_that_hold_nothing_known_are_counted_over_a_stop(
 
 
 def test_a_record_from_before_a_count_was_kept_is_gone_on_with(rows: str, tmp_path: Path) -> None:
-    recipe = replace(recipe_of(), scorer="test_journal:Unknowing")
+    recipe = replace(recipe_of(), scorer="helpers:Unknowing")
     out = tmp_path / "o.jsonl"
     with pytest.raises(KeyboardInterrupt):
         score(rows, out, StopAfter(16), recipe)
@@ -553,19 +553,12 @@ def test_that_a_hopeless_table_was_not_read_to_its_end_is_told(tmp_path: Path, m
         score(str(path), tmp_path / "p.jsonl", recipe=recipe)
 
 
-class Failing(FakeScorer):
-    """A model that gives no number for any row."""
-
-    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
-        return [Scored(error="a score is not finite") for _ in prompts]
-
-
 @pytest.mark.parametrize("template", ["zh-sentiment-mlm", "zh-entailment-nsp"])
 def test_rows_that_are_scored_in_vain_end_a_run_early(
     template: str, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "IN_VAIN", 20)
-    recipe = replace(recipe_of(template, labels_ignored=True), scorer="test_journal:Failing")
+    recipe = replace(recipe_of(template, labels_ignored=True), scorer="helpers:Failing")
     with pytest.raises(InputError, match=r"none of 24 rows could be used \(36 more were not read\)"):
         score(rows, tmp_path / "o.jsonl", recipe=recipe)
 

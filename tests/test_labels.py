@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import fake, read_rows, write_rows
+from helpers import fake, put, read_rows, write_rows
 
 from promptshot import Classifier
 from promptshot.cli import run_command
@@ -158,9 +158,8 @@ def test_a_label_of_a_list_that_stands_twice_is_refused_from_python_too() -> Non
 # ------------------------------------------------------------------ files
 
 
-def put(path: Path, data: str | bytes) -> str:
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return f"@{path}"
+def said_in(path: Path, data: str | bytes) -> str:
+    return f"@{put(path, data)}"
 
 
 @pytest.mark.parametrize(
@@ -174,12 +173,12 @@ def put(path: Path, data: str | bytes) -> str:
     ],
 )
 def test_a_file_holds_a_label_a_line_or_json_or_yaml(name: str, data: str | bytes, tmp_path: Path) -> None:
-    assert words(put(tmp_path / name, data)) == {"tea, green": ["tea, green"], "coffee": ["bean", "cup"]}
+    assert words(said_in(tmp_path / name, data)) == {"tea, green": ["tea, green"], "coffee": ["bean", "cup"]}
 
 
 @pytest.mark.parametrize(("name", "data"), [("l.json", '["no", "1"]'), ("l.yml", "- no\n- 1\n"), ("l", "no\n1\n")])
 def test_a_list_in_a_file_is_text_throughout(name: str, data: str, tmp_path: Path) -> None:
-    assert words(put(tmp_path / name, data)) == {"no": ["no"], "1": ["1"]}
+    assert words(said_in(tmp_path / name, data)) == {"no": ["no"], "1": ["1"]}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +204,7 @@ def test_a_list_in_a_file_is_text_throughout(name: str, data: str, tmp_path: Pat
 def test_a_file_without_labels_is_one_line_with_its_place(
     name: str, data: str | bytes, told: str, tmp_path: Path
 ) -> None:
-    assert complaint(put(tmp_path / name, data)).removeprefix(f"{tmp_path}/").startswith(told)
+    assert complaint(said_in(tmp_path / name, data)).removeprefix(f"{tmp_path}/").startswith(told)
 
 
 @pytest.mark.parametrize("name", ["gone.txt", "", "x\0", "n" * 5000, "."])
@@ -227,7 +226,7 @@ def test_labels_from_a_file_are_scored_and_notes_go_to_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_rows(tmp_path / "r.jsonl", ROWS)
-    named = put(tmp_path / "l.txt", "home\nmoney, and markets＝money\n")
+    named = said_in(tmp_path / "l.txt", "home\nmoney, and markets＝money\n")
     assert fake(path, "-t", "{text} {mask}", "--labels", named, "-o", str(tmp_path / "o.jsonl")) == 0
     assert set(read_rows(tmp_path / "o.jsonl")[0]["scores"]) == {"home", "money, and markets＝money"}
     assert fake(path, "-t", "{text} {mask}", "--labels", "home；garden", "--ignore-labels") == 0
@@ -240,7 +239,7 @@ def test_labels_from_a_file_are_scored_and_notes_go_to_the_terminal(
 
 
 def test_the_same_strings_work_from_python(tmp_path: Path) -> None:
-    for said in ('["tea", "milk, cold"]', put(tmp_path / "l.txt", "tea\nmilk, cold\n"), r"tea,milk\, cold"):
+    for said in ('["tea", "milk, cold"]', said_in(tmp_path / "l.txt", "tea\nmilk, cold\n"), r"tea,milk\, cold"):
         classifier = Classifier.load("{text} {mask}", labels=said, scorer="fake")
         assert classifier.task.labels == ("tea", "milk, cold")
 

@@ -13,12 +13,11 @@ from types import ModuleType
 import pytest
 
 from promptshot.authoring.lint import example, tokens, words
-from promptshot.authoring.lint import text as typing_rules
+from promptshot.authoring.lint import text as text_module
 from promptshot.authoring.lint.linter import Linter
 from promptshot.authoring.lint.sheet import Finding
 from promptshot.cli import run_command
-from promptshot.prompts import library
-from promptshot.prompts.codes import CODES
+from promptshot.prompts.codes import CODES, library
 
 ROOT = Path(__file__).parent.parent
 BROKEN = Path(__file__).parent / "broken"
@@ -410,7 +409,7 @@ def test_a_folder_in_one_level_is_linted_without_a_slash_too(
     assert run_command(["templates", "lint", "flat/"]) == 3
 
 
-@pytest.mark.parametrize("kind", [typing_rules, words, example, tokens])
+@pytest.mark.parametrize("kind", [text_module, words, example, tokens])
 def test_every_rule_of_a_kind_is_asked(kind: ModuleType) -> None:
     takes = "Words" if kind is words else "Sheet"
     own = [

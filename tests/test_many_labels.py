@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_cli import fake, read_rows, write_rows
+from helpers import fake, read_rows, write_rows
 
 from promptshot.cli import run_command
 from promptshot.prompts import library

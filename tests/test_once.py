@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from test_cli import fake, write_rows
+from helpers import fake, write_rows
 
 from promptshot.classify.recipe import DemoPlan
 from promptshot.cli import run_command

@@ -7,19 +7,16 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from test_cli import fake, write_rows
+from helpers import failed, fake, read_rows, small_windows, write_rows
 
 from promptshot.cli import cli, run_command
 from promptshot.compare.diff import diff
-from promptshot.runs import inputs, shape
-from promptshot.runs import run as running
+from promptshot.runs import shape
 from promptshot.runs.predictions import count
 from promptshot.runs.record import written
 
@@ -30,19 +27,15 @@ LABELS = {"hotel, rooms": "room", 'so-called "food"': "meal", "=SUM": "price", "
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of its own, and four rows a window, each marked."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "Inputs", partial(inputs.Inputs, window=4))
-    monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
-
-
-def put(name: str, rows: Sequence[dict[str, Any]]) -> str:
-    Path(name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return name
+    small_windows(monkeypatch, 4)
 
 
 def sorted_texts(number: int = 22, **more: Any) -> str:
     """Rows about five things, with more columns."""
     names = list(LABELS)
-    return put("in.jsonl", [{"id": n, "text": f"来信 {n}", "label": names[n % 5], **more} for n in range(number)])
+    return write_rows(
+        "in.jsonl", [{"id": n, "text": f"来信 {n}", "label": names[n % 5], **more} for n in range(number)]
+    )
 
 
 def template(labels: dict[str, str] | None = None) -> str:
@@ -62,18 +55,6 @@ def table(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
-def lines(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(name).read_text(encoding="utf-8").splitlines()]
-
-
-def failed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    capsys.readouterr()
-    assert run_command(list(arguments)) == 1, arguments
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1, err
-    return err
-
-
 # ------------------------------------------------------------------ a column for each label
 
 
@@ -82,7 +63,7 @@ def test_a_table_has_a_column_for_each_label_with_the_numbers_of_the_lines(name:
     sorted_texts()
     template()
     assert run("-o", name) == run("-o", "o.jsonl") == 0
-    found, objects = table(name), lines("o.jsonl")
+    found, objects = table(name), read_rows("o.jsonl")
     own = ["id", "text", "label", "prediction", "probability"]
     assert list(found[0]) == [*own, *(f"p_{label}" for label in LABELS), *(f"score_{label}" for label in LABELS)]
     for row, one in zip(found, objects, strict=True):
@@ -116,7 +97,7 @@ def test_columns_of_the_rows_that_are_called_like_ours_give_way_and_that_is_told
     rows = [
         {"prediction": "old", "text": f"{n}", "p_P": "mine", "probabilities": "{}", "p_x": "kept"} for n in range(3)
     ]
-    put("in.jsonl", rows)
+    write_rows("in.jsonl", rows)
     template()
     arguments = ["classify", "in.jsonl", "-t", "./t.yaml", "--scorer", "fake"]
     assert run_command([*arguments, "-o", "o.csv"]) == 0
@@ -126,12 +107,12 @@ def test_columns_of_the_rows_that_are_called_like_ours_give_way_and_that_is_told
     assert all(0 < float(row["p_P"]) < 1 and row["p_x"] == "kept" and row["prediction"] != "old" for row in found)
     assert run_command([*arguments, "-o", "o.jsonl"]) == 0
     assert "input fields overwritten in the output: prediction, probabilities\n" in capsys.readouterr().err
-    assert lines("o.jsonl")[0]["p_P"] == "mine"
+    assert read_rows("o.jsonl")[0]["p_P"] == "mine"
 
 
 def test_two_hundred_labels_are_two_hundred_columns_in_their_order() -> None:
     labels = {f"类别 {n}": f"w{n}" for n in range(200)}
-    put("in.jsonl", [{"text": f"x{n}", "label": f"类别 {n}"} for n in range(9)])
+    write_rows("in.jsonl", [{"text": f"x{n}", "label": f"类别 {n}"} for n in range(9)])
     template(labels)
     assert run("-o", "o.csv") == 0
     (first, *_) = table("o.csv")
@@ -141,25 +122,25 @@ def test_two_hundred_labels_are_two_hundred_columns_in_their_order() -> None:
 
 
 def test_an_ensemble_has_the_columns_of_its_labels_and_on_demand_those_of_each_members_words() -> None:
-    put("in.jsonl", [{"text": f"第{n}条", "label": "positive"} for n in range(6)])
+    write_rows("in.jsonl", [{"text": f"第{n}条", "label": "positive"} for n in range(6)])
     both = ["-t", "zh-sentiment-very-mlm", "-o"]
     assert run(*both, "o.csv", named="zh-sentiment-mlm") == 0
     assert list(table("o.csv")[0])[-4:] == ["p_positive", "p_negative", "score_positive", "score_negative"]
     assert run(*both, "w.csv", "--fields", "word_score_*", named="zh-sentiment-mlm") == 0
     assert run(*both, "o.jsonl", named="zh-sentiment-mlm") == 0
-    words = lines("o.jsonl")[0]["word_scores"]
+    words = read_rows("o.jsonl")[0]["word_scores"]
     assert {name.removeprefix("word_score_"): float(value) for name, value in table("w.csv")[0].items()} == words
 
 
 @pytest.mark.parametrize("extra", [[], ["--dev", "dev.jsonl"]], ids=["ranked", "by thresholds"])
 def test_pairs_that_are_ordered_have_one_score_and_no_probabilities(extra: list[str]) -> None:
     pairs = [{"text_a": f"甲{n}", "text_b": f"乙{n % 3}", "label": ["same", "different"][n % 2]} for n in range(11)]
-    put("in.jsonl", pairs)
-    put("dev.jsonl", pairs)
+    write_rows("in.jsonl", pairs)
+    write_rows("dev.jsonl", pairs)
     assert run("-o", "o.csv", *extra, named="zh-same-nsp") == run("-o", "o.jsonl", *extra, named="zh-same-nsp") == 0
     found = table("o.csv")
     assert list(found[0]) == ["text_a", "text_b", "label", "prediction", "probability", "score_is_next"]
-    assert [float(row["score_is_next"]) for row in found] == [one["scores"]["is_next"] for one in lines("o.jsonl")]
+    assert [float(row["score_is_next"]) for row in found] == [one["scores"]["is_next"] for one in read_rows("o.jsonl")]
     assert {row["probability"] for row in found} == {""}
     for path in ("o.csv", "o.jsonl"):
         Path(f"{path}.run.json").unlink()
@@ -167,7 +148,7 @@ def test_pairs_that_are_ordered_have_one_score_and_no_probabilities(extra: list[
 
 
 def test_rows_with_words_of_their_own_keep_them_in_one_cell() -> None:
-    put("in.jsonl", [{"text": "{mask}", "candidates": [f"a{n}", f"b{n}"], "label": f"a{n}"} for n in range(5)])
+    write_rows("in.jsonl", [{"text": "{mask}", "candidates": [f"a{n}", f"b{n}"], "label": f"a{n}"} for n in range(5)])
     Path("t.yaml").write_text('scorer: mlm\ntext: "{mask}{text}"\nwords_from: candidates\n')
     assert run("-o", "o.csv") == 0
     found = table("o.csv")
@@ -185,20 +166,20 @@ def test_fields_choose_and_order_columns_and_keys() -> None:
     assert run("-o", "o.csv", *chosen) == run("-o", "o.jsonl", *chosen) == 0
     wanted = ["prediction", "id", "score_hotel, rooms", *(f"p_{label}" for label in LABELS)]
     assert list(table("o.csv")[0]) == wanted
-    assert [list(one) for one in lines("o.jsonl")] == [wanted] * 9
+    assert [list(one) for one in read_rows("o.jsonl")] == [wanted] * 9
     assert run("-o", "plain.jsonl") == 0
-    for one, whole in zip(lines("o.jsonl"), lines("plain.jsonl"), strict=True):
+    for one, whole in zip(read_rows("o.jsonl"), read_rows("plain.jsonl"), strict=True):
         assert (one["prediction"], one["id"]) == (whole["prediction"], whole["id"])
         assert {label: one[f"p_{label}"] for label in LABELS} == whole["probabilities"]
 
 
 def test_a_table_may_have_the_objects_of_the_lines_and_the_lines_lack_what_a_row_lacks() -> None:
-    put("in.jsonl", [{"text": "a", "n": 1}, {"text": "b", "m_2": 2}, {"text": "c", "n": None, "m_1": 1}])
+    write_rows("in.jsonl", [{"text": "a", "n": 1}, {"text": "b", "m_2": 2}, {"text": "c", "n": None, "m_1": 1}])
     template()
     assert run("-o", "o.csv", "--fields", "n,m_*,scores") == run("-o", "o.jsonl", "--fields", "n,m_*") == 0
     assert list(table("o.csv")[0]) == ["n", "m_2", "m_1", "scores"]
     assert set(json.loads(table("o.csv")[0]["scores"])) == set(LABELS)
-    assert lines("o.jsonl") == [{"n": 1}, {"m_2": 2}, {"n": None, "m_1": 1}]
+    assert read_rows("o.jsonl") == [{"n": 1}, {"m_2": 2}, {"n": None, "m_1": 1}]
 
 
 @pytest.mark.parametrize("name", ["o.csv", "o.jsonl"])
@@ -206,7 +187,7 @@ def test_without_scores_only_the_prediction_and_its_probability_are_written(name
     sorted_texts(6, scores="an old one")
     template()
     assert run("-o", name, "--no-scores") == 0
-    found = table(name) if name == "o.csv" else lines(name)
+    found = table(name) if name == "o.csv" else read_rows(name)
     assert list(found[0]) == ["id", "text", "label", "prediction", "probability"]
 
 
@@ -240,7 +221,7 @@ def test_fields_may_stand_in_a_file_of_options(capsys: pytest.CaptureFixture[str
     assert "no option 'scores'" in failed(capsys, "classify", "in.jsonl", "-c", "c.yaml")
     Path("c.yaml").write_text('fields: [id, "score_hotel, rooms"]\n')
     assert run("-c", "c.yaml", "-o", "o.jsonl") == 0
-    assert list(lines("o.jsonl")[0]) == ["id", "score_hotel, rooms"]
+    assert list(read_rows("o.jsonl")[0]) == ["id", "score_hotel, rooms"]
     for bad in ("fields: {a: b}\n", "fields:\n", "fields: [a, [b]]\n"):
         Path("c.yaml").write_text(bad)
         assert "c.yaml:1" in failed(capsys, "classify", "in.jsonl", "-c", "c.yaml")
@@ -423,8 +404,8 @@ UNKNOWN = [
 def test_a_suffix_that_is_not_written_is_refused_before_anything_is_read(
     name: str, advice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    put("in.jsonl", [{"text": "x", "label": "positive", "prediction": "negative"}])
-    put("bad.jsonl", [])
+    write_rows("in.jsonl", [{"text": "x", "label": "positive", "prediction": "negative"}])
+    write_rows("bad.jsonl", [])
     fake = ["-t", "zh-sentiment-mlm", "--scorer", "fake"]
     for command in (
         ["classify", "bad.jsonl", *fake, "-o", name],
@@ -461,7 +442,7 @@ def test_one_text_of_json_goes_into_no_file_of_rows(option: str, capsys: pytest.
 def test_a_format_that_contradicts_a_suffix_is_an_error(
     name: str, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    put("in.jsonl", [{"text": "x", "label": "positive", "prediction": "negative"}])
+    write_rows("in.jsonl", [{"text": "x", "label": "positive", "prediction": "negative"}])
     fake = ["-t", "zh-sentiment-mlm", "--scorer", "fake"]
     for command in (["classify", "in.jsonl", *fake], ["compare", "in.jsonl", *fake], ["diff", "in.jsonl", "in.jsonl"]):
         assert f"{name}: --format {kind} contradicts the suffix" in failed(
@@ -513,7 +494,7 @@ def test_short_and_long_names_are_one_option_and_flags_and_lists_may_stand_twice
     monkeypatch.setenv("PROMPTSHOT_SEED", "5")
     more = ["-c", "c.yaml", "--seed", "3", "--overwrite", "--overwrite", "--resume", "--no-resume", "-q"]
     assert run("-o", "o.jsonl", "-n", "1", *more, "--map", "text=text", "--map", "label=label") == 0
-    assert len(lines("o.jsonl")) == 1
+    assert len(read_rows("o.jsonl")) == 1
 
 
 def test_a_label_over_several_lines_has_a_heading_on_one(tmp_path: Path) -> None:

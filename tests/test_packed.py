@@ -10,7 +10,10 @@ from torch import nn
 from promptshot.scorers.engine import packed
 from promptshot.scorers.engine.packed import PackedLinear, pack
 
-pytestmark = pytest.mark.skipif(not packed._can(nn.Linear(2, 2)), reason="torch is built without these kernels")
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.skipif(not packed._can(nn.Linear(2, 2)), reason="torch is built without these kernels"),
+]
 BERT = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 
 

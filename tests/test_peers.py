@@ -19,7 +19,7 @@ import pytest
 import reference
 import torch
 import transformers
-from conftest import LONG, ROWS, Tiny, prompt_of, rendered
+from helpers import LONG, ROWS, Tiny, prompt_of, rendered
 from reference import assert_agrees
 
 from promptshot import shelf
@@ -32,6 +32,8 @@ from promptshot.rows.row import Row
 from promptshot.scorers import load
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scoring import Kind, ModelOptions, Prompt, Scored
+
+pytestmark = pytest.mark.torch
 
 TOLERANCE = 1e-4
 OPENPROMPT = os.environ.get("PROMPTSHOT_OPENPROMPT_PYTHON")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import write_rows
 from sklearn.metrics import accuracy_score, f1_score
 
 from promptshot.cli import run_command
@@ -25,11 +26,6 @@ IDIOMS = """scorer: mlm
 text: "{text}{mask}"
 words_from: candidates
 """
-
-
-def put(path: Path, lines: Sequence[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    return str(path)
 
 
 def labelled(
@@ -54,7 +50,7 @@ def idioms(path: Path) -> str:
         words = rng.sample(names, 3 + i % 2)
         gold = [words[0], i % 3, "对牛弹琴", None][i % 4]
         lines.append({"text": f"第{i}句", "candidates": words, "label": gold})
-    return put(path, lines)
+    return write_rows(path, lines)
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "tsv.gz", "jsonl.gz"])
@@ -111,7 +107,7 @@ def test_a_constant_prediction_is_as_good_as_its_label_is_frequent(
     tmp_path: Path, probabilities: list[str] | None
 ) -> None:
     gold = ["正面"] * 3 + ["负面"] * 5 + ["中性"] * 2
-    path = put(tmp_path / "p.jsonl", labelled(gold, ["正面"] * 10, probabilities))
+    path = write_rows(tmp_path / "p.jsonl", labelled(gold, ["正面"] * 10, probabilities))
     found = count(path)
     assert (found.tally.accuracy, found.tally.labelled, found.problem) == (0.3, 10, "")
     assert found.tally.balanced_accuracy == pytest.approx(1 / 3)
@@ -123,26 +119,26 @@ def test_a_constant_prediction_is_as_good_as_its_label_is_frequent(
 
 def test_a_gold_label_that_no_probability_is_given_for_is_told_and_not_counted(tmp_path: Path) -> None:
     lines = labelled(["a", "b", "c", "c", None, " "], ["a", "a", "a", "b", "b", "b"], ["b", "a"])
-    tally = count(put(tmp_path / "p.jsonl", lines)).tally
+    tally = count(write_rows(tmp_path / "p.jsonl", lines)).tally
     assert (tally.labels, tally.accuracy, tally.unknown_gold, tally.unlabelled) == (("b", "a"), 0.5, {"c": 2}, 2)
     without = [{key: value for key, value in line.items() if key != "probabilities"} for line in lines]
-    tally = count(put(tmp_path / "q.jsonl", without)).tally
+    tally = count(write_rows(tmp_path / "q.jsonl", without)).tally
     assert (tally.labels, tally.accuracy, tally.unknown_gold, tally.unlabelled) == (("a", "b", "c"), 0.25, {}, 2)
 
 
 def test_labels_are_told_apart_without_regard_to_case_and_space(tmp_path: Path) -> None:
     gold, predictions = ["Sports", " sports", "WORLD", "Business"], ["sports", "sports", "world", "world"]
     for keys in (None, ["world", "sports", "business"]):
-        tally = count(put(tmp_path / "p.jsonl", labelled(gold, predictions, keys))).tally
+        tally = count(write_rows(tmp_path / "p.jsonl", labelled(gold, predictions, keys))).tally
         assert (tally.accuracy, tally.labelled) == (0.75, 4)
     written = ["sports", "Sports ", "World", "world"]  # as a model writes freely
-    tally = count(put(tmp_path / "p.jsonl", labelled(gold, written))).tally
+    tally = count(write_rows(tmp_path / "p.jsonl", labelled(gold, written))).tally
     assert tally.accuracy == 0.75
     assert len(tally.predictions) == 2
 
 
 def test_labels_that_only_case_tells_apart_are_kept_apart_where_probabilities_name_both(tmp_path: Path) -> None:
-    tally = count(put(tmp_path / "p.jsonl", labelled(["a", "A", "A"], ["a", "a", "A"], ["a", "A"]))).tally
+    tally = count(write_rows(tmp_path / "p.jsonl", labelled(["a", "A", "A"], ["a", "a", "A"], ["a", "A"]))).tally
     assert tally.confusion == {("a", "a"): 1, ("A", "a"): 1, ("A", "A"): 1}
 
 
@@ -152,7 +148,7 @@ def test_rows_may_have_probabilities_of_labels_of_their_own(tmp_path: Path) -> N
         {"text": "t", "label": "b", "prediction": "d", "probabilities": {"c": 0.1, "d": 0.8, "e": 0.1}},
         {"text": "t", "label": "c", "prediction": "d", "probabilities": {"c": 0.1, "d": 0.8, "e": 0.1, "f": 0}},
     ]
-    tally = count(put(tmp_path / "p.jsonl", lines)).tally
+    tally = count(write_rows(tmp_path / "p.jsonl", lines)).tally
     assert (tally.labels, tally.accuracy, tally.unknown_gold) == ((), 0.5, {"b": 1})
     assert tally.chance == pytest.approx((1 / 2 + 1 / 4) / 2)
 
@@ -163,7 +159,7 @@ def test_probabilities_of_something_else_name_no_labels(tmp_path: Path) -> None:
         {"label": "b", "prediction": "a", "probabilities": [0.5, 0.5]},
         {"label": "b", "prediction": "b", "probabilities": "{broken"},
     ]
-    tally = count(put(tmp_path / "p.jsonl", lines)).tally
+    tally = count(write_rows(tmp_path / "p.jsonl", lines)).tally
     assert (tally.labels, tally.labelled, tally.correct) == (("a", "b"), 3, 2)
 
 
@@ -172,8 +168,8 @@ def test_where_no_gold_label_is_spelled_like_a_prediction_nothing_is_counted_and
 ) -> None:
     for keys in (None, ["negative", "positive", "neutral"]):
         lines = labelled([1, 0, 1, None], ["positive", "negative", "negative", "negative"], keys)
-        path = put(tmp_path / "p.jsonl", lines)
-        other = put(tmp_path / "q.jsonl", lines)
+        path = write_rows(tmp_path / "p.jsonl", lines)
+        other = write_rows(tmp_path / "q.jsonl", lines)
         assert run_command(["report", path]) == 0
         said = capsys.readouterr().err
         assert "no gold label is spelled like any prediction: the gold labels are '1', '0', the predictions" in said
@@ -195,8 +191,8 @@ def test_what_one_file_of_two_does_not_count_is_told_by_its_letter(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gold = ["a", "b", "c", None]
-    one = put(tmp_path / "a.jsonl", labelled(gold, ["a", "b", "a", "a"], ["a", "b"]))
-    other = put(tmp_path / "b.jsonl", labelled(gold, ["a", "a", "c", "b"], ["a", "b", "c"]))
+    one = write_rows(tmp_path / "a.jsonl", labelled(gold, ["a", "b", "a", "a"], ["a", "b"]))
+    other = write_rows(tmp_path / "b.jsonl", labelled(gold, ["a", "a", "c", "b"], ["a", "b", "c"]))
     assert run_command(["diff", one, other]) == 0
     said = capsys.readouterr().err
     assert "note: A: 1 row has a label that is none of ours, not counted: c" in said
@@ -246,20 +242,20 @@ def test_other_tools_files_are_read_in_every_format_and_agree_with_scikit_learn(
 
 def test_numbers_and_truth_values_are_labels_as_text(tmp_path: Path) -> None:
     lines = labelled([1, 0, 2, 1], [1, 0.0, "2", 0])
-    tally = count(put(tmp_path / "p.jsonl", lines)).tally
+    tally = count(write_rows(tmp_path / "p.jsonl", lines)).tally
     assert (tally.labels, tally.accuracy) == (("0", "1", "2"), 0.75)
-    tally = count(put(tmp_path / "p.jsonl", labelled([True, "False", "true"], [True, False, False]))).tally
+    tally = count(write_rows(tmp_path / "p.jsonl", labelled([True, "False", "true"], [True, False, False]))).tally
     assert (tally.labels, tally.correct) == (("false", "true"), 2)
 
 
 def test_predictions_within_an_object_can_be_named(tmp_path: Path) -> None:
     lines = [{"label": "a", "output": {"label": "a", "score": 0.9}}, {"label": "b", "output": {"label": "a"}}]
-    assert count(put(tmp_path / "p.jsonl", lines), None, "output.label").tally.accuracy == 0.5
+    assert count(write_rows(tmp_path / "p.jsonl", lines), None, "output.label").tally.accuracy == 0.5
 
 
 def test_a_gold_column_may_have_the_name_of_one_of_our_outputs(tmp_path: Path) -> None:
     lines = [{"prediction": "a", "model": "a"}, {"prediction": "b", "model": "a"}]
-    assert count(put(tmp_path / "p.jsonl", lines), "prediction", "model").tally.accuracy == 0.5
+    assert count(write_rows(tmp_path / "p.jsonl", lines), "prediction", "model").tally.accuracy == 0.5
 
 
 def test_diff_reads_them_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,7 +263,7 @@ def test_diff_reads_them_too(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     sides = []
     for name, found in (("a", predictions), ("b", gold)):
         lines = [{"sentence": f"{i}", "label": g, "pred": p} for i, (g, p) in enumerate(zip(gold, found, strict=True))]
-        sides.append(put(tmp_path / f"{name}.jsonl", lines))
+        sides.append(write_rows(tmp_path / f"{name}.jsonl", lines))
     assert run_command(["diff", *sides, "--prediction-field", "pred", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["a"]["accuracy"], said["b"]["accuracy"]) == (pytest.approx(accuracy_score(gold, predictions)), 1.0)
@@ -280,7 +276,7 @@ def test_diff_reads_them_too(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_a_column_that_is_not_there_is_one_line_with_those_that_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = put(tmp_path / "p.jsonl", [{"text": "t", "label": "a", "pred": "a"}] * 3)
+    path = write_rows(tmp_path / "p.jsonl", [{"text": "t", "label": "a", "pred": "a"}] * 3)
     assert run_command(["report", path]) == 1
     assert capsys.readouterr().err == (
         f"error: {path}: no column 'prediction' with predictions; the rows have: text, label, pred; "
@@ -318,7 +314,7 @@ def test_rows_that_cannot_be_used_are_counted_told_and_make_the_exit_code_3(
 def test_several_files_are_told_one_after_another_each_by_its_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    paths = [put(tmp_path / f"{n}.jsonl", labelled(["a", "b"] * n, ["a"] * 2 * n)) for n in (1, 2)]
+    paths = [write_rows(tmp_path / f"{n}.jsonl", labelled(["a", "b"] * n, ["a"] * 2 * n)) for n in (1, 2)]
     summary = tmp_path / "s.json"
     assert run_command(["report", *paths, "--summary", str(summary)]) == 0
     nothing, out = capsys.readouterr()
@@ -348,7 +344,9 @@ def test_standard_input_is_read_once_and_is_enough(
 
 
 def test_predictions_without_gold_labels_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = put(tmp_path / "p.jsonl", [{"text": "t", "prediction": "good"}] * 3 + [{"text": "t", "prediction": "bad"}])
+    path = write_rows(
+        tmp_path / "p.jsonl", [{"text": "t", "prediction": "good"}] * 3 + [{"text": "t", "prediction": "bad"}]
+    )
     assert run_command(["report", path]) == 0
     said = capsys.readouterr().err
     assert "75.0%" in said
@@ -358,7 +356,7 @@ def test_predictions_without_gold_labels_are_listed(tmp_path: Path, capsys: pyte
 
 @pytest.mark.parametrize("text", ["{", '{"recipe": {"verbalizer": 3}}'])
 def test_a_broken_run_record_is_one_line(tmp_path: Path, text: str) -> None:
-    path = put(tmp_path / "p.jsonl", labelled(["a"], ["a"]))
+    path = write_rows(tmp_path / "p.jsonl", labelled(["a"], ["a"]))
     Path(f"{path}.run.json").write_text(text)
     with pytest.raises(InputError, match=r"p\.jsonl\.run.json: not a run record of ours; move it away"):
         count(path)
@@ -373,7 +371,7 @@ def test_no_line_of_the_report_breaks_at_any_width(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int, said: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    put(tmp_path / "p.jsonl", labelled(list("aaabb"), list("abbab")))
+    write_rows(tmp_path / "p.jsonl", labelled(list("aaabb"), list("abbab")))
     for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", str(columns))):
         monkeypatch.setenv(name, value)
     assert run_command(["report", "p.jsonl"]) == 0
@@ -389,7 +387,7 @@ def test_no_number_of_a_table_is_shortened_however_narrow_the_terminal(
 ) -> None:
     names = ["Feature request", "Question about billing", "又吵又脏的房间"]
     golds, guesses = [name for name in names for _ in range(1234)], [names[0]] * 1234 + [names[2]] * 2468
-    put(tmp_path / "p.jsonl", labelled(golds, guesses))
+    write_rows(tmp_path / "p.jsonl", labelled(golds, guesses))
     for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", str(columns))):
         monkeypatch.setenv(name, value)
     assert run_command(["report", str(tmp_path / "p.jsonl")]) == 0

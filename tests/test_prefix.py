@@ -11,13 +11,16 @@ import pytest
 import reference
 import torch
 import transformers
-from conftest import LENGTH, SIZES, randomized
+from helpers import LENGTH
+from tiny import SIZES, randomized
 from torch import Tensor
 
 from promptshot.scorers.engine import prefix
 from promptshot.scorers.engine.heads import Head
 from promptshot.scorers.engine.plans import Query
 from promptshot.scorers.engine.prefix import Trie, Walk, doubt, reach
+
+pytestmark = pytest.mark.torch
 
 VOCABULARY = 60
 NAMES = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LENGTH, Tiny, prompt_of, rendered
+from helpers import LENGTH, Tiny, prompt_of, rendered
 
 from promptshot.authoring.lint.linter import Linter
 from promptshot.classify.classifier import Classifier

@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import template_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from promptshot.errors import RowError, TemplateError
-from promptshot.prompts import strict
 from promptshot.prompts.codes import Flaw
-from promptshot.prompts.template import Template, TemplateSpec, example_row, parse, typed
+from promptshot.prompts.template import Template, example_row, parse, typed
 from promptshot.rows.row import Row
 from promptshot.scoring import Kind, Piece, Prompt
 
 
 def make(text: str | list[str], scorer: str = "mlm", **keys: Any) -> Template:
-    data = {"scorer": scorer, "text": text, **keys}
-    return Template.of(strict.build(data, TemplateSpec, TemplateError, "t", {}), "t")
+    return template_of(scorer=scorer, text=text, **keys)
 
 
 def complaint(text: str | list[str], scorer: str = "mlm", **keys: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import fake, write_rows
+from helpers import fake, write_rows
 
 from promptshot.cli import run_command
 from promptshot.errors import many

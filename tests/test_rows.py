@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import fields, line, put_in, rejects
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -28,29 +29,6 @@ from promptshot.rows.streams import PLAIN, Reading
 from promptshot.rows.writer import FORMULA, Writer
 
 BOM = codecs.BOM_UTF8
-
-
-def put(folder: Path, name: str, data: str | bytes) -> str:
-    path = folder / name
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return str(path)
-
-
-def fields(path: str) -> list[dict[str, Any]]:
-    """The fields of every row; no rejects allowed."""
-    found = []
-    for item in read([path]):
-        assert isinstance(item, Row), item
-        found.append(dict(item.fields))
-    return found
-
-
-def line(item: Item) -> int:
-    return int(item.source.rsplit(":", 1)[1])
-
-
-def rejects(path: str) -> list[Reject]:
-    return [item for item in read([path]) if isinstance(item, Reject)]
 
 
 # ------------------------------------------------------------------ formats
@@ -86,11 +64,11 @@ def test_the_same_rows_are_read_from_every_format(tmp_path: Path, name: str, dat
     raw = (BOM if "bom" in wrap else b"") + data.encode()
     if "gz" in wrap:
         raw, name = gzip.compress(raw), name + ".gz"
-    assert fields(put(tmp_path, name, raw)) == TWO
+    assert fields(put_in(tmp_path, name, raw)) == TWO
 
 
 def test_a_gzip_file_is_known_by_its_content_not_its_name(tmp_path: Path) -> None:
-    assert fields(put(tmp_path, "a.jsonl", gzip.compress(JSONL.encode()))) == TWO
+    assert fields(put_in(tmp_path, "a.jsonl", gzip.compress(JSONL.encode()))) == TWO
 
 
 @pytest.mark.parametrize(
@@ -106,9 +84,9 @@ def test_a_dash_is_standard_input_in_every_format(monkeypatch: pytest.MonkeyPatc
 
 def test_rows_of_several_files_are_numbered_through(tmp_path: Path) -> None:
     paths = [
-        put(tmp_path, "a.jsonl", JSONL),
-        put(tmp_path, "b.csv", "text,label\nx,1\n"),
-        put(tmp_path, "c.json", "[{}]"),
+        put_in(tmp_path, "a.jsonl", JSONL),
+        put_in(tmp_path, "b.csv", "text,label\nx,1\n"),
+        put_in(tmp_path, "c.json", "[{}]"),
     ]
     items = list(read(paths))
     assert [item.key for item in items] == [0, 1, 2, 3]
@@ -116,9 +94,9 @@ def test_rows_of_several_files_are_numbered_through(tmp_path: Path) -> None:
 
 
 def test_empty_lines_are_skipped_and_still_counted(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.jsonl", '\n{"a": 1}\n   \n\r\n{"a": 2}\n\n')
+    path = put_in(tmp_path, "a.jsonl", '\n{"a": 1}\n   \n\r\n{"a": 2}\n\n')
     assert [line(item) for item in read([path])] == [2, 5]
-    path = put(tmp_path, "a.csv", "\na,b\n\n1,2\n\r\n3,4\n\n")
+    path = put_in(tmp_path, "a.csv", "\na,b\n\n1,2\n\r\n3,4\n\n")
     assert [(line(item), dict(item.fields)) for item in read([path]) if isinstance(item, Row)] == [
         (4, {"a": "1", "b": "2"}),
         (6, {"a": "3", "b": "4"}),
@@ -127,14 +105,14 @@ def test_empty_lines_are_skipped_and_still_counted(tmp_path: Path) -> None:
 
 def test_each_object_of_a_pretty_array_stands_on_the_line_where_it_begins(tmp_path: Path) -> None:
     text = '[\n  {\n    "a": 1\n  },\n\n  {"a":\n 2}, {"a": 3},\n  7\n]\n'
-    items = list(read([put(tmp_path, "a.json", text)]))
+    items = list(read([put_in(tmp_path, "a.json", text)]))
     assert [line(item) for item in items] == [2, 6, 7, 8]
     assert isinstance(items[3], Reject)
     assert (items[3].reason, items[3].raw) == ("not a JSON object", "7")
 
 
 def test_quoted_line_breaks_in_a_table_belong_to_the_cell_and_are_counted(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.csv", '正文,标签\n"第一行\n第二行",好\n"他说""好""",差\n')
+    path = put_in(tmp_path, "a.csv", '正文,标签\n"第一行\n第二行",好\n"他说""好""",差\n')
     items = list(read([path]))
     assert [line(item) for item in items] == [2, 4]
     assert [item["text"] for item in items if isinstance(item, Row)] == ["第一行\n第二行", '他说"好"']
@@ -142,7 +120,7 @@ def test_quoted_line_breaks_in_a_table_belong_to_the_cell_and_are_counted(tmp_pa
 
 
 def test_quoted_line_breaks_in_a_tsv_are_counted_too(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.tsv", '正文\t标签\n"a\n\nb"\t1\nc\t2\n')
+    path = put_in(tmp_path, "a.tsv", '正文\t标签\n"a\n\nb"\t1\nc\t2\n')
     assert [line(item) for item in read([path])] == [2, 5]
 
 
@@ -154,7 +132,7 @@ def test_quoted_line_breaks_in_a_tsv_are_counted_too(tmp_path: Path) -> None:
 def test_an_empty_file_is_an_error(tmp_path: Path, name: str, data: str) -> None:
     if name.endswith("sv") and data == "   ":
         data = ""
-    path = put(tmp_path, name, data)
+    path = put_in(tmp_path, name, data)
     with pytest.raises(InputError, match="no rows in it") as caught:
         list(read([path]))
     assert str(caught.value).startswith(f"{path}: ")
@@ -163,7 +141,7 @@ def test_an_empty_file_is_an_error(tmp_path: Path, name: str, data: str) -> None
 @pytest.mark.parametrize(("name", "data"), [("a.csv", "text,label\n"), ("a.json", "[]"), ("a.json", " [ \n ] ")])
 def test_a_file_with_a_frame_and_no_rows_is_an_error(tmp_path: Path, name: str, data: str) -> None:
     with pytest.raises(InputError, match="no rows in it"):
-        list(read([put(tmp_path, name, data)]))
+        list(read([put_in(tmp_path, name, data)]))
 
 
 def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -245,7 +223,7 @@ def test_the_rows_before_a_tear_are_kept(tmp_path: Path, name: str) -> None:
     whole = zipped(name, each)
     kept: list[Item] = []
     with pytest.raises(InputError, match="cannot be read"):
-        kept.extend(read([put(tmp_path, name, whole[: len(whole) // 2])]))
+        kept.extend(read([put_in(tmp_path, name, whole[: len(whole) // 2])]))
     found = [dict(item.fields) for item in kept if isinstance(item, Row)]
     assert len(found) > 5000
     assert found == each[: len(kept)]
@@ -256,7 +234,7 @@ def test_the_rows_before_a_tear_are_kept(tmp_path: Path, name: str) -> None:
 def test_a_torn_gzip_file_is_an_error_and_never_the_end(tmp_path: Path, name: str, rows: int) -> None:
     each = [{"text": f"{i:x} {i * i:x}", "label": "1"} for i in range(rows)]
     whole = zipped(name, each)
-    path = put(tmp_path, name, whole[: len(whole) - 10])
+    path = put_in(tmp_path, name, whole[: len(whole) - 10])
     with pytest.raises(InputError, match="cannot be read") as caught:
         list(read([path]))
     assert path in str(caught.value)
@@ -266,7 +244,7 @@ def test_a_damaged_gzip_file_is_an_error(tmp_path: Path) -> None:
     whole = bytearray(gzip.compress(JSONL.encode() * 50))
     whole[20:40] = bytes(20)
     with pytest.raises(InputError, match="cannot be read"):
-        list(read([put(tmp_path, "a.jsonl.gz", bytes(whole))]))
+        list(read([put_in(tmp_path, "a.jsonl.gz", bytes(whole))]))
 
 
 # ------------------------------------------------------------------ tears
@@ -299,7 +277,7 @@ def test_the_rows_before_a_tear_are_kept_however_few_they_are(tmp_path: Path, ki
     }
     whole = gzip.compress(texts[kind].encode())
     for cut, least in ((len(whole) // 2, 8), (len(whole) - 1, 39)):
-        path = put(tmp_path, f"a.{kind}.gz", whole[:cut])
+        path = put_in(tmp_path, f"a.{kind}.gz", whole[:cut])
         kept, problem = until_torn(path)
         rows = [dict(item.fields) for item in kept if isinstance(item, Row)]
         assert rows == FEW[: len(rows)]
@@ -313,13 +291,13 @@ def test_a_part_of_a_line_or_cell_at_a_tear_is_no_row(tmp_path: Path) -> None:
     torn = gzip.compress(b"z")[:10]
     quoted = 'text,label\n"good, really",1\n"first line\nlooks like,1\nand goes on,1\n'
     for name, data, rows in (("a.csv", quoted, 1), ("b.csv", "text\n1\n12", 1), ("c.tsv", "a\tb\nx\t1\ny\t1", 1)):
-        kept, _ = until_torn(put(tmp_path, name, gzip.compress(data.encode()) + torn))
+        kept, _ = until_torn(put_in(tmp_path, name, gzip.compress(data.encode()) + torn))
         assert [type(item) for item in kept] == [Row] * rows
 
 
 def test_a_stray_quote_long_before_a_tear_costs_its_own_line_only(tmp_path: Path) -> None:
     data = 'text,label\n"stray,1\n' + "fine,1\n" * 500
-    kept, _ = until_torn(put(tmp_path, "a.csv", gzip.compress(data.encode()) + gzip.compress(b"z")[:10]))
+    kept, _ = until_torn(put_in(tmp_path, "a.csv", gzip.compress(data.encode()) + gzip.compress(b"z")[:10]))
     assert [type(item) for item in kept] == [Reject] + [Row] * 500
 
 
@@ -329,7 +307,7 @@ def test_what_can_be_had_of_damaged_gzip_data_is_kept(tmp_path: Path, name: str)
     whole = bytearray(zipped(f"{name}.gz", each))
     at = len(whole) // 3
     whole[at : at + 400] = b"\xff" * 400
-    kept, problem = until_torn(put(tmp_path, name, bytes(whole)))
+    kept, problem = until_torn(put_in(tmp_path, name, bytes(whole)))
     same = [i for i, item in enumerate(kept) if isinstance(item, Row) and item.fields == each[i]]
     assert same[:900] == list(range(900))
     assert "its gzip data is damaged" in problem.what
@@ -338,11 +316,11 @@ def test_what_can_be_had_of_damaged_gzip_data_is_kept(tmp_path: Path, name: str)
 @pytest.mark.parametrize("garbage", [b"garbage", b"\0\0\0x", b"\x1f", b"\x1f\x8bgarbage"])
 def test_garbage_behind_a_gzip_member_is_told_behind_its_rows(tmp_path: Path, garbage: bytes) -> None:
     packed = gzip.compress(JSONL.encode())
-    path = put(tmp_path, "a.jsonl.gz", packed + packed + garbage)
+    path = put_in(tmp_path, "a.jsonl.gz", packed + packed + garbage)
     kept, problem = until_torn(path)
     assert [dict(item.fields) for item in kept if isinstance(item, Row)] == TWO * 2
     assert problem.where == f"{path}:5"
-    assert fields(put(tmp_path, "b.jsonl.gz", packed + b"\0" * 70_000 + packed + b"\0" * 512)) == TWO * 2
+    assert fields(put_in(tmp_path, "b.jsonl.gz", packed + b"\0" * 70_000 + packed + b"\0" * 512)) == TWO * 2
 
 
 class Failing(io.RawIOBase):
@@ -389,23 +367,23 @@ def test_the_rows_before_a_place_that_the_disk_cannot_read_are_kept(
 )
 def test_the_rows_before_what_is_no_utf16_are_kept(tmp_path: Path, encoding: str, broken: bytes, behind: bool) -> None:
     raw = (JSONL * 3).encode(encoding) + broken
-    path = put(tmp_path, "a.jsonl", raw + JSONL.encode(encoding) * 3 if behind and len(broken) > 1 else raw)
+    path = put_in(tmp_path, "a.jsonl", raw + JSONL.encode(encoding) * 3 if behind and len(broken) > 1 else raw)
     kept, problem = until_torn(path, Reading(encoding))
     assert [dict(item.fields) for item in kept if isinstance(item, Row)] == TWO * 3
     assert (problem.where, problem.what) == (f"{path}:7", f"not {encoding}")
 
 
 def test_zeros_that_a_crash_left_behind_the_rows_are_one_reject(tmp_path: Path) -> None:
-    items = list(read([put(tmp_path, "a.jsonl", JSONL.encode() + b"\0" * 5000)]))
+    items = list(read([put_in(tmp_path, "a.jsonl", JSONL.encode() + b"\0" * 5000)]))
     assert [type(item) for item in items] == [Row, Row, Reject]
-    items = list(read([put(tmp_path, "a.csv", b"text,label\nx,1\n" + b"\0" * 5000)]))
+    items = list(read([put_in(tmp_path, "a.csv", b"text,label\nx,1\n" + b"\0" * 5000)]))
     assert [type(item) for item in items] == [Row, Reject]
 
 
 def test_whole_objects_around_a_broken_one_are_rows(tmp_path: Path) -> None:
     objects = [json.dumps({"text": f"t{i}", "spans": [{"a": i}]}, indent=2) for i in range(4)]
     torn = objects[1].replace('"a": 1', '"a" 1')
-    items = list(read([put(tmp_path, "a.json", "\n".join([objects[0], torn, *objects[2:], objects[1][:20]]))]))
+    items = list(read([put_in(tmp_path, "a.json", "\n".join([objects[0], torn, *objects[2:], objects[1][:20]]))]))
     assert [type(item) for item in items] == [Row, Reject, Row, Row, Reject]
     assert [line(item) for item in items] == [1, 9, 17, 25, 33]
     assert isinstance(items[1], Reject)
@@ -415,14 +393,14 @@ def test_whole_objects_around_a_broken_one_are_rows(tmp_path: Path) -> None:
 
 def test_parts_of_a_broken_object_are_no_rows(tmp_path: Path) -> None:
     text = '{"data": [\n{"text": "a"},\n{"text": "b"}\n], "n" 2}\n{"text": "c"}\n'
-    items = list(read([put(tmp_path, "a.json", text)]))
+    items = list(read([put_in(tmp_path, "a.json", text)]))
     assert [dict(item.fields) for item in items if isinstance(item, Row)] == [{"text": "c"}]
     assert "".join(item.raw for item in items if isinstance(item, Reject)).count("text") == 2
 
 
 def test_very_many_broken_objects_are_told_in_time(tmp_path: Path) -> None:
     began = time.monotonic()
-    assert len(rejects(put(tmp_path, "a.json", '{"a": [\n' * 30_000))) == 30_000
+    assert len(rejects(put_in(tmp_path, "a.json", '{"a": [\n' * 30_000))) == 30_000
     assert time.monotonic() - began < 20
 
 
@@ -446,13 +424,13 @@ def test_a_number_goes_out_as_it_came_in(tmp_path: Path, number: str) -> None:
     texts = [f'{{"text": "x", "n": {number}}}', f'{{"text": "x", "deep": [{{"n": [{number}, 1.5]}}]}}']
     for text in texts:
         for name, data in (("a.jsonl", f"{text}\n"), ("a.json", f"[{text}]")):
-            rows = fields(put(tmp_path, name, data))
+            rows = fields(put_in(tmp_path, name, data))
             (row,) = read([str(tmp_path / name)])
             assert isinstance(row, Row)
             assert written(tmp_path / "o.jsonl", [dict_of(row)]).decode() == f"{text}\n"
             assert raw_of(row) == text
     assert rows[0]["deep"][0]["n"][0] == json.loads(number)
-    (row,) = read([put(tmp_path, "a.jsonl", f"{texts[0]}\n")])
+    (row,) = read([put_in(tmp_path, "a.jsonl", f"{texts[0]}\n")])
     assert isinstance(row, Row)
     assert written(tmp_path / "o.csv", [dict_of(row)]).decode() == f"text,n\nx,{number}\n"
     again = pickle.loads(pickle.dumps(row))
@@ -468,7 +446,7 @@ def dict_of(row: Row) -> dict[str, Any]:
 
 def test_rows_within_one_object_keep_their_numbers_too(tmp_path: Path) -> None:
     for text in ('{"data": [{"n": 1.10}, {"n": 2}]}', '{"n": [1.10, 2], "m": [0, 0]}'):
-        first = next(read([put(tmp_path, "a.json", text)]))
+        first = next(read([put_in(tmp_path, "a.json", text)]))
         assert isinstance(first, Row)
         assert '"n": 1.10' in written(tmp_path / "o.jsonl", [dict_of(first)]).decode()
 
@@ -480,7 +458,7 @@ numerals = st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]
 @given(numbers=st.lists(numerals, min_size=1, max_size=4))
 def test_any_numbers_go_out_as_they_came_in(tmp_path: Path, numbers: list[str]) -> None:
     text = "{" + ", ".join(f'"{i}": {number}' for i, number in enumerate(numbers)) + "}\n"
-    (row,) = read([put(tmp_path, "a.jsonl", text)])
+    (row,) = read([put_in(tmp_path, "a.jsonl", text)])
     assert isinstance(row, Row)
     assert written(tmp_path / "o.jsonl", [dict_of(row)]).decode() == text
 
@@ -524,7 +502,7 @@ def test_a_bad_line_is_left_out_with_place_reason_and_text(
 ) -> None:
     lines = [b'{"text": "one"}', b'{"text": "two"}']
     lines.insert(place, bad.encode() if isinstance(bad, str) else bad)
-    path = put(tmp_path, "a.jsonl", b"\n".join(lines) + b"\n")
+    path = put_in(tmp_path, "a.jsonl", b"\n".join(lines) + b"\n")
     items = list(read([path]))
     found = items.pop(place)
     assert isinstance(found, Reject)
@@ -551,7 +529,7 @@ def test_a_torn_or_damaged_table_is_told_in_our_words_whatever_the_csv_module_sa
 
     read_table = csv.reader
     monkeypatch.setattr("promptshot.rows.tables.csv.reader", Reworded)
-    path = put(tmp_path, "a.csv", 'text,label\n"a"b,1\na\rb,1\n"a,1\nc,0\n"d,0')
+    path = put_in(tmp_path, "a.csv", 'text,label\n"a"b,1\na\rb,1\n"a,1\nc,0\n"d,0')
     items = list(read([path]))
     assert [(line(item), item.reason if isinstance(item, Reject) else "") for item in items] == [
         (2, "not valid CSV: text behind a closing quote"),
@@ -565,12 +543,12 @@ def test_a_torn_or_damaged_table_is_told_in_our_words_whatever_the_csv_module_sa
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 def test_a_torn_last_line_says_the_same_with_and_without_its_line_end(tmp_path: Path, end: str) -> None:
     for torn, column in (('{"正文": "还没', 11), ('{"正文": "还没\\\\', 13), ('{"正文": "还没"', 12), ('{"正文":', 7)):
-        (found,) = rejects(put(tmp_path, "a.jsonl", f'{{"正文": "a"}}\n{torn}{end}'))
+        (found,) = rejects(put_in(tmp_path, "a.jsonl", f'{{"正文": "a"}}\n{torn}{end}'))
         assert found.reason == f"not valid JSON: it ends too early (column {column})"
 
 
 def test_what_the_rejects_file_says(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.jsonl", '{"a": 1}\nnull\n')
+    path = put_in(tmp_path, "a.jsonl", '{"a": 1}\nnull\n')
     assert rejects(path)[0].record() == {"source": f"{path}:2", "reason": "not a JSON object", "raw": "null"}
 
 
@@ -587,7 +565,7 @@ def test_what_the_rejects_file_says(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_array_is_an_error_with_its_line(tmp_path: Path, text: str, at: int, reason: str) -> None:
-    path = put(tmp_path, "a.json", text)
+    path = put_in(tmp_path, "a.json", text)
     with pytest.raises(InputError) as caught:
         list(read([path]))
     assert caught.value.where == f"{path}:{at}"
@@ -596,7 +574,7 @@ def test_a_broken_array_is_an_error_with_its_line(tmp_path: Path, text: str, at:
 
 def test_text_behind_an_array_is_an_error_and_not_lost(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="text after the end of the array"):
-        list(read([put(tmp_path, "a.json", '[{"a": 1}]\n[{"a": 2}]\n')]))
+        list(read([put_in(tmp_path, "a.json", '[{"a": 1}]\n[{"a": 2}]\n')]))
 
 
 @pytest.mark.parametrize(
@@ -614,7 +592,7 @@ def test_text_behind_an_array_is_an_error_and_not_lost(tmp_path: Path) -> None:
     ],
 )
 def test_an_item_of_an_array_that_is_no_row_is_left_out_alone(tmp_path: Path, bad: bytes, reason: str) -> None:
-    path = put(tmp_path, "a.json", b'[\n{"a": 1},\n' + bad + b',\n{"a": "\xe5\xa5\xbd"}\n]')
+    path = put_in(tmp_path, "a.json", b'[\n{"a": 1},\n' + bad + b',\n{"a": "\xe5\xa5\xbd"}\n]')
     first, found, last = read([path])
     assert isinstance(first, Row)
     assert isinstance(last, Row)
@@ -635,7 +613,7 @@ def test_an_item_of_an_array_that_is_no_row_is_left_out_alone(tmp_path: Path, ba
     ],
 )
 def test_a_bad_record_of_a_table_is_left_out_as_it_stands(tmp_path: Path, bad: bytes, reason: str) -> None:
-    path = put(tmp_path, "a.csv", b"text,label\nx,1\n" + bad + b"\ny,2\n")
+    path = put_in(tmp_path, "a.csv", b"text,label\nx,1\n" + bad + b"\ny,2\n")
     items = list(read([path]))
     assert [type(item) for item in items] == [Row, Reject, Row]
     found = items[1]
@@ -646,7 +624,7 @@ def test_a_bad_record_of_a_table_is_left_out_as_it_stands(tmp_path: Path, bad: b
 
 
 def test_a_quote_that_never_closes_is_told_and_does_not_swallow_the_file_in_silence(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.csv", 'label,text\n1,good\n0,"bad\n1,good\n1,good\n')
+    path = put_in(tmp_path, "a.csv", 'label,text\n1,good\n0,"bad\n1,good\n1,good\n')
     items = list(read([path]))
     assert [type(item) for item in items] == [Row, Reject, Row, Row]
     assert [line(item) for item in items] == [2, 3, 4, 5]
@@ -656,7 +634,7 @@ def test_a_quote_that_never_closes_is_told_and_does_not_swallow_the_file_in_sile
 
 
 def test_two_stray_quotes_do_not_make_one_cell_of_the_rows_between_them(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.csv", 'label,text\n0,"bad\n1,good\n0,"bad\n1,"two\nlines"\n0,"bad')
+    path = put_in(tmp_path, "a.csv", 'label,text\n0,"bad\n1,good\n0,"bad\n1,"two\nlines"\n0,"bad')
     items = list(read([path]))
     assert [(line(item), type(item)) for item in items] == [(2, Reject), (3, Row), (4, Reject), (5, Row), (7, Reject)]
     assert items[3].fields == {"label": "1", "text": "two\nlines"}  # type: ignore[union-attr]
@@ -665,14 +643,14 @@ def test_two_stray_quotes_do_not_make_one_cell_of_the_rows_between_them(tmp_path
 
 @pytest.mark.parametrize("bad", ['1,"good" he said', '1,"a"b"', '"1"1,b'])
 def test_text_behind_a_closing_quote_is_told_and_not_joined(tmp_path: Path, bad: str) -> None:
-    found, after = read([put(tmp_path, "a.csv", f"label,text\n{bad}\n1,good\n")])
+    found, after = read([put_in(tmp_path, "a.csv", f"label,text\n{bad}\n1,good\n")])
     assert isinstance(found, Reject)
     assert (found.reason, found.raw) == ("not valid CSV: text behind a closing quote", bad)
     assert isinstance(after, Row)
 
 
 def test_quotes_that_do_not_pair_over_several_lines_are_told(tmp_path: Path) -> None:
-    found, after = read([put(tmp_path, "a.csv", 'text,label\n"a\nb",5"\nc,1\n')])
+    found, after = read([put_in(tmp_path, "a.csv", 'text,label\n"a\nb",5"\nc,1\n')])
     assert isinstance(found, Reject)
     assert (found.reason, found.raw) == ("quotes that do not pair, over 2 lines", '"a\nb",5"')
     assert isinstance(after, Row)
@@ -680,7 +658,7 @@ def test_quotes_that_do_not_pair_over_several_lines_are_told(tmp_path: Path) -> 
 
 def test_a_long_cell_is_read_and_so_are_the_rows_behind_it(tmp_path: Path) -> None:
     long = "many words\n" * 50_000
-    path = put(tmp_path, "a.csv", f'text,label\n"{long}",1\n' + "b,2\n")
+    path = put_in(tmp_path, "a.csv", f'text,label\n"{long}",1\n' + "b,2\n")
     assert fields(path) == [{"text": long, "label": "1"}, {"text": "b", "label": "2"}]
 
 
@@ -690,7 +668,7 @@ def test_a_cell_that_takes_the_memory_of_a_machine_costs_one_line_only(
     before = csv.field_size_limit(100)
     try:
         monkeypatch.setattr("promptshot.rows.tables.LONGEST", 100)
-        path = put(tmp_path, "a.csv", 'text,label\n"' + "a,1\n" * 40)
+        path = put_in(tmp_path, "a.csv", 'text,label\n"' + "a,1\n" * 40)
         items = list(read([path]))
     finally:
         csv.field_size_limit(before)
@@ -704,7 +682,7 @@ def test_a_line_without_end_is_an_error_and_the_rows_before_it_are_kept(
     for module in ("formats", "tables"):
         monkeypatch.setattr(f"promptshot.{module}.LONGEST", 50)
     data = '{"a": 1}\n{"a": 2}\n' if name == "a.jsonl" else "a\n1\n2\n"
-    items = read([put(tmp_path, name, data + "x" * 1000)])
+    items = read([put_in(tmp_path, name, data + "x" * 1000)])
     assert [type(next(items)), type(next(items))] == [Row, Row]
     with pytest.raises(InputError, match=r":[34]: a line of more than 50 bytes"):
         next(items)
@@ -712,21 +690,21 @@ def test_a_line_without_end_is_an_error_and_the_rows_before_it_are_kept(
 
 def test_an_array_may_stand_on_one_long_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("promptshot.rows.formats.LONGEST", 10)
-    assert fields(put(tmp_path, "a.json", json.dumps([*TWO, *TWO]))) == [*TWO, *TWO]
+    assert fields(put_in(tmp_path, "a.json", json.dumps([*TWO, *TWO]))) == [*TWO, *TWO]
 
 
 def test_a_text_of_many_megabytes_is_read(tmp_path: Path) -> None:
     long = "好" * 4_000_000
-    path = put(tmp_path, "a.jsonl", json.dumps({"text": long}, ensure_ascii=False) + "\n{}\n")
+    path = put_in(tmp_path, "a.jsonl", json.dumps({"text": long}, ensure_ascii=False) + "\n{}\n")
     first, _ = read([path])
     assert isinstance(first, Row)
     assert first.text("text") == long
 
 
 def test_line_ends_may_be_mixed(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.jsonl", '{"a": 1}\r\n{"a": 2}\n\r\n{"a": 3}\r')
+    path = put_in(tmp_path, "a.jsonl", '{"a": 1}\r\n{"a": 2}\n\r\n{"a": 3}\r')
     assert [line(item) for item in read([path])] == [1, 2, 4]
-    assert fields(put(tmp_path, "a.csv", "a,b\r\n1,2\n3,4\r\n")) == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+    assert fields(put_in(tmp_path, "a.csv", "a,b\r\n1,2\n3,4\r\n")) == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
 
 
 @pytest.mark.parametrize(
@@ -734,19 +712,19 @@ def test_line_ends_may_be_mixed(tmp_path: Path) -> None:
     [("a.csv", "text,label\n很好,1\n不好,0\n"), ("a.tsv", "text\tlabel\n很好\t1\n不好\t0"), ("a.jsonl", JSONL)],
 )
 def test_lines_may_end_with_cr_alone_as_old_spreadsheets_write_them(tmp_path: Path, name: str, data: str) -> None:
-    path = put(tmp_path, name, data.replace("\n", "\r"))
+    path = put_in(tmp_path, name, data.replace("\n", "\r"))
     assert fields(path) == TWO
     assert [line(item) for item in read([path])] == ([1, 2] if name == "a.jsonl" else [2, 3])
 
 
 def test_files_that_were_joined_with_their_byte_order_marks_are_read(tmp_path: Path) -> None:
-    assert fields(put(tmp_path, "a.jsonl", (BOM + JSONL.encode()) * 2)) == TWO * 2
+    assert fields(put_in(tmp_path, "a.jsonl", (BOM + JSONL.encode()) * 2)) == TWO * 2
 
 
 def test_keys_may_be_empty_or_those_of_the_output(tmp_path: Path) -> None:
     row = {"": "a", "prediction": "b", "word_scores": {"c": 1}, "a.b": 1, "text": "x"}
-    assert fields(put(tmp_path, "a.jsonl", json.dumps(row) + "\n")) == [row]
-    assert fields(put(tmp_path, "a.csv", ",prediction\n0,b\n")) == [{"": "0", "prediction": "b"}]
+    assert fields(put_in(tmp_path, "a.jsonl", json.dumps(row) + "\n")) == [row]
+    assert fields(put_in(tmp_path, "a.csv", ",prediction\n0,b\n")) == [{"": "0", "prediction": "b"}]
 
 
 def test_a_key_of_many_megabytes_is_shortened_in_the_complaint() -> None:
@@ -758,33 +736,33 @@ def test_a_key_of_many_megabytes_is_shortened_in_the_complaint() -> None:
 def test_a_header_or_an_object_of_very_many_names_is_checked_in_time(tmp_path: Path) -> None:
     names = [f"c{i}" for i in range(100_000)]
     with pytest.raises(InputError, match="column 'c99999' stands twice"):
-        list(read([put(tmp_path, "a.csv", ",".join([*names, names[-1]]) + "\n1\n")]))
+        list(read([put_in(tmp_path, "a.csv", ",".join([*names, names[-1]]) + "\n1\n")]))
     doubled = ", ".join(f'"{name}": 1' for name in [*names, names[-1]])
-    assert "'c99999'" in rejects(put(tmp_path, "a.jsonl", "{" + doubled + "}\n"))[0].reason
+    assert "'c99999'" in rejects(put_in(tmp_path, "a.jsonl", "{" + doubled + "}\n"))[0].reason
 
 
 def test_a_doubled_column_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.csv:1: column 'text' stands twice in the header"):
-        list(read([put(tmp_path, "a.csv", "text,label,text\n1,2,3\n")]))
+        list(read([put_in(tmp_path, "a.csv", "text,label,text\n1,2,3\n")]))
     with pytest.raises(InputError, match=r"a\.csv:3: column '' stands twice in the header; give each"):
-        list(read([put(tmp_path, "a.csv", "\n\n,label,\n1,2,3\n")]))
+        list(read([put_in(tmp_path, "a.csv", "\n\n,label,\n1,2,3\n")]))
 
 
 def test_a_header_with_a_quote_that_never_closes_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.csv:1: a quote opens here and never closes"):
-        list(read([put(tmp_path, "a.csv", '"text,label\n1,2\n')]))
+        list(read([put_in(tmp_path, "a.csv", '"text,label\n1,2\n')]))
 
 
 def test_a_header_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the header is not UTF-8 text"):
-        list(read([put(tmp_path, "a.csv", "标签,正文\n1,2\n".encode("gbk"))]))
+        list(read([put_in(tmp_path, "a.csv", "标签,正文\n1,2\n".encode("gbk"))]))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 @pytest.mark.parametrize(("name", "data"), [("a.csv", "text,label\n1,2\n"), ("a.jsonl", JSONL), ("a", JSONL)])
 def test_a_file_in_another_unicode_encoding_is_told(tmp_path: Path, encoding: str, name: str, data: str) -> None:
     with pytest.raises(InputError, match=f"this is {encoding.upper()}; save it as UTF-8, or say --encoding {encoding}"):
-        list(read([put(tmp_path, name, data.encode(encoding))]))
+        list(read([put_in(tmp_path, name, data.encode(encoding))]))
 
 
 # ------------------------------------------------------------------ fields of a row
@@ -935,10 +913,10 @@ def test_every_row_is_equally_likely_to_be_sampled() -> None:
 
 
 def test_lines_are_counted_cheaply_where_lines_are_rows(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.jsonl", JSONL)
+    path = put_in(tmp_path, "a.jsonl", JSONL)
     assert count([path]) == 2
-    assert count([path, put(tmp_path, "b.ndjson", JSONL.rstrip("\n"))]) == 4
-    assert count([path, put(tmp_path, "b.csv", "a\n1\n")]) is None
+    assert count([path, put_in(tmp_path, "b.ndjson", JSONL.rstrip("\n"))]) == 4
+    assert count([path, put_in(tmp_path, "b.csv", "a\n1\n")]) is None
     assert count(["-"]) is None
     assert count([str(tmp_path / "gone.jsonl")]) is None
 
@@ -1012,7 +990,7 @@ def test_a_table_has_all_columns_of_its_first_records_and_tells_what_it_left_out
 def test_what_a_spreadsheet_would_run_gets_an_apostrophe(tmp_path: Path, cell: str) -> None:
     raw = written(tmp_path / "o.csv", [{cell: cell}]).decode()
     assert list(csv.reader(io.StringIO(raw, newline=""))) == [[f"'{cell}"], [f"'{cell}"]]
-    assert fields(put(tmp_path, "o.jsonl", written(tmp_path / "p.jsonl", [{"a": cell}]))) == [{"a": cell}]
+    assert fields(put_in(tmp_path, "o.jsonl", written(tmp_path / "p.jsonl", [{"a": cell}]))) == [{"a": cell}]
 
 
 @pytest.mark.parametrize("cell", ["-5", "+3.25", "-.5", "-1e-9", "a=b", "好", "", " =1", "2-3"])
@@ -1022,7 +1000,7 @@ def test_numbers_and_other_text_stay_as_they_are(tmp_path: Path, cell: str) -> N
 
 
 def test_half_a_surrogate_pair_is_written_as_an_escape(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.jsonl", '{"a": "x\\ud800y", "b": "\\ud83d\\ude00"}\n')
+    path = put_in(tmp_path, "a.jsonl", '{"a": "x\\ud800y", "b": "\\ud83d\\ude00"}\n')
     rows = fields(path)
     out = tmp_path / "o.jsonl"
     assert written(out, rows) == '{"a": "x\\ud800y", "b": "😀"}\n'.encode()
@@ -1069,7 +1047,7 @@ def test_any_objects_written_as_lines_are_read_back_the_same(
     tmp_path: Path, rows: list[dict[str, Any]], ascii_only: bool
 ) -> None:
     text = "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows)
-    items = list(read([put(tmp_path, "a.jsonl", text)]))
+    items = list(read([put_in(tmp_path, "a.jsonl", text)]))
     assert [dict(item.fields) for item in items if isinstance(item, Row)] == rows
     assert [line(item) for item in items] == list(range(1, len(rows) + 1))
 
@@ -1079,7 +1057,7 @@ def test_any_objects_written_as_lines_are_read_back_the_same(
 def test_any_objects_written_as_an_array_are_read_back_the_same(
     tmp_path: Path, rows: list[dict[str, Any]], indent: int | None
 ) -> None:
-    assert fields(put(tmp_path, "a.json", json.dumps(rows, indent=indent))) == rows
+    assert fields(put_in(tmp_path, "a.json", json.dumps(rows, indent=indent))) == rows
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\r\0")).filter(lambda text: not FORMULA.match(text))
@@ -1099,5 +1077,5 @@ def test_any_table_that_is_written_is_read_back_the_same(tmp_path: Path, rows: l
 @given(lines=st.lists(st.binary().map(lambda raw: raw.replace(b"\n", b""))))
 def test_every_line_that_is_not_blank_comes_out_as_a_row_or_a_reject(tmp_path: Path, lines: list[bytes]) -> None:
     lines.insert(0, b"{}")
-    items = list(read([put(tmp_path, "a.jsonl", b"\n".join(lines))]))
+    items = list(read([put_in(tmp_path, "a.jsonl", b"\n".join(lines))]))
     assert [line(item) for item in items] == [n for n, raw in enumerate(lines, 1) if raw.rstrip()]

@@ -9,26 +9,15 @@ from typing import Any
 import pytest
 import reference
 import transformers
-from conftest import (
-    LENGTH,
-    LONG,
-    ROWS,
-    SIZES,
-    TEXTS,
-    Tiny,
-    build,
-    byte_bpe,
-    later_positions,
-    prompt_of,
-    rendered,
-    shifted_reading,
-    shuffled,
-)
+from helpers import LENGTH, LONG, ROWS, Tiny, prompt_of, rendered, shuffled
 from reference import assert_agrees
+from tiny import SIZES, TEXTS, build, byte_bpe, later_positions, shifted_reading
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from promptshot.scorers.causal import CausalPlanner, CausalScorer
 from promptshot.scoring import ModelOptions, Prompt, Scope
+
+pytestmark = pytest.mark.torch
 
 WORDS = ["great", "very awful", "a", "体育"]
 Case = tuple[str, str, Scope]  # text before the blank, text after it, what is scored

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from conftest import prompt_of
+from helpers import prompt_of
 
 from promptshot.cli import run_command
 from promptshot.errors import NotFoundError, OptionError

@@ -8,30 +8,26 @@ from typing import Any
 import pytest
 import reference
 import transformers
-from conftest import (
-    LENGTH,
-    LONG,
-    ROWS,
-    Tiny,
+from helpers import LENGTH, LONG, ROWS, Tiny, prompt_of, rendered, shuffled
+from reference import Segment, assert_agrees
+from tiny import (
     bert_config,
     broken_tensors,
     build,
     next_positions,
     no_mask,
     no_types,
-    prompt_of,
-    rendered,
     sentencepiece_bpe,
     shifted_reading,
-    shuffled,
     wordpiece,
 )
-from reference import Segment, assert_agrees
 
 from promptshot.errors import ModelError
 from promptshot.scorers.engine import heads
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt, Scored
+
+pytestmark = pytest.mark.torch
 
 WORDS = ["good", "好", "体育新闻", "awful"]  # of different token counts
 SPECIALS = "[MASK] a [SEP] b <mask> c </s> d <s> e [CLS] <pad> f [PAD]"

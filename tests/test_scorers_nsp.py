@@ -7,23 +7,14 @@ from typing import Any
 
 import pytest
 import reference
-from conftest import (
-    LENGTH,
-    LONG,
-    ROWS,
-    Tiny,
-    broken_tensors,
-    next_positions,
-    no_mask,
-    no_types,
-    prompt_of,
-    rendered,
-    shuffled,
-)
+from helpers import LENGTH, LONG, ROWS, Tiny, prompt_of, rendered, shuffled
 from reference import assert_agrees
+from tiny import broken_tensors, next_positions, no_mask, no_types
 
 from promptshot.scorers.nsp import NspScorer
 from promptshot.scoring import ModelOptions, Prompt
+
+pytestmark = pytest.mark.torch
 
 LABELS = ["体育", "娱乐新闻", "a very long business", "好"]
 IDIOMS = ["好", "天气真好", "财经和娱乐"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from helpers import A_OR_B, able
 
 from promptshot.classify.prediction import Outcome
 from promptshot.classify.recipe import Recipe
@@ -12,35 +13,9 @@ from promptshot.compare.bench import Bench, Entry
 from promptshot.compare.candidates import Candidate
 from promptshot.compare.search import FEWEST, Search, halve, schedule
 from promptshot.errors import InputError
-from promptshot.prompts.template import Template, TemplateSpec
-from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows.row import Item, Row
 from promptshot.scorers import Loader
-from promptshot.scorers.fake import FakeScorer
-from promptshot.scoring import ModelOptions, Scored
-
-WORDS = Verbalizer("v", {"a": {"x": 1.0}, "b": {"y": 1.0}})
-
-
-class Able(FakeScorer):
-    """Right about the first so many in a hundred rows; the template says how many. A row's text is "LABEL NUMBER"."""
-
-    def score(self, prompts: Sequence[object]) -> list[Scored]:
-        scored = []
-        for prompt in prompts:
-            skill, _, row = prompt.text("").partition(":")  # type: ignore[attr-defined]
-            label, number = row.split()
-            right = int(number) % 100 < int(skill)
-            scored.append(Scored((1.0, 0.0) if (label == "a") == right else (0.0, 1.0), (1, 1)))
-        return scored
-
-
-def able(*skills: int) -> list[Candidate]:
-    return [
-        Candidate(str(skill), Recipe.of(Template.of(TemplateSpec(scorer="mlm", text=f"{skill}:{{mask}}{{text}}"), "t"),
-                                     WORDS, "test_search:Able", ModelOptions()))
-        for skill in skills
-    ]  # fmt: skip
+from promptshot.scoring import ModelOptions
 
 
 def rows(count: int, start: int = 0) -> list[Item]:
@@ -106,7 +81,7 @@ def test_ties_go_to_the_first_named() -> None:
 
 def test_a_candidate_that_fails_drops_out_and_is_told() -> None:
     broken = able(50)[0]
-    broken = Candidate("broken", Recipe.of(broken.recipe.template, WORDS, "no-such-scorer", ModelOptions()))
+    broken = Candidate("broken", Recipe.of(broken.recipe.template, A_OR_B, "no-such-scorer", ModelOptions()))
     (only,) = halve([broken, *able(20)], rows(40), Bench(Loader()))
     assert [one.name for one in only.ranked] == ["20"]
     assert [failure.candidate.name for failure in only.failures] == ["broken"]

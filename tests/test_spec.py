@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
+import helpers
 import pytest
 import yaml
 from pydantic import Field
@@ -20,9 +21,7 @@ GOOD = 'scorer: mlm\ntext: "{mask}。{text}"\nverbalizer: v\n'
 
 
 def put(folder: Path, data: str | bytes, name: str = "t.yaml") -> Path:
-    path = folder / name
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return path
+    return helpers.put(folder / name, data)
 
 
 def complaint(path: Path) -> PromptshotError:

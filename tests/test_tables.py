@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_rows import fields, line, put, rejects
+from helpers import fields, line, put_in, rejects
 
 from promptshot.cli import run_command
 from promptshot.errors import InputError, OptionError
@@ -28,7 +28,7 @@ from promptshot.rows.tables import looks_like_data
 
 def test_quotes_of_a_tsv_that_open_in_one_row_and_close_in_another_are_text(tmp_path: Path) -> None:
     text = 'sentence\tlabel\n"Slowly they came\t0\nand went\t1\nat last"\t1\nthe end\t0\n'
-    assert [(row["sentence"], row["label"]) for row in fields(put(tmp_path, "train.tsv", text))] == [
+    assert [(row["sentence"], row["label"]) for row in fields(put_in(tmp_path, "train.tsv", text))] == [
         ('"Slowly they came', "0"),
         ("and went", "1"),
         ('at last"', "1"),
@@ -38,7 +38,7 @@ def test_quotes_of_a_tsv_that_open_in_one_row_and_close_in_another_are_text(tmp_
 
 def test_the_same_where_the_text_is_the_last_column(tmp_path: Path) -> None:
     text = 'label\tsentence\n0\t"Slowly they came\n1\tand went\n1\tat last"\n'
-    assert [row["sentence"] for row in fields(put(tmp_path, "a.tsv", text))] == [
+    assert [row["sentence"] for row in fields(put_in(tmp_path, "a.tsv", text))] == [
         '"Slowly they came',
         "and went",
         'at last"',
@@ -62,12 +62,12 @@ def test_the_same_where_the_text_is_the_last_column(tmp_path: Path) -> None:
 def test_a_cell_of_a_tsv_loses_its_quotes_only_where_it_is_properly_quoted_as_a_whole(
     tmp_path: Path, cell: str, text: str
 ) -> None:
-    assert [row["a"] for row in fields(put(tmp_path, "a.tsv", f"a\tb\n{cell}\t1\nx\t2\n"))] == [text, "x"]
+    assert [row["a"] for row in fields(put_in(tmp_path, "a.tsv", f"a\tb\n{cell}\t1\nx\t2\n"))] == [text, "x"]
 
 
 def test_a_quoted_cell_of_a_tsv_may_hold_tabs_and_line_ends_where_the_lines_are_no_rows(tmp_path: Path) -> None:
     text = 'a\tb\tc\n"x\ty"\t1\t2\n"one\n\ntwo"\t1\t2\n1\t2\t"three\nfour"\nlast\t1\t2\n'
-    items = list(read([put(tmp_path, "a.tsv", text)]))
+    items = list(read([put_in(tmp_path, "a.tsv", text)]))
     assert [line(item) for item in items] == [2, 3, 6, 8]
     assert [list(item.fields.values()) for item in items if isinstance(item, Row)] == [
         ["x\ty", "1", "2"],
@@ -79,7 +79,7 @@ def test_a_quoted_cell_of_a_tsv_may_hold_tabs_and_line_ends_where_the_lines_are_
 
 def test_a_quote_in_the_middle_of_a_whole_line_opens_nothing(tmp_path: Path) -> None:
     text = 'id\ttext\tlabel\n1\t"Good film\tpos\nragged"\tneg\n3\tok\tpos\n'
-    items = list(read([put(tmp_path, "a.tsv", text)]))
+    items = list(read([put_in(tmp_path, "a.tsv", text)]))
     assert [type(item) for item in items] == [Row, Reject, Row]
     assert items[0]["text"] == '"Good film'  # type: ignore[index]
 
@@ -87,7 +87,7 @@ def test_a_quote_in_the_middle_of_a_whole_line_opens_nothing(tmp_path: Path) -> 
 @pytest.mark.parametrize("data", [b'x","z\n' * 20_000, b'"x,z\n' * 20_000, b'Screen 5","great\n' * 20_000])
 def test_quotes_of_a_csv_that_lead_nowhere_are_given_up_in_time(tmp_path: Path, data: bytes) -> None:
     began = time.monotonic()
-    items = list(read([put(tmp_path, "a.csv", b"text,label\n" + data)]))
+    items = list(read([put_in(tmp_path, "a.csv", b"text,label\n" + data)]))
     assert len(items) > 100
     assert time.monotonic() - began < 30
 
@@ -95,7 +95,7 @@ def test_quotes_of_a_csv_that_lead_nowhere_are_given_up_in_time(tmp_path: Path, 
 def test_a_long_cell_in_quotes_costs_no_more_than_its_length(tmp_path: Path) -> None:
     import tracemalloc
 
-    path = put(tmp_path, "a.tsv", 'text\tlabel\n"' + "a" * 2_000_000 + '"\tpos\n')
+    path = put_in(tmp_path, "a.tsv", 'text\tlabel\n"' + "a" * 2_000_000 + '"\tpos\n')
     tracemalloc.start()
     try:
         (row,) = fields(path)
@@ -107,19 +107,19 @@ def test_a_long_cell_in_quotes_costs_no_more_than_its_length(tmp_path: Path) -> 
 
 
 def test_blank_lines_before_the_header_of_a_tsv_do_not_count_as_its_columns(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.tsv", '\n\na\tb\n"x\ty"\t1\n"one\ntwo"\t2\n')
+    path = put_in(tmp_path, "a.tsv", '\n\na\tb\n"x\ty"\t1\n"one\ntwo"\t2\n')
     assert fields(path) == [{"a": "x\ty", "b": "1"}, {"a": "one\ntwo", "b": "2"}]
 
 
 def test_a_row_of_a_tsv_with_too_few_cells_costs_itself_only(tmp_path: Path) -> None:
     text = 'a\tb\n"only one cell\nx\t1\ny"\ny\t2\n'
-    items = list(read([put(tmp_path, "a.tsv", text)]))
+    items = list(read([put_in(tmp_path, "a.tsv", text)]))
     assert [type(item) for item in items] == [Reject, Row, Reject, Row]
     assert [item.reason for item in items if isinstance(item, Reject)] == ["1 cells under a header of 2"] * 2
 
 
 def test_a_quote_of_a_tsv_that_never_closes_is_looked_for_in_time(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.tsv", "a\tb\n" + '"x\n' * 20_000)
+    path = put_in(tmp_path, "a.tsv", "a\tb\n" + '"x\n' * 20_000)
     began = time.monotonic()
     assert len(rejects(path)) == 20_000
     assert time.monotonic() - began < 20
@@ -127,7 +127,7 @@ def test_a_quote_of_a_tsv_that_never_closes_is_looked_for_in_time(tmp_path: Path
 
 def test_a_cell_of_a_csv_that_swallows_what_look_like_rows_is_told(tmp_path: Path) -> None:
     text = 'text,label\n"An odd film,0\nfine,1\nand so on",1\nlast,0\n'
-    first, last = read([put(tmp_path, "a.csv", text)])
+    first, last = read([put_in(tmp_path, "a.csv", text)])
     assert isinstance(first, Row)
     assert isinstance(last, Row)
     assert "one looks like a row of its own" in first.remark
@@ -136,10 +136,10 @@ def test_a_cell_of_a_csv_that_swallows_what_look_like_rows_is_told(tmp_path: Pat
         '"An odd, odd film,0\nfine, really fine,1\nand so on",1',
         '"An odd film\n\nfine,1\nand so on",1',
     ):
-        (row,) = read([put(tmp_path, "c.csv", f"text,label\n{swallowed}\n")])
+        (row,) = read([put_in(tmp_path, "c.csv", f"text,label\n{swallowed}\n")])
         assert isinstance(row, Row)
         assert row.remark
-    (plain,) = read([put(tmp_path, "b.csv", 'text,label\n"Dear all,\n\nthe film is good,\nBob",1\n')])
+    (plain,) = read([put_in(tmp_path, "b.csv", 'text,label\n"Dear all,\n\nthe film is good,\nBob",1\n')])
     assert isinstance(plain, Row)
     assert (plain["text"], plain.remark) == ("Dear all,\n\nthe film is good,\nBob", "")
 
@@ -147,7 +147,7 @@ def test_a_cell_of_a_csv_that_swallows_what_look_like_rows_is_told(tmp_path: Pat
 def test_a_run_tells_of_rows_that_look_odd_and_remembers_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = put(tmp_path, "a.csv", 'text,label\n"An odd film,negative\nand so on",positive\nlast,negative\n')
+    path = put_in(tmp_path, "a.csv", 'text,label\n"An odd film,negative\nand so on",positive\nlast,negative\n')
     out = str(tmp_path / "o.jsonl")
     for _ in range(2):  # the second run finds all done
         assert run_command(["classify", path, "-t", "en-sentiment-mlm", "--scorer", "fake", "-o", out]) == 0
@@ -176,36 +176,36 @@ ROWS = [{"text": "Gut, sehr gut", "label": "1"}, {"text": "Schlecht", "label": "
     ],
 )
 def test_a_table_is_read_as_spreadsheets_write_it(tmp_path: Path, name: str, text: str) -> None:
-    assert fields(put(tmp_path, name, text)) == ROWS
+    assert fields(put_in(tmp_path, name, text)) == ROWS
 
 
 def test_a_sign_that_only_the_header_has_is_no_delimiter(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.csv", "Comment; be honest\nquite good\nso so\nnever again\n")
+    path = put_in(tmp_path, "a.csv", "Comment; be honest\nquite good\nso so\nnever again\n")
     assert fields(path) == [{"Comment; be honest": text} for text in ("quite good", "so so", "never again")]
 
 
 def test_of_two_signs_in_a_header_the_one_that_parts_the_rows_too_is_taken(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.csv", "text;label, as told\ngood;1\nbad;0\n")
+    path = put_in(tmp_path, "a.csv", "text;label, as told\ngood;1\nbad;0\n")
     assert fields(path) == [{"text": "good", "label, as told": "1"}, {"text": "bad", "label, as told": "0"}]
-    path = put(tmp_path, "b.csv", "text;a,label\ngood;x,1\nbad,0\n")
+    path = put_in(tmp_path, "b.csv", "text;a,label\ngood;x,1\nbad,0\n")
     assert fields(path) == [{"text;a": "good;x", "label": "1"}, {"text;a": "bad", "label": "0"}]
 
 
 def test_what_stands_under_no_name_is_kept_under_its_number(tmp_path: Path) -> None:
-    assert fields(put(tmp_path, "b.csv", "column 3,text,\nkeep me,good,lost?\n")) == [
+    assert fields(put_in(tmp_path, "b.csv", "column 3,text,\nkeep me,good,lost?\n")) == [
         {"column 3": "keep me", "text": "good", "column 3 (unnamed)": "lost?"}
     ]
-    assert fields(put(tmp_path, "a.csv", "v1,v2,,\nham,Hi,,\nspam,Win,now,\n")) == [
+    assert fields(put_in(tmp_path, "a.csv", "v1,v2,,\nham,Hi,,\nspam,Win,now,\n")) == [
         {"v1": "ham", "v2": "Hi"},
         {"v1": "spam", "v2": "Win", "column 3": "now"},
     ]
 
 
 def test_a_table_without_header_has_columns_by_number(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.csv", "0,Not for me.\n1,A great day.\n")
+    path = put_in(tmp_path, "a.csv", "0,Not for me.\n1,A great day.\n")
     found = [dict(item.fields) for item in read([path], how=Reading(header=False)) if isinstance(item, Row)]
     assert found == [{"1": "0", "2": "Not for me."}, {"1": "1", "2": "A great day."}]
-    path = put(tmp_path, "a.tsv", "0\tNot for me.\n")
+    path = put_in(tmp_path, "a.tsv", "0\tNot for me.\n")
     (row,) = read([path], how=Reading(header=False))
     assert isinstance(row, Row)
     assert (row["2"], row.source) == ("Not for me.", f"{path}:1")
@@ -214,7 +214,7 @@ def test_a_table_without_header_has_columns_by_number(tmp_path: Path) -> None:
 def test_where_no_column_is_found_a_header_that_is_data_points_to_the_flag_and_the_flag_works(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = put(tmp_path, "a.csv", "4,A great day.\n0,Not for me.\n")
+    path = put_in(tmp_path, "a.csv", "4,A great day.\n0,Not for me.\n")
     labels = ("--labels", "0=bad,4=good", "--scorer", "fake")
     assert run_command(["classify", path, *labels]) == 1
     assert "the first line looks like data: --no-header" in capsys.readouterr().err
@@ -226,7 +226,7 @@ def test_where_no_column_is_found_a_header_that_is_data_points_to_the_flag_and_t
 
 
 def test_a_guessed_encoding_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = put(tmp_path, "a.csv", "文本,标签\n房间很干净，早餐也不错。,好\n又吵又脏。,差\n".encode("gb18030"))
+    path = put_in(tmp_path, "a.csv", "文本,标签\n房间很干净，早餐也不错。,好\n又吵又脏。,差\n".encode("gb18030"))
     assert run_command(["classify", path, "--scorer", "fake", "--encoding", "auto"]) == 0
     assert f"note: {path}: read as gb18030" in capsys.readouterr().err
     assert run_command(["compare", path, "--scorer", "fake", "--encoding", "gbk", "-t", "zh-topic-mlm"]) == 0
@@ -254,7 +254,7 @@ def test_a_header_that_reads_like_a_row_is_known(names: list[str], data: bool) -
 
 def test_a_doubled_column_that_looks_like_data_points_to_the_flag(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"column '0' stands twice in the header; .*if it is no header: --no-header"):
-        list(read([put(tmp_path, "a.csv", "0,0,So tired.\n4,0,Good morning.\n")]))
+        list(read([put_in(tmp_path, "a.csv", "0,0,So tired.\n4,0,Good morning.\n")]))
 
 
 # ------------------------------------------------------------------ one JSON text that holds the rows
@@ -279,7 +279,7 @@ COLUMNS = {name: {str(i): row[name] for i, row in enumerate(TWO)} for name in ("
 @pytest.mark.parametrize("indent", [None, 0, 2])
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a"])
 def test_an_object_that_holds_all_rows_gives_them(tmp_path: Path, value: Any, indent: int | None, name: str) -> None:
-    path = put(tmp_path, name, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+    path = put_in(tmp_path, name, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
     assert fields(path) == TWO
     assert next(iter(read([path]))).source == f"{path}:1 row 1"
 
@@ -299,22 +299,22 @@ def test_an_object_that_holds_all_rows_gives_them(tmp_path: Path, value: Any, in
 )
 def test_a_lone_row_stays_a_row(tmp_path: Path, row: dict[str, Any]) -> None:
     for indent in (None, 2):
-        assert fields(put(tmp_path, "a.jsonl", json.dumps(row, indent=indent) + "\n")) == [row]
+        assert fields(put_in(tmp_path, "a.jsonl", json.dumps(row, indent=indent) + "\n")) == [row]
 
 
 def test_lines_that_each_hold_a_list_are_rows(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.jsonl", (json.dumps({"data": TWO}) + "\n") * 2)
+    path = put_in(tmp_path, "a.jsonl", (json.dumps({"data": TWO}) + "\n") * 2)
     assert fields(path) == [{"data": TWO}] * 2
 
 
 def test_objects_over_several_lines_one_behind_the_other_are_rows(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.json", "\n".join(json.dumps(row, indent=1, ensure_ascii=False) for row in TWO))
+    path = put_in(tmp_path, "a.json", "\n".join(json.dumps(row, indent=1, ensure_ascii=False) for row in TWO))
     assert fields(path) == TWO
     assert [line(item) for item in read([path])] == [1, 5]
 
 
 def test_a_torn_first_line_of_json_lines_is_told_and_the_others_are_read(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.jsonl", '{"text": "a", "label":\n{"text": "b"}\n')
+    path = put_in(tmp_path, "a.jsonl", '{"text": "a", "label":\n{"text": "b"}\n')
     first, second = read([path])
     assert isinstance(first, Reject)
     assert isinstance(second, Row)
@@ -323,11 +323,11 @@ def test_a_torn_first_line_of_json_lines_is_told_and_the_others_are_read(tmp_pat
 
 def test_doubled_columns_and_rows_of_another_length_are_told_in_every_format(tmp_path: Path) -> None:
     split = {"columns": ["text", "label"], "data": [["good", "pos"], ["bad"], ["nice", "pos", "extra"]]}
-    items = list(read([put(tmp_path, "a.json", json.dumps(split))]))
+    items = list(read([put_in(tmp_path, "a.json", json.dumps(split))]))
     assert [type(item) for item in items] == [Row, Reject, Reject]
     doubled = {"columns": ["text", "text"], "data": [["a", "b"]]}
     with pytest.raises(InputError, match=r"b\.json:1: column 'text' stands twice"):
-        list(read([put(tmp_path, "b.json", json.dumps(doubled))]))
+        list(read([put_in(tmp_path, "b.json", json.dumps(doubled))]))
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
 
@@ -345,14 +345,14 @@ def test_a_tear_behind_the_first_row_keeps_it(tmp_path: Path) -> None:
     whole = gzip.compress(each[0].encode()) + gzip.compress(each[1].encode())
     kept = []
     with pytest.raises(InputError, match="cannot be read"):
-        kept.extend(read([put(tmp_path, "a.jsonl.gz", whole[:-900])]))
+        kept.extend(read([put_in(tmp_path, "a.jsonl.gz", whole[:-900])]))
     assert len(kept) == 1
 
 
 def test_an_item_of_the_list_that_is_no_row_is_told_with_its_number(tmp_path: Path) -> None:
-    path = put(tmp_path, "a.json", json.dumps({"text": ["a", "b"], "label": [1, 2]}))
+    path = put_in(tmp_path, "a.json", json.dumps({"text": ["a", "b"], "label": [1, 2]}))
     assert fields(path) == [{"text": "a", "label": 1}, {"text": "b", "label": 2}]
-    path = put(tmp_path, "b.json", json.dumps({"data": [{"a": 1}, {"a": 2}], "n": 2}))
+    path = put_in(tmp_path, "b.json", json.dumps({"data": [{"a": 1}, {"a": 2}], "n": 2}))
     assert [item.source for item in read([path])] == [f"{path}:1 row 1", f"{path}:1 row 2"]
 
 
@@ -361,13 +361,13 @@ def test_an_item_of_the_list_that_is_no_row_is_told_with_its_number(tmp_path: Pa
 
 def test_lines_of_fasttext_are_text_and_label(tmp_path: Path) -> None:
     text = "__label__news The pound fell.\n\n__label__a __label__b Both at once\n__label__体育 主队 赢了\n__label__x\n"
-    tabbed = put(tmp_path, "t.txt", "__label__pos\tGood room\nno __label__neg\nnot__label__c\n")
+    tabbed = put_in(tmp_path, "t.txt", "__label__pos\tGood room\nno __label__neg\nnot__label__c\n")
     assert fields(tabbed) == [
         {"text": "Good room", "label": "pos"},
         {"text": "no", "label": "neg"},
         {"text": "not__label__c", "label": None},
     ]
-    assert fields(put(tmp_path, "train.txt", text)) == [
+    assert fields(put_in(tmp_path, "train.txt", text)) == [
         {"text": "The pound fell.", "label": "news"},
         {"text": "Both at once", "label": ["a", "b"]},
         {"text": "主队 赢了", "label": "体育"},
@@ -396,7 +396,7 @@ def test_parquet_and_arrow_are_read(tmp_path: Path, kind: str) -> None:
         {"text": "不好", "label": None, "p": None, "day": None},
     ]
     assert [item.source for item in read([path])] == [f"{path} row 1", f"{path} row 2"]
-    put(tmp_path, "torn", Path(path).read_bytes()[:-9])
+    put_in(tmp_path, "torn", Path(path).read_bytes()[:-9])
     with pytest.raises(InputError, match="torn: cannot be read"):
         list(read([str(tmp_path / "torn")]))
 
@@ -429,7 +429,7 @@ def test_without_pyarrow_a_parquet_file_names_the_extra(tmp_path: Path, monkeypa
     with pytest.raises(
         InputError, match=r"a\.parquet: .* need the package pyarrow; pip install 'promptshot\[parquet\]'"
     ):
-        list(read([put(tmp_path, "a.parquet", b"PAR1....PAR1")]))
+        list(read([put_in(tmp_path, "a.parquet", b"PAR1....PAR1")]))
 
 
 @pytest.mark.parametrize(
@@ -453,7 +453,7 @@ def test_without_pyarrow_a_parquet_file_names_the_extra(tmp_path: Path, monkeypa
 )
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a"])
 def test_what_is_no_file_of_rows_is_called_by_its_name(tmp_path: Path, data: bytes, said: str, name: str) -> None:
-    path = put(tmp_path, name, data)
+    path = put_in(tmp_path, name, data)
     with pytest.raises(InputError) as caught:
         list(read([path]))
     assert str(caught.value).startswith(f"{path}: this is ")
@@ -488,8 +488,8 @@ def as_read(path: str, encoding: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_encoding_may_be_named_or_guessed(tmp_path: Path, text: str, encoding: str, packed: bool) -> None:
     raw = text.encode(encoding)
-    expected = fields(put(tmp_path, "utf8.csv", text))
-    path = put(tmp_path, "a.csv", gzip.compress(raw) if packed else raw)
+    expected = fields(put_in(tmp_path, "utf8.csv", text))
+    path = put_in(tmp_path, "a.csv", gzip.compress(raw) if packed else raw)
     assert as_read(path, encoding) == expected
     assert as_read(path, "auto") == expected
 
@@ -499,7 +499,7 @@ def test_standard_input_and_slow_pipes_are_decoded_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
     raw = CHINESE.encode("gb18030" if encoding == "auto" else encoding)
-    expected = fields(put(tmp_path, "utf8.csv", CHINESE))
+    expected = fields(put_in(tmp_path, "utf8.csv", CHINESE))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
     assert as_read("-", encoding) == expected
     path = tmp_path / "pipe"
@@ -519,10 +519,12 @@ def test_standard_input_and_slow_pipes_are_decoded_too(
 
 def test_a_byte_that_the_encoding_does_not_know_costs_its_row_only(tmp_path: Path) -> None:
     raw = '{"text": "好"}\n'.encode("gbk") + b'{"text": "\xff\xff"}\n' + '{"text": "坏"}\n'.encode("gbk")
-    items = list(read([put(tmp_path, "a.jsonl", raw)], how=Reading("gbk")))
+    items = list(read([put_in(tmp_path, "a.jsonl", raw)], how=Reading("gbk")))
     assert [type(item) for item in items] == [Row, Reject, Row]
     with pytest.raises(InputError, match=r"b\.jsonl: not utf-16; name another --encoding"):
-        list(read([put(tmp_path, "b.jsonl", '{"a": 1}\n'.encode("utf-16-le")[:-1] + b"\xd8")], how=Reading("utf-16")))
+        list(
+            read([put_in(tmp_path, "b.jsonl", '{"a": 1}\n'.encode("utf-16-le")[:-1] + b"\xd8")], how=Reading("utf-16"))
+        )
 
 
 def test_a_file_of_which_many_rows_are_in_another_encoding_is_refused_before_scoring(
@@ -530,18 +532,18 @@ def test_a_file_of_which_many_rows_are_in_another_encoding_is_refused_before_sco
 ) -> None:
     texts = ["Grüße aus Köln", "plain", "schöner Tag", "also plain"]
     raw = ("text,label\n" + "".join(f"{text},positive\n" for text in texts)).encode("cp1252")
-    path = put(tmp_path, "a.csv", raw)
+    path = put_in(tmp_path, "a.csv", raw)
     for command in ("classify", "compare"):
         assert run_command([command, path, "-t", "en-sentiment-mlm", "--scorer", "fake"]) == 1
         assert "2 of the first 4 rows are not UTF-8; it looks like cp1252: say --encoding" in capsys.readouterr().err
-    header = put(tmp_path, "b.csv", "文本,标签\n房间很干净，早餐也不错。,好\n又吵又脏。,差\n".encode("gb18030"))
+    header = put_in(tmp_path, "b.csv", "文本,标签\n房间很干净，早餐也不错。,好\n又吵又脏。,差\n".encode("gb18030"))
     with pytest.raises(InputError, match="the header is not UTF-8 text; it looks like gb18030: say --encoding gb18030"):
         list(read([header]))
 
 
 def test_a_row_in_another_encoding_among_many_in_utf8_does_not_make_the_file_so(tmp_path: Path) -> None:
     raw = "房间很干净\n".encode() * 5 + "又吵\n".encode("gbk")
-    assert encoding_advice(put(tmp_path, "a.txt", raw)) == ""
+    assert encoding_advice(put_in(tmp_path, "a.txt", raw)) == ""
 
 
 @pytest.mark.parametrize("name", ["utf-9", "base64", "rot13", "", "a\0b"])
@@ -564,7 +566,7 @@ def test_an_encoding_that_is_none_is_one_line(name: str) -> None:
 def test_the_likeliest_encoding_is_advised(tmp_path: Path, text: str, encoding: str, expected: str) -> None:
     raw = text.encode(encoding)
     assert likely_encoding(raw) == expected
-    advice = encoding_advice(put(tmp_path, "a.csv", raw))
+    advice = encoding_advice(put_in(tmp_path, "a.csv", raw))
     assert (f"--encoding {expected}" in advice) == (expected != "utf-8")
 
 

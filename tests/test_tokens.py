@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 import transformers
-from conftest import LONG, Tiny, byte_bpe, sentencepiece_bpe, wordpiece
+from helpers import LONG, Tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny import byte_bpe, sentencepiece_bpe, wordpiece
 from tokenizers import Tokenizer
 
 from promptshot.errors import ModelError
 from promptshot.scorers.checkpoints.encoder import Layout, TextEncoder, common_prefix, segments
 from promptshot.scorers.checkpoints.fitting import Fitted, TooLong, fit
 from promptshot.scoring import Cut, Kind, Piece
+
+pytestmark = pytest.mark.torch
 
 RARE = "龘𠮷😀"  # several bytes a character, so several tokens
 

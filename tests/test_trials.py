@@ -12,22 +12,9 @@ import pytest
 import reference
 import torch
 import transformers
-from conftest import (
-    LENGTH,
-    ROWS,
-    SIZES,
-    SPECIAL,
-    Tiny,
-    bert_config,
-    broken_tensors,
-    build,
-    byte_bpe,
-    next_positions,
-    no_mask,
-    prompt_of,
-    wordpiece,
-)
+from helpers import LENGTH, ROWS, Tiny, prompt_of
 from reference import assert_agrees
+from tiny import SIZES, SPECIAL, bert_config, broken_tensors, build, byte_bpe, next_positions, no_mask, wordpiece
 
 from promptshot.errors import ModelError
 from promptshot.scorers import load
@@ -37,6 +24,8 @@ from promptshot.scorers.engine.batches import Batches
 from promptshot.scorers.engine.packed import PackedLinear
 from promptshot.scorers.engine.plans import Query
 from promptshot.scoring import ModelOptions, Prompt
+
+pytestmark = pytest.mark.torch
 
 WORDS = ["good", "好", "体育新闻", "awful"]  # of different token counts
 MOBILE = {"embedding_size": 32, "intra_bottleneck_size": 32, "true_hidden_size": 32, "num_feedforward_networks": 1}

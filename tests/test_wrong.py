@@ -6,19 +6,16 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from helpers import read_rows, small_windows, write_rows
 from rich.cells import cell_len
 
 from promptshot.cli import run_command
 from promptshot.rows.read import read
 from promptshot.rows.row import Row
-from promptshot.runs import inputs, wrong
-from promptshot.runs import run as running
+from promptshot.runs import wrong
 from promptshot.runs.predictions import count
 from promptshot.runs.wrong import Worst, Wrong
 
@@ -29,22 +26,14 @@ FAKE = ["--scorer", "fake"]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of its own, and eight rows a window, each marked."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "Inputs", partial(inputs.Inputs, window=8))
-    monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
-
-
-def put(name: str, rows: Sequence[dict[str, Any]]) -> str:
-    Path(name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return name
-
-
-def lines(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(name).read_text(encoding="utf-8").splitlines()]
+    small_windows(monkeypatch, 8)
 
 
 @pytest.fixture
 def rows(here: None) -> str:
-    return put("in.jsonl", [{"n": n, "text": f"第{n}条短信", "label": ["spam", "ham"][n % 2]} for n in range(60)])
+    return write_rows(
+        "in.jsonl", [{"n": n, "text": f"第{n}条短信", "label": ["spam", "ham"][n % 2]} for n in range(60)]
+    )
 
 
 def run(*arguments: str, rows: str = "in.jsonl", named: str = "zh-spam-mlm") -> int:
@@ -96,7 +85,7 @@ def test_of_many_confusions_rows_of_the_commonest_are_kept_and_no_more() -> None
 @pytest.mark.parametrize("name", ["e.jsonl", "e.csv", "e.tsv.gz"])
 def test_a_file_has_the_rows_that_went_wrong_the_surest_first(rows: str, name: str) -> None:
     assert run("-q", "-o", "o.jsonl", "--errors", name) == 0
-    wanted = [one for one in lines("o.jsonl") if one["prediction"] != one["label"]]
+    wanted = [one for one in read_rows("o.jsonl") if one["prediction"] != one["label"]]
     wanted.sort(key=lambda one: (-one["probability"], one["n"]))
     assert 10 < len(wanted) < 50
     found = [dict(row.fields) for row in read([name]) if isinstance(row, Row)]
@@ -163,7 +152,7 @@ def test_the_file_obeys_the_rule_of_files(rows: str, capsys: pytest.CaptureFixtu
 
 def test_where_ranks_decide_wrong_rows_come_in_their_order(here: None, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = [{"text_a": f"甲{n}", "text_b": f"乙{n % 5}", "label": ["same", "different"][n % 2]} for n in range(20)]
-    put("in.jsonl", pairs)
+    write_rows("in.jsonl", pairs)
     assert run("-o", "o.csv", "--errors", "e.jsonl", named="zh-same-nsp") == 0
     said = capsys.readouterr().err
     found = [json.loads(line) for line in Path("e.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -183,9 +172,9 @@ def test_standard_input_and_columns_called_like_ours_are_listed_too(
     with Path("pipe").open(encoding="utf-8") as stream:
         monkeypatch.setattr("sys.stdin", stream)
         assert run("-q", "-o", "o.jsonl", "--errors", "e.jsonl", rows="-") == 0
-    assert list(lines("e.jsonl")[0]) == ["text", "label", "gold", "prediction", "probability"]
+    assert list(read_rows("e.jsonl")[0]) == ["text", "label", "gold", "prediction", "probability"]
     assert all(
-        one["gold"] == "spam" and one["prediction"] == "ham" and one["probability"] < 1 for one in lines("e.jsonl")
+        one["gold"] == "spam" and one["prediction"] == "ham" and one["probability"] < 1 for one in read_rows("e.jsonl")
     )
 
 
@@ -195,12 +184,12 @@ def test_more_rows_than_are_kept_are_told(
     monkeypatch.setattr(wrong, "MOST", 5)
     monkeypatch.setattr("promptshot.runs.remarks.MOST", 5)
     assert run("-o", "o.jsonl", "--errors", "e.jsonl") == 0
-    number = sum(one["prediction"] != one["label"] for one in lines("o.jsonl"))
+    number = sum(one["prediction"] != one["label"] for one in read_rows("o.jsonl"))
     told = f"note: --errors has the 5 surest of {number} rows that went wrong\n"
     assert told in capsys.readouterr().err
     assert run_command(["report", "o.jsonl", "--errors", "again.jsonl"]) == 0
     assert told in capsys.readouterr().err
-    assert len(lines("e.jsonl")) == 5
+    assert len(read_rows("e.jsonl")) == 5
 
 
 # ------------------------------------------------------------------ what is shown
@@ -212,7 +201,7 @@ def test_the_report_has_the_surest_row_of_each_of_the_worst_confusions(
     assert run("-o", "o.jsonl") == 0
     said = capsys.readouterr().err
     for gold, other in (("spam", "ham"), ("ham", "spam")):
-        of = [one for one in lines("o.jsonl") if (one["label"], one["prediction"]) == (gold, other)]
+        of = [one for one in read_rows("o.jsonl") if (one["label"], one["prediction"]) == (gold, other)]
         surest = max(of, key=lambda one: one["probability"])
         wanted = rf"{gold} +{other} +{surest['text']} +{len(of)} +{surest['probability']:.2f}\n"
         assert re.search(wanted, said), said
@@ -240,8 +229,10 @@ def test_a_number_is_how_many_the_report_shows(rows: str, capsys: pytest.Capture
 def test_nothing_is_listed_where_nothing_went_wrong_or_no_label_tells(
     here: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    put("right.jsonl", [{"text": "a", "label": "x", "prediction": "x"}, {"text": "b", "label": "y", "prediction": "y"}])
-    put("none.jsonl", [{"text": "a", "prediction": "x"}])
+    write_rows(
+        "right.jsonl", [{"text": "a", "label": "x", "prediction": "x"}, {"text": "b", "label": "y", "prediction": "y"}]
+    )
+    write_rows("none.jsonl", [{"text": "a", "prediction": "x"}])
     for name in ("right.jsonl", "none.jsonl"):
         for more in ([], ["--errors", "3"], ["--errors", f"e-{name}"]):
             assert run_command(["report", name, *more]) == 0
@@ -265,13 +256,13 @@ def test_the_rows_of_another_tool_are_listed_whatever_they_tell_of_their_labels(
         theirs.append({"id": n, "review": f"text {n}", "stars": gold, "pred": said})
         if known:
             theirs[-1] |= {"probability": round(rng.random(), 2)}
-    put("t.jsonl", theirs)
+    write_rows("t.jsonl", theirs)
     names = ["--label-field", "stars", "--prediction-field", "pred"]
     wanted = [one for one in theirs if one["stars"].lower() != one["pred"].lower()]
     wanted.sort(key=lambda one: (-one.get("probability", 0), one["id"]))
     assert run_command(["report", "t.jsonl", *names, "--errors", "e.jsonl"]) == 0
-    assert [one["id"] for one in lines("e.jsonl")] == [one["id"] for one in wanted]
-    assert list(lines("e.jsonl")[0]) == ["id", "review", "stars", "gold", "prediction", "probability"]
+    assert [one["id"] for one in read_rows("e.jsonl")] == [one["id"] for one in wanted]
+    assert list(read_rows("e.jsonl")[0]) == ["id", "review", "stars", "gold", "prediction", "probability"]
     capsys.readouterr()
     assert run_command(["report", "t.jsonl", *names]) == 0
     said = capsys.readouterr().err
@@ -303,7 +294,7 @@ def test_no_number_of_the_rows_that_went_wrong_is_cut_and_no_line_is_too_long(
 ) -> None:
     labels = ["账单与付款问题投诉", "Billing & payments of old customers"]
     row = {"text": "很长的一句话 " * 30, "probability": 0.875}
-    put("p.jsonl", [{**row, "label": labels[n % 2], "prediction": labels[n > 0]} for n in range(2400)])
+    write_rows("p.jsonl", [{**row, "label": labels[n % 2], "prediction": labels[n > 0]} for n in range(2400)])
     for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", str(columns))):
         monkeypatch.setenv(name, value)
     for more, title, wanted in (([], "the worst confusions", ["1,199", "0.88"]), (["--errors", "2"], "2 of", ["0.88"])):

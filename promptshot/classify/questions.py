@@ -6,7 +6,6 @@ prompts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from promptshot.classify.demonstrations import Demonstrations
 from promptshot.prompts.task import Task
 from promptshot.rows.row import Row
-from promptshot.scoring import Kind, Prompt, Scored
+from promptshot.scoring import Kind, Prompt, Scored, fault
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Questions:
     def answer(self, prompts: Sequence[Prompt], scored: Sequence[Scored]) -> Answer | str:
         """What the scores of a row's prompts come to, or why they come to nothing."""
         (prompt,), (found,) = prompts, scored
-        if problem := found.error or _fault(found, len(prompt.choices)):
+        if problem := found.error or fault(found, len(prompt.choices)):
             return problem
         told: dict[str, Any] = {
             "cut": found.cut,
@@ -83,15 +82,3 @@ class Questions:
             return template.spec.normalize == "mean"
         uneven = len(set(scored.tokens)) > 1 or (any(scored.lead) and not all(scored.lead))
         return template.kind.means and uneven
-
-
-def _fault(scored: Scored, choices: int) -> str:
-    """What is wrong with a scorer's answer, if anything: third-party scorers come this way too."""
-    if len(scored.scores) != choices or len(scored.tokens) != choices:
-        return f"the scorer gave {len(scored.scores)} scores for {choices} choices"
-    if len(scored.lead) not in (0, choices):
-        return f"the scorer gave {len(scored.lead)} leads for {choices} choices"
-    try:
-        return "" if all(map(math.isfinite, (*scored.scores, *scored.lead))) else "a score is not finite"
-    except TypeError:
-        return "a score is no number"

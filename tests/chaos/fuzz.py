@@ -53,7 +53,7 @@ if GUIDED:
         from promptshot.prompts import codes, inline, library, strict, verbalizer
         from promptshot.prompts.template import Template, TemplateSpec
         from promptshot.prompts.verbalizer import Verbalizer
-        from promptshot.rows import read as reading
+        from promptshot.rows import read as read_module
         from promptshot.rows import row, streams, writer
         from promptshot.rows.row import Item, Reject, Row
         from promptshot.scorers.fake import FakeScorer
@@ -69,7 +69,7 @@ else:
     from promptshot.prompts import codes, inline, library, strict, verbalizer
     from promptshot.prompts.template import Template, TemplateSpec
     from promptshot.prompts.verbalizer import Verbalizer
-    from promptshot.rows import read as reading
+    from promptshot.rows import read as read_module
     from promptshot.rows import row, streams, writer
     from promptshot.rows.row import Item, Reject, Row
     from promptshot.scorers.fake import FakeScorer
@@ -183,7 +183,7 @@ def read(data: bytes, name: str) -> tuple[list[Item], InputError | None]:
     found: list[Item] = []
     with instead_of_files(streams, lambda path, mode: io.BufferedReader(io.BytesIO(data))):  # type: ignore[arg-type]
         try:
-            found.extend(reading.read([name]))
+            found.extend(read_module.read([name]))
         except InputError as problem:
             return found, problem
     return found, None
