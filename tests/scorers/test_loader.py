@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Tiny, prompt_of
+from helpers import Tiny, prompt_of
 
 from promptshot import kinds, scorers
 from promptshot.authoring.preview import Previewer

@@ -68,7 +68,7 @@ def test_a_scorer_that_is_no_name_of_a_class_is_one_line(name: str, capsys: pyte
         load(name, ModelOptions())
     assert caught.value.hint == "write it as package.module:Class"
     assert len(str(caught.value)) < 300
-    rows = str(Path(__file__).parent.parent / "examples" / "zh-reviews.jsonl")
+    rows = str(Path(__file__).parents[2] / "examples" / "zh-reviews.jsonl")
     for command in (["classify", rows], ["compare", rows, "-t", "zh-sentiment-mlm", "-t", "zh-judgement-mlm"]):
         assert run_command([*command, "--scorer", name]) == 1
         out, err = capsys.readouterr()

@@ -21,7 +21,7 @@ from promptshot.compare.diff import diff
 from promptshot.errors import InputError
 from promptshot.runs.predictions import HINT, count
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 IDIOMS = """scorer: mlm
 text: "{text}{mask}"
 words_from: candidates

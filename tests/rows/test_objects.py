@@ -17,7 +17,7 @@ from promptshot.rows.row import Reject
 from promptshot.scoring import ModelOptions
 
 pandas = pytest.importorskip("pandas")
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FRAME = pandas.DataFrame({"text": ["又香又脆", "凉了", "还可以"], "label": [1, 0, 1]}, index=[7, 5, 9])
 
 

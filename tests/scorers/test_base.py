@@ -26,9 +26,9 @@ from promptshot.errors import HeadError, InputError, ModelError, NotFoundError, 
 from promptshot.metrics import Tally
 from promptshot.prompts.labels import verbalizer_of_labels
 from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.runs import result as result_module
+from promptshot.runs import run as running
 from promptshot.runs.inputs import Inputs
-from promptshot.runs.inputs import result as result_module
-from promptshot.runs.inputs import run as running
 from promptshot.runs.outputs import Outputs
 from promptshot.scorers import SCORERS, load, load_tokenizer
 from promptshot.scorers.checkpoints.checks import check_head

@@ -21,7 +21,7 @@ from promptshot.cli.classify import command as classify
 from promptshot.metrics import Tally
 from promptshot.report.progress import Watch
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SENTIMENT = """\
 scorer: mlm
 text: "{mask}满意。{text}"

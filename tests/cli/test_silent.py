@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 ZH, EN = str(EXAMPLES / "zh-reviews.jsonl"), str(EXAMPLES / "en-headlines.csv")
 FEW = ("-n", "3")
 TWO = ("-t", "zh-sentiment-mlm", "-t", "zh-sentiment-causal")

@@ -16,7 +16,7 @@ from promptshot.prompts import library, strict
 from promptshot.prompts.template import TemplateSpec
 from promptshot.prompts.verbalizer import VerbalizerSpec
 
-BROKEN = Path(__file__).parent / "broken"
+BROKEN = Path(__file__).parents[1] / "broken"
 SCHEMAS = {"templates": strict.schema(TemplateSpec, "t"), "verbalizers": strict.schema(VerbalizerSpec, "v")}
 
 

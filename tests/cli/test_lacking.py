@@ -17,7 +17,7 @@ from promptshot.rows import columnar
 from promptshot.scorers import load, load_tokenizer
 from promptshot.scoring import ModelOptions
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ROWS = str(ROOT / "examples" / "en-reviews.jsonl")
 
 # A finder that knows some packages not to be there, as a Python has that they were never installed into.

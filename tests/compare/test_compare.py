@@ -440,7 +440,7 @@ def test_rows_of_the_dev_file_do_not_judge(rows: str, tmp_path: Path, capsys: py
 
 def test_the_built_in_models_are_compared(tmp_path: Path) -> None:
     out = tmp_path / "b.json"
-    rows = str(Path(__file__).parent.parent / "examples" / "zh-reviews.jsonl")
+    rows = str(Path(__file__).parents[2] / "examples" / "zh-reviews.jsonl")
     assert run_command(["compare", rows, *TEMPLATES, "-n", "6", "-o", str(out), "-q"]) == 0
     found = json.loads(out.read_text(encoding="utf-8"))
     assert {one["model"] for one in found["candidates"]} == {"builtin:bert", "builtin:gpt2"}

@@ -267,7 +267,7 @@ def test_ensembles_of_several_models_have_names_of_their_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = write_rows(tmp_path / "r.jsonl", [{"text": f"t{i}", "label": "ab"[i % 2]} for i in range(6)])
-    models = ["-m", "builtin:bert", "-m", str(Path(__file__).parent.parent / "models" / "bert")]
+    models = ["-m", "builtin:bert", "-m", str(Path(__file__).parents[2] / "models" / "bert")]
     templates = ["-t", "{text} {mask}", "-t", "{mask} {text}", "--labels", "a,b"]
     assert run_command(["compare", rows, *templates, *models, "-o", str(tmp_path / "b.json"), "-q"]) == 0
     names = [one["name"] for one in json.loads((tmp_path / "b.json").read_text())["candidates"]]

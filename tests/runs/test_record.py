@@ -19,7 +19,7 @@ from promptshot.runs import record
 from promptshot.runs.record import FORMAT, Later, RunRecord, written
 from promptshot.runs.run import Watcher
 
-EARLIER = Path(__file__).parent / "records" / "0.1.0"  # as 0.1.0 wrote them, and what it then said of them
+EARLIER = Path(__file__).parents[1] / "records" / "0.1.0"  # as 0.1.0 wrote them, and what it then said of them
 MOVIES = [
     {"text": "好看，值得再看一遍。", "label": "positive"},
     {"text": "An hour too long.", "label": "neg"},

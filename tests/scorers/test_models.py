@@ -18,7 +18,7 @@ from promptshot.runs.run import run
 from promptshot.scorers import load
 from promptshot.scoring import ModelOptions, Scorer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from promptshot.classify.classifier import Classifier, Recipe
+from promptshot.classify.classifier import Classifier
 from promptshot.classify.prediction import Prediction
+from promptshot.classify.recipe import Recipe
 from promptshot.cli import run_command
 from promptshot.prompts import library
 from promptshot.prompts.template import Template, example_row
@@ -18,8 +19,8 @@ from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows.read import read
 from promptshot.rows.row import Reject, Row
 
-GOLDEN = Path(__file__).parent / "golden"
-ROOT = Path(__file__).parent.parent
+GOLDEN = Path(__file__).parents[1] / "golden"
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 FEWCLUE = ROOT.parent / "shared" / "data" / "fewclue"  # for measuring only, so absent where the project is installed
 SCORERS = ("mlm", "nsp", "causal")
@@ -117,7 +118,9 @@ def test_every_template_renders_its_example_as_its_golden_file_says(name: str) -
     if UPDATE:
         path.parent.mkdir(exist_ok=True)
         path.write_text(page, encoding="utf-8")
-    assert path.is_file(), "no golden file; run: PROMPTSHOT_UPDATE_GOLDEN=1 pytest tests/test_shelf.py, then read it"
+    assert path.is_file(), (
+        "no golden file; run: PROMPTSHOT_UPDATE_GOLDEN=1 pytest tests/prompts/test_shelf.py, then read it"
+    )
     assert page == path.read_text(encoding="utf-8")
 
 

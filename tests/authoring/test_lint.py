@@ -17,10 +17,11 @@ from promptshot.authoring.lint import text as text_module
 from promptshot.authoring.lint.linter import Linter
 from promptshot.authoring.lint.sheet import Finding
 from promptshot.cli import run_command
-from promptshot.prompts.codes import CODES, library
+from promptshot.prompts import library
+from promptshot.prompts.codes import CODES
 
-ROOT = Path(__file__).parent.parent
-BROKEN = Path(__file__).parent / "broken"
+ROOT = Path(__file__).parents[2]
+BROKEN = Path(__file__).parents[1] / "broken"
 PAGE = ROOT / "docs" / "templates.md"
 BEGIN, END = "<!-- codes -->", "<!-- end of codes -->"
 UPDATE = os.environ.get("PROMPTSHOT_UPDATE_GOLDEN") == "1"
@@ -352,7 +353,7 @@ def test_the_page_of_codes_says_what_the_code_says() -> None:
     if UPDATE:
         PAGE.write_text(f"{head}{BEGIN}\n{section()}{END}{tail}", encoding="utf-8")
     else:
-        assert shown == f"\n{section()}", "run: PROMPTSHOT_UPDATE_GOLDEN=1 pytest tests/test_lint.py"
+        assert shown == f"\n{section()}", "run: PROMPTSHOT_UPDATE_GOLDEN=1 pytest tests/authoring/test_lint.py"
 
 
 @pytest.mark.parametrize("name", CODES)
