@@ -21,7 +21,7 @@ from promptshot.rows import read
 from promptshot.rows.once import once
 from promptshot.rows.row import Reject, Row
 from promptshot.scorers import Loader
-from promptshot.scoring import Filling, Fit, ModelOptions, Prompt
+from promptshot.scoring import Filling, ModelOptions, Prompt, Tokenized
 
 TOP = 10  # likeliest words shown
 _AT = re.compile(r"(.+):(\d{1,18})", re.DOTALL)
@@ -30,7 +30,7 @@ _FILE = re.compile(r"\S+\.(jsonl|ndjson|json|csv|tsv|parquet|arrow|feather)(\.gz
 
 @dataclass(frozen=True)
 class Preview:
-    """What became of one row: `fit` with a tokenizer, `prediction` and `top` with weights; else None and empty.
+    """What became of one row: `tokenized` with a tokenizer, `prediction` and `top` with weights; else None and empty.
 
     `labels` names the label of every word that may fill the blank, in the order of `prompt.choices`.
     """
@@ -41,7 +41,7 @@ class Preview:
     labels: Sequence[str]
     model: str = ""
     limit: int | None = None
-    fit: Fit | None = None
+    tokenized: Tokenized | None = None
     prediction: Prediction | None = None
     top: Sequence[tuple[str, float]] = ()
 
@@ -77,8 +77,8 @@ class Previewer:
         if kind not in tokenizer.kinds:
             what = f"the model is made for {shortlist(tokenizer.kinds)}, the template for {kind}"
             raise ModelError(what, where=model, hint="name another model with -m")
-        (fit,) = tokenizer.fit(kind, [found.prompt])
-        return replace(found, model=model, limit=tokenizer.limit, fit=fit)
+        (tokenized,) = tokenizer.tokenized(kind, [found.prompt])
+        return replace(found, model=model, limit=tokenizer.limit, tokenized=tokenized)
 
     def _with_scores(self, found: Preview, verbalizer: Verbalizer) -> Preview:
         kind = found.template.spec.scorer

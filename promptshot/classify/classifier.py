@@ -204,17 +204,17 @@ class Classifier:
         self, items: Any, progress: Progress | None, on_error: str, window: int = WINDOW
     ) -> Iterator[Outcome]:
         rows = objects.rows_of(items, self.task.template.needs, self.task.columns)
-        scored = self.scored(rows, progress, on_error, window)
+        windows = self.windows(rows, progress, on_error, window)
         if not self.recipe.transductive:
-            yield from chain.from_iterable(scored)
+            yield from chain.from_iterable(windows)
             return
         with tempfile.TemporaryFile("w+b") as file:
             spool = Spool(file)
-            for found in scored:
-                spool.add(found)
+            for scored in windows:
+                spool.add(scored)
             yield from self.ranked(spool)
 
-    def scored(
+    def windows(
         self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
     ) -> Iterator[list[Outcome]]:
         """The outcomes window by window; where ranks decide, the labels are still empty (see `ranked`)."""

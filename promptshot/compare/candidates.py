@@ -125,7 +125,7 @@ def grid(found: Sequence[suited.Guess], axes: Axes) -> list[Candidate]:
     for one, mapped in [(one, axes.names.of(one.template)) for one in found]:
         kind = one.template.spec.scorer
         scorer = axes.scorer or kind
-        models = [model for model in axes.models if scorer != kind or fits(kind, model)]
+        models = [model for model in axes.models if scorer != kind or may_have_head(kind, model)]
         for model, k in product(models, axes.numbers if one.template.kind.demonstrations else (0,)):
             plan = DemoPlan(axes.demos, k, axes.seed) if axes.demos and k else None
             options = replace(axes.options, model=model)
@@ -149,7 +149,7 @@ def seen(
     return found, [*lines]
 
 
-def fits(scorer: str, model: str) -> bool:
+def may_have_head(scorer: str, model: str) -> bool:
     """Whether a model can have the head that the scorer needs, as far as its config tells."""
     kind = shelf.scorer_of(model)
     return not model or kind is None or KINDS[kind].left_to_right == KINDS[scorer].left_to_right

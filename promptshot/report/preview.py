@@ -13,7 +13,7 @@ from rich.text import Text
 from promptshot.authoring.preview import Preview
 from promptshot.errors import printable, shortlist
 from promptshot.report.console import data, indented, people, plain_table
-from promptshot.scoring import Fit, Kind, Piece, Token
+from promptshot.scoring import Kind, Piece, Token, Tokenized
 
 KINDS = {Kind.FIXED: "template", Kind.FIELD: "field", Kind.MASK: "blank", Kind.HOLE: "hole", Kind.DEMO: "example"}
 COLOURS = {Kind.FIXED: "cyan", Kind.FIELD: "", Kind.MASK: "bold reverse", Kind.HOLE: "reverse", None: "dim"}
@@ -27,9 +27,9 @@ def show_preview(preview: Preview, ids: bool = False) -> None:
     kind = f"{printable(preview.template.name)} · {preview.template.spec.scorer}"
     console.print(Text.assemble((printable(preview.row.source), "bold"), f"  {kind}", style="dim"))
     _text(console, preview)
-    if preview.fit is not None:
-        _fit(console, preview, preview.fit, ids)
-    if preview.labels and (preview.fit or preview.prediction):
+    if preview.tokenized is not None:
+        _tokens_of(console, preview, preview.tokenized, ids)
+    if preview.labels and (preview.tokenized or preview.prediction):
         _words(console, preview, ids)
     elif preview.labels:
         pairs = zip(preview.prompt.choices, preview.labels, strict=True)
@@ -44,7 +44,7 @@ def show_label_words(name: str, preview: Preview, ids: bool = False) -> None:
     """The words of a verbalizer with their labels, and with a tokenizer the tokens of each."""
     console = data()
     told = f"{len(preview.labels)} words of {len(set(preview.labels))} labels"
-    tokens = f", tokens by {preview.model}" if preview.fit else ""
+    tokens = f", tokens by {preview.model}" if preview.tokenized else ""
     console.print(Text.assemble((printable(name), "bold"), (f"  {told}{printable(tokens)}", "dim")))
     _words(console, preview, ids)
 
@@ -73,19 +73,19 @@ def _text(console: Console, preview: Preview) -> None:
         indented(console, text, f"{name} " if name.strip() else "")
 
 
-def _fit(console: Console, preview: Preview, fit: Fit, ids: bool) -> None:
+def _tokens_of(console: Console, preview: Preview, tokenized: Tokenized, ids: bool) -> None:
     """The tokens, one line for each stretch of one kind, and what was cut."""
-    if fit.error is not None:
-        console.print(Text.assemble(("does not fit: ", "bold red"), printable(fit.error)))
+    if tokenized.error is not None:
+        console.print(Text.assemble(("does not fit: ", "bold red"), printable(tokenized.error)))
         return
-    cut = f", {fit.cut} of the row were cut" if fit.cut else ""
-    console.print(Text(f"tokens: {fit.length} of {preview.limit}{cut}  ({preview.model})", style="dim"))
-    pair = any(token.segment for token in fit.tokens)
-    for (segment, kind), stretch in groupby(fit.tokens, lambda token: (token.segment, token.kind)):
+    cut = f", {tokenized.cut} of the row were cut" if tokenized.cut else ""
+    console.print(Text(f"tokens: {tokenized.length} of {preview.limit}{cut}  ({preview.model})", style="dim"))
+    pair = any(token.segment for token in tokenized.tokens)
+    for (segment, kind), stretch in groupby(tokenized.tokens, lambda token: (token.segment, token.kind)):
         name = "special" if kind is None else KINDS.get(kind, "")
         prefix = f"{'AB'[segment]} {name:<10}" if pair else f"{name:<10}"
         indented(console, _tokens(list(stretch), ids, COLOURS.get(kind, "")), prefix)
-    for before, after in zip(_fields(preview.prompt.pieces), _fields(fit.pieces), strict=False):
+    for before, after in zip(_fields(preview.prompt.pieces), _fields(tokenized.pieces), strict=False):
         if lost := _lost(before.text, after.text):
             shown = lost if len(lost) <= LONGEST else f"{lost[:LONGEST]}…"
             indented(console, Text(printable(shown), style="red strike"), f"{'cut':<{12 if pair else 10}}")
@@ -114,8 +114,8 @@ def _lost(before: str, after: str) -> str:
 
 def _words(console: Console, preview: Preview, ids: bool) -> None:
     """Label words with their labels, their tokens and their scores, as far as these are known."""
-    fit, prediction = preview.fit, preview.prediction
-    spelled = fit.words if fit is not None and fit.error is None else ()
+    tokenized, prediction = preview.tokenized, preview.prediction
+    spelled = tokenized.words if tokenized is not None and tokenized.error is None else ()
     scored = prediction.word_scores if prediction is not None else {}
     headers = ["  word", "label", *(["tokens"] if spelled else []), *(["score"] if scored else [])]
     shown = plain_table(*headers, texts=2 + bool(spelled))

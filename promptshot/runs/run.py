@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
 from promptshot import files
@@ -79,7 +79,7 @@ def run(
         result.rows_before = result.tally.predicted + result.tally.rejected
     else:
         with Interrupts() as interrupts:
-            result = _scored(_Run(recipe, inputs, journal, watcher or Watcher(), interrupts, on_error))
+            result = _Run(recipe, inputs, journal, watcher or Watcher(), on_error).to_its_end(interrupts)
     result.doubt = looked.doubt
     journal.list_wrong(_wrong_rows(result, inputs, journal))
     journal.summarize(result.summary())
@@ -95,88 +95,102 @@ def _refuse_lacking(recipe: Recipe, inputs: Inputs) -> None:
         columns.refuse_lacking(islice(inputs.all_rows(one.columns), HOPELESS), needs)
 
 
-@dataclass(frozen=True)
 class _Run:
-    """What the steps of a run share."""
+    """A run that has something left to score: loads the model, scores a window at a time, writes it."""
 
-    recipe: Recipe
-    inputs: Inputs
-    journal: Journal
-    watcher: Watcher
-    interrupts: Interrupts
-    on_error: str
+    def __init__(self, recipe: Recipe, inputs: Inputs, journal: Journal, watcher: Watcher, on_error: str) -> None:
+        """Raises a PromptshotError where the model cannot be loaded."""
+        self.inputs, self.journal, self.watcher, self.on_error = inputs, journal, watcher, on_error
+        budget = recipe.options.batch_budget or journal.budget()
+        live = replace(recipe, options=replace(recipe.options, batch_budget=budget))
+        self.classifier = Classifier.of(live)
+        self.transductive = recipe.transductive
+        self.rows = journal.mark.rows  # that are written
+        self.result = Result.restored(recipe, journal, journal.mark.counts)
+        self.result.details, self.result.rows_before = self.classifier.details, self.rows
+        self.result.overwritten = journal.shape.overwritten(_own(inputs.peek()))
+        drawn = {"sample": inputs.sample, "seed": inputs.seed, "window": inputs.window}
+        journal.head = self.result.head(**drawn, thresholds=self.classifier.cuts)
+        watcher.ready(self.classifier, self.rows)
 
+    def to_its_end(self, interrupts: Interrupts) -> Result:
+        """Score and write all that is left; whatever stops it, the journal says how far it got."""
+        with self.journal:
+            began = time.perf_counter() - self.result.seconds
+            try:
+                given_up = self._all(interrupts, began)
+                self._finish(given_up)
+            except (KeyboardInterrupt, PromptshotError, OSError) as problem:
+                with interrupts.held(), suppress(PromptshotError, OSError):
+                    self.journal.stop()
+                self.watcher.stopped(self.journal)
+                if isinstance(problem, RowError):
+                    hint = "mend it, or leave such rows out with --on-error reject"
+                    raise InputError(problem.what, where=problem.where, hint=hint) from None
+                raise
+        return self.result
 
-def _scored(the: _Run) -> Result:
-    """Load the model, score what is left to score, write it."""
-    budget = the.recipe.options.batch_budget or the.journal.budget()
-    recipe = replace(the.recipe, options=replace(the.recipe.options, batch_budget=budget))
-    classifier = Classifier.of(recipe)
-    journal, rows = the.journal, the.journal.mark.rows
-    result = Result.restored(the.recipe, journal, journal.mark.counts)
-    result.details, result.rows_before = classifier.details, rows
-    result.overwritten = journal.shape.overwritten(_own(the.inputs.peek()))
-    drawn = {"sample": the.inputs.sample, "seed": the.inputs.seed, "window": the.inputs.window}
-    journal.head = result.head(**drawn, thresholds=classifier.cuts)
-    the.watcher.ready(classifier, rows)
-    with journal:
-        began, given_up = time.perf_counter() - result.seconds, False
-        try:
-            for window in _windows(the, classifier):
-                with the.interrupts.held():
-                    journal.write(window)
-                    result.count(window)
-                    rows += len(window)
-                    result.seconds = time.perf_counter() - began
-                    if len(window) == the.inputs.window and not the.recipe.transductive:
-                        journal.advance(rows, result.state(), the.inputs.seen.parts)
-                the.watcher.counted(rows, result.tally)
-                given_up = _hopeless(result.tally.predicted, result.tally.rejected, classifier.asked)
-                if given_up and not the.recipe.transductive:  # there all have been scored
-                    break
-            if not result.tally.predicted:
-                raise _unusable(result, the.inputs, rows, given_up)
-            result.left_out, result.changed = journal.left_out, tuple(the.inputs.seen.changed)
-            wrong = _wrong_rows(result, the.inputs, journal)
-            journal.finish(rows, result.state(), the.inputs.seen.parts, result.summary(), wrong)
-        except (KeyboardInterrupt, PromptshotError, OSError) as problem:
-            with the.interrupts.held(), suppress(PromptshotError, OSError):
-                journal.stop()
-            the.watcher.stopped(journal)
-            if isinstance(problem, RowError):
-                hint = "mend it, or leave such rows out with --on-error reject"
-                raise InputError(problem.what, where=problem.where, hint=hint) from None
-            raise
-    return result
-
-
-def _windows(the: _Run, classifier: Classifier) -> Iterator[list[Outcome]]:
-    """What comes of the rows that are left, a window at a time."""
-
-    def scored(start: int) -> Iterator[list[Outcome]]:
-        items = the.inputs.read(the.recipe.columns, start)
-        return classifier.scored(items, the.watcher.advance, the.on_error, the.inputs.window)
-
-    if not the.recipe.transductive:
-        yield from scored(the.journal.mark.rows)
-        return
-    with the.journal.spool() as kept, contextlib.nullcontext(kept) if kept else tempfile.TemporaryFile("w+b") as file:
-        path, of = the.journal.outputs.spool_path or tempfile.gettempdir(), the.journal.fingerprint
-        try:
-            spool = Spool(file, of, durable=kept is not None)
-        except InputError as problem:
-            raise InputError(problem.what, where=path, hint=problem.hint) from None
-        the.journal.spooled = spool.rows
-        the.inputs.refuse_changed(record.parts(spool.note), spool.rows)
-        for window in scored(spool.rows):
-            with the.interrupts.held(), files.named(path):
-                spool.add(window, [vars(part) for part in the.inputs.seen.parts])
-                the.journal.spooled = spool.rows
-            if _hopeless(spool.good, spool.rows, classifier.asked):
+    def _all(self, interrupts: Interrupts, began: float) -> bool:
+        """Write window by window; whether it was given up, for no row could be used."""
+        tally, given_up = self.result.tally, False
+        for window in self._windows(interrupts):
+            with interrupts.held():
+                self._write(window)
+                self.result.seconds = time.perf_counter() - began
+                if len(window) == self.inputs.window and not self.transductive:
+                    self.journal.advance(self.rows, self.result.state(), self.inputs.seen.parts)
+            self.watcher.counted(self.rows, tally)
+            given_up = _hopeless(tally.predicted, tally.rejected, self.classifier.asked)
+            if given_up and not self.transductive:  # there all have been scored
                 break
-        ranked = classifier.ranked(spool)
-        while window := list(islice(ranked, the.inputs.window)):
-            yield window
+        return given_up
+
+    def _write(self, window: Sequence[Outcome]) -> None:
+        self.journal.write(window)
+        self.result.count(window)
+        self.rows += len(window)
+
+    def _windows(self, interrupts: Interrupts) -> Iterator[list[Outcome]]:
+        """What comes of the rows that are left, a window at a time."""
+        if not self.transductive:
+            yield from self._outcomes(self.journal.mark.rows)
+            return
+        with (
+            self.journal.spool() as kept,
+            contextlib.nullcontext(kept) if kept else tempfile.TemporaryFile("w+b") as file,
+        ):
+            path = self.journal.outputs.spool_path or tempfile.gettempdir()
+            try:
+                spool = Spool(file, self.journal.fingerprint, durable=kept is not None)
+            except InputError as problem:
+                raise InputError(problem.what, where=path, hint=problem.hint) from None
+            self._fill(spool, path, interrupts)
+            ranked = self.classifier.ranked(spool)
+            while window := list(islice(ranked, self.inputs.window)):
+                yield window
+
+    def _fill(self, spool: Spool, path: str, interrupts: Interrupts) -> None:
+        """Let all scores wait in a spool for the whole run's decision; those that are there are not made again."""
+        self.journal.spooled = spool.rows
+        self.inputs.refuse_changed(record.parts(spool.note), spool.rows)
+        for window in self._outcomes(spool.rows):
+            with interrupts.held(), files.named(path):
+                spool.add(window, [vars(part) for part in self.inputs.seen.parts])
+                self.journal.spooled = spool.rows
+            if _hopeless(spool.good, spool.rows, self.classifier.asked):
+                break
+
+    def _outcomes(self, start: int) -> Iterator[list[Outcome]]:
+        items = self.inputs.read(self.result.recipe.columns, start)
+        return self.classifier.windows(items, self.watcher.advance, self.on_error, self.inputs.window)
+
+    def _finish(self, given_up: bool) -> None:
+        result, seen = self.result, self.inputs.seen
+        if not result.tally.predicted:
+            raise _unusable(result, self.inputs, self.rows, given_up)
+        result.left_out, result.changed = self.journal.left_out, tuple(seen.changed)
+        wrong = _wrong_rows(result, self.inputs, self.journal)
+        self.journal.finish(self.rows, result.state(), seen.parts, result.summary(), wrong)
 
 
 def _wrong_rows(result: Result, inputs: Inputs, journal: Journal) -> bytes:

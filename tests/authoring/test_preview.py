@@ -139,25 +139,27 @@ def test_the_tokens_are_those_that_the_scorer_reads(kind: str, tiny: Tiny, token
     assert isinstance(scorer, TorchScorer)
     for text in ("the food was cold", "房间干净，早餐也不错", "a " * 200):
         plan = scorer.plan(prompt(kind, text))
-        (fit,) = tokenizer.fit(kind, [prompt(kind, text)])
-        assert [token.id for token in fit.tokens] == list(plan.queries[0].ids)
-        assert (fit.cut, fit.length) == (plan.fitted.cut, max(len(query.ids) for query in plan.queries))
-        assert [len(word) for word in fit.words] == [len(ids) for ids in scorer.planner.words(prompt(kind, text))]
+        (tokenized,) = tokenizer.tokenized(kind, [prompt(kind, text)])
+        assert [token.id for token in tokenized.tokens] == list(plan.queries[0].ids)
+        assert (tokenized.cut, tokenized.length) == (plan.fitted.cut, max(len(query.ids) for query in plan.queries))
+        assert [len(word) for word in tokenized.words] == [len(ids) for ids in scorer.planner.words(prompt(kind, text))]
     assert tokenizer.limit == scorer.limit == LENGTH
 
 
 def test_every_token_is_told_by_what_it_belongs_to(kind: str, tokenizer: Tokenizing) -> None:
-    (fit,) = tokenizer.fit(kind, [prompt(kind)])
-    of = {k: "".join(t.text for t in fit.tokens if t.kind is k).replace("▁", "") for k in (Kind.FIELD, Kind.FIXED)}
+    (tokenized,) = tokenizer.tokenized(kind, [prompt(kind)])
+    of = {
+        k: "".join(t.text for t in tokenized.tokens if t.kind is k).replace("▁", "") for k in (Kind.FIELD, Kind.FIXED)
+    }
     assert of[Kind.FIELD].replace("##", "") == "thefoodwascold"
     assert of[Kind.FIXED].replace("##", "") == {"mlm": "itwas.", "nsp": "itwas", "causal": "itwas"}[kind]
-    blank = [token.text for token in fit.tokens if token.kind is Kind.MASK]
+    blank = [token.text for token in tokenized.tokens if token.kind is Kind.MASK]
     assert "".join(blank).replace("▁", "").replace("##", "") == ("[MASK]" if kind == "mlm" else "good")
-    special = [token.text for token in fit.tokens if token.kind is None]
+    special = [token.text for token in tokenized.tokens if token.kind is None]
     assert special == {"mlm": ["[CLS]", "[SEP]"], "nsp": ["[CLS]", "[SEP]", "[SEP]"], "causal": []}[kind]
     if kind == "nsp":
-        assert [token.segment for token in fit.tokens] == sorted(token.segment for token in fit.tokens)
-        assert {token.segment for token in fit.tokens if token.kind is Kind.FIELD} == {1}
+        assert [token.segment for token in tokenized.tokens] == sorted(token.segment for token in tokenized.tokens)
+        assert {token.segment for token in tokenized.tokens if token.kind is Kind.FIELD} == {1}
 
 
 # The word stands in the text, in the template, and in the blank.
@@ -187,15 +189,15 @@ def test_the_blank_is_marked_where_it_is_and_nowhere_else(
     """As many tokens are of a kind as the tokenizer makes of what is of that kind, in the order of the template."""
     tiny: Tiny = request.getfixturevalue(model)
     keys = {"scorer": "causal", "direction": "channel"} if kind == "channel" else {"scorer": kind}
-    (fit,) = load_tokenizer(ModelOptions(tiny.name)).fit(
+    (tokenized,) = load_tokenizer(ModelOptions(tiny.name)).tokenized(
         keys["scorer"], [rendered({**keys, "text": text}, {"text": MANY}, WORDS)]
     )
     said = [
         ("".join(token.text for token in stretch).replace("▁", " ").replace("##", "").split(), token_kind)
-        for token_kind, stretch in ((k, list(s)) for k, s in groupby(fit.tokens, lambda token: token.kind))
+        for token_kind, stretch in ((k, list(s)) for k, s in groupby(tokenized.tokens, lambda token: token.kind))
         if token_kind is not None
     ]
-    blank = tiny.tokenizer.mask_token * len(fit.words[0]) if kind == "mlm" else "good"
+    blank = tiny.tokenizer.mask_token * len(tokenized.words[0]) if kind == "mlm" else "good"
     parts = re.findall(r"\{mask\}|\{text\}|[^{}]+", text if isinstance(text, str) else "".join(text))
     kinds = {"{mask}": (Kind.MASK, blank), "{text}": (Kind.FIELD, MANY)}
     wanted = [kinds.get(part, (Kind.FIXED, part)) for part in parts if part.strip()]
@@ -209,9 +211,9 @@ def test_the_blank_is_marked_where_it_is_and_nowhere_else(
 def test_a_tokenizer_that_does_not_tell_places_is_marked_too(
     kind: str, tiny: Tiny, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = tokenizer.fit(kind, [prompt(kind, MANY)])
+    before = tokenizer.tokenized(kind, [prompt(kind, MANY)])
     monkeypatch.setattr(type(tokenizer.encoder), "spans", lambda self, text: [(i, i + 1) for i in range(len(text))])
-    assert tokenizer.fit(kind, [prompt(kind, MANY)]) == before
+    assert tokenizer.tokenized(kind, [prompt(kind, MANY)]) == before
 
 
 def test_no_weights_are_read(tiny: Tiny, kind: str, tmp_path: Path) -> None:
@@ -220,14 +222,14 @@ def test_no_weights_are_read(tiny: Tiny, kind: str, tmp_path: Path) -> None:
     for path in tiny.folder.iterdir():
         if path.suffix == ".json":
             (bare / path.name).write_bytes(path.read_bytes())
-    (fit,) = load_tokenizer(ModelOptions(str(bare))).fit(kind, [prompt(kind)])
-    assert fit.error is None
+    (tokenized,) = load_tokenizer(ModelOptions(str(bare))).tokenized(kind, [prompt(kind)])
+    assert tokenized.error is None
 
 
 def test_what_does_not_fit_is_told(kind: str, tokenizer: Tokenizing) -> None:
     long = rendered({**KEYS["mlm"], "text": "a " * LENGTH + "{mask} {text}"}, {"text": "b"}, WORDS)
     if kind == "mlm":
-        assert "the template alone takes" in (tokenizer.fit(kind, [long])[0].error or "")
+        assert "the template alone takes" in (tokenizer.tokenized(kind, [long])[0].error or "")
         assert "the template alone takes" in (tokenizer.misfit(kind, long) or "")
     assert tokenizer.misfit(kind, prompt(kind)) is None
 
@@ -349,12 +351,12 @@ def test_a_line_break_before_the_blank_is_shown_with_the_template_and_is_no_toke
 ) -> None:
     tokenizer = load_tokenizer(ModelOptions(gpt2.name))
     one = rendered({"scorer": "causal", "text": text}, {"text": "房间"}, ["great", "very awful", "体育"])
-    (fit,) = tokenizer.fit("causal", [one])
-    for word, tokens in zip(one.choices, fit.words, strict=True):
+    (tokenized,) = tokenizer.tokenized("causal", [one])
+    for word, tokens in zip(one.choices, tokenized.words, strict=True):
         assert gpt2.tokenizer.decode([token.id for token in tokens]).strip() == word
         assert all(token.text.strip(" ▁\n") for token in tokens)
-    assert gpt2.tokenizer.decode([token.id for token in fit.tokens]) == one.text("great")
-    fixed = "".join(token.text for token in fit.tokens if token.kind is Kind.FIXED)
+    assert gpt2.tokenizer.decode([token.id for token in tokenized.tokens]) == one.text("great")
+    fixed = "".join(token.text for token in tokenized.tokens if token.kind is Kind.FIXED)
     assert fixed.replace(":", "") == BEFORE[text]
     out = shown(capsys, text, "房间", "-m", gpt2.name, "--scorer", "causal", "--labels", "great,very awful")
     table = [line for line in out.splitlines() if line.startswith("  great")]

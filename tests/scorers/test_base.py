@@ -35,7 +35,7 @@ from promptshot.scorers.checkpoints.checks import check_head
 from promptshot.scorers.checkpoints.encoder import Encoder, TextEncoder
 from promptshot.scorers.checkpoints.opening import pick_device
 from promptshot.scorers.engine.base import TorchScorer
-from promptshot.scorers.engine.batches import Batches, fitting, token_budget
+from promptshot.scorers.engine.batches import Batches, token_budget, within_memory
 from promptshot.scorers.engine.heads import Head
 from promptshot.scorers.engine.plans import Query
 from promptshot.scoring import Checkpoint, Kind, ModelOptions, Piece, Prompt, Scored, Scorer
@@ -511,7 +511,7 @@ def test_lack_of_memory_is_known_by_what_this_torch_says_of_it() -> None:
         torch.empty(1 << 60)  # on a CPU this raises a bare RuntimeError, told apart by its words alone
         return []
 
-    assert fitting(asks_for_too_much) is None
+    assert within_memory(asks_for_too_much) is None
 
 
 # ------------------------------------------------------------------ failures of libraries
@@ -616,7 +616,7 @@ def test_a_text_at_which_the_tokenizer_fails_is_the_error_of_its_row(
     said = "the tokenizer failed: OverflowError: out of range integral type conversion attempted"
     assert [one.error for one in found] == [None, said, None]
     assert [found[i].scores for i in (0, 2)] == [pytest.approx(wanted[i].scores, abs=1e-4) for i in (0, 2)]
-    assert [fit.error for fit in alone.fit(kind, prompts)] == [None, said, None]
+    assert [one.error for one in alone.tokenized(kind, prompts)] == [None, said, None]
     assert alone.misfit(kind, prompts[1]) == said
 
 
@@ -652,8 +652,8 @@ def test_a_tokenizer_with_tokens_that_have_no_embedding_is_refused_with_their_na
             scorer(kind, tiny.folder)
         assert caught.value.where == tiny.name
         assert "resize" in caught.value.hint
-    (fit,) = load_tokenizer(ModelOptions(tiny.name)).fit("mlm", [CLOZE])  # the tokenizer itself is sound
-    assert fit.error is None
+    (tokenized,) = load_tokenizer(ModelOptions(tiny.name)).tokenized("mlm", [CLOZE])  # the tokenizer itself is sound
+    assert tokenized.error is None
 
 
 def test_an_unknown_token_without_an_embedding_is_refused_for_any_text_may_have_it(tmp_path: Path) -> None:
@@ -784,7 +784,7 @@ def test_other_problems_of_a_run_are_not_taken_for_lack_of_memory() -> None:
         raise RuntimeError("the size of tensor a (3) must match the size of tensor b (4)")
 
     with pytest.raises(RuntimeError, match="must match"):
-        fitting(fails)
+        within_memory(fails)
 
 
 @pytest.mark.parametrize(("kind", "options"), KINDS)

@@ -128,7 +128,7 @@ def test_what_shares_an_opened_checkpoint_scores_as_what_was_loaded_alone(order:
     assert made["mlm"].score(CLOZE) == load("mlm", options).score(CLOZE)  # type: ignore[union-attr]
     pair = [prompt_of([("", "。"), "天气很好"], ["是", "不"])]
     assert made["nsp"].score(pair) == load("nsp", options).score(pair)  # type: ignore[union-attr]
-    assert made["tokenizer"].fit("mlm", CLOZE) == scorers.load_tokenizer(options).fit("mlm", CLOZE)  # type: ignore[union-attr]
+    assert made["tokenizer"].tokenized("mlm", CLOZE) == scorers.load_tokenizer(options).tokenized("mlm", CLOZE)  # type: ignore[union-attr]
 
 
 def test_a_configuration_is_never_changed_for_those_who_come_later(gpt2: Tiny) -> None:
@@ -159,7 +159,7 @@ def test_previews_with_tokens_and_scores_open_a_checkpoint_once(loads: list[tupl
     previewer = Previewer(ModelOptions(), scores=True)
     for _ in range(2):
         found = previewer.of(template, library.verbalizer_of(template), example_row(template))
-        assert found.fit
+        assert found.tokenized
         assert found.prediction
     assert [what for what, *_ in loads] == ["opened", "weights"]
 
@@ -254,7 +254,7 @@ def test_a_preview_that_is_watched_finds_a_model_that_has_come(bert: Tiny, tmp_p
             previewer.of(*arguments)
     (tmp_path / "coming").symlink_to(bert.folder)
     previewer.loader.try_again()
-    assert previewer.of(*arguments).fit
+    assert previewer.of(*arguments).tokenized
 
 
 # ------------------------------------------------------------------ scorers of others

@@ -12,7 +12,7 @@ from promptshot.scorers.checkpoints.checks import check_architecture
 from promptshot.scorers.checkpoints.encoder import Encoder, common_prefix
 from promptshot.scorers.checkpoints.opening import Opened, limit_of, loading, quiet, skeleton
 from promptshot.scorers.engine.plans import Planner, Stretch
-from promptshot.scoring import Fit, Kind, ModelOptions, Prompt, Token
+from promptshot.scoring import Kind, ModelOptions, Prompt, Token, Tokenized
 
 
 class CheckpointTokenizer:
@@ -20,23 +20,23 @@ class CheckpointTokenizer:
 
     def __init__(self, opened: Opened, options: ModelOptions) -> None:
         """Raises ModelError where no kind of scorer can use the checkpoint."""
-        fitting = [kind for kind in KINDS.values() if _fits(kind, opened)]
-        if not fitting:
+        suiting = [kind for kind in KINDS.values() if _has_head(kind, opened)]
+        if not suiting:
             family = getattr(opened.config, "model_type", "such")
             raise ModelError(f"a {family} model has no scorer", where=opened.name, hint="use a BERT- or GPT-like model")
         self.encoder: Encoder = opened.encoder
-        made = skeleton(fitting[0].auto_class, opened, options)
+        made = skeleton(suiting[0].auto_class, opened, options)
         with loading(opened.name, options):
             self.limit = limit_of(made, opened.encoder, options)
             self.planners: dict[str, Planner] = {
-                kind.name: loaded(kind.planner)(opened.encoder, self.limit) for kind in fitting
+                kind.name: loaded(kind.planner)(opened.encoder, self.limit) for kind in suiting
             }
         self.kinds = list(self.planners)
 
     @quiet()
-    def fit(self, scorer: str, prompts: Sequence[Prompt]) -> list[Fit]:
+    def tokenized(self, scorer: str, prompts: Sequence[Prompt]) -> list[Tokenized]:
         """What the scorer of that name would make of each prompt."""
-        return [self._fit(self.planners[scorer], prompt) for prompt in prompts]
+        return [self._tokenized(self.planners[scorer], prompt) for prompt in prompts]
 
     def unknown(self, words: Sequence[str]) -> list[str]:
         """The words that the tokenizer cannot spell."""
@@ -56,15 +56,15 @@ class CheckpointTokenizer:
         plan = self.planners[scorer].planned(prompt)
         return plan if isinstance(plan, str) else None
 
-    def _fit(self, planner: Planner, prompt: Prompt) -> Fit:
+    def _tokenized(self, planner: Planner, prompt: Prompt) -> Tokenized:
         plan = planner.planned(prompt)
         if isinstance(plan, str):
-            return Fit(error=plan)
+            return Tokenized(error=plan)
         words = tuple(tuple(self._token(i, Kind.MASK) for i in ids) for ids in planner.words(prompt))
         length = max(len(query.ids) for query in plan.queries)
         fitted = plan.fitted
         tokens = tuple(token for stretch in planner.stretches(prompt, plan) for token in self._tokens(stretch))
-        return Fit(tokens, words, fitted.pieces, length, fitted.cut, fitted.dropped)
+        return Tokenized(tokens, words, fitted.pieces, length, fitted.cut, fitted.dropped)
 
     def _token(self, token: int, kind: Kind | None, segment: int = 0) -> Token:
         return Token(self.encoder.shown(token), token, kind, segment)
@@ -91,7 +91,7 @@ class CheckpointTokenizer:
         return [pieces[bisect_right(counts, place)].kind for place in range(len(ids))]
 
 
-def _fits(kind: ScorerKind, opened: Opened) -> bool:
+def _has_head(kind: ScorerKind, opened: Opened) -> bool:
     try:
         check_architecture(kind, opened.name, opened.config)
     except ModelError:

@@ -24,7 +24,7 @@ from promptshot.scorers.checkpoints.opening import (
     open_checkpoint,
     quiet,
 )
-from promptshot.scorers.engine.batches import Answers, Batches, Work, fitting, token_budget
+from promptshot.scorers.engine.batches import Answers, Batches, Work, token_budget, within_memory
 from promptshot.scorers.engine.heads import Head, probe
 from promptshot.scorers.engine.packed import pack
 from promptshot.scorers.engine.plans import Plan, Planner, Query
@@ -278,7 +278,7 @@ class HeadScorer(TorchScorer):
 def _attempt(work: Work, start: int, end: int) -> Answers | str | None:
     """The answers of a piece; None where there is not enough memory, else what went wrong."""
     try:
-        return fitting(lambda: work.run(start, end))
+        return within_memory(lambda: work.run(start, end))
     except BaseException as problem:
         if surfaces(problem):
             raise

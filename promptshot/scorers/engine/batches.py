@@ -74,7 +74,7 @@ class Batches:
         return start + 1, [(self.order[start], None)]
 
 
-def fitting(work: Callable[[], Answers]) -> Answers | None:
+def within_memory(work: Callable[[], Answers]) -> Answers | None:
     """What the work gives, without gradients; None where the memory is not enough."""
     try:
         with torch.inference_mode():
