@@ -294,8 +294,9 @@ class Journal:
         path = str(self.outputs.record_path)
         if self._said() not in ("", self._found):
             raise InputError("was changed while the run went on", where=path, hint="move it away and start again")
-        files.put(path, text, self._replaces)
-        self._replaces, self._found = True, self._said()
+        data = text.encode("utf-8", "backslashreplace")
+        files.put(path, data, self._replaces)
+        self._replaces, self._found = True, record.as_said(data)
 
     def _ends(self) -> dict[str, Place]:
         """How far the files go now."""

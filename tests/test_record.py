@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from promptshot.finish import finished
 from promptshot.recipe import Recipe
 from promptshot.record import FORMAT, Later, RunRecord, written
 from promptshot.rows import read
-from promptshot.run import Watcher
+from promptshot.run import Inputs, Watcher
 
 EARLIER = Path(__file__).parent / "records" / "0.1.0"  # as 0.1.0 wrote them, and what it then said of them
 MOVIES = [
@@ -49,10 +50,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows a window, each of which is marked."""
-    monkeypatch.setattr("promptshot.spool.SHARE", 1e9)
+    monkeypatch.setattr("promptshot.run.Inputs", partial(Inputs, window=2))
     monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
-    monkeypatch.setattr("promptshot.classify.WINDOW", 2)
-    monkeypatch.setattr("promptshot.run.WINDOW", 2)
 
 
 def classify(*said: str) -> int:
