@@ -5,6 +5,7 @@ Above it are strings and labels, below it tensors. A scorer knows nothing of lab
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -79,6 +80,18 @@ class Scored:
     error: str | None = None
     lead: tuple[float, ...] = ()
     unknown: bool = False
+
+
+def fault(scored: Scored, choices: int) -> str:
+    """What is wrong with a scorer's answer for so many choices, if anything: third-party scorers come this way too."""
+    if len(scored.scores) != choices or len(scored.tokens) != choices:
+        return f"the scorer gave {len(scored.scores)} scores for {choices} choices"
+    if len(scored.lead) not in (0, choices):
+        return f"the scorer gave {len(scored.lead)} leads for {choices} choices"
+    try:
+        return "" if all(map(math.isfinite, (*scored.scores, *scored.lead))) else "a score is not finite"
+    except TypeError:
+        return "a score is no number"
 
 
 class Scorer(Protocol):

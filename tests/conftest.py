@@ -1,314 +1,91 @@
-"""Tiny models with random weights, made from a configuration and a seed: nothing is downloaded.
+"""Fixtures of every test; nothing here loads torch, and what a test asks for does (see `tiny`).
 
-The weights are large, so that scores differ by much and a wrong position or a lost mask shows at once.
+`python -m pytest -m "not torch"` runs what needs no torch, in a Python that has none.
 """
 
 from __future__ import annotations
 
-import json
-import random
+import os
+import re
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-import transformers
-from reference import Segment
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from torch import Tensor
-
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.rows import Row
-from promptshot.scorers.base import TorchScorer
-from promptshot.scorers.plans import Query
-from promptshot.scorers.prefix import Trie, Walk
-from promptshot.scoring import Kind, Piece, Prompt, Scope
+from helpers import Tiny
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
-torch.set_num_threads(1)  # tiny models gain nothing from more
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny models gain nothing from more
 
-TEXTS = [
-    "the movie was great and the food was awful but we liked the town a lot",
-    "business sports world technology politics news about a very long game last night",
-    "it is a good day to read this short story again , said the old man .",
-    "房间干净，早餐也不错。这是一则体育新闻，很满意，不好。",
-    "下面报导的是财经和娱乐科技文化教育的文章：天气真好！",
-]
-SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-SPECIAL["mask_token"] = "[MASK]"
-LENGTH = 96  # positions of every tiny model
-SIZES = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32, "intermediate_size": 48}
+WITHOUT = "not torch"
+ALL_OF_IT = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.torch\b", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Tiny:
-    """A saved checkpoint, and the same read by plain transformers for the reference."""
+class NoTorch(MetaPathFinder):
+    """Finds no torch: a test that needs it and does not say so fails."""
 
-    folder: Path
-    model: Any
-    tokenizer: Any
-
-    @property
-    def name(self) -> str:
-        return str(self.folder)
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname in ("torch", "transformers"):
+            raise ModuleNotFoundError(f"{fullname} is for tests with the mark torch", name=fullname)
 
 
-# ------------------------------------------------------------------ tokenizers
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == WITHOUT:
+        sys.meta_path.insert(0, NoTorch())
 
 
-def wordpiece() -> Tokenizer:
-    """Lower-cased words of TEXTS, Chinese characters, and single letters for every other word."""
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    signs = ".,!?[]<>|/#_:;'\"，。！？：；"
-    chinese = sorted({c for text in TEXTS for c in text if "\u4e00" <= c <= "\u9fff"})
-    words = sorted({word for text in TEXTS for word in text.split() if word.isascii() and len(word) > 1})
-    entries = [*SPECIAL.values(), *letters, *(f"##{c}" for c in letters), *signs, *chinese, *words]
-    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(entries))}
-    made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    made.add_special_tokens(list(SPECIAL.values()))
-    made.normalizer = normalizers.BertNormalizer(lowercase=True)
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
-    made.decoder = decoders.WordPiece()
-    return made
-
-
-def byte_bpe(special: list[str | AddedToken]) -> Tokenizer:
-    """Byte-level BPE; Chinese characters may merge, so that boundaries are met."""
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=420, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    made.train_from_iterator(TEXTS * 3, trainer)
-    made.decoder = decoders.ByteLevel()
-    return made
-
-
-def roberta_bpe() -> Tokenizer:
-    """<s> A </s> and <s> A </s></s> B </s>; the mask takes the space before it."""
-    names: list[str | AddedToken] = ["<s>", "<pad>", "</s>", "<unk>"]
-    made = byte_bpe([*names, AddedToken("<mask>", lstrip=True, special=True)])
-    made.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    return made
-
-
-def sentencepiece_bpe() -> Tokenizer:
-    """BPE with a space mark before every word, as Llama and XLM-RoBERTa have it; <s> begins a text."""
-    made = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
-    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
-    letters = [chr(c) for c in range(33, 127)]
-    trainer = trainers.BpeTrainer(
-        vocab_size=360, special_tokens=["<unk>", "<s>", "</s>"], initial_alphabet=letters, show_progress=False
-    )
-    made.train_from_iterator(TEXTS * 3, trainer)
-    made.post_processor = processors.TemplateProcessing(
-        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)]
-    )
-    made.decoder = decoders.Metaspace()
-    return made
-
-
-# ------------------------------------------------------------------ checkpoints
-
-
-def save_tokenizer(made: Tokenizer, folder: Path, **settings: object) -> None:
-    """tokenizer.json and a tokenizer_config.json that both majors of transformers read."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made.save(str(folder / "tokenizer.json"))
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **settings}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-
-
-def randomized(model: Any, seed: int) -> Any:
-    """The model with large random weights, biases and norms included."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
-    return model.eval()
-
-
-def build(folder: Path, kind: type[Any], config: Any, made: Tokenizer, **settings: object) -> Tiny:
-    """A checkpoint in `folder`, and the same model in memory."""
-    torch.manual_seed(0)
-    model = randomized(kind(config), seed=1)
-    model.save_pretrained(folder)
-    save_tokenizer(made, folder, model_max_length=LENGTH, **settings)
-    return Tiny(folder, model, transformers.AutoTokenizer.from_pretrained(folder))
-
-
-def bert_config(made: Tokenizer, **others: Any) -> Any:
-    """A tiny BERT's configuration."""
-    return transformers.BertConfig(
-        **{"vocab_size": made.get_vocab_size(), "max_position_embeddings": LENGTH, **SIZES, **others}
-    )
-
-
-def reread(tiny: Tiny, kind: type[Any]) -> Tiny:
-    """The same checkpoint read with another head."""
-    return Tiny(tiny.folder, kind.from_pretrained(tiny.folder).eval(), tiny.tokenizer)
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without torch a file that needs it for all its tests is not imported."""
+    if config.option.markexpr != WITHOUT or collection_path.suffix != ".py":
+        return None
+    return bool(ALL_OF_IT.search(collection_path.read_text(encoding="utf-8"))) or None
 
 
 @pytest.fixture(scope="session")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """BERT with both pre-training heads; `.model` is the one for pre-training."""
-    made = wordpiece()
-    folder = tmp_path_factory.mktemp("bert")
-    return build(folder, transformers.BertForPreTraining, bert_config(made), made, **SPECIAL)
+    import tiny
+
+    return tiny.bert(tmp_path_factory.mktemp("bert"))
 
 
 @pytest.fixture(scope="session")
 def bert_mlm(bert: Tiny) -> Tiny:
     """The tiny BERT as a masked language model."""
-    return reread(bert, transformers.BertForMaskedLM)
+    import tiny
+
+    return tiny.bert_mlm(bert)
 
 
 @pytest.fixture(scope="session")
 def bert_nsp(bert: Tiny) -> Tiny:
     """The tiny BERT as a judge of next sentences."""
-    return reread(bert, transformers.BertForNextSentencePrediction)
+    import tiny
+
+    return tiny.bert_nsp(bert)
 
 
 @pytest.fixture(scope="session")
 def roberta(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """RoBERTa: byte-level BPE, positions that begin at 2, one token type."""
-    made = roberta_bpe()
-    config = transformers.RobertaConfig(
-        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH + 2, type_vocab_size=1, **SIZES
-    )
-    names = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}
-    mask = {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "rstrip": False, "normalized": False}
-    return build(
-        tmp_path_factory.mktemp("roberta"),
-        transformers.RobertaForMaskedLM,
-        config,
-        made,
-        **names,
-        unk_token="<unk>",
-        mask_token={**mask, "single_word": False, "special": True},
-    )
+    import tiny
+
+    return tiny.roberta(tmp_path_factory.mktemp("roberta"))
 
 
 @pytest.fixture(scope="session")
 def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """GPT-2: byte-level BPE, no token before a text, no padding token."""
-    made = byte_bpe(["<|endoftext|>"])
-    config = transformers.GPT2Config(
-        vocab_size=made.get_vocab_size(), n_positions=LENGTH, n_embd=32, n_layer=2, n_head=2,
-        bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
-    names = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
-    return build(tmp_path_factory.mktemp("gpt2"), transformers.GPT2LMHeadModel, config, made, **names)
+    import tiny
+
+    return tiny.gpt2(tmp_path_factory.mktemp("gpt2"))
 
 
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Llama: space marks, rotary positions, <s> before every text."""
-    made = sentencepiece_bpe()
-    config = transformers.LlamaConfig(
-        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, num_key_value_heads=2,
-        bos_token_id=1, eos_token_id=2, **SIZES,
-    )  # fmt: skip
-    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    return build(tmp_path_factory.mktemp("llama"), transformers.LlamaForCausalLM, config, made, **names)
+    import tiny
 
-
-# ------------------------------------------------------------------ prompts
-
-LONG = "the movie was great and the food was awful but we liked the town a lot"
-# Very different lengths, so that padding matters.
-ROWS = [
-    "a",
-    LONG,
-    "房间干净，早餐也不错。",
-    "good day",
-    LONG + ", it is a good day to read",
-    "这是体育",
-    "sports news about a very long game last night",
-    "的文章",
-    "it was awful , said the old man !",
-]
-
-
-def prompt_of(segments: Sequence[Segment], choices: Sequence[str], scored: Scope = "choice") -> Prompt:
-    """A prompt of one or two segments: a text, or the texts before and after the blank."""
-    pieces: list[Piece] = []
-    for number, segment in enumerate(segments):
-        pieces += [Piece(Kind.BREAK)] if number else []
-        if isinstance(segment, str):
-            pieces.append(Piece(Kind.FIELD, segment))
-        else:
-            pieces += [Piece(Kind.FIXED, segment[0]), Piece(Kind.MASK), Piece(Kind.FIXED, segment[1])]
-    return Prompt(tuple(pieces), tuple(choices), scored)
-
-
-def rendered(keys: Mapping[str, Any], fields: Mapping[str, str], choices: Sequence[str], *demos: str) -> Prompt:
-    """A prompt as a template with these keys makes it."""
-    return Template.of(TemplateSpec(**keys), "test").render(Row(dict(fields)), choices, demos)
-
-
-def shuffled(count: int) -> list[int]:
-    """The numbers below `count` in another order, always the same."""
-    return random.Random(5).sample(range(count), count)
-
-
-def broken_tensors(monkeypatch: pytest.MonkeyPatch, harm: Callable[[dict[str, Any]], None]) -> None:
-    """From here on the models get inputs with something wrong about them."""
-    sound = TorchScorer.tensors
-
-    def harmed(self: TorchScorer, batch: Sequence[Query]) -> dict[str, Any]:
-        inputs = sound(self, batch)
-        harm(inputs)
-        return inputs
-
-    monkeypatch.setattr(TorchScorer, "tensors", harmed)
-
-
-def no_mask(inputs: dict[str, Any]) -> None:
-    """Padding is attended to."""
-    inputs["attention_mask"] = torch.ones_like(inputs["attention_mask"])
-
-
-def no_types(inputs: dict[str, Any]) -> None:
-    """Segments A and B look alike."""
-    inputs.pop("token_type_ids")
-
-
-def next_positions(inputs: dict[str, Any]) -> None:
-    """Every token stands one place further on."""
-    width = inputs["input_ids"].shape[1]
-    plain = torch.arange(width).expand_as(inputs["input_ids"])
-    inputs["position_ids"] = inputs.get("position_ids", plain) + 1
-
-
-def shifted_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on predictions are read one position too early."""
-
-    def early(queries: Sequence[Query]) -> list[Query]:
-        return [replace(q, asked=tuple(max(0, p - 1) for p in q.asked)) for q in queries]
-
-    read, trie = TorchScorer.read, Trie.of
-    monkeypatch.setattr(TorchScorer, "read", lambda self, batch, head: read(self, early(batch), head))
-    monkeypatch.setattr(Trie, "of", lambda queries: trie(early(queries)))
-
-
-def later_positions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on every token stands one place further on, in padded batches and in the trie."""
-    inputs = Walk._inputs
-
-    def harmed(self: Walk, new: Tensor, columns: Tensor) -> dict[str, Tensor]:
-        found = inputs(self, new, columns)
-        return found | {"position_ids": found["position_ids"] + 1}
-
-    broken_tensors(monkeypatch, next_positions)
-    monkeypatch.setattr(Walk, "_inputs", harmed)
+    return tiny.llama(tmp_path_factory.mktemp("llama"))

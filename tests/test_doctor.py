@@ -16,21 +16,24 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from conftest import Tiny, next_positions, no_mask
+from helpers import Tiny
 from rich.cells import cell_len
 from rich.console import Console
+from tiny import next_positions, no_mask
 
 from promptshot import doctor, scorers
-from promptshot import report_doctor as report
 from promptshot.cli import run_command
 from promptshot.doctor import Finding, Rounding, compared, examine
 from promptshot.kinds import KINDS
+from promptshot.report import doctor as report
 from promptshot.scorers import Loader, load
-from promptshot.scorers.base import TorchScorer
+from promptshot.scorers.engine.base import TorchScorer
+from promptshot.scorers.engine.plans import Query
+from promptshot.scorers.engine.prefix import Trie, Walk
 from promptshot.scorers.fake import FakeScorer
-from promptshot.scorers.plans import Query
-from promptshot.scorers.prefix import Trie, Walk
 from promptshot.scoring import ModelOptions, Prompt, Scored
+
+pytestmark = pytest.mark.torch
 
 BERT = Path(__file__).parent.parent / "models" / "bert"
 
@@ -64,11 +67,6 @@ class Mixed(FakeScorer):
         ]
 
 
-class Failing(FakeScorer):
-    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
-        return [Scored(error="a score is not finite")] * len(prompts)
-
-
 def test_scores_that_depend_on_the_batch_are_found() -> None:
     seen = found("test_doctor:Mixed")
     assert seen["alone = in a batch"].verdict == "failed"
@@ -77,7 +75,7 @@ def test_scores_that_depend_on_the_batch_are_found() -> None:
 
 
 def test_a_scorer_that_gives_no_scores_is_found() -> None:
-    assert found("test_doctor:Failing")["scores"] == Finding("scores", "failed", "a score is not finite")
+    assert found("helpers:Failing")["scores"] == Finding("scores", "failed", "a score is not finite")
 
 
 def test_lower_precision_is_compared_with_float32() -> None:

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers import failed
 
 from promptshot import files
 from promptshot import shelf as where
 from promptshot.cli import run_command
-from promptshot.compare import Folder
+from promptshot.compare.folder import Folder
 from promptshot.errors import InputError, PromptshotError
 from promptshot.files import Named
 
@@ -37,13 +38,6 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     yield
     assert Path("mine.txt").read_text() == MINE
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".promptshot")]
-
-
-def failed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What the one line says with which a command refuses."""
-    assert run_command([*arguments]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
 
 
 # ------------------------------------------------------------------ files that meet

@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from promptshot import library
 from promptshot.cli import cli, run_command
+from promptshot.prompts import library
 
 ROOT = Path(__file__).parent.parent
 

@@ -19,19 +19,21 @@ import pytest
 import reference
 import torch
 import transformers
-from conftest import LONG, ROWS, Tiny, prompt_of, rendered
+from helpers import LONG, ROWS, Tiny, prompt_of, rendered
 from reference import assert_agrees
 
 from promptshot import shelf
-from promptshot.classify import Classifier
+from promptshot.classify.classifier import Classifier
+from promptshot.classify.recipe import Recipe
 from promptshot.errors import RowError, TemplateError, VerbalizerError
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.recipe import Recipe
-from promptshot.rows import Row
+from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.prompts.verbalizer import Verbalizer
+from promptshot.rows.row import Row
 from promptshot.scorers import load
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scoring import Kind, ModelOptions, Prompt, Scored
-from promptshot.verbalizer import Verbalizer
+
+pytestmark = pytest.mark.torch
 
 TOLERANCE = 1e-4
 OPENPROMPT = os.environ.get("PROMPTSHOT_OPENPROMPT_PYTHON")

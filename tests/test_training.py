@@ -33,6 +33,8 @@ from training.stages import COURSES, Course, Stage
 from training.watch import auc
 from training.words import Words
 
+pytestmark = pytest.mark.torch
+
 SHIPPED = Path(__file__).parent.parent / "models"
 ZH = (
     "房间很干净，服务很好。",

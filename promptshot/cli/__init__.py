@@ -18,7 +18,7 @@ import click
 from promptshot import __version__, standard
 from promptshot.cli import classify, compare, completion, diff, doctor, lint, new, preview, report, shelf
 from promptshot.errors import InputError, PromptshotError, install, lacking, unwritable
-from promptshot.interrupt import Interrupts, Terminated
+from promptshot.runs.interrupt import Interrupts, Terminated
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -64,7 +64,7 @@ def run_command(arguments: Sequence[str] | None = None, interrupts: Interrupts |
 
 
 def _failed(message: str) -> int:
-    from promptshot.report_console import error
+    from promptshot.report.console import error
 
     error(message)
     return 1

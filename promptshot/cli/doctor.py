@@ -28,7 +28,7 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     """
     from promptshot import doctor as doctoring
     from promptshot.errors import ModelError
-    from promptshot.report_doctor import Steps, show_budgets, show_finding, show_question, show_verdict
+    from promptshot.report.doctor import Steps, show_budgets, show_finding, show_question, show_verdict
     from promptshot.scorers import Loader
 
     options = model_options(given)

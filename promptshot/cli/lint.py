@@ -57,14 +57,14 @@ def verbalizers(**given: Any) -> int:
 
 def _lint(kind: shelf.Shelf, given: dict[str, Any]) -> int:
     """Lint what was named, show the findings, and give the exit code."""
-    from promptshot import lint
-    from promptshot.report_lint import show_code, show_findings, show_verdict
+    from promptshot.authoring.lint.linter import Linter, explain
+    from promptshot.report.lint import show_code, show_findings, show_verdict
 
     if given["explain"]:
-        show_code(lint.explain(given["explain"]))
+        show_code(explain(given["explain"]))
         return 0
-    ignored = {lint.explain(code).name for code in given["ignore"]}
-    linter = lint.Linter(given["folder"], _tokenizer(given))
+    ignored = {explain(code).name for code in given["ignore"]}
+    linter = Linter(given["folder"], _tokenizer(given))
     files, apart, found = 0, 0, []
     for path, walked in _files(kind, given["names"], given["folder"]):
         said = linter.template(path) if kind == "templates" else linter.verbalizer(path)
@@ -95,7 +95,7 @@ def _files(kind: shelf.Shelf, names: Sequence[str], folder: Path | None) -> Iter
 
     Where nothing is named, the folder is that of the library or the shelf.
     """
-    from promptshot import library
+    from promptshot.prompts import library
 
     if not names:
         yield from _inside(library.home(kind, folder))
@@ -112,6 +112,6 @@ def _files(kind: shelf.Shelf, names: Sequence[str], folder: Path | None) -> Iter
 
 
 def _inside(folder: Path) -> Iterator[tuple[Path, bool]]:
-    from promptshot import library
+    from promptshot.prompts import library
 
     yield from ((found, True) for found in sorted(folder.glob("*.y*ml")) if found.suffix in library.SUFFIXES)

@@ -24,12 +24,12 @@ from promptshot.scoring import Doubted, ModelOptions, Scorer, Tokenizing
 
 # Loaded when first needed. A name with a colon ("package.module:Class") is a third-party scorer.
 SCORERS = {name: kind.scorer for name, kind in KINDS.items()} | {"fake": "promptshot.scorers.fake:FakeScorer"}
-_TOKENIZER = "promptshot.scorers.tokenizing:CheckpointTokenizer"
+_TOKENIZER = "promptshot.scorers.checkpoints.tokenizing:CheckpointTokenizer"
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:Class
 _SPELLED = "write it as package.module:Class"
 
 
-_OPEN = "promptshot.scorers.loading:open_checkpoint"
+_OPEN = "promptshot.scorers.checkpoints.opening:open_checkpoint"
 Open = Callable[[str, ModelOptions], Any]  # a checkpoint without its weights, see loading
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promptshot.errors import ModelError
-from promptshot.scorers import prefix
-from promptshot.scorers.base import HeadScorer
-from promptshot.scorers.batches import Answers
-from promptshot.scorers.plans import Plan, Planner, Query, Stretch
-from promptshot.scorers.tokens import Encoder, Ids, common_prefix
-from promptshot.scorers.trials import Mates, astray
+from promptshot.scorers.checkpoints.encoder import Encoder, Ids, common_prefix
+from promptshot.scorers.engine import prefix
+from promptshot.scorers.engine.base import HeadScorer
+from promptshot.scorers.engine.batches import Answers
+from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
+from promptshot.scorers.engine.trials import Mates, astray
 from promptshot.scoring import Kind, Piece, Prompt
 
 

@@ -1,0 +1,249 @@
+"""Tiny models with random weights, made from a configuration and a seed: nothing is downloaded.
+
+The weights are large, so that scores differ by much and a wrong position or a lost mask shows at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from helpers import LENGTH, Tiny
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+
+from promptshot.scorers.engine.base import TorchScorer
+from promptshot.scorers.engine.plans import Query
+from promptshot.scorers.engine.prefix import Trie, Walk
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+TEXTS = [
+    "the movie was great and the food was awful but we liked the town a lot",
+    "business sports world technology politics news about a very long game last night",
+    "it is a good day to read this short story again , said the old man .",
+    "房间干净，早餐也不错。这是一则体育新闻，很满意，不好。",
+    "下面报导的是财经和娱乐科技文化教育的文章：天气真好！",
+]
+SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+SPECIAL["mask_token"] = "[MASK]"
+SIZES = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32, "intermediate_size": 48}
+
+
+# ------------------------------------------------------------------ tokenizers
+
+
+def wordpiece() -> Tokenizer:
+    """Lower-cased words of TEXTS, Chinese characters, and single letters for every other word."""
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    signs = ".,!?[]<>|/#_:;'\"，。！？：；"
+    chinese = sorted({c for text in TEXTS for c in text if "\u4e00" <= c <= "\u9fff"})
+    words = sorted({word for text in TEXTS for word in text.split() if word.isascii() and len(word) > 1})
+    entries = [*SPECIAL.values(), *letters, *(f"##{c}" for c in letters), *signs, *chinese, *words]
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(entries))}
+    made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    made.add_special_tokens(list(SPECIAL.values()))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
+    made.decoder = decoders.WordPiece()
+    return made
+
+
+def byte_bpe(special: list[str | AddedToken]) -> Tokenizer:
+    """Byte-level BPE; Chinese characters may merge, so that boundaries are met."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=420, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    made.train_from_iterator(TEXTS * 3, trainer)
+    made.decoder = decoders.ByteLevel()
+    return made
+
+
+def roberta_bpe() -> Tokenizer:
+    """<s> A </s> and <s> A </s></s> B </s>; the mask takes the space before it."""
+    names: list[str | AddedToken] = ["<s>", "<pad>", "</s>", "<unk>"]
+    made = byte_bpe([*names, AddedToken("<mask>", lstrip=True, special=True)])
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return made
+
+
+def sentencepiece_bpe() -> Tokenizer:
+    """BPE with a space mark before every word, as Llama and XLM-RoBERTa have it; <s> begins a text."""
+    made = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    letters = [chr(c) for c in range(33, 127)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=360, special_tokens=["<unk>", "<s>", "</s>"], initial_alphabet=letters, show_progress=False
+    )
+    made.train_from_iterator(TEXTS * 3, trainer)
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)]
+    )
+    made.decoder = decoders.Metaspace()
+    return made
+
+
+# ------------------------------------------------------------------ checkpoints
+
+
+def save_tokenizer(made: Tokenizer, folder: Path, **settings: object) -> None:
+    """tokenizer.json and a tokenizer_config.json that both majors of transformers read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made.save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **settings}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def randomized(model: Any, seed: int) -> Any:
+    """The model with large random weights, biases and norms included."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return model.eval()
+
+
+def build(folder: Path, kind: type[Any], config: Any, made: Tokenizer, **settings: object) -> Tiny:
+    """A checkpoint in `folder`, and the same model in memory."""
+    torch.manual_seed(0)
+    model = randomized(kind(config), seed=1)
+    model.save_pretrained(folder)
+    save_tokenizer(made, folder, model_max_length=LENGTH, **settings)
+    return Tiny(folder, model, transformers.AutoTokenizer.from_pretrained(folder))
+
+
+def bert_config(made: Tokenizer, **others: Any) -> Any:
+    """A tiny BERT's configuration."""
+    return transformers.BertConfig(
+        **{"vocab_size": made.get_vocab_size(), "max_position_embeddings": LENGTH, **SIZES, **others}
+    )
+
+
+def reread(tiny: Tiny, kind: type[Any]) -> Tiny:
+    """The same checkpoint read with another head."""
+    return Tiny(tiny.folder, kind.from_pretrained(tiny.folder).eval(), tiny.tokenizer)
+
+
+def bert(folder: Path) -> Tiny:
+    """BERT with both pre-training heads; `.model` is the one for pre-training."""
+    made = wordpiece()
+    return build(folder, transformers.BertForPreTraining, bert_config(made), made, **SPECIAL)
+
+
+def bert_mlm(bert: Tiny) -> Tiny:
+    """The tiny BERT as a masked language model."""
+    return reread(bert, transformers.BertForMaskedLM)
+
+
+def bert_nsp(bert: Tiny) -> Tiny:
+    """The tiny BERT as a judge of next sentences."""
+    return reread(bert, transformers.BertForNextSentencePrediction)
+
+
+def roberta(folder: Path) -> Tiny:
+    """RoBERTa: byte-level BPE, positions that begin at 2, one token type."""
+    made = roberta_bpe()
+    config = transformers.RobertaConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH + 2, type_vocab_size=1, **SIZES
+    )
+    names = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    mask = {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "rstrip": False, "normalized": False}
+    return build(
+        folder,
+        transformers.RobertaForMaskedLM,
+        config,
+        made,
+        **names,
+        unk_token="<unk>",
+        mask_token={**mask, "single_word": False, "special": True},
+    )
+
+
+def gpt2(folder: Path) -> Tiny:
+    """GPT-2: byte-level BPE, no token before a text, no padding token."""
+    made = byte_bpe(["<|endoftext|>"])
+    config = transformers.GPT2Config(
+        vocab_size=made.get_vocab_size(), n_positions=LENGTH, n_embd=32, n_layer=2, n_head=2,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    names = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+    return build(folder, transformers.GPT2LMHeadModel, config, made, **names)
+
+
+def llama(folder: Path) -> Tiny:
+    """Llama: space marks, rotary positions, <s> before every text."""
+    made = sentencepiece_bpe()
+    config = transformers.LlamaConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, num_key_value_heads=2,
+        bos_token_id=1, eos_token_id=2, **SIZES,
+    )  # fmt: skip
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return build(folder, transformers.LlamaForCausalLM, config, made, **names)
+
+
+# ------------------------------------------------------------------ harm
+
+
+def broken_tensors(monkeypatch: pytest.MonkeyPatch, harm: Callable[[dict[str, Any]], None]) -> None:
+    """From here on the models get inputs with something wrong about them."""
+    sound = TorchScorer.tensors
+
+    def harmed(self: TorchScorer, batch: Sequence[Query]) -> dict[str, Any]:
+        inputs = sound(self, batch)
+        harm(inputs)
+        return inputs
+
+    monkeypatch.setattr(TorchScorer, "tensors", harmed)
+
+
+def no_mask(inputs: dict[str, Any]) -> None:
+    """Padding is attended to."""
+    inputs["attention_mask"] = torch.ones_like(inputs["attention_mask"])
+
+
+def no_types(inputs: dict[str, Any]) -> None:
+    """Segments A and B look alike."""
+    inputs.pop("token_type_ids")
+
+
+def next_positions(inputs: dict[str, Any]) -> None:
+    """Every token stands one place further on."""
+    width = inputs["input_ids"].shape[1]
+    plain = torch.arange(width).expand_as(inputs["input_ids"])
+    inputs["position_ids"] = inputs.get("position_ids", plain) + 1
+
+
+def shifted_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on predictions are read one position too early."""
+
+    def early(queries: Sequence[Query]) -> list[Query]:
+        return [replace(q, asked=tuple(max(0, p - 1) for p in q.asked)) for q in queries]
+
+    read, trie = TorchScorer.read, Trie.of
+    monkeypatch.setattr(TorchScorer, "read", lambda self, batch, head: read(self, early(batch), head))
+    monkeypatch.setattr(Trie, "of", lambda queries: trie(early(queries)))
+
+
+def later_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on every token stands one place further on, in padded batches and in the trie."""
+    inputs = Walk._inputs
+
+    def harmed(self: Walk, new: Tensor, columns: Tensor) -> dict[str, Tensor]:
+        found = inputs(self, new, columns)
+        return found | {"position_ids": found["position_ids"] + 1}
+
+    broken_tensors(monkeypatch, next_positions)
+    monkeypatch.setattr(Walk, "_inputs", harmed)
