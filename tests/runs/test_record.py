@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import small_windows
 
 from promptshot.classify.finish import finished
 from promptshot.classify.recipe import Recipe
@@ -17,7 +17,6 @@ from promptshot.cli import run_command
 from promptshot.errors import InputError, PromptshotError
 from promptshot.rows.read import read
 from promptshot.runs import record
-from promptshot.runs.inputs import Inputs
 from promptshot.runs.record import FORMAT, Later, RunRecord, written
 from promptshot.runs.run import Watcher
 
@@ -51,8 +50,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows a window, each of which is marked."""
-    monkeypatch.setattr("promptshot.runs.inputs.Inputs", partial(Inputs, window=2))
-    monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
+    small_windows(monkeypatch, 2)
 
 
 def classify(*said: str) -> int:
