@@ -111,7 +111,8 @@ class Journal:
         try:
             there = record.read_whole(path)
             assert there is not None
-            if there.format != FORMAT and (self.outputs.record or not files.is_free(output)):
+            lost = not files.is_free(output) or "spool" in there.files or self.outputs.record
+            if there.format != FORMAT and lost:
                 raise InputError(EARLIER, where=path, hint=AFRESH)
         except InputError as problem:
             if files.is_free(output):

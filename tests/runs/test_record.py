@@ -422,6 +422,21 @@ def test_where_an_earlier_output_is_gone_its_place_is_free(earlier: Path) -> Non
     assert found("done.jsonl").complete
 
 
+def test_waiting_scores_of_an_earlier_run_are_not_lost_unasked(
+    earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path.name: path.read_bytes() for path in earlier.glob("*.*")}
+    assert before["ranks.jsonl"] == b""
+    assert classify("pairs.jsonl", "-t", "zh-entailment-nsp", "-o", "ranks.jsonl") == 1
+    assert told(capsys) == (
+        "error: ranks.jsonl.run.json: a run record written by promptshot 0.1.0, which later ones cannot go on with; "
+        "use --overwrite to start afresh"
+    )
+    assert {path.name: path.read_bytes() for path in earlier.glob("*.*")} == before
+    assert classify("pairs.jsonl", "-t", "zh-entailment-nsp", "-o", "ranks.jsonl", "--overwrite") == 0
+    assert not Path("ranks.jsonl.spool").exists()
+
+
 def test_an_earlier_record_by_another_name_is_named(earlier: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("done.jsonl.run.json").rename("r.json")
     assert classify("reviews.jsonl", "-t", "en-sentiment-mlm", "-o", "new.jsonl", "--record", "r.json") == 1
