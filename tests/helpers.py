@@ -25,7 +25,6 @@ from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows.read import read
 from promptshot.rows.row import Item, Reject, Row
 from promptshot.runs import inputs
-from promptshot.runs import run as running
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt, Scope, Scored
 
@@ -98,7 +97,7 @@ def failed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def small_windows(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """So many rows a window from here on, and each is marked in the journal."""
-    monkeypatch.setattr(running, "Inputs", partial(inputs.Inputs, window=rows))
+    monkeypatch.setattr(inputs, "Inputs", partial(inputs.Inputs, window=rows))
     monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
 
 

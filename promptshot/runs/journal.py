@@ -111,7 +111,8 @@ class Journal:
         try:
             there = record.read_whole(path)
             assert there is not None
-            if there.format != FORMAT and (self.outputs.record or not files.is_free(output)):
+            lost = not files.is_free(output) or "spool" in there.files or self.outputs.record
+            if there.format != FORMAT and lost:
                 raise InputError(EARLIER, where=path, hint=AFRESH)
         except InputError as problem:
             if files.is_free(output):
@@ -296,8 +297,9 @@ class Journal:
         path = str(self.outputs.record_path)
         if self._said() not in ("", self._found):
             raise InputError("was changed while the run went on", where=path, hint="move it away and start again")
-        files.put(path, text, self._replaces)
-        self._replaces, self._found = True, self._said()
+        data = text.encode("utf-8", "backslashreplace")
+        files.put(path, data, self._replaces)
+        self._replaces, self._found = True, record.as_said(data)
 
     def _ends(self) -> dict[str, Place]:
         """How far the files go now."""

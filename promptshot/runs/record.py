@@ -406,6 +406,11 @@ def said(path: str) -> str:
         return ""
     except OSError as problem:
         raise unreadable(path, problem, "check the file") from None
+    return as_said(data)
+
+
+def as_said(data: bytes) -> str:
+    """What `said` makes of a file with these bytes."""
     return data[:LARGEST].decode("utf-8", "replace")
 
 

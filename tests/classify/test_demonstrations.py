@@ -19,7 +19,6 @@ from promptshot.prompts.task import Task
 from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows.row import Reject, Row
 from promptshot.runs import inputs
-from promptshot.runs import run as running
 from promptshot.runs.record import written
 
 KEYS = {"scorer": "causal", "text": "{text} -> {mask}", "separator": "|"}
@@ -208,7 +207,7 @@ def test_rows_with_fewer_demonstrations_are_counted_and_told(
 def test_the_count_survives_a_resumed_run_and_a_record_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(running, "Inputs", partial(inputs.Inputs, window=2))
+    monkeypatch.setattr(inputs, "Inputs", partial(inputs.Inputs, window=2))
     out = tmp_path / "o.jsonl"
     counted(tmp_path, 3, "-o", str(out), "-n", "2")
     capsys.readouterr()

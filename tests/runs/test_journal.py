@@ -48,7 +48,7 @@ FORMATS = ["o.jsonl", "o.csv", "o.tsv.gz", "o.jsonl.gz"]
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for the command line; every window is marked."""
-    monkeypatch.setattr(running, "Inputs", partial(taking.Inputs, window=WINDOW))
+    monkeypatch.setattr(taking, "Inputs", partial(taking.Inputs, window=WINDOW))
     monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
     monkeypatch.setattr(Counted, "scored", 0)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import small_windows
 
 from promptshot.classify.finish import finished
 from promptshot.classify.recipe import Recipe
@@ -49,10 +50,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows a window, each of which is marked."""
-    monkeypatch.setattr("promptshot.classify.spool.SHARE", 1e9)
-    monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
-    monkeypatch.setattr("promptshot.classify.classifier.WINDOW", 2)
-    monkeypatch.setattr("promptshot.runs.run.WINDOW", 2)
+    small_windows(monkeypatch, 2)
 
 
 def classify(*said: str) -> int:
@@ -422,6 +420,21 @@ def test_where_an_earlier_output_is_gone_its_place_is_free(earlier: Path) -> Non
     rejects.write_bytes(before)
     assert classify("reviews.jsonl", "-t", "en-sentiment-mlm", "-o", "done.jsonl") == 3
     assert found("done.jsonl").complete
+
+
+def test_waiting_scores_of_an_earlier_run_are_not_lost_unasked(
+    earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path.name: path.read_bytes() for path in earlier.glob("*.*")}
+    assert before["ranks.jsonl"] == b""
+    assert classify("pairs.jsonl", "-t", "zh-entailment-nsp", "-o", "ranks.jsonl") == 1
+    assert told(capsys) == (
+        "error: ranks.jsonl.run.json: a run record written by promptshot 0.1.0, which later ones cannot go on with; "
+        "use --overwrite to start afresh"
+    )
+    assert {path.name: path.read_bytes() for path in earlier.glob("*.*")} == before
+    assert classify("pairs.jsonl", "-t", "zh-entailment-nsp", "-o", "ranks.jsonl", "--overwrite") == 0
+    assert not Path("ranks.jsonl.spool").exists()
 
 
 def test_an_earlier_record_by_another_name_is_named(earlier: Path, capsys: pytest.CaptureFixture[str]) -> None:
