@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers import Tiny, prompt_of
+from helpers import Tiny, fake, prompt_of, read_rows, write_rows
 from json_schema import fits
-from test_cli import fake, read_rows, write_rows
 
 from promptshot import library
 from promptshot.cli import run_command
