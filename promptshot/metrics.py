@@ -148,9 +148,9 @@ class Tally:
         seen = [*self.labels, *support, *guesses]
         return {
             label: LabelScores(
-                _ratio(hits[label], guesses[label]),
-                _ratio(hits[label], support[label]),
-                _ratio(2 * hits[label], guesses[label] + support[label]),
+                ratio(hits[label], guesses[label]),
+                ratio(hits[label], support[label]),
+                ratio(2 * hits[label], guesses[label] + support[label]),
                 support[label],
             )
             for label in dict.fromkeys(seen)
@@ -228,5 +228,5 @@ def wilson(hits: int, total: int, z: float = 1.959963984540054) -> tuple[float, 
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _ratio(part: int, whole: int) -> float:
+def ratio(part: int, whole: int) -> float:
     return part / whole if whole else 0.0

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptshot.metrics import _ratio
+from promptshot.metrics import ratio
 
 # ------------------------------------------------------------------ two sets of predictions of the same rows
 
@@ -39,7 +39,7 @@ class Paired:
     @property
     def difference(self) -> float:
         """The accuracy of the second less that of the first."""
-        return _ratio(self.second - self.first, self.rows)
+        return ratio(self.second - self.first, self.rows)
 
     @property
     def p(self) -> float:
@@ -58,7 +58,7 @@ class Paired:
         found = []
         for _ in range(RESAMPLES):
             drawn = _binomial(rng, self.rows, unlike / self.rows)
-            second = _binomial(rng, drawn, _ratio(self.second, unlike))
+            second = _binomial(rng, drawn, ratio(self.second, unlike))
             found.append((2 * second - drawn) / self.rows)
         found.sort()
         tail = round(RESAMPLES * 0.025)

@@ -132,7 +132,7 @@ def words_for(template: Template, wish: Wish) -> tuple[Verbalizer, tuple[str, ..
     if words is None or not template.spec.verbalizer:
         return words or library.verbalizer_of(template, wish.folder), ()
     own = library.verbalizer_of(template, wish.folder)
-    known = [own.gold_label(Row({"label": name}), "label")[0] for name in words.names]
+    known = [own.label_of(name) for name in words.names]
     if wish.named and wish.named.bare and None not in known and len(set(known)) == len(known):
         which = shortlist(words.names, 6)
         told = f"label words of {own.name}, which knows the labels ({which}); for others: a=word,b=word"
@@ -151,7 +151,7 @@ def _given_way(named: Guess, look: Look) -> Guess:
         return named
     found = carried.labels
     plain = len(found) > 1 and not all(NUMBER.fullmatch(label) for label in found)
-    if not plain or any(words.gold_label(Row({"label": label}), "label")[0] for label in found):
+    if not plain or any(words.label_of(label) for label in found):
         return named
     reason = f"labels from the rows ({_seen(found, look)}), for {words.name} knows none of them"
     own = Verbalizer(NAME, {label: {label: 1.0} for label in found})
@@ -221,7 +221,7 @@ def _in_words_of(shelf: Verbalizer, named: Verbalizer) -> Verbalizer:
     labels: dict[str, Any] = {}
     gold: dict[str, tuple[str, ...]] = {}
     for name in named.names:
-        of, _ = shelf.gold_label(Row({"label": name}), "label")
+        of = shelf.label_of(name)
         assert of is not None
         labels[name] = shelf.labels[of]
         spelled = [of, *shelf.gold.get(of, ())]

@@ -75,7 +75,7 @@ def of_the_shelf(
             try:
                 template = library.template(name, folder)
                 verbalizer = library.verbalizer_of(template, folder)
-                known = {verbalizer.gold_label(Row({"label": label}), "label")[0] for label in labels}
+                known = {verbalizer.label_of(label) for label in labels}
             except PromptshotError:
                 continue
             enough = len(known) == len(labels) >= share * len(verbalizer.names)
@@ -164,7 +164,7 @@ def knows(words: Verbalizer, labels: Sequence[str], row: Row, template: Template
     """Whether a verbalizer knows the labels that the rows carry."""
     if isinstance(words, RowWords):
         return row.column(template.spec.label_field) is not None or not labels
-    known = {words.gold_label(Row({"label": label}), "label")[0] for label in labels}
+    known = {words.label_of(label) for label in labels}
     return None not in known and len(known) >= SHARE * len(words.names) if labels else True
 
 

@@ -52,7 +52,7 @@ class Entry:
         """Whether that is one of its labels, or a spelling of one."""
         if self.words is None or isinstance(self.words, RowWords):
             return False
-        return self.words.gold_label(Row({"label": label}), "label")[0] is not None
+        return self.words.label_of(label) is not None
 
     def record(self) -> dict[str, Any]:
         """Itself as plain data; a verbalizer has no scorer."""

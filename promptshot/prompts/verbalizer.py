@@ -103,9 +103,13 @@ class Verbalizer:
         shown = gold_text(row, column)
         if shown is None:
             return None, None
-        label = self._by_spelling.get(shown.strip().casefold())
-        number = whole_number(shown) if label is None else None
-        return self._by_spelling.get(str(number)) if number is not None else label, shown
+        return self.label_of(shown), shown
+
+    def label_of(self, spelling: str) -> str | None:
+        """The label that a spelling means, whatever its case (1.0 is 1); None for one that is none of ours."""
+        label = self._by_spelling.get(spelling.strip().casefold())
+        number = whole_number(spelling) if label is None else None
+        return self._by_spelling.get(str(number)) if number is not None else label
 
     @cached_property
     def _by_spelling(self) -> dict[str, str]:
@@ -198,6 +202,10 @@ class RowWords(Verbalizer):
 
     def choices(self, row: Row) -> tuple[str, ...]:
         return self.options(row).words
+
+    def label_of(self, spelling: str) -> str | None:
+        """None: what a label means, only its row can tell."""
+        return None
 
     def pooled(self, words: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
         return dict(zip(words, scores, strict=True))
