@@ -110,7 +110,7 @@ def part(stack: Sequence[tuple[str, str]]) -> str:
             return "tokenize and plan"
         if "/promptshot/" in file and function.strip("_") in ("tensors", "padded"):
             return "tensors"
-        if "/promptshot/scorers/tokens" in file or "/tokenizers/" in file:
+        if "/promptshot/scorers/checkpoints/encoder" in file or "/tokenizers/" in file:
             return "tokenize and plan"
     return "read and the rest" if own else "outside"
 
@@ -119,7 +119,7 @@ class Sampler:
     """A look at this thread's stack every few milliseconds: light, and fair to code in C and Rust.
 
         with Sampler() as sampler: ...
-        sampler.shares()   {"parts": {"model": 0.9, ...}, "functions": {"scorers/base.py read": 0.3, ...}}
+        sampler.shares()   {"parts": {"model": 0.9, ...}, "functions": {"engine/base.py read": 0.3, ...}}
 
     Each look stands for the time since the one before. Python code gives the interpreter away sooner than usual
     while this runs: otherwise the looks would mostly fall into operations that let it go by themselves.

@@ -124,10 +124,16 @@ def test_bert_base_needs_about_its_weights_twice_for_each_token() -> None:
 @pytest.mark.parametrize(
     ("stack", "part"),
     [
-        ([("/a/promptshot/scorers/base.py", "score"), ("/s/torch/nn/modules/linear.py", "forward")], "model"),
-        ([("/a/promptshot/scorers/base.py", "_planned"), ("/a/promptshot/scorers/mlm.py", "x")], "tokenize and plan"),
-        ([("/a/promptshot/scorers/base.py", "read"), ("/a/promptshot/scorers/base.py", "tensors")], "tensors"),
-        ([("/a/promptshot/scorers/base.py", "score")], "read and the rest"),
+        ([("/a/promptshot/scorers/engine/base.py", "score"), ("/s/torch/nn/modules/linear.py", "forward")], "model"),
+        (
+            [("/a/promptshot/scorers/engine/base.py", "_planned"), ("/a/promptshot/scorers/mlm.py", "x")],
+            "tokenize and plan",
+        ),
+        (
+            [("/a/promptshot/scorers/engine/base.py", "read"), ("/a/promptshot/scorers/engine/base.py", "tensors")],
+            "tensors",
+        ),
+        ([("/a/promptshot/scorers/engine/base.py", "score")], "read and the rest"),
         ([("/lib/threading.py", "run")], "outside"),
     ],
 )

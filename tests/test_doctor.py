@@ -331,7 +331,7 @@ def test_a_look_is_no_failure_and_json_says_the_same(
 def test_the_first_line_comes_before_tensors_are_loaded() -> None:
     code = """
 import sys
-from promptshot import report_doctor as report
+from promptshot.report import doctor as report
 from promptshot.cli import run_command
 def examining(model, kinds):
     print([name for name in ("torch", "transformers", "tokenizers", "numpy") if name in sys.modules])

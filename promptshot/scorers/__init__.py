@@ -30,7 +30,7 @@ _SPELLED = "write it as package.module:Class"
 
 
 _OPEN = "promptshot.scorers.checkpoints.opening:open_checkpoint"
-Open = Callable[[str, ModelOptions], Any]  # a checkpoint without its weights, see loading
+Open = Callable[[str, ModelOptions], Any]  # a checkpoint without its weights, see checkpoints/opening
 
 
 def load(name: str, options: ModelOptions, opening: Open | None = None) -> Scorer:

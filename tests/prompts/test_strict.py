@@ -246,10 +246,10 @@ def test_without_libyaml_files_are_read_just_the_same(tmp_path: Path) -> None:
 import yaml
 del yaml.CSafeLoader
 from pathlib import Path
-from promptshot import spec
+from promptshot.prompts import strict
 from promptshot.errors import TemplateError
-data, lines = spec.load_yaml(Path({str(path)!r}), TemplateError)
-print(data["about"], lines[("about",)], spec.parse_source("[" + "a," * spec.MOST + "]", "x").flaws[0].what)
+data, lines = strict.load_yaml(Path({str(path)!r}), TemplateError)
+print(data["about"], lines[("about",)], strict.parse_source("[" + "a," * strict.MOST + "]", "x").flaws[0].what)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
     assert done.stdout == f"no 4 invalid YAML: more than {strict.MOST:,} values\n", done.stderr

@@ -16,7 +16,7 @@ from promptshot.scoring import Kind, ModelOptions, Prompt, Token, Tokenized
 
 
 class CheckpointTokenizer:
-    """Plans prompts as the scorers of a checkpoint do; see `scorers.Tokenizing`."""
+    """Plans prompts as the scorers of a checkpoint do; see `scoring.Tokenizing`."""
 
     def __init__(self, opened: Opened, options: ModelOptions) -> None:
         """Raises ModelError where no kind of scorer can use the checkpoint."""
