@@ -338,7 +338,7 @@ def test_every_code_is_said_somewhere() -> None:
 
 
 def test_remarks_are_made_without_what_draws_them() -> None:
-    code = "import sys; import promptshot.compare.compare, promptshot.compare.diff, promptshot.runs.predictions; print('rich' in sys.modules)"
+    code = "import sys; from promptshot.compare import compare, diff; from promptshot.runs import predictions; print('rich' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "False"
 

@@ -106,5 +106,5 @@ class Planner(ABC):
         return bool(fields) and not any(map(self.encoder.knows, fields))
 
     def fit(self, pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int]) -> Fitted:
-        """See `tokens.fit`."""
+        """See `fitting.fit`."""
         return fit(pieces, size, self.limit, self.encoder)
