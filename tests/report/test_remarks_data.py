@@ -338,7 +338,8 @@ def test_every_code_is_said_somewhere() -> None:
 
 
 def test_remarks_are_made_without_what_draws_them() -> None:
-    code = "import sys; from promptshot.compare import compare, diff; from promptshot.runs import predictions; print('rich' in sys.modules)"
+    imports = "from promptshot.compare import compare, diff; from promptshot.runs import predictions"
+    code = f"import sys; {imports}; print('rich' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "False"
 
