@@ -17,6 +17,8 @@ from promptshot.run import Inputs, run
 from promptshot.scorers import load
 from promptshot.scoring import ModelOptions, Scorer
 
+pytestmark = pytest.mark.torch
+
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
 

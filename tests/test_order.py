@@ -12,6 +12,8 @@ import pytest
 from promptshot.classify import Classifier
 from promptshot.prediction import Prediction
 
+pytestmark = pytest.mark.torch
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TOLERANCE = 1e-5  # as a part of the score; float32 has some seven digits, and batches of other shapes add up otherwise
 TEMPLATES = ["zh-sentiment-mlm", "zh-sentiment-nsp", "zh-sentiment-causal"]
