@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import Case, Work
-from promptshot import library
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.rows import Row
+from promptshot.prompts import library
+from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.rows.row import Row
 
 HERE = Path(__file__).parent
 TOPICS = ("world politics", "sports results", "business and finance", "science and technology")

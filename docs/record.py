@@ -25,8 +25,8 @@ COMMAND = ["classify", "examples/zh-reviews.jsonl"]
 def recorded(command: list[str]) -> str:
     """What the command shows on a terminal, with its colours as escape sequences."""
     os.environ.update(FORCE_COLOR="1", COLUMNS=str(WIDTH), TERM="xterm-256color")
-    from promptshot import report
     from promptshot.cli import run_command
+    from promptshot.report import progress as report
 
     class Still(report.Watch):
         def __init__(self, total: int | None = None, *_: bool) -> None:

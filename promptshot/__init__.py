@@ -6,28 +6,28 @@ TYPE_CHECKING = False  # checkers take it to be true; without typing, the first 
 if TYPE_CHECKING:
     from typing import Any
 
-    from promptshot.classify import Classifier
+    from promptshot.classify.classifier import Classifier
+    from promptshot.classify.prediction import Prediction
+    from promptshot.classify.recipe import Recipe
     from promptshot.errors import OptionError, PromptshotError, RowError
-    from promptshot.prediction import Prediction
-    from promptshot.prompts import Template
-    from promptshot.recipe import Recipe
-    from promptshot.rows import Row
+    from promptshot.prompts.template import Template
+    from promptshot.prompts.verbalizer import Verbalizer
+    from promptshot.rows.row import Row
     from promptshot.scoring import Prompt
-    from promptshot.verbalizer import Verbalizer
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Classifier": "classify",
-    "Prediction": "prediction",
-    "Recipe": "recipe",
+    "Classifier": "classify.classifier",
+    "Prediction": "classify.prediction",
+    "Recipe": "classify.recipe",
     "OptionError": "errors",
     "PromptshotError": "errors",
     "RowError": "errors",
-    "Prompt": "prompts",
-    "Template": "prompts",
-    "Row": "rows",
-    "Verbalizer": "verbalizer",
+    "Prompt": "scoring",
+    "Template": "prompts.template",
+    "Row": "rows.row",
+    "Verbalizer": "prompts.verbalizer",
 }
 __all__ = [
     "Classifier",

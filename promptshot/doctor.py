@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from promptshot import scorers
 from promptshot.errors import HeadError, ModelError, OptionError
-from promptshot.kinds import KINDS
+from promptshot.kinds import FIRST, KINDS
+from promptshot.scorers import Loader
 from promptshot.scoring import Checkpoint, Doubted, Kind, ModelOptions, Piece, Prompt, Scored, Scorer
 
 Verdict = Literal["ok", "look", "failed", "note"]  # a note is nothing to judge
@@ -132,7 +132,9 @@ class Rounding:
         return CHAIN / 2 * self.epsilon * self.layers * self.size
 
 
-def examine(kind: str, options: ModelOptions, step: Callable[[str], None] = lambda said: None) -> Iterator[Finding]:
+def examine(
+    kind: str, options: ModelOptions, loader: Loader, step: Callable[[str], None] = lambda said: None
+) -> Iterator[Finding]:
     """The findings on one scorer with this checkpoint, as they come; raises HeadError where it has no such head.
 
     `step` is told what is done next. Weights are loaded once, and once more where float32 is compared with.
@@ -140,13 +142,13 @@ def examine(kind: str, options: ModelOptions, step: Callable[[str], None] = lamb
     prompts = probes(kind)
     some = [i for i in range(len(prompts)) if i % EVERY == 0 or i >= len(prompts) - LONGER]
     step("loading")
-    scorer = scorers.load(kind, replace(options, plain=True))
+    scorer = loader.scorer(kind, replace(options, plain=True))
     yield Finding("head", "ok", "all its weights are in the checkpoint")
     step("scoring the plain way")
     plain = scorer.score([prompts[i] for i in some])
     if not options.plain:
         step("finding its shortcuts")
-        scorer = scorer.quick() if isinstance(scorer, Doubted) else scorers.load(kind, options)
+        scorer = loader.quick(kind, options)
     step("asking questions with known answers")
     together = scorer.score(prompts)
     if lost := next((found.error for found in together if found.error), None):
@@ -167,7 +169,7 @@ def examine(kind: str, options: ModelOptions, step: Callable[[str], None] = lamb
     if dtype != "float32":
         step("loading in float32")
         del scorer
-        exact = scorers.load(kind, replace(options, dtype="float32")).score([prompts[i] for i in some])
+        exact = loader.scorer(kind, replace(options, dtype="float32")).score([prompts[i] for i in some])
         yield compared(f"{dtype} = float32", fast, exact, rounding)
 
 
@@ -225,9 +227,9 @@ def refusals(refused: Mapping[str, ModelError], kinds: Sequence[str], tensors: b
             yield "", Finding("tensors", "note", ", ".join(problem.lost))
 
 
-def verdict(found: Sequence[Finding], refused: Mapping[str, ModelError]) -> tuple[Overall, str]:
+def verdict(findings: Sequence[Finding], refused: Mapping[str, ModelError]) -> tuple[Overall, str]:
     """What all findings come to, and a sentence on what that means."""
-    verdicts = {finding.verdict for finding in found}
+    verdicts = {finding.verdict for finding in findings}
     if verdicts <= {"failed", "note"} and refused:
         return "not sound", BODY if set(refused) == set(KINDS) else "no scorer that was asked for finds its head"
     if "failed" in verdicts:
@@ -235,27 +237,29 @@ def verdict(found: Sequence[Finding], refused: Mapping[str, ModelError]) -> tupl
     return ("look at this", "its scores may be right, but not for certain") if "look" in verdicts else ("sound", "")
 
 
-def tune(kind: str, options: ModelOptions, rounds: int = 3) -> Iterator[tuple[int, float]]:
+def tune(kind: str, options: ModelOptions, loader: Loader, rounds: int = 3) -> Iterator[tuple[int, float]]:
     """(tokens at once, prompts a second) for several batch budgets, the best of some rounds each."""
-    scorer = scorers.load(kind, options)
+    scorer = loader.scorer(kind, options)
     if not hasattr(scorer, "budget"):
         raise OptionError(f"the scorer {kind} has no batch budget")
     prompts = probes(kind) * 4
     prompts = [replace(p, pieces=(Piece(Kind.FIXED, f"{i} "), *p.pieces)) for i, p in enumerate(prompts)]
     scorer.score(prompts[:16])
-    best = dict.fromkeys(BUDGETS, 0.0)
+    best, own = dict.fromkeys(BUDGETS, 0.0), scorer.budget
     for _ in range(rounds):
         for budget in BUDGETS:
             scorer.budget = budget
             began = time.perf_counter()
             scorer.score(prompts)
             best[budget] = max(best[budget], len(prompts) / (time.perf_counter() - began))
+    scorer.budget = own
     yield from best.items()
 
 
 def _questions(kind: str, language: str) -> Iterator[tuple[Prompt, int]]:
     """Prompts with two choices, and the number of the right one."""
-    if KINDS[kind].margin:
+    asked = KINDS.get(kind, KINDS[FIRST])  # a scorer of others, as the usual one
+    if asked.margin:
         pairs = PAIRS[language]
         for i, (first, second) in enumerate(pairs):
             wrong = pairs[(i + 1) % len(pairs)][1]
@@ -267,7 +271,7 @@ def _questions(kind: str, language: str) -> Iterator[tuple[Prompt, int]]:
         for number, text in enumerate((one, other)):
             before, after = text.split("{}")
             pieces = tuple(Piece(Kind.FIXED, part) if part else Piece(Kind.MASK) for part in (before, "", after))
-            yield Prompt(pieces, (right, wrong), "choice+rest" if KINDS[kind].left_to_right else "choice"), number
+            yield Prompt(pieces, (right, wrong), "choice+rest" if asked.left_to_right else "choice"), number
 
 
 def _canaries(kind: str, found: Sequence[Scored]) -> Finding:

@@ -81,6 +81,21 @@ class OptionError(PromptshotError):
     """Options that do not go together."""
 
 
+def unreadable(path: str, problem: Exception | str, hint: str = "check the path") -> InputError:
+    """Says that a file cannot be read, and why."""
+    return InputError(f"cannot be read ({reason_of(problem)})", where=path, hint=hint)
+
+
+def unwritable(path: str, problem: Exception | str, hint: str = "check the path and the disk") -> InputError:
+    """Says that a file cannot be written, and why."""
+    return InputError(f"cannot be written ({reason_of(problem)})", where=path, hint=hint)
+
+
+def reason_of(problem: Exception | str) -> str:
+    """What the system says, without number and name."""
+    return getattr(problem, "strerror", None) or str(problem)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """'did you mean X?' for the nearest known name, else the list of what there is."""
     names = sorted(known)

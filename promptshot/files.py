@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from promptshot import standard
-from promptshot.errors import InputError, OptionError
+from promptshot.errors import InputError, OptionError, unwritable
 
 try:
     import fcntl
@@ -75,11 +75,11 @@ def check(written: Iterable[Named], read: Iterable[Named]) -> None:
             raise InputError(f"this is {_read_as(one)}", where=where, hint="write to another file")
 
 
-def _read_as(one: Named) -> str:
+def _read_as(named: Named) -> str:
     """What a file is to a command that reads it."""
-    if one.by.startswith("-"):
-        return f"what {one.by} reads"
-    return one.by if one.by.startswith("a file of") else "the input"
+    if named.by.startswith("-"):
+        return f"what {named.by} reads"
+    return named.by if named.by.startswith("a file of") else "the input"
 
 
 def descriptor(path: str) -> int | None:
@@ -148,7 +148,12 @@ def is_free(path: str) -> bool:
 def refuse_taken(path: str, hint: str = OVERWRITE) -> None:
     """Raise InputError where something would be lost."""
     if not is_free(path):
-        raise InputError("exists already", where=path, hint=hint)
+        raise taken(path, hint=hint)
+
+
+def taken(path: str, more: str = "", hint: str = OVERWRITE) -> InputError:
+    """Says that a file is there already, and what else is to be known of it."""
+    return InputError(f"exists already{more}", where=path, hint=hint)
 
 
 def refuse_in_use(path: str) -> None:
@@ -192,7 +197,7 @@ def _emptied(file: io.FileIO, path: str, replace: bool, look: Look | None) -> io
         if found.st_size == 0 and found.st_nlink == 1:
             return file
         if found.st_size and not replace:
-            raise InputError("exists already", where=path, hint=OVERWRITE)
+            raise taken(path)
         other = _replaced(path, found)
     except BaseException:
         file.close()
@@ -296,12 +301,6 @@ def named(path: str) -> Iterator[None]:
         raise unwritable(path, problem) from None
 
 
-def unwritable(path: str, problem: Exception) -> InputError:
-    """Says that a file cannot be written, and why."""
-    reason = getattr(problem, "strerror", None) or str(problem)
-    return InputError(f"cannot be written ({reason})", where=path, hint="check the path and the disk")
-
-
 # ------------------------------------------------------------------ what tells files apart
 
 
@@ -345,9 +344,9 @@ def _refuse_unwritable(path: str) -> None:
     except (FileNotFoundError, NotADirectoryError):
         folder = Path(path).parent
         if not folder.is_dir():
-            raise InputError("cannot be written (no such folder)", where=path, hint="make the folder first") from None
+            raise unwritable(path, "no such folder", "make the folder first") from None
         if not os.access(folder, os.W_OK):
-            raise InputError("cannot be written (Permission denied)", where=path, hint="check the folder") from None
+            raise unwritable(path, "Permission denied", "check the folder") from None
         return
     except ValueError:
         raise InputError("no file can have this name", where=path, hint="check the path") from None
@@ -451,7 +450,7 @@ def _put(path: str, data: bytes, replace: bool) -> None:
         try:
             os.link(aside, path)  # unlike a move, it never takes the place of another
         except FileExistsError:
-            raise InputError("exists already", where=path, hint=OVERWRITE) from None
+            raise taken(path) from None
         except OSError:  # a file system without hard links
             refuse_taken(path)
             os.replace(aside, path)

@@ -128,7 +128,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Fit:
+class Tokenized:
     """A prompt as a model reads it with its first choice, and the own tokens of every choice where the blank is.
 
     `pieces` are what fitting left of the prompt's own; `length` is that of the longest sequence.
@@ -154,7 +154,7 @@ class Tokenizing(Protocol):
     def limit(self) -> int:
         """How many tokens the model takes."""
 
-    def fit(self, scorer: str, prompts: Sequence[Prompt]) -> list[Fit]:
+    def tokenized(self, scorer: str, prompts: Sequence[Prompt]) -> list[Tokenized]:
         """What the scorer of that name would make of each prompt."""
 
     def unknown(self, words: Sequence[str]) -> list[str]:

@@ -15,8 +15,8 @@ from typing import Any
 
 from promptshot.errors import told
 from promptshot.kinds import KINDS, ScorerKind
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.rows import Row
+from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.rows.row import Row
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import Prompt, Scored, Scorer, fault
 

@@ -9,22 +9,24 @@ import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from promptshot import classify, spec
-from promptshot import run as running
+from promptshot.classify.recipe import Recipe
 from promptshot.cli import run_command
+from promptshot.compare.candidates import Candidate
 from promptshot.errors import TemplateError
-from promptshot.grid import Candidate
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.recipe import Recipe
-from promptshot.rows import Item, Reject, Row, read
+from promptshot.prompts import strict
+from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.prompts.verbalizer import Verbalizer
+from promptshot.rows.read import read
+from promptshot.rows.row import Item, Reject, Row
+from promptshot.runs import inputs
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt, Scope, Scored
-from promptshot.verbalizer import Verbalizer
 
 # ------------------------------------------------------------------ files
 
@@ -95,9 +97,8 @@ def failed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def small_windows(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """So many rows a window from here on, and each is marked in the journal."""
-    monkeypatch.setattr(classify, "WINDOW", rows)
-    monkeypatch.setattr(running, "WINDOW", rows)
-    monkeypatch.setattr("promptshot.journal.SHARE", 1e9)
+    monkeypatch.setattr(inputs, "Inputs", partial(inputs.Inputs, window=rows))
+    monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
 
 
 # ------------------------------------------------------------------ prompts
@@ -134,7 +135,7 @@ def prompt_of(segments: Sequence[Segment], choices: Sequence[str], scored: Scope
 
 def template_of(**keys: Any) -> Template:
     """A template with these keys, checked as one in a file."""
-    return Template.of(spec.build(keys, TemplateSpec, TemplateError, "t", {}), "t")
+    return Template.of(strict.build(keys, TemplateSpec, TemplateError, "t", {}), "t")
 
 
 def rendered(keys: Mapping[str, Any], fields: Mapping[str, str], choices: Sequence[str], *demos: str) -> Prompt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -20,15 +21,16 @@ from rich.cells import cell_len
 from rich.console import Console
 from tiny import next_positions, no_mask
 
-from promptshot import doctor, report
+from promptshot import doctor, scorers
 from promptshot.cli import run_command
 from promptshot.doctor import Finding, Rounding, compared, examine
 from promptshot.kinds import KINDS
-from promptshot.scorers import load
-from promptshot.scorers.base import TorchScorer
+from promptshot.report import doctor as report
+from promptshot.scorers import Loader, load
+from promptshot.scorers.engine.base import TorchScorer
+from promptshot.scorers.engine.plans import Query
+from promptshot.scorers.engine.prefix import Trie, Walk
 from promptshot.scorers.fake import FakeScorer
-from promptshot.scorers.plans import Query
-from promptshot.scorers.prefix import Trie, Walk
 from promptshot.scoring import ModelOptions, Prompt, Scored
 
 pytestmark = pytest.mark.torch
@@ -37,7 +39,7 @@ BERT = Path(__file__).parent.parent / "models" / "bert"
 
 
 def found(kind: str, options: ModelOptions | None = None) -> dict[str, Finding]:
-    return {finding.check: finding for finding in examine(kind, options or ModelOptions())}
+    return {finding.check: finding for finding in examine(kind, options or ModelOptions(), Loader(keeps=False))}
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -329,12 +331,12 @@ def test_a_look_is_no_failure_and_json_says_the_same(
 def test_the_first_line_comes_before_tensors_are_loaded() -> None:
     code = """
 import sys
-from promptshot import report
+from promptshot import report_doctor as report
 from promptshot.cli import run_command
 def examining(model, kinds):
     print([name for name in ("torch", "transformers", "tokenizers", "numpy") if name in sys.modules])
     raise KeyboardInterrupt
-report.examining = examining
+report.show_question = examining
 try:
     run_command(["doctor", "-m", "builtin:bert"])
 except KeyboardInterrupt:
@@ -346,10 +348,30 @@ except KeyboardInterrupt:
 
 def test_weights_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[ModelOptions] = []
-    right = doctor.scorers.load
-    monkeypatch.setattr(doctor.scorers, "load", lambda kind, options: loaded.append(options) or right(kind, options))
+    right = scorers.load
+    monkeypatch.setattr(scorers, "load", lambda kind, options, *at: loaded.append(options) or right(kind, options, *at))
     assert list(found("nsp").values())[-1].check == "fast = plain"
     assert len(loaded) == 1
+
+
+@pytest.mark.parametrize(("options", "loads"), [([], 1), (["--plain"], 1), (["--dtype", "bfloat16"], 3)])
+def test_what_is_tuned_is_what_was_examined_unless_something_else_had_to_be_loaded(
+    options: list[str], loads: int, bert: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded: list[ModelOptions] = []
+    right = scorers.load
+    monkeypatch.setattr(scorers, "load", lambda kind, options, *at: loaded.append(options) or right(kind, options, *at))
+    monkeypatch.setattr(doctor, "BUDGETS", (64, 512))
+    run_command(["doctor", "-m", bert.name, "--scorer", "mlm", "--tune", *options])
+    assert len(loaded) == loads
+    assert re.search(r"\b512\b", capsys.readouterr().err)
+
+
+def test_timing_budgets_leaves_a_scorer_with_its_own(bert: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "BUDGETS", (64, 512))
+    options, loader = ModelOptions(bert.name, batch_budget=77), Loader()
+    assert [tokens for tokens, _ in doctor.tune("nsp", options, loader, rounds=1)] == [64, 512]
+    assert loader.scorer("nsp", options).details["batch_budget"] == 77  # type: ignore[attr-defined]
 
 
 def test_a_plain_scorer_that_becomes_quick_scores_as_one_that_was_loaded_so(bert: Tiny) -> None:
@@ -365,8 +387,8 @@ def test_a_finding_is_whole_on_a_terminal_of_any_width(width: int, monkeypatch: 
     console = Console(width=width, force_terminal=True, record=True, file=io.StringIO())
     monkeypatch.setattr(report, "people", lambda: console)
     said = "12 of 13 best words are the same: 这些行可能会有别的标签 " + "and so on " * 12
-    report.finding("causal", Finding("bfloat16 = float32", "look", said))
-    report.verdict("not sound", doctor.BODY)
+    report.show_finding("causal", Finding("bfloat16 = float32", "look", said))
+    report.show_verdict("not sound", doctor.BODY)
     lines = console.export_text().splitlines()
     assert all(cell_len(line.rstrip()) <= width for line in lines)
     assert " ".join(" ".join(lines).split()).startswith("causal look bfloat16 = float32 12 of 13 best words")

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
 from promptshot import errors
-from promptshot.errors import PromptshotError, RowError, did_you_mean, shortlist, surfaces
+from promptshot.errors import (
+    PromptshotError,
+    RowError,
+    did_you_mean,
+    shortlist,
+    surfaces,
+    unreadable,
+    unwritable,
+)
+from promptshot.files import OVERWRITE, taken
 
 
 def test_an_error_says_where_what_and_what_to_try() -> None:
@@ -17,6 +27,28 @@ def test_an_error_says_where_what_and_what_to_try() -> None:
 
 def test_an_error_without_place_and_hint_is_only_the_complaint() -> None:
     assert str(PromptshotError("no rows")) == "no rows"
+
+
+def test_what_the_system_refuses_is_told_in_its_words_with_a_thing_to_try() -> None:
+    assert str(unreadable("d/a.csv", PermissionError(13, "Permission denied"))) == (
+        "d/a.csv: cannot be read (Permission denied); check the path"
+    )
+    assert str(unreadable("a", ValueError("embedded null byte"), "name it")) == (
+        "a: cannot be read (embedded null byte); name it"
+    )
+    full = OSError(28, "No space left on device")
+    assert str(unwritable("o.tsv", full)) == (
+        "o.tsv: cannot be written (No space left on device); check the path and the disk"
+    )
+    assert str(taken("o.tsv", ", and is mine")) == f"o.tsv: exists already, and is mine; {OVERWRITE}"
+
+
+@pytest.mark.parametrize("said", ["cannot be read (", "cannot be written (", '"exists already'])
+def test_what_many_have_to_say_is_said_in_one_place(said: str) -> None:
+    package = Path(errors.__file__).parent
+    sources = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
+    assert len(sources) > 50
+    assert sum(source.count(said) for source in sources) == 1
 
 
 def test_line_breaks_and_tabs_of_the_data_do_not_break_the_line() -> None:

@@ -18,7 +18,7 @@ from helpers import failed
 from promptshot import files
 from promptshot import shelf as where
 from promptshot.cli import run_command
-from promptshot.compare import Folder
+from promptshot.compare.folder import Folder
 from promptshot.errors import InputError, PromptshotError
 from promptshot.files import Named
 

@@ -22,14 +22,18 @@ from helpers import LENGTH, Tiny, put
 from tiny import SPECIAL, TEXTS, bert_config, build, byte_bpe, roberta_bpe, sentencepiece_bpe, wordpiece
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from promptshot import library, recipe, report, shelf
+from promptshot import shelf
+from promptshot.classify import recipe
 from promptshot.cli import run_command
 from promptshot.errors import ModelError, PromptshotError, VerbalizerError
-from promptshot.prompts import Template
-from promptshot.rows import Row
-from promptshot.scorers import load, load_tokenizer, suspect
-from promptshot.scorers.base import TorchScorer
-from promptshot.scorers.tokens import TextEncoder
+from promptshot.prompts import library
+from promptshot.prompts.template import Template
+from promptshot.report import console
+from promptshot.rows.row import Row
+from promptshot.scorers import load, load_tokenizer
+from promptshot.scorers.checkpoints import suspect
+from promptshot.scorers.checkpoints.encoder import TextEncoder
+from promptshot.scorers.engine.base import TorchScorer
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt
 
 pytestmark = pytest.mark.torch
@@ -349,7 +353,7 @@ def test_escape_sequences_never_reach_the_terminal(
     if is_terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("COLUMNS", "100")
-        monkeypatch.setattr(report.Console, "is_terminal", True)
+        monkeypatch.setattr(console.Console, "is_terminal", True)
     name = EVIL.replace("/", "")
     rows = put(tmp_path / f"{name}.jsonl", f"{json.dumps({'text': EVIL, 'label': EVIL})}\n{EVIL}\n" * 3)
     labels = {"labels": {EVIL: ["很"], "b": [EVIL]}, "about": EVIL}
@@ -376,7 +380,7 @@ def test_escape_sequences_never_reach_the_terminal(
 
 
 def test_zero_width_and_right_to_left_letters_of_a_language_are_still_shown() -> None:
-    assert report.printable("שלום 你好 😀") == "שלום 你好 😀"
+    assert console.printable("שלום 你好 😀") == "שלום 你好 😀"
 
 
 # ------------------------------------------------------------------ models from strangers

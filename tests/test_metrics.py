@@ -20,7 +20,8 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from promptshot.metrics import Paired, Tally, _binomial, holm, sign_test, wilson
+from promptshot.metrics import Tally, wilson
+from promptshot.paired import Paired, _binomial, holm, sign_test
 
 LABELS = ("体育", "b", "c", "never")
 

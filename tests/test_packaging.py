@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from promptshot import library
 from promptshot.cli import cli, run_command
+from promptshot.prompts import library
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,7 +33,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The contents of the wheel, unpacked where no checkout is near."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (folder / "own.cfg").write_text(f"[build]\nbuild_base = {folder / 'build'}\n")  # none of what an earlier one left
+    environment = {**os.environ, "DIST_EXTRA_CONFIG": str(folder / "own.cfg")}
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, env=environment)
     (wheel,) = folder.glob("*.whl")
     site = folder / "site"
     zipfile.ZipFile(wheel).extractall(site)
@@ -54,6 +56,40 @@ def test_the_wheel_holds_the_whole_shelf_and_both_models(installed: Path) -> Non
         folder = installed / "promptshot" / "models" / name
         assert {path.name for path in folder.iterdir()} == {path.name for path in (ROOT / "models" / name).iterdir()}
     assert (installed / "promptshot" / "py.typed").exists()
+
+
+def modules(root: Path) -> set[str]:
+    """The modules of the package below a folder, as paths."""
+    return {path.relative_to(root).as_posix() for path in (root / "promptshot").rglob("*.py")}
+
+
+def test_the_wheel_holds_the_modules_of_the_tree_and_no_others(installed: Path) -> None:
+    assert len(modules(ROOT)) > 50
+    assert modules(installed) == modules(ROOT)
+
+
+def unlisted(root: Path) -> tuple[set[str], set[str]]:
+    """The packages below a folder that its setup.cfg forgets, and those it lists that are not there."""
+    said = configparser.ConfigParser()
+    said.read(root / "setup.cfg", encoding="utf-8")
+    folders = dict(line.split(" = ") for line in said["options"]["package_dir"].strip().split("\n"))
+    listed = {name: root / folders.get(name, name.replace(".", "/")) for name in said["options"]["packages"].split()}
+    found = {module.rpartition("/")[0].replace("/", ".") for module in modules(root)}
+    return found - listed.keys(), {name for name, folder in listed.items() if not folder.is_dir()}
+
+
+def test_setup_cfg_lists_every_package_there_is() -> None:
+    assert unlisted(ROOT) == (set(), set())
+
+
+def test_a_package_that_setup_cfg_forgets_is_named(tmp_path: Path) -> None:
+    listed = "packages =\n    promptshot\n    promptshot.rooms\n    promptshot.words\n    promptshot.gone\n"
+    where = "package_dir =\n    promptshot = promptshot\n    promptshot.words = words\n"
+    (tmp_path / "setup.cfg").write_text(f"[options]\n{listed}{where}", encoding="utf-8")
+    for folder in ("promptshot", "promptshot/rooms", "promptshot/rooms/attic", "words"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").touch()
+    assert unlisted(tmp_path) == ({"promptshot.rooms.attic"}, {"promptshot.gone"})
 
 
 def test_the_installed_command_finds_its_templates_and_models(installed: Path) -> None:
@@ -253,6 +289,21 @@ def test_newer_versions_are_tried_where_there_are_any_and_what_broke_is_told(
     assert (done.returncode, done.stdout, done.stderr) == (code, said, "")
     assert [line.split()[1] for line in (tmp_path / "log").read_text().splitlines()] == tools
     assert (tmp_path / ".venv-newest" / "torch.txt").read_text() == "torch==2.13.0\n"
+
+
+def test_what_is_done_in_seconds_goes_before_the_tests(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").write_text(FAKE_PYTHON)
+    (tmp_path / "bin" / "python3").chmod(0o755)
+    places = {"LOG": str(tmp_path / "log"), "REPORT": "", "REAL": sys.executable}
+    environment = {**os.environ, **places, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([tmp_path / ".ci" / "run"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1  # as that Python has, whose tests fail
+    called = [line.split()[1] for line in (tmp_path / "log").read_text().splitlines()]
+    assert called == ["pip", "ruff", "ruff", "mypy", "python"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^check: lint test$", makefile, re.MULTILINE)
 
 
 def test_newer_versions_cannot_fail_the_run_nor_make_it_endless() -> None:

@@ -23,16 +23,15 @@ from helpers import LONG, ROWS, Tiny, prompt_of, rendered
 from reference import assert_agrees
 
 from promptshot import shelf
-from promptshot.classify import Classifier
+from promptshot.classify.classifier import Classifier
+from promptshot.classify.recipe import Recipe
 from promptshot.errors import RowError, TemplateError, VerbalizerError
-from promptshot.prompts import Template, TemplateSpec
-from promptshot.recipe import Recipe
-from promptshot.rows import Row
-from promptshot.scorers.causal import CausalScorer
+from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.prompts.verbalizer import Verbalizer
+from promptshot.rows.row import Row
+from promptshot.scorers import load
 from promptshot.scorers.mlm import MlmScorer
-from promptshot.scorers.nsp import NspScorer
 from promptshot.scoring import Kind, ModelOptions, Prompt, Scored
-from promptshot.verbalizer import Verbalizer
 
 pytestmark = pytest.mark.torch
 
@@ -81,7 +80,7 @@ def cloze_rows() -> list[tuple[str, str]]:
 def test_cloze_scores_are_those_of_the_fill_mask_pipeline(bert_mlm: Tiny) -> None:
     words = ["good", "好", "great", "不"]
     wanted = fill_mask(bert_mlm.folder, [f"{a}[MASK]{b}" for a, b in cloze_rows()], words)
-    found = MlmScorer(ModelOptions(bert_mlm.name)).score([prompt_of([case], words) for case in cloze_rows()])
+    found = load("mlm", ModelOptions(bert_mlm.name)).score([prompt_of([case], words) for case in cloze_rows()])
     assert_close("fill-mask, tiny BERT", found, wanted)
 
 
@@ -92,14 +91,14 @@ def test_cloze_scores_of_byte_level_tokenizers_are_those_of_the_pipeline(roberta
     assert len(words) > 1
     cases = [case for case in cloze_rows() if case[0].endswith(" ")]
     wanted = fill_mask(roberta.folder, [f"{a}[MASK]{b}" for a, b in cases], [f"Ġ{word}" for word in words])
-    found = MlmScorer(ModelOptions(roberta.name)).score([prompt_of([case], words) for case in cases])
+    found = load("mlm", ModelOptions(roberta.name)).score([prompt_of([case], words) for case in cases])
     assert_close("fill-mask, tiny RoBERTa", found, wanted)
 
 
 def test_cloze_scores_of_the_built_in_model_are_those_of_the_pipeline(built_in_bert: Path) -> None:
     words = ["很", "不", "good", "bad"]
     wanted = fill_mask(built_in_bert, [f"{a}[MASK]{b}" for a, b in cloze_rows()], words)
-    found = MlmScorer(ModelOptions()).score([prompt_of([case], words) for case in cloze_rows()])
+    found = load("mlm", ModelOptions()).score([prompt_of([case], words) for case in cloze_rows()])
     assert_close("fill-mask, built-in BERT", found, wanted)
 
 
@@ -124,7 +123,9 @@ def test_pair_scores_are_those_of_a_plain_loop(name: str, bert_nsp: Tiny, built_
     words = ["体育", "good", "财经"]
     wanted = [next_sentence(folder, [(f"这是一则{word}新闻", row) for word in words]) for row in ROWS]
     prompts = [prompt_of([("这是一则", "新闻"), row], words) for row in ROWS]
-    assert_close(f"BertForNextSentencePrediction, {name}", NspScorer(ModelOptions(str(folder))).score(prompts), wanted)
+    assert_close(
+        f"BertForNextSentencePrediction, {name}", load("nsp", ModelOptions(str(folder))).score(prompts), wanted
+    )
 
 
 # ------------------------------------------------------------------ lm-evaluation-harness
@@ -156,7 +157,7 @@ def test_completions_score_as_in_the_evaluation_harness(
     folder = {"gpt2": gpt2.folder, "llama": llama.folder, "built-in": built_in_gpt2}[name]
     cases = completions() + ([("", ["great news", "体育"])] if name != "built-in" else [])
     wanted = harness(folder, cases)
-    found = CausalScorer(ModelOptions(str(folder))).score([prompt_of([(a, "")], words) for a, words in cases])
+    found = load("causal", ModelOptions(str(folder))).score([prompt_of([(a, "")], words) for a, words in cases])
     assert_close(f"lm-eval, {name}", found, wanted)
 
 
@@ -173,7 +174,7 @@ def test_completions_score_as_in_minicons(gpt2: Tiny, built_in_gpt2: Path) -> No
             [peer.conditional_score([c], [w], reduction=lambda scores: float(scores.sum()))[0] for w in words]
             for c in contexts
         ]
-        found = CausalScorer(ModelOptions(str(folder))).score([prompt_of([(f"{c} ", "")], words) for c in contexts])
+        found = load("causal", ModelOptions(str(folder))).score([prompt_of([(f"{c} ", "")], words) for c in contexts])
         assert_close(f"minicons conditional_score, {folder.name}", found, wanted)
 
 
@@ -184,7 +185,7 @@ def test_one_masked_token_scores_as_in_minicons(bert_mlm: Tiny, built_in_bert: P
     for folder in (bert_mlm.folder, built_in_bert):
         peer = minicons.MaskedLMScorer(str(folder), "cpu", dtype=torch.float32)
         wanted = [[peer.cloze([(a + word + b, word)])[0] for word in words] for a, b in cases]
-        found = MlmScorer(ModelOptions(str(folder))).score([prompt_of([case], words) for case in cases])
+        found = load("mlm", ModelOptions(str(folder))).score([prompt_of([case], words) for case in cases])
         assert_close(f"minicons cloze, {folder.name}", found, wanted)
 
 
@@ -226,7 +227,7 @@ def test_cloze_probabilities_are_those_of_openprompt(
             {"text": '{"placeholder": "text_a"} It was {"mask"} .', "words": en, "rows": ROWS},
         ],
     )
-    scorer = MlmScorer(ModelOptions(str(source)))
+    scorer = load("mlm", ModelOptions(str(source)))
     found = [
         *scorer.score([prompt_of([("", f"满意。{row}")], zh) for row in ROWS]),
         *scorer.score([prompt_of([(f"{row} It was ", " .")], en) for row in ROWS]),
@@ -241,7 +242,7 @@ def test_cloze_probabilities_are_those_of_openprompt(
 def test_a_mask_token_in_the_data_does_not_take_the_place_of_the_blank(bert_mlm: Tiny, roberta: Tiny) -> None:
     """PET takes the first mask id of the row."""
     for tiny, sign in ((bert_mlm, "[MASK]"), (roberta, "<mask>")):
-        scorer = MlmScorer(ModelOptions(tiny.name))
+        scorer = load("mlm", ModelOptions(tiny.name))
         row = f"a {sign} story {sign}"
         prompt = rendered({"scorer": "mlm", "text": "{text} was {mask} ."}, {"text": row}, ["good", "great"])
         for query in scorer.plan(prompt).queries:
@@ -266,14 +267,14 @@ def test_truncation_never_eats_the_blank(bert_mlm: Tiny, gpt2: Tiny, cut: str, c
     """FewCLUE's scripts cut the finished prompt on the right, and lose a blank at the end of a long row."""
     row, keys = {"text": "very long " * count}, {"fields": {"text": {"cut": cut}}}
     cloze = rendered({"scorer": "mlm", "text": "{text} It was {mask} .", **keys}, row, ["good", "体育新闻"])
-    masked = MlmScorer(ModelOptions(bert_mlm.name))
+    masked = load("mlm", ModelOptions(bert_mlm.name))
     for query in masked.plan(cloze).queries:
         assert len(query.ids) <= masked.limit
         assert {query.ids[place] for place in query.asked} == {masked.planner.mask}
         before = masked.tokenizer.decode(query.ids[: query.asked[0]])
         assert before.endswith("it was")
     completion = rendered({"scorer": "causal", "text": "{text}\nTopic: {mask}", **keys}, row, ["good", "体育"])
-    left_to_right = CausalScorer(ModelOptions(gpt2.name))
+    left_to_right = load("causal", ModelOptions(gpt2.name))
     for query, word in zip(left_to_right.plan(completion).queries, completion.choices, strict=True):
         assert len(query.ids) <= left_to_right.limit
         assert left_to_right.tokenizer.decode(query.ids).endswith(f"\nTopic: {word}")
@@ -288,11 +289,11 @@ def test_words_of_unequal_length_share_a_batch(bert_mlm: Tiny, gpt2: Tiny) -> No
     cases = [(f"{row} It was ", "") for row in ROWS]
     prompts = [prompt_of([case], words) for case in cases]
     wanted = [[reference.mlm(bert_mlm.model, bert_mlm.tokenizer, [case], word) for word in words] for case in cases]
-    found = MlmScorer(ModelOptions(bert_mlm.name, batch_size=len(prompts) * len(words))).score(prompts)
+    found = load("mlm", ModelOptions(bert_mlm.name, batch_size=len(prompts) * len(words))).score(prompts)
     assert len(set(found[0].tokens)) > 2
     assert_agrees(found, wanted)
     wanted = [[reference.causal(gpt2.model, gpt2.tokenizer, before, word) for word in words] for before, _ in cases]
-    assert_agrees(CausalScorer(ModelOptions(gpt2.name, batch_size=len(prompts) * len(words))).score(prompts), wanted)
+    assert_agrees(load("causal", ModelOptions(gpt2.name, batch_size=len(prompts) * len(words))).score(prompts), wanted)
 
 
 def test_labels_with_the_same_tag_are_refused() -> None:
@@ -307,7 +308,7 @@ def test_tags_that_the_tokenizer_spells_the_same_are_refused(bert_mlm: Tiny) -> 
     verbalizer = Verbalizer.parse({"labels": {"up": ["Great"], "down": ["great"]}}, "tags")
     options = ModelOptions(bert_mlm.name)
     with pytest.raises(VerbalizerError, match="Great"):
-        Classifier(Recipe.of(template, verbalizer, "mlm", options), MlmScorer(options))
+        Classifier(Recipe.of(template, verbalizer, "mlm", options), load("mlm", options))
 
 
 @pytest.fixture
@@ -336,7 +337,9 @@ def test_several_masks_add_their_logarithms(by_frequency: Path) -> None:
     好不  .5 x .05 = .025    ln .5 x ln .05 = 2.08
     好好  .5 x .5  = .25     ln .5 x ln .5  = 0.48
     """
-    (found,) = MlmScorer(ModelOptions(str(by_frequency))).score([prompt_of([("", "。news")], ["体育", "好不", "好好"])])
+    (found,) = load("mlm", ModelOptions(str(by_frequency))).score(
+        [prompt_of([("", "。news")], ["体育", "好不", "好好"])]
+    )
     assert [round(math.exp(score), 6) for score in found.scores] == [0.04, 0.025, 0.25]
     assert max(range(3), key=lambda i: found.scores[i]) == 2
 
@@ -354,7 +357,7 @@ def test_later_tokens_of_a_label_follow_the_label_itself(gpt2: Tiny) -> None:
         log_p = reference.logits_of(model, said)[-1].log_softmax(-1)
         greedy += float(log_p[token])
         said.append(int(log_p.argmax()))
-    (found,) = CausalScorer(ModelOptions(gpt2.name)).score([prompt_of([(f"{context} ", "")], ["awful"])])
+    (found,) = load("causal", ModelOptions(gpt2.name)).score([prompt_of([(f"{context} ", "")], ["awful"])])
     assert found.scores[0] == pytest.approx(own, abs=TOLERANCE)
     assert abs(own - greedy) > 0.1
 
@@ -388,6 +391,6 @@ def test_cutting_the_head_keeps_the_end(bert_mlm: Tiny) -> None:
     """OpenPrompt's head truncation cuts tails."""
     keys = {"scorer": "mlm", "text": "{mask}: {text}", "fields": {"text": {"cut": "head"}}}
     prompt: Prompt = rendered(keys, {"text": f"{LONG} {LONG * 6} good day"}, ["good"])
-    plan = MlmScorer(ModelOptions(bert_mlm.name)).plan(prompt)
+    plan = MlmScorer.from_checkpoint(ModelOptions(bert_mlm.name)).plan(prompt)
     assert plan.fitted.pieces[-1].text.endswith("good day")
     assert plan.fitted.cut > 0

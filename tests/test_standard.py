@@ -14,7 +14,7 @@ import pytest
 
 from promptshot.cli import run_command
 from promptshot.errors import ModelError
-from promptshot.interrupt import Interrupts
+from promptshot.runs.interrupt import Interrupts
 
 ROOT = Path(__file__).parent.parent
 TEXTS = ["味道很赞", "naïve – 又贵又慢", "🙂"]
@@ -236,7 +236,7 @@ def test_the_command_as_it_is_installed_hears_signals_as_early(folder: Path) -> 
 def test_a_signal_that_is_ignored_stays_ignored(folder: Path) -> None:
     code = (
         "import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "import promptshot.__main__ as m; from promptshot.interrupt import Interrupts; m._at_once()\n"
+        "import promptshot.__main__ as m; from promptshot.runs.interrupt import Interrupts; m._at_once()\n"
         "with Interrupts(): os.kill(os.getpid(), signal.SIGINT)\n"
         "print('still here')"
     )
@@ -246,7 +246,7 @@ def test_a_signal_that_is_ignored_stays_ignored(folder: Path) -> None:
 
 
 def test_an_interrupt_that_a_library_made_another_error_of_is_one_all_the_same() -> None:
-    from promptshot.interrupt import Interrupts, Terminated
+    from promptshot.runs.interrupt import Interrupts, Terminated
 
     def imported() -> None:
         try:

@@ -17,16 +17,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from training import checkpoint, files, overlap, plot, pretrain, samples, words
+from training import checkpoint, files, heldout, overlap, plot, pretrain, samples, words
 from training.batches import gpt2_batch
 from training.blend import blend
 from training.checkpoint import Position
 from training.corpus import KINDS, SOURCES, bare, clauses
 from training.export import TOKENIZER_FILES
 from training.frames import CLOZE, LINE, PAIR, Frames, Hint
+from training.heldout import NOTHING, EvaluationTexts
 from training.meaning import Lessons, learn, terms, unit, with_kin
 from training.models import PLANS, Shape, hinted_loss
-from training.overlap import NOTHING, EvaluationTexts
 from training.pretrain import Run, train
 from training.samples import Line, Questions, framed_pair
 from training.stages import COURSES, Course, Stage
@@ -240,7 +240,7 @@ def test_texts_of_dev_and_test_files_are_kept_out_of_the_token_ids(
 def test_texts_of_training_files_may_be_read(corpus: Path, evaluation: Path) -> None:
     without = EvaluationTexts.below(evaluation)
     source = SOURCES["en_sentences_mr_sst_cr_subj"]
-    left = {bare(part) for parts, _ in overlap.clean(corpus, source, without) for part in parts}
+    left = {bare(part) for parts, _ in heldout.clean(corpus, source, without) for part in parts}
     assert {bare(part) for part in clauses(EN[0])} <= left
     assert bare(EN[1].partition(",")[0]) not in left
 

@@ -18,9 +18,9 @@ from helpers import LENGTH, Tiny
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from promptshot.scorers.base import TorchScorer
-from promptshot.scorers.plans import Query
-from promptshot.scorers.prefix import Trie, Walk
+from promptshot.scorers.engine.base import TorchScorer
+from promptshot.scorers.engine.plans import Query
+from promptshot.scorers.engine.prefix import Trie, Walk
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()

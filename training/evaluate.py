@@ -9,10 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from promptshot import library
-from promptshot.outputs import Outputs
-from promptshot.recipe import Recipe
-from promptshot.run import Inputs, Result, run
+from promptshot.classify.recipe import Recipe
+from promptshot.prompts import library
+from promptshot.runs.inputs import Inputs
+from promptshot.runs.outputs import Outputs
+from promptshot.runs.result import Result
+from promptshot.runs.run import run
 from promptshot.scoring import ModelOptions
 
 TASKS = {  # the shelf's templates whose names begin so, and the file they are measured on

@@ -18,7 +18,7 @@ from sklearn.decomposition import TruncatedSVD
 
 from training.corpus import Source
 from training.files import whole
-from training.overlap import EvaluationTexts, clean
+from training.heldout import EvaluationTexts, clean
 from training.samples import Asked, Encoded, Rng, of_kind
 from training.words import Ids, Odds, Words
 

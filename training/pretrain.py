@@ -32,9 +32,9 @@ from training import export, samples, vocabulary, words
 from training.batches import Batch
 from training.checkpoint import Position, State
 from training.corpus import KINDS, SOURCES, Source
+from training.heldout import NOTHING, EvaluationTexts, clean
 from training.meaning import SPACES, Lessons, learn
 from training.models import PLANS, Plan, load_weights
-from training.overlap import NOTHING, EvaluationTexts, clean
 from training.samples import Encoded, Questions
 from training.stages import ASKED, COURSES, Course
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from training.corpus import SOURCES, Source
 from training.files import whole
 from training.frames import Frames, Hint
-from training.overlap import EvaluationTexts, clean
+from training.heldout import EvaluationTexts, clean
 from training.words import Ids, Odds, Words
 
 Rng = np.random.Generator

@@ -15,11 +15,11 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptshot import library
-from promptshot.classify import Classifier
-from promptshot.prediction import Prediction
-from promptshot.recipe import Recipe
-from promptshot.rows import read
+from promptshot.classify.classifier import Classifier
+from promptshot.classify.prediction import Prediction
+from promptshot.classify.recipe import Recipe
+from promptshot.prompts import library
+from promptshot.rows.read import read
 from promptshot.scorers import load
 from promptshot.scoring import ModelOptions, Scorer
 

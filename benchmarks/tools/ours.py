@@ -12,7 +12,7 @@ from benchmarks import encoder
 from benchmarks.cases import Case, Work
 from benchmarks.worker import Scores, Tool, serve
 from promptshot import scorers
-from promptshot.classify import WINDOW
+from promptshot.classify.classifier import WINDOW
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt, Scored
 
 

@@ -17,8 +17,8 @@ import click
 
 from promptshot import __version__, standard
 from promptshot.cli import classify, compare, completion, diff, doctor, lint, new, preview, report, shelf
-from promptshot.errors import InputError, PromptshotError, install, lacking
-from promptshot.interrupt import Interrupts, Terminated
+from promptshot.errors import InputError, PromptshotError, install, lacking, unwritable
+from promptshot.runs.interrupt import Interrupts, Terminated
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -64,9 +64,9 @@ def run_command(arguments: Sequence[str] | None = None, interrupts: Interrupts |
 
 
 def _failed(message: str) -> int:
-    from promptshot import report
+    from promptshot.report.console import error
 
-    report.error(message)
+    error(message)
     return 1
 
 
@@ -102,7 +102,7 @@ def _read_or_not() -> Iterator[None]:
         yield
     except BrokenPipeError as problem:
         if problem.filename not in (None, standard.OUTPUT):
-            raise InputError(f"cannot be written ({problem.strerror})", where=problem.filename) from None
+            raise unwritable(problem.filename, problem, hint="") from None
         standard.let_go()
         raise click.exceptions.Exit(0) from None
 

@@ -37,10 +37,10 @@ from promptshot.errors import InputError, OptionError
 from promptshot.files import Named
 
 if TYPE_CHECKING:
-    from promptshot.guess import Guess
-    from promptshot.outputs import Outputs
-    from promptshot.recipe import DemoPlan, Recipe
-    from promptshot.run import Inputs
+    from promptshot.classify.recipe import DemoPlan, Recipe
+    from promptshot.classify.suited import Guess
+    from promptshot.runs.inputs import Inputs
+    from promptshot.runs.outputs import Outputs
 
 PREVIEWED = 3  # prompts shown by --dry-run
 
@@ -114,9 +114,9 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     stderr. Rows with a label are counted for accuracy, rows without one are only predicted. Every
     option can also be given as PROMPTSHOT_NAME in the environment.
     """
-    from promptshot import guess
-    from promptshot.outputs import Outputs
-    from promptshot.run import Inputs
+    from promptshot.authoring import new
+    from promptshot.runs.inputs import Inputs
+    from promptshot.runs.outputs import Outputs
 
     read_once(given, files)
     names = ("summary", "record", "rejects", "overwrite", "resume", "format", "bom", "scores")
@@ -130,7 +130,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     recipe, found = _recipe(given, inputs, quiet)
     if given["save_template"]:
         outputs.check([*read_by(given, files), *recipe.reads], saved)
-        guess.save(given["save_template"], found, given["overwrite"])
+        new.save(given["save_template"], found, given["overwrite"])
     if dry_run:
         return _dry_run(recipe, inputs)
     return _run(recipe, inputs, outputs, given, quiet)
@@ -144,17 +144,18 @@ def _output(given: dict[str, Any]) -> str | None:
 
 def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe, list[Guess]]:
     """The recipe that the options describe, and what it is made from; what they leave open is looked up and told."""
-    from promptshot import guess, report
-    from promptshot.recipe import Recipe
+    from promptshot.classify import choosing
+    from promptshot.classify.recipe import Recipe
+    from promptshot.report.console import note
 
     names = names_of(given)
     said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
     templates = typed("templates", given["templates"], quiet)
     seen = {"shots": bool(given["demos"]), "labels_ignored": given["ignore_labels"]}
-    wish = guess.Wish(templates, model=given["model"] or "", **seen, **said)
-    found = guess.choose(wish, inputs.look(names.usual))
+    wish = choosing.Wish(templates, model=given["model"] or "", **seen, **said)
+    found = choosing.choose(wish, inputs.look(names.usual))
     for reason in () if quiet else found[0].reasons:
-        report.note(reason)
+        note(reason)
     options, demos = model_options(given), _demo_plan(given)
     recipes = [
         Recipe.of(
@@ -174,12 +175,12 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
     ]
     (recipe, lines), *others = [recipe.seen(inputs.peek_rows(recipe.columns)) for recipe in recipes]
     for line in () if quiet else lines:
-        report.note(line)
+        note(line)
     return replace(recipe, others=tuple(other for other, _ in others)), found
 
 
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
-    from promptshot.recipe import DEMOS, DemoPlan
+    from promptshot.classify.recipe import DEMOS, DemoPlan
 
     if given["num_shots"] and not given["demos"]:
         raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
@@ -189,26 +190,28 @@ def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
 
 
 def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any], quiet: bool) -> int:
-    from promptshot import formats, report
-    from promptshot.run import run
+    from promptshot.report.progress import Watch
+    from promptshot.report.run import show_result
+    from promptshot.rows import formats
+    from promptshot.runs.run import run
 
     total = formats.count(inputs.paths, inputs.how)
     if total is not None:
         total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None)
-    with report.Watch(total, quiet, given["verbose"]) as watch:
+    with Watch(total, quiet, given["verbose"]) as watch:
         result = run(recipe, inputs, outputs, watch, given["on_error"])
     if not quiet:
         surest = None if given["errors"] is None or outputs.errors else outputs.surest
-        report.summary(result, examples=outputs.output is None, surest=surest)
+        show_result(result, examples=outputs.output is None, surest=surest)
     return 3 if result.tally.rejected else 0
 
 
 def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
     """The first prompts as they would be scored; bad rows are told as such."""
-    from promptshot import report
-    from promptshot.classify import Classifier
-    from promptshot.decide import Best
-    from promptshot.rows import Reject
+    from promptshot.classify.classifier import Classifier
+    from promptshot.classify.decide import Best
+    from promptshot.report.lists import show_prompts
+    from promptshot.rows.row import Reject
     from promptshot.scorers.fake import FakeScorer
 
     # The fake scorer knows no checkpoint, so nothing is loaded.
@@ -218,5 +221,5 @@ def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
         if isinstance(item, Reject):
             raise InputError(item.reason, where=item.source)
         shown += [(item.source, prompt) for prompt in classifier.prompts(item)]
-    report.prompts(shown)
+    show_prompts(shown)
     return 0

@@ -36,18 +36,18 @@ from promptshot.errors import OptionError
 from promptshot.files import Named
 
 if TYPE_CHECKING:
-    from promptshot.compare import Comparison
-    from promptshot.grid import Candidate
-    from promptshot.rows import Item
-    from promptshot.run import Inputs
-    from promptshot.writer import Form
+    from promptshot.compare.candidates import Candidate
+    from promptshot.compare.standings import Comparison
+    from promptshot.rows.row import Item
+    from promptshot.rows.writer import Form
+    from promptshot.runs.inputs import Inputs
 
 
 def suite(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
     """What a suite says becomes defaults; what the command line says goes first."""
     if path is None:
         return
-    from promptshot.grid import Suite
+    from promptshot.compare.candidates import Suite
 
     context.meta.setdefault(READ, []).append(Named("--suite", str(path)))
     said = Suite.load(path).model_dump(exclude_defaults=True, exclude={"about"})
@@ -127,13 +127,16 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     the paired test of each against the best, how far the templates of one model lie apart, and what their ensemble
     comes to. With --search, the best is chosen on some rows and judged on others.
     """
-    from promptshot import compare, leaderboard, rows
+    from promptshot.compare import compare
+    from promptshot.compare.folder import Folder
     from promptshot.files import check
-    from promptshot.run import Inputs, refuse_foreign
+    from promptshot.report.comparison import Watch
+    from promptshot.rows.read import read as rows_of
+    from promptshot.runs.inputs import Inputs, refuse_foreign
 
     form = _check_options(files, given)
     read_once(given, files)
-    folder = compare.Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
+    folder = Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
     if folder:
         click.get_current_context().call_on_close(folder.close)
         folder.refuse_within(given["output"])
@@ -144,9 +147,9 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     written = [Named("--output", given["output"])] if given["output"] else []
     read = [one for candidate in candidates for one in candidate.recipe.reads]
     check([*written, *(folder.goes if folder else ())], [*read_by(given, files), *read])
-    dev = rows.read([given["dev"]], how=inputs.how) if given["dev"] else None
+    dev = rows_of([given["dev"]], how=inputs.how) if given["dev"] else None
     plan = compare.Plan(candidates, items, given["search"], dev, folder, given["seed"], files)
-    watch = leaderboard.Watch(quiet=quiet)
+    watch = Watch(quiet=quiet)
     try:
         with watch:
             found = compare.compare(plan, watch)
@@ -157,15 +160,16 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     return 3 if found.failures or any(entry.result.rejects for entry in found.entries) else 0
 
 
-def _tell(found: Comparison, given: dict[str, Any], form: Form, quiet: bool) -> None:
+def _tell(comparison: Comparison, given: dict[str, Any], form: Form, quiet: bool) -> None:
     """Write and show what is known."""
-    from promptshot import compare, leaderboard
+    from promptshot.compare.folder import write
+    from promptshot.report.comparison import show_comparison
 
-    standings = found.standings()
+    standings = comparison.standings()
     if given["output"] and standings:
-        compare.write(given["output"], found.record(standings), form, given["overwrite"])
+        write(given["output"], comparison.record(standings), form, given["overwrite"])
     if not quiet:
-        leaderboard.comparison(found, standings)
+        show_comparison(comparison, standings)
 
 
 def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
@@ -184,21 +188,22 @@ def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
 
 def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], quiet: bool) -> list[Candidate]:
     """The candidates that the options describe; what they leave open is looked up and told."""
-    from promptshot import grid, report
-    from promptshot.guess import Wish
+    from promptshot.classify.choosing import Wish
+    from promptshot.compare.candidates import Axes, choose, grid, seen
+    from promptshot.report.console import note
 
     names, models = names_of(given), given["models"]
-    axes = grid.Axes(
+    axes = Axes(
         model_options(given), models or ("",), given["scorer"], given["shots"], given["demos"], given["seed"], names
     )
     templates = typed("templates", given["templates"], quiet)
     model = models[0] if len(models) == 1 else ""
     wish = Wish(templates, given["labels"], None, given["scorer"], model, given["folder"])
     look = inputs.look_back(items, names.usual)
-    found = grid.choose(look, wish, given["verbalizers"])
+    found = choose(look, wish, given["verbalizers"])
     for reason in () if quiet else found[0].reasons:
-        report.note(reason)
-    candidates, lines = grid.seen(grid.grid(found, axes), look.first(), inputs.how)
+        note(reason)
+    candidates, lines = seen(grid(found, axes), look.first(), inputs.how)
     for line in () if quiet else lines:
-        report.note(line)
+        note(line)
     return candidates

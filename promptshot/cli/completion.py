@@ -26,7 +26,7 @@ def of_shelf(kind: shelf.Shelf) -> Completer:
     """Names of templates or verbalizers, also of --library; files, for what looks like a path."""
 
     def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-        from promptshot import library
+        from promptshot.prompts import library
 
         folder = context.params.get("folder")
         found = _beginning(begun, library.names(kind, Path(folder) if folder else None))
@@ -64,25 +64,25 @@ def _beginning(begun: str, names: Iterable[str]) -> list[CompletionItem]:
 
 def _columns(context: click.Context) -> list[str]:
     """The columns of the first row that can be read."""
-    from promptshot import rows
+    from promptshot.rows import read, row
 
     # While an option still lacks its value, click leaves the arguments unread.
     said = [*(context.params.get("files") or ()), *context.args]
     files = [str(path) for path in said if Path(path).is_file()]
     try:
-        return next((list(item.fields) for item in rows.read(files[:1]) if isinstance(item, rows.Row)), [])
+        return next((list(item.fields) for item in read.read(files[:1]) if isinstance(item, row.Row)), [])
     except PromptshotError:
         return []
 
 
 def _fields(context: click.Context) -> list[str]:
     """What the named templates read, and the label."""
-    from promptshot import guess
+    from promptshot.prompts import inline
 
     found: list[str] = []
     for said in context.params.get("templates") or ():
         try:
-            template = guess.template_of(said, FIRST, context.params.get("folder"))
+            template = inline.template_of(said, FIRST, context.params.get("folder"))
         except PromptshotError:
             continue
         found += [*template.reads, template.spec.label_field]

@@ -44,10 +44,11 @@ def command(
     The report goes to stderr: accuracy, the exact McNemar test, a paired bootstrap interval, changes by label, and
     the rows of which A and B say different things. Without gold labels only the latter.
     """
-    from promptshot import leaderboard, report
-    from promptshot.diff import diff
-    from promptshot.record import as_json
-    from promptshot.writer import Writer
+    from promptshot.compare.diff import diff
+    from promptshot.report.console import people
+    from promptshot.report.diff import show_difference
+    from promptshot.rows.writer import Writer
+    from promptshot.runs.record import as_json
 
     told = {"--json": files.STREAM} if to_stdout else {}
     outputs({**told, "--output": output}, with_records([("A", one), ("B", other)]), overwrite)
@@ -62,5 +63,5 @@ def command(
     if to_stdout:
         standard.write(as_json(found.record()))
     else:
-        leaderboard.difference(found, limit, report.people())
+        show_difference(found, limit, people())
     return 0

@@ -27,29 +27,31 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     The last line says "sound", "look at this" (exit code 0 for both) or "not sound" (3).
     """
     from promptshot import doctor as doctoring
-    from promptshot import report
     from promptshot.errors import ModelError
+    from promptshot.report.doctor import Steps, show_budgets, show_finding, show_question, show_verdict
+    from promptshot.scorers import Loader
 
     options = model_options(given)
     kinds = [scorer] if scorer else list(KINDS)
-    report.examining(options.model, kinds)
+    loader = Loader(keeps=False)
+    show_question(options.model, kinds)
     found: list[tuple[str, doctoring.Finding]] = []
     refused: dict[str, ModelError] = {}
-    with report.Steps() as steps:
+    with Steps() as steps:
         for kind in kinds:
             try:
-                for number, finding in enumerate(doctoring.examine(kind, options, steps.of(kind))):
+                for number, finding in enumerate(doctoring.examine(kind, options, loader, steps.of(kind))):
                     found.append((kind, finding))
-                    report.finding("" if number else kind, finding)
+                    show_finding("" if number else kind, finding)
                 if tune:
-                    report.budgets(kind, list(doctoring.tune(kind, options)))
+                    show_budgets(kind, list(doctoring.tune(kind, options, loader)))
             except ModelError as problem:
                 refused[kind] = problem
     for kind, finding in doctoring.refusals(refused, kinds, verbose):
         found.append((kind, finding))
-        report.finding(kind, finding)
+        show_finding(kind, finding)
     verdict, why = doctoring.verdict([finding for _, finding in found], refused)
-    report.verdict(verdict, why)
+    show_verdict(verdict, why)
     if as_json:
         findings = [{"scorer": kind, **vars(finding)} for kind, finding in found]
         told = {"model": options.model, "verdict": verdict, "why": why, "findings": findings}

@@ -17,10 +17,10 @@ from promptshot.files import Named
 from promptshot.kinds import KINDS
 
 if TYPE_CHECKING:
-    from promptshot.columns import Names
+    from promptshot.prompts.task import Names
+    from promptshot.rows.streams import Reading
+    from promptshot.rows.writer import Form
     from promptshot.scoring import ModelOptions
-    from promptshot.streams import Reading
-    from promptshot.writer import Form
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -214,8 +214,8 @@ def typed(name: str, said: Sequence[str], quiet: bool = False) -> tuple[str, ...
 
     What a file of options or a suite says is taken as it stands: YAML has line breaks of its own.
     """
-    from promptshot.prompts import typed
-    from promptshot.report import note
+    from promptshot.prompts.template import typed
+    from promptshot.report.console import note
 
     if click.get_current_context().get_parameter_source(name) is ParameterSource.DEFAULT_MAP:
         return tuple(said)
@@ -231,7 +231,7 @@ def typed(name: str, said: Sequence[str], quiet: bool = False) -> tuple[str, ...
 
 def read_once(given: dict[str, Any], files: Sequence[str]) -> None:
     """Have --demos and --dev read, where a pipe gives them only once; raises OptionError for one pipe meant twice."""
-    from promptshot.once import once, refuse_twice
+    from promptshot.rows.once import once, refuse_twice
 
     labels = given.get("labels") or ""
     asked = {"--demos": given["demos"], "--dev": given["dev"], "--labels": labels[1:] if labels[:1] == "@" else ""}
@@ -257,7 +257,7 @@ def form_of(given: Mapping[str, Any], one_text: bool = False) -> Form:
     Raises OptionError where they do not go together.
     """
     from promptshot.files import STREAM
-    from promptshot.writer import Form, refuse_suffix
+    from promptshot.rows.writer import Form, refuse_suffix
 
     refuse_suffix(given["output"], given["format"], one_text)
     found = Form.of(given["output"] or STREAM, given["format"], given["bom"])
@@ -268,7 +268,7 @@ def form_of(given: Mapping[str, Any], one_text: bool = False) -> Form:
 
 def errors_of(given: str | None) -> tuple[str | None, int | None]:
     """The file, or the number of rows, that --errors means."""
-    from promptshot.wrong import SHOWN
+    from promptshot.runs.wrong import SHOWN
 
     is_number = given is not None and given.isascii() and given.isdecimal()
     return (None, min(int(str(given)[:9]), SHOWN)) if is_number else (given, None)
@@ -281,8 +281,9 @@ def with_records(given: Iterable[tuple[str, str]]) -> list[Named]:
 
 def read_by(given: Mapping[str, Any], read: Sequence[str]) -> list[Named]:
     """All files that the options of a command name to be read, and those of the models and libraries they name."""
-    from promptshot import library, shelf
-    from promptshot.recipe import of_model
+    from promptshot import shelf
+    from promptshot.classify.recipe import of_model
+    from promptshot.prompts import library
 
     found = [Named("FILE", path) for path in read]
     found += [Named(f"--{name}", given[name]) for name in ("demos", "dev") if given.get(name)]
@@ -313,8 +314,8 @@ def model_options(given: dict[str, Any]) -> ModelOptions:
 
 def reading(given: dict[str, Any], files: Sequence[str], quiet: bool) -> Reading:
     """How files of rows are read; which encodings were guessed is told."""
-    from promptshot.report import note
-    from promptshot.streams import AUTO, Reading, encoding_of
+    from promptshot.report.console import note
+    from promptshot.rows.streams import AUTO, Reading, encoding_of
 
     if given["lines"] and given["no_header"]:
         raise OptionError("--lines and --no-header: lines that are texts have no columns", hint="leave one out")
@@ -327,6 +328,6 @@ def reading(given: dict[str, Any], files: Sequence[str], quiet: bool) -> Reading
 
 def names_of(given: dict[str, Any]) -> Names:
     """The columns that --text-field, --label-field and --map name."""
-    from promptshot.columns import Names
+    from promptshot.prompts.task import Names
 
     return Names(given["text_field"], given["label_field"], given["columns"])

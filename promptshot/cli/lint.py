@@ -57,13 +57,14 @@ def verbalizers(**given: Any) -> int:
 
 def _lint(kind: shelf.Shelf, given: dict[str, Any]) -> int:
     """Lint what was named, show the findings, and give the exit code."""
-    from promptshot import lint, proof
+    from promptshot.authoring.lint.linter import Linter, explain
+    from promptshot.report.lint import show_code, show_findings, show_verdict
 
     if given["explain"]:
-        proof.explanation(lint.explain(given["explain"]))
+        show_code(explain(given["explain"]))
         return 0
-    ignored = {lint.explain(code).name for code in given["ignore"]}
-    linter = lint.Linter(given["folder"], _tokenizer(given))
+    ignored = {explain(code).name for code in given["ignore"]}
+    linter = Linter(given["folder"], _tokenizer(given))
     files, apart, found = 0, 0, []
     for path, walked in _files(kind, given["names"], given["folder"]):
         said = linter.template(path) if kind == "templates" else linter.verbalizer(path)
@@ -74,9 +75,9 @@ def _lint(kind: shelf.Shelf, given: dict[str, Any]) -> int:
             found += [f for f in said if f.code not in ignored and not (walked and f.code == "other-scorer")]
     if given["quiet"]:
         found = [finding for finding in found if finding.severity != "note"]
-    proof.findings(found, given["form"])
+    show_findings(found, given["form"])
     if given["form"] == "text" and not given["quiet"]:
-        proof.verdict(files, found, apart)
+        show_verdict(files, found, apart)
     if any(finding.code == "unreadable" for finding in found):
         return 1
     return 3 if any(finding.severity != "note" for finding in found) else 0
@@ -86,7 +87,7 @@ def _tokenizer(given: dict[str, Any]) -> Tokenizing | None:
     """The tokenizer of the model that was named, if one was."""
     from promptshot import scorers
 
-    return scorers.load_tokenizer(model_options(given)) if given["model"] else None
+    return scorers.Loader().tokenizer(model_options(given)) if given["model"] else None
 
 
 def _files(kind: shelf.Shelf, names: Sequence[str], folder: Path | None) -> Iterator[tuple[Path, bool]]:
@@ -94,7 +95,7 @@ def _files(kind: shelf.Shelf, names: Sequence[str], folder: Path | None) -> Iter
 
     Where nothing is named, the folder is that of the library or the shelf.
     """
-    from promptshot import library
+    from promptshot.prompts import library
 
     if not names:
         yield from _inside(library.home(kind, folder))
@@ -111,6 +112,6 @@ def _files(kind: shelf.Shelf, names: Sequence[str], folder: Path | None) -> Iter
 
 
 def _inside(folder: Path) -> Iterator[tuple[Path, bool]]:
-    from promptshot import library
+    from promptshot.prompts import library
 
     yield from ((found, True) for found in sorted(folder.glob("*.y*ml")) if found.suffix in library.SUFFIXES)

@@ -16,7 +16,7 @@ from promptshot.errors import OptionError
 from promptshot.kinds import KINDS
 
 if TYPE_CHECKING:
-    from promptshot.verbalizer import Verbalizer
+    from promptshot.prompts.verbalizer import Verbalizer
 
 new_flags = flags(
     click.argument("file", type=click.Path(path_type=Path)),
@@ -49,8 +49,10 @@ def template(
 
     promptshot templates new mood.yaml --scorer mlm --labels "happy=good|great,sad=bad"
     """
-    from promptshot import draft, guess, library
-    from promptshot.report import note
+    from promptshot.authoring import new
+    from promptshot.prompts import library
+    from promptshot.prompts.language import language_of
+    from promptshot.report.console import note
 
     outputs({"FILE": str(file)}, read_by({"labels": labels, "verbalizer": verbalizer, "folder": folder}, ()), overwrite)
     if labels and verbalizer:
@@ -61,8 +63,8 @@ def template(
         named = str(Path(verbalizer).resolve()) if library.is_path(verbalizer) else verbalizer
     else:
         words, named = _words(labels), ""
-    language = language or guess.language_of([word for of in words.labels.values() for word in of])
-    files.put(str(file), draft.template(scorer, language, words, named), overwrite)
+    language = language or language_of([word for of in words.labels.values() for word in of])
+    files.put(str(file), new.template(scorer, language, words, named), overwrite)
     if str(file) != files.STREAM:
         note(f"written: {file}; see it: promptshot templates preview {file} --watch")
 
@@ -74,20 +76,20 @@ def verbalizer(file: Path, labels: str | None, overwrite: bool) -> None:
 
     promptshot verbalizers new moods.yaml --labels "happy=good|great,sad=bad"
     """
-    from promptshot import draft
-    from promptshot.report import note
+    from promptshot.authoring import new
+    from promptshot.report.console import note
 
     outputs({"FILE": str(file)}, read_by({"labels": labels}, ()), overwrite)
     words = _words(labels)
-    files.put(str(file), draft.verbalizer(words), overwrite)
+    files.put(str(file), new.verbalizer(words), overwrite)
     if str(file) != files.STREAM:
         note(f"written: {file}; check it: promptshot verbalizers lint {file}")
 
 
 def _words(labels: str | None) -> Verbalizer:
     """The labels that were said or are asked for; how they were read is told."""
-    from promptshot.labels import read_labels
-    from promptshot.report import note
+    from promptshot.prompts.labels import read_labels
+    from promptshot.report.console import note
 
     found = read_labels(labels or _asked("labels, such as good,bad", "--labels"))
     for reason in found.reasons:

@@ -16,9 +16,9 @@ from promptshot.errors import OptionError, PromptshotError
 from promptshot.kinds import FIRST, KINDS, for_words
 
 if TYPE_CHECKING:
-    from promptshot.preview import Previewer
-    from promptshot.prompts import Template
-    from promptshot.verbalizer import Verbalizer
+    from promptshot.authoring.preview import Previewer
+    from promptshot.prompts.template import Template
+    from promptshot.prompts.verbalizer import Verbalizer
 
 POLL = 0.3  # seconds between two looks at a file
 
@@ -51,9 +51,9 @@ def templates(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given:
     promptshot templates preview zh-sentiment-mlm "房间干净" --tokens
     promptshot templates preview mine.yaml rows.jsonl:7 -m google-bert/bert-base-chinese --ids --watch
     """
-    from promptshot import library
-    from promptshot.once import once
-    from promptshot.preview import Previewer
+    from promptshot.authoring.preview import Previewer
+    from promptshot.prompts import library
+    from promptshot.rows.once import once
 
     asked = given["tokens"] or ids or bool(given["model"])
     previewer = Previewer(model_options(given), asked, given["scores"])
@@ -80,37 +80,42 @@ def verbalizers(name: str, ids: bool, **given: Any) -> None:
     \b
     promptshot verbalizers preview zh-news -m builtin:bert --ids
     """
-    from promptshot import guess, library, proof, shelf
-    from promptshot.preview import Previewer
-    from promptshot.rows import Row
+    from promptshot import shelf
+    from promptshot.authoring.preview import Previewer
+    from promptshot.prompts import inline, library
+    from promptshot.report.preview import show_label_words
+    from promptshot.rows.row import Row
 
     words = library.verbalizer(name, given["folder"])
     kind = for_words(shelf.scorer_of(given["model"]) if given["model"] else None)
     text = "{text} {mask}" if kind.left_to_right else "{mask} {text}"  # where a word follows a space, or begins a text
     previewer = Previewer(model_options(given), tokens=bool(given["model"]))
-    found = previewer.of(guess.template_of(text, kind.name, None), words, Row({"text": "..."}))
-    proof.label_words(name, found, ids)
+    found = previewer.of(inline.template_of(text, kind.name, None), words, Row({"text": "..."}))
+    show_label_words(name, found, ids)
 
 
 def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, given: dict[str, Any]) -> None:
-    from promptshot import guess, proof
-    from promptshot.preview import rows_of
+    from promptshot.authoring.preview import rows_of
+    from promptshot.prompts import inline
+    from promptshot.report.preview import show_preview
 
     (said,) = typed("name", [name])
-    template = guess.template_of(said, given["scorer"], given["folder"])
+    template = inline.template_of(said, given["scorer"], given["folder"])
     verbalizer = _label_words(template, given)
     for row in rows_of(rows, template, given["kept"]):
-        proof.preview(previewer.of(template, verbalizer, row), ids)
+        show_preview(previewer.of(template, verbalizer, row), ids)
 
 
 def _label_words(template: Template, given: dict[str, Any]) -> Verbalizer | None:
     """Those that were said, or the template's own; None where it has none."""
-    from promptshot import guess, library, report
+    from promptshot.classify import choosing
+    from promptshot.prompts import library
+    from promptshot.report.console import note
 
-    wish = guess.Wish(labels=given["labels"], verbalizer=given["verbalizer"], folder=given["folder"])
+    wish = choosing.Wish(labels=given["labels"], verbalizer=given["verbalizer"], folder=given["folder"])
     said, keys = wish.words(), template.spec
     for reason in wish.reasons:
-        report.note(reason)
+        note(reason)
     if said or not (keys.verbalizer or keys.words_from or keys.ordered):
         return said
     return library.verbalizer_of(template, given["folder"])
@@ -118,17 +123,21 @@ def _label_words(template: Template, given: dict[str, Any]) -> Verbalizer | None
 
 def _redraw(previewer: Previewer, path: Path, rows: Sequence[str], ids: bool, given: dict[str, Any]) -> None:
     """The preview and what lint finds; while the file is broken, the findings stand in the preview's place."""
-    from promptshot import lint, proof, report
+    from promptshot.authoring.lint.linter import Linter
+    from promptshot.report.console import error
+    from promptshot.report.lint import show_findings
+    from promptshot.report.preview import clear, show_watching
 
-    proof.clear()
-    found = [finding for finding in lint.Linter(given["folder"]).template(path) if finding.severity != "note"]
+    clear()
+    previewer.loader.try_again()  # a model may have been put right too
+    found = [finding for finding in Linter(given["folder"]).template(path) if finding.severity != "note"]
     try:
         _preview(previewer, str(path), rows, ids, given)
     except PromptshotError as problem:
         if not any(finding.severity == "error" for finding in found):
-            report.error(str(problem))
-    proof.findings(found, "text")
-    proof.watching(path)
+            error(str(problem))
+    show_findings(found, "text")
+    show_watching(path)
 
 
 def _saved(path: Path, folder: Path | None) -> Iterator[None]:
@@ -143,7 +152,7 @@ def _saved(path: Path, folder: Path | None) -> Iterator[None]:
 
 def _named_verbalizer(path: Path, folder: Path | None) -> list[Path]:
     """The file of the verbalizer that a template names, if both can be found."""
-    from promptshot import library
+    from promptshot.prompts import library
 
     try:
         named = library.template(str(path)).spec.verbalizer

@@ -47,12 +47,14 @@ def command(
     model is needed. The report goes to stderr, one file after another. How labels are spelled is taken from the run
     record beside a file; without one, from the keys of its probabilities, or else from what is gold and predicted.
     """
-    from promptshot import predictions, report, wrong
     from promptshot.files import put
-    from promptshot.once import once, refuse_twice
-    from promptshot.record import as_json
-    from promptshot.streams import Reading, marked
-    from promptshot.writer import Form, refuse_no_json, refuse_suffix, whole
+    from promptshot.report.console import people
+    from promptshot.report.run import show_counted
+    from promptshot.rows.once import once, refuse_twice
+    from promptshot.rows.streams import Reading, marked
+    from promptshot.rows.writer import Form, refuse_no_json, refuse_suffix, whole
+    from promptshot.runs import predictions, wrong
+    from promptshot.runs.record import as_json
 
     refuse_twice(("PREDICTIONS", path) for path in files)
     listed, surest = errors_of(errors)
@@ -67,7 +69,7 @@ def command(
     for path in map(once, files) if most else files:
         found.append(predictions.count(path, label_field, prediction_field, how, most))
         if not to_stdout:
-            report.counted(found[-1], report.people(), surest)
+            show_counted(found[-1], people(), surest)
         if listed:
             rows = [one.record() for one in found[-1].worst.surest]
             put(listed, whole(rows, Form.of(listed, bom=marked(path))), overwrite)

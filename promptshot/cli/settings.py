@@ -61,7 +61,7 @@ class Columns(click.types.StringParamType):
             return str(value)
         if not value or not all(isinstance(name, str) and name.strip() for name in value):
             self.fail(f"{value!r}; write the names of columns", param, ctx)
-        from promptshot.rows import joined
+        from promptshot.rows.row import joined
 
         return joined(value)
 
@@ -71,7 +71,7 @@ class Library(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The folder; raises NotFoundError."""
-        from promptshot import library
+        from promptshot.prompts import library
 
         library.check(Path(value))
         return super().convert(value, param, ctx)
@@ -107,9 +107,9 @@ def fields(text: str) -> tuple[str, ...]:
 
 def read(path: str, parameters: Iterable[click.Parameter]) -> dict[str, Any]:
     """What a file says of these parameters, by their names; raises InputError with file:line."""
-    from promptshot import spec
+    from promptshot.prompts import strict
 
-    source = spec.load_source(Path(path))
+    source = strict.load_source(Path(path))
     values, lines = source.sound(InputError)
     if not isinstance(values, dict):
         raise InputError("not a mapping of options to values", where=path, hint="write one option a line: limit: 100")
@@ -151,7 +151,8 @@ NAMES = ("templates", "verbalizer", "verbalizers", "model", "models", "labels")
 
 def _beside(name: str, value: Any, folder: Path) -> Any:
     """A path as seen from here; whatever is none stays as it is."""
-    from promptshot import library, shelf
+    from promptshot import shelf
+    from promptshot.prompts import library
 
     if not isinstance(value, str) or not value or value == "-":
         return value

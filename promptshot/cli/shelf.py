@@ -15,7 +15,7 @@ from promptshot.cli import completion
 from promptshot.cli.flags import Command, F, flags, library_flag
 
 if TYPE_CHECKING:
-    from promptshot.catalogue import Entry
+    from promptshot.prompts.catalogue import Entry
 
 
 @click.group()
@@ -51,7 +51,7 @@ def list_templates(folder: Path | None, to_json: bool, **wanted: str) -> None:
     promptshot templates list --scorer nsp --language zh
     promptshot templates list --task sentiment --labels positive,neutral,negative
     """
-    from promptshot import catalogue
+    from promptshot.prompts import catalogue
 
     chosen = _chosen(catalogue.templates(folder), "templates", wanted)
     _print(chosen, to_json, ("template", "scorer", "about"), [(e.name, e.scorer, e.about) for e in chosen])
@@ -61,34 +61,34 @@ def list_templates(folder: Path | None, to_json: bool, **wanted: str) -> None:
 @_filters()
 def list_verbalizers(folder: Path | None, to_json: bool, **wanted: str) -> None:
     """Names, number of labels, and the labels themselves."""
-    from promptshot import catalogue
     from promptshot.errors import shortlist
+    from promptshot.prompts import catalogue
 
     chosen = _chosen(catalogue.verbalizers(folder), "verbalizers", wanted)
     lines = [(e.name, str(len(e.labels)), shortlist(e.labels, 6), e.about) for e in chosen]
     _print(chosen, to_json, ("verbalizer", "labels", "which", "about"), lines)
 
 
-def _chosen(found: Sequence[Entry], kind: shelf.Shelf, wanted: Mapping[str, str]) -> list[Entry]:
+def _chosen(entries: Sequence[Entry], kind: shelf.Shelf, wanted: Mapping[str, str]) -> list[Entry]:
     """Those that the options ask for; where there are none, that is told."""
-    from promptshot import report
-    from promptshot.catalogue import Wanted, chosen
+    from promptshot.prompts.catalogue import Wanted, chosen
+    from promptshot.report.console import note
 
     labels = tuple(label.strip() for label in re.split("[,，]", wanted["labels"]) if label.strip())
     asked = Wanted(**{**wanted, "labels": labels})  # type: ignore[arg-type]
-    listed = chosen(found, asked, kind)
+    listed = chosen(entries, asked, kind)
     if not listed:
-        report.note(f"no {kind[:-1]} is for {asked}" if str(asked) else f"no {kind} here")
+        note(f"no {kind[:-1]} is for {asked}" if str(asked) else f"no {kind} here")
     return listed
 
 
 def _print(entries: Sequence[Entry], to_json: bool, headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    from promptshot import report
+    from promptshot.report.lists import show_list
 
     if to_json:
         standard.write(json.dumps([entry.record() for entry in entries], ensure_ascii=False, indent=2) + "\n")
     elif lines:
-        report.listing(headers, lines)
+        show_list(headers, lines)
 
 
 @templates.command("show", cls=Command)
@@ -96,15 +96,16 @@ def _print(entries: Sequence[Entry], to_json: bool, headers: Sequence[str], line
 @library_flag
 def show_template(name: str, folder: Path | None) -> None:
     """The file of a template, and its own example as it is rendered."""
-    from promptshot import library, report
-    from promptshot.prompts import example_row
+    from promptshot.prompts import library
+    from promptshot.prompts.template import example_row
+    from promptshot.report.lists import show_file, show_prompts
 
     template = library.template(name, folder)
-    report.file(library.find("templates", name, folder))
+    show_file(library.find("templates", name, folder))
     if template.spec.example:
         row = example_row(template)
         words = () if template.spec.ordered else library.verbalizer_of(template, folder).choices(row)
-        report.prompts([(row.source, template.render(row, words))])
+        show_prompts([(row.source, template.render(row, words))])
 
 
 @verbalizers.command("show", cls=Command)
@@ -112,10 +113,11 @@ def show_template(name: str, folder: Path | None) -> None:
 @library_flag
 def show_verbalizer(name: str, folder: Path | None) -> None:
     """The file of a verbalizer."""
-    from promptshot import library, report
+    from promptshot.prompts import library
+    from promptshot.report.lists import show_file
 
     library.verbalizer(name, folder)
-    report.file(library.find("verbalizers", name, folder))
+    show_file(library.find("verbalizers", name, folder))
 
 
 @templates.command("path", cls=Command)
@@ -123,7 +125,7 @@ def show_verbalizer(name: str, folder: Path | None) -> None:
 @library_flag
 def template_path(name: str | None, folder: Path | None) -> None:
     """Where the file of a template is; without NAME, the folder of them all."""
-    from promptshot import library
+    from promptshot.prompts import library
 
     standard.write_path(library.find("templates", name, folder) if name else library.home("templates", folder))
 
@@ -133,7 +135,7 @@ def template_path(name: str | None, folder: Path | None) -> None:
 @library_flag
 def verbalizer_path(name: str | None, folder: Path | None) -> None:
     """Where the file of a verbalizer is; without NAME, the folder of them all."""
-    from promptshot import library
+    from promptshot.prompts import library
 
     standard.write_path(library.find("verbalizers", name, folder) if name else library.home("verbalizers", folder))
 
@@ -147,16 +149,16 @@ def template_schema() -> None:
     and as the first line of a template, for editors with a YAML language server:
     # yaml-language-server: $schema=template.schema.json
     """
-    from promptshot import spec
-    from promptshot.prompts import TemplateSpec
+    from promptshot.prompts import strict
+    from promptshot.prompts.template import TemplateSpec
 
-    standard.write(json.dumps(spec.schema(TemplateSpec, "promptshot template"), indent=2) + "\n")
+    standard.write(json.dumps(strict.schema(TemplateSpec, "promptshot template"), indent=2) + "\n")
 
 
 @verbalizers.command("schema", cls=Command)
 def verbalizer_schema() -> None:
     """The JSON Schema of verbalizers, for editors (see: promptshot templates schema --help)."""
-    from promptshot import spec
-    from promptshot.verbalizer import VerbalizerSpec
+    from promptshot.prompts import strict
+    from promptshot.prompts.verbalizer import VerbalizerSpec
 
-    standard.write(json.dumps(spec.schema(VerbalizerSpec, "promptshot verbalizer"), indent=2) + "\n")
+    standard.write(json.dumps(strict.schema(VerbalizerSpec, "promptshot verbalizer"), indent=2) + "\n")

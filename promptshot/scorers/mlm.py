@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from promptshot.errors import ModelError
-from promptshot.scorers.base import HeadScorer
-from promptshot.scorers.plans import Plan, Planner, Query, Stretch
-from promptshot.scorers.tokens import Encoder, Ids, Unfit, in_runs, segments
+from promptshot.scorers.checkpoints.encoder import Encoder, Ids, Unfit, in_runs, segments
+from promptshot.scorers.engine.base import HeadScorer
+from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
 from promptshot.scoring import Kind, Piece, Prompt
 
 

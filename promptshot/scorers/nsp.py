@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from promptshot.scorers.base import TorchScorer
-from promptshot.scorers.heads import LastLayer, probe, same
-from promptshot.scorers.plans import Plan, Planner, Query, Stretch
-from promptshot.scorers.tokens import Ids, in_runs, segments
+from promptshot.scorers.checkpoints.encoder import Ids, in_runs, segments
+from promptshot.scorers.engine.base import TorchScorer
+from promptshot.scorers.engine.heads import LastLayer, probe, same
+from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
 from promptshot.scoring import Kind, Piece, Prompt
 
 

@@ -32,10 +32,10 @@ if str(ROOT) not in sys.path:
 
 import click  # noqa: E402
 
-from promptshot import spec  # noqa: E402
 from promptshot.cli import cli, run_command  # noqa: E402
 from promptshot.cli.settings import flag  # noqa: E402
 from promptshot.errors import InputError, PromptshotError  # noqa: E402
+from promptshot.prompts import strict  # noqa: E402
 
 ROWS = "".join(json.dumps({"text": f"row {i}", "label": "good" if i % 3 else "bad", "n": i}) + "\n" for i in range(9))
 TEMPLATE = 'scorer: SCORER\ntext: "{text} It was {mask}."\nverbalizer: {labels: {good: fine, bad: poor}}\n'
@@ -221,7 +221,7 @@ def _command(arguments: Sequence[str]) -> click.Command:
 def _written(arguments: Sequence[str], text: str) -> frozenset[str]:
     """The names that the file gives, as plain text, to files to be written."""
     try:
-        data, _ = spec.parse_yaml(text, "f.yaml", InputError)
+        data, _ = strict.parse_source(text, "f.yaml").sound(InputError)
     except PromptshotError:
         data = None
     found = {key.replace("_", "-"): value for key, value in data.items()} if isinstance(data, dict) else {}

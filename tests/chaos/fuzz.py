@@ -43,27 +43,37 @@ if GUIDED:
     import atheris
 
     with atheris.instrument_imports(include=["promptshot"], enable_loader_override=False):
-        from promptshot import flaws, guess, library, lint, rows, spec, streams, verbalizer, writer
-        from promptshot.classify import Classifier
+        from promptshot.authoring import new
+        from promptshot.authoring.lint import linter
+        from promptshot.classify import suited
+        from promptshot.classify.classifier import Classifier
+        from promptshot.classify.prediction import Prediction
+        from promptshot.classify.recipe import Recipe
         from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
-        from promptshot.prediction import Prediction
-        from promptshot.prompts import Template, TemplateSpec
-        from promptshot.recipe import Recipe
-        from promptshot.rows import Item, Reject, Row
+        from promptshot.prompts import codes, inline, library, strict, verbalizer
+        from promptshot.prompts.template import Template, TemplateSpec
+        from promptshot.prompts.verbalizer import Verbalizer
+        from promptshot.rows import read as read_module
+        from promptshot.rows import row, streams, writer
+        from promptshot.rows.row import Item, Reject, Row
         from promptshot.scorers.fake import FakeScorer
         from promptshot.scoring import Cut, Kind, Piece
-        from promptshot.verbalizer import Verbalizer
 else:
-    from promptshot import flaws, guess, library, lint, rows, spec, streams, verbalizer, writer
-    from promptshot.classify import Classifier
+    from promptshot.authoring import new
+    from promptshot.authoring.lint import linter
+    from promptshot.classify import suited
+    from promptshot.classify.classifier import Classifier
+    from promptshot.classify.prediction import Prediction
+    from promptshot.classify.recipe import Recipe
     from promptshot.errors import InputError, PromptshotError, RowError, TemplateError
-    from promptshot.prediction import Prediction
-    from promptshot.prompts import Template, TemplateSpec
-    from promptshot.recipe import Recipe
-    from promptshot.rows import Item, Reject, Row
+    from promptshot.prompts import codes, inline, library, strict, verbalizer
+    from promptshot.prompts.template import Template, TemplateSpec
+    from promptshot.prompts.verbalizer import Verbalizer
+    from promptshot.rows import read as read_module
+    from promptshot.rows import row, streams, writer
+    from promptshot.rows.row import Item, Reject, Row
     from promptshot.scorers.fake import FakeScorer
     from promptshot.scoring import Cut, Kind, Piece
-    from promptshot.verbalizer import Verbalizer
 
 BROKEN = ROOT / "tests" / "broken"
 SECONDS = 1.0  # of processor time for one input
@@ -173,7 +183,7 @@ def read(data: bytes, name: str) -> tuple[list[Item], InputError | None]:
     found: list[Item] = []
     with instead_of_files(streams, lambda path, mode: io.BufferedReader(io.BytesIO(data))):  # type: ignore[arg-type]
         try:
-            found.extend(rows.read([name]))
+            found.extend(read_module.read([name]))
         except InputError as problem:
             return found, problem
     return found, None
@@ -222,10 +232,10 @@ def template_target(data: bytes) -> None:
     """A template is refused, or rendered with the row's texts as they are, saved, and loaded again."""
     mode, text = (data[0] % 4 if data else 0), data[1:].decode("utf-8", "surrogateescape")
     if mode:
-        template = guess.template_of("{mask}" + text, ("mlm", "nsp", "causal")[mode - 1], None)
+        template = inline.template_of("{mask}" + text, ("mlm", "nsp", "causal")[mode - 1], None)
     else:
-        plain, lines = spec.parse_yaml(text, "t", TemplateError)
-        template = Template.of(spec.build(plain, TemplateSpec, TemplateError, "t", lines), "t")
+        plain, lines = strict.parse_source(text, "t").sound(TemplateError)
+        template = Template.of(strict.build(plain, TemplateSpec, TemplateError, "t", lines), "t")
     for said in NASTY:
         values: dict[str, Any] = {}
         for number, name in enumerate(template.needs):
@@ -250,8 +260,8 @@ def saved_and_loaded(template: Template, words: Verbalizer) -> None:
     """What --save-template writes is the same template with the same words."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.yaml"
-        guess.save(path, [guess.Guess(template, words)])
-        if path.stat().st_size > spec.LARGEST:
+        new.save(path, [suited.Guess(template, words)])
+        if path.stat().st_size > strict.LARGEST:
             return
         again = Template.load(path)
         assert again.segments == template.segments
@@ -261,8 +271,8 @@ def saved_and_loaded(template: Template, words: Verbalizer) -> None:
 
 def verbalizer_target(data: bytes) -> None:
     """A verbalizer is refused, or tells its labels apart and gives each a finite score."""
-    plain, lines = spec.parse_yaml(data.decode("utf-8", "surrogateescape"), "v", TemplateError)
-    made = spec.build(plain, verbalizer.VerbalizerSpec, TemplateError, "v", lines)
+    plain, lines = strict.parse_source(data.decode("utf-8", "surrogateescape"), "v").sound(TemplateError)
+    made = strict.build(plain, verbalizer.VerbalizerSpec, TemplateError, "v", lines)
     words = Verbalizer.of(made, "v", "v")
     choices = words.choices(Row({}))
     for step in (0.0, -0.5, -1e4):
@@ -275,7 +285,7 @@ def verbalizer_target(data: bytes) -> None:
 
 def spec_target(data: bytes) -> None:
     """Whatever YAML says, it becomes dicts, lists and texts, or one line."""
-    plain, lines = spec.parse_yaml(data.decode("utf-8", "surrogateescape"), "s", TemplateError)
+    plain, lines = strict.parse_source(data.decode("utf-8", "surrogateescape"), "s").sound(TemplateError)
     waiting = [plain]
     while waiting:
         value = waiting.pop()
@@ -291,7 +301,7 @@ def lint_target(data: bytes) -> None:
         file.write(text)
         file.flush()
         path = Path(file.name)
-        found = lint.Linter().verbalizer(path) if kind else lint.Linter().template(path)
+        found = linter.Linter().verbalizer(path) if kind else linter.Linter().template(path)
         try:
             if kind:
                 library.verbalizer(str(path))
@@ -304,7 +314,7 @@ def lint_target(data: bytes) -> None:
     errors = [finding for finding in found if finding.severity == "error" or finding.code == "no-verbalizer"]
     assert bool(errors) == bool(refused), f"{refused!r} against {errors}"
     for finding in found:
-        assert finding.code in flaws.CODES
+        assert finding.code in codes.CODES
         assert (finding.message + finding.hint + finding.where).isprintable()
         assert finding.line is None or 1 <= finding.line <= lines or finding.path != str(path)
 
@@ -318,7 +328,7 @@ def encoders() -> list[Any]:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    from promptshot.scorers.tokens import TextEncoder
+    from promptshot.scorers.checkpoints.encoder import TextEncoder
 
     letters = [chr(c) for c in range(33, 127)]
     words = [*SPECIAL, *letters, *(f"##{c}" for c in letters), "good", "day", "好", "的"]
@@ -345,7 +355,8 @@ def encoders() -> list[Any]:
 
 def words_target(data: bytes) -> None:
     """Special tokens in a text stay text, and fitting keeps to the limit and the template."""
-    from promptshot.scorers.tokens import Encoder, TooLong, fit
+    from promptshot.scorers.checkpoints.encoder import Encoder
+    from promptshot.scorers.checkpoints.fitting import TooLong, fit
 
     limit, order = (data[0] % 64, data[0] // 64) if data else (8, 0)
     texts = data[1:].decode("utf-8", "ignore").split("\0")[:3]
@@ -415,7 +426,7 @@ def writer_target(data: bytes) -> None:
 def odd(cell: Any) -> bool:
     """Cells that a table does not give back: what a spreadsheet would run as a formula, CR, and no text."""
     text = cell if isinstance(cell, str) else json.dumps(cell)
-    return bool(writer.FORMULA.match(text) or text[:1] in ("'", "\ufeff") or "\r" in text or rows.fault_of(text))
+    return bool(writer.FORMULA.match(text) or text[:1] in ("'", "\ufeff") or "\r" in text or row.fault_of(text))
 
 
 @cache
@@ -423,8 +434,8 @@ def recipes() -> list[Recipe]:
     """Templates of every shape, each with its words."""
     found = []
     for text in RECIPES:
-        plain, _ = spec.parse_yaml(text.decode(), "t", TemplateError)
-        template = Template.of(spec.build(plain, TemplateSpec, TemplateError, "t", {}), "t")
+        plain, _ = strict.parse_source(text.decode(), "t").sound(TemplateError)
+        template = Template.of(strict.build(plain, TemplateSpec, TemplateError, "t", {}), "t")
         found.append(Recipe.of(template, library.verbalizer_of(template), "fake"))
     return found
 

@@ -583,8 +583,8 @@ def chaos(folders: int, seed: int, only: str | None = None, verbose: bool = Fals
     """The outcomes of so many folders."""
     import torch
 
-    import promptshot.scorers.tokenizing  # noqa: F401  once, for all
-    from promptshot import classify, cli, report  # noqa: F401
+    import promptshot.scorers.checkpoints.tokenizing  # noqa: F401  once, for all
+    from promptshot.report import run as run_module  # noqa: F401
 
     torch.set_num_threads(1)  # threads do not come along into a child
     found = []

@@ -1,0 +1,1 @@
+"""What authors of templates need: first files, previews, checks."""

@@ -1,0 +1,1 @@
+"""What can be wrong with templates and verbalizers, and why it matters."""

@@ -1,0 +1,441 @@
+"""The one place where everything meets: rows in, predictions out, in the same order."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NoReturn, overload
+
+from promptshot import scorers
+from promptshot.classify import choosing, demonstrations, gold, suited
+from promptshot.classify.decide import Ranks, Thresholds
+from promptshot.classify.finish import finish
+from promptshot.classify.prediction import NAMED, Outcome, Prediction, ensemble
+from promptshot.classify.questions import Questions
+from promptshot.classify.recipe import DEMOS, DemoPlan, Recipe
+from promptshot.classify.spool import Spool
+from promptshot.errors import (
+    InputError,
+    OptionError,
+    PromptshotError,
+    RowError,
+    VerbalizerError,
+    did_you_mean,
+    shortlist,
+    surfaces,
+    told,
+)
+from promptshot.kinds import WITH_DEMONSTRATIONS
+from promptshot.prompts import task
+from promptshot.prompts.task import PAIR, Gold
+from promptshot.prompts.template import Template
+from promptshot.prompts.verbalizer import Verbalizer
+from promptshot.rows import objects, read
+from promptshot.rows.once import kept
+from promptshot.rows.row import Item, Reject, Row, raw_of
+from promptshot.scoring import Checkpoint, ModelOptions, Prompt, Scored, Scorer
+
+WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut at its edges
+
+
+class Classifier:
+    """A recipe with its live parts."""
+
+    def __init__(self, recipe: Recipe, scorer: Scorer, others: Sequence[Classifier] = ()) -> None:
+        """Use `Classifier.load` or `Classifier.of`, or bring any scorer; unknown label words are refused here.
+
+        With `others` it is an ensemble: the mean of all their log-probabilities decides.
+        """
+        recipe.check()
+        self.recipe, self.scorer, self.others = recipe, scorer, tuple(others)
+        self.asked = 0  # prompts that the scorer has been given
+        self.task = recipe.task
+        self._refuse_words()
+        self.questions = Questions(self.task, self._drawn())
+        self.decision = recipe.decision
+        if isinstance(recipe.decision, Thresholds) and recipe.decision.cuts is None:
+            self.decision = self._fixed(recipe.decision)
+
+    @classmethod
+    def load(
+        cls,
+        template: str | Template,
+        *,
+        labels: str | Sequence[str] | Mapping[str, Any] | None = None,
+        verbalizer: str | Verbalizer | None = None,
+        scorer: str | None = None,
+        folder: Path | None = None,
+        demos: Any = None,
+        k: int | None = None,
+        seed: int = 0,
+        text_field: str | int | Sequence[str] | None = None,
+        label_field: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        ignore_labels: bool = False,
+        model: str = "",
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int | None = None,
+        batch_budget: int | None = None,
+        max_length: int | None = None,
+        offline: bool = False,
+        trust_remote_code: bool = False,
+        plain: bool = False,
+        allow_pickle: bool = False,
+        **misspelt: NoReturn,
+    ) -> Classifier:
+        """A classifier for a template: its name on the shelf, its file, or a text with {mask} in it.
+
+        `labels` ("a,b", ["a", "b"], {"a": ["word"]}, or with the rows' numbers "0:a,1:b") or `verbalizer` (a name, a
+        file, an object) replace the template's own; `scorer` is told for inline text ("mlm", "nsp", "causal"), or names
+        another one ("fake", "package.module:Class"); `folder` is a library of yours. `demos` are labelled rows, a file
+        or whatever `predict` takes, of which `k` are put before each row, drawn with `seed`. `text_field` (a column, or
+        several that are joined), `label_field` and `columns` (field -> column) say where a row keeps what the template
+        reads; with `ignore_labels` whatever labels they carry is of no interest. `model` and what follows are how to
+        load and run a checkpoint, as in ModelOptions. Raises a PromptshotError where they do not fit.
+        """
+        for name in misspelt:
+            known = {*inspect.signature(cls.load).parameters} - {"misspelt"}
+            raise OptionError(f"load takes no {name!r}", hint=did_you_mean(name, known))
+        budget = (batch_size, batch_budget, max_length)
+        options = ModelOptions(model, revision, device, dtype, *budget, offline, trust_remote_code, plain, allow_pickle)
+        texts = (template,) if isinstance(template, str) else ()
+        wish = choosing.Wish(texts, labels, verbalizer, scorer, model, folder, demos is not None)
+        if isinstance(template, str):
+            (found,) = choosing.choose(wish, choosing.Look())
+        elif isinstance(template, Template):
+            found = suited.Guess(template, choosing.words_for(template, wish)[0])
+        else:
+            raise OptionError(f"a template is no {type(template).__name__}", hint="give a name, a file, or a text")
+        name = scorer or found.template.spec.scorer
+        if isinstance(text_field, int):  # as a frame may call its columns
+            text_field = str(text_field)
+        named = task.named(found.template, text_field, label_field, columns or {})
+        plan = _plan(demos, k, seed, found.template, named)
+        labels = {"labels_optional": label_field is None, "labels_ignored": ignore_labels}
+        parts = found.template, found.verbalizer, name, options, plan
+        return cls.of(Recipe.of(*parts, columns=named, **labels))
+
+    @classmethod
+    def of(cls, recipe: Recipe, loader: scorers.Loader | None = None) -> Classifier:
+        """Load what the recipe names (each scorer once); raises a PromptshotError where it does not fit."""
+        loader = loader or scorers.Loader()
+        first, *others = [(part, loader.scorer(part.scorer, part.options)) for part in (recipe, *recipe.others)]
+        return cls(*first, [cls(*other) for other in others])
+
+    @property
+    def cuts(self) -> tuple[float, ...] | None:
+        """The scores at which pairs are cut into labels; None where they are not."""
+        return self.decision.cuts if isinstance(self.decision, Thresholds) else None
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What the scorer says of its model and machine."""
+        return self.scorer.details if isinstance(self.scorer, Checkpoint) else {}
+
+    @overload
+    def predict(self, rows: str | Mapping[str, Any] | Row) -> Prediction: ...
+
+    @overload
+    def predict(self, rows: Any) -> Iterator[Prediction]: ...
+
+    def predict(self, rows: Any) -> Prediction | Iterator[Prediction]:
+        """A Prediction for a text or a row; an iterator of them, in order, for several: texts, dicts, tuples of two
+        texts for a pair, Rows, from any iterable, or a data frame of pandas, row by row.
+
+        Raises RowError at the first that cannot be used (empty, NaN or None, say); use `outcomes` to go on past it.
+        Raises OptionError for what holds no rows. An iterable is read no further ahead than 1,024 rows.
+        """
+        objects.check(rows)
+        found = self._predicted(rows)
+        return next(found) if objects.is_one(rows, self.task.template.needs, self.task.columns) else found
+
+    def _predicted(self, rows: Any) -> Iterator[Prediction]:
+        for outcome in self._outcomes(rows, None, "fail"):
+            assert isinstance(outcome, Prediction)
+            yield outcome
+
+    def frame(self, frame: Any) -> Any:
+        """A copy of a data frame of pandas with what is predicted of its rows, under the same index.
+
+        `prediction` is spelled as the rows spell their labels where these are numbers (the name is in
+        `prediction_label`), `probability` is its own, and `p_<label>` that of each label. A row that cannot be used has
+        none of them, and its reason in `problem`. What an earlier call has put there is replaced. Raises OptionError
+        for anything else than a data frame, and a PromptshotError where its labels cannot be those of the template.
+        """
+        if not objects.is_frame(frame):
+            raise OptionError(f"a {type(frame).__name__} is no data frame", hint="use predict or outcomes")
+        objects.check(frame)
+        items = list(objects.rows_of(frame, self.task.template.needs, self.task.columns))
+        spelling, labels = gold.check_gold(items, self.recipe).spelling, self._chances
+        records = [_of_frame(outcome, labels, spelling) for outcome in self.outcomes(items)]
+        names = ["prediction", *([NAMED] if spelling else []), "probability", *(f"p_{label}" for label in labels)]
+        names += ["problem"] if any("problem" in record for record in records) else []
+        made = frame.drop(columns=[name for name in (*names, NAMED, "problem") if name in frame.columns])
+        for name in names:
+            made[name] = [record.get(name) for record in records]
+        if spelling and all(type(shown) is int for shown in spelling.values()):
+            made["prediction"] = made["prediction"].astype("Int64")  # which can be missing
+        return made
+
+    @property
+    def _chances(self) -> Sequence[str]:
+        """The labels that have a probability of their own in every row."""
+        return () if self.task.paired else self.task.labels
+
+    def outcomes(
+        self, items: Any, progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
+    ) -> Iterator[Outcome]:
+        """A Prediction or a Reject for every row, in order, a window of so many rows in memory at a time.
+
+        The rows are whatever `predict` takes. With `on_error="fail"` the first Reject is raised as a RowError instead.
+        Where ranks decide (`Recipe.transductive`), nothing comes out before the last row has been scored.
+        """
+        objects.check(items)
+        return self._outcomes(items, progress, on_error, window)
+
+    def _outcomes(
+        self, items: Any, progress: Progress | None, on_error: str, window: int = WINDOW
+    ) -> Iterator[Outcome]:
+        rows = objects.rows_of(items, self.task.template.needs, self.task.columns)
+        windows = self.windows(rows, progress, on_error, window)
+        if not self.recipe.transductive:
+            yield from chain.from_iterable(windows)
+            return
+        with tempfile.TemporaryFile("w+b") as file:
+            spool = Spool(file)
+            for scored in windows:
+                spool.add(scored)
+            yield from self.ranked(spool)
+
+    def windows(
+        self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
+    ) -> Iterator[list[Outcome]]:
+        """The outcomes window by window; where ranks decide, the labels are still empty (see `ranked`)."""
+        for together in _windows(items, window):
+            members = [
+                member._window(together, progress if member is self else None, on_error)
+                for member in (self, *self.others)
+            ]
+            yield [self._spelled(ensemble(of_row)) for of_row in zip(*members, strict=True)]
+
+    def ranked(self, spool: Spool) -> Iterator[Outcome]:
+        """The spooled outcomes again, with the labels that their ranks in the whole run give them."""
+        labels = iter(self.decision.labels(spool.scores))
+        for outcome in spool:
+            if isinstance(outcome, Prediction):
+                outcome = replace(outcome, label=next(labels))
+            yield self._spelled(outcome)
+
+    def _spelled(self, outcome: Outcome) -> Outcome:
+        shown = self.recipe.spelling.get(outcome.label) if isinstance(outcome, Prediction) else None
+        return outcome if shown is None else replace(outcome, shown=shown)
+
+    def prompts(self, row: Row) -> tuple[Prompt, ...]:
+        """What is asked of one row; raises RowError."""
+        return self.questions.of(row)
+
+    # ---------------------------------------------------------------- one window
+
+    def _window(self, items: Sequence[Item], progress: Progress | None, on_error: str) -> list[Outcome]:
+        asked: list[_Asked] = []
+        outcomes: dict[int, Outcome] = {}
+        for i, item in enumerate(items):
+            if isinstance(item, Reject):
+                outcomes[i] = item
+                continue
+            try:
+                asked.append(self._asked(i, item))
+            except RowError as problem:
+                outcomes[i] = _reject(item, problem)
+        if on_error == "fail" and outcomes:  # before a window's worth of scoring
+            raise _raised(outcomes[min(outcomes)])
+        if isinstance(self.scorer, Checkpoint):
+            self.scorer.progress = progress
+        prompts = [prompt for one in asked for prompt in one.prompts]
+        self.asked += len(prompts)
+        scored = iter(self._scored(prompts))
+        for one in asked:
+            outcomes[one.place] = found = self._outcome(one, list(islice(scored, len(one.prompts))))
+            if on_error == "fail" and isinstance(found, Reject):
+                raise _raised(found)
+        return [outcomes[i] for i in range(len(items))]
+
+    def _asked(self, place: int, row: Row) -> _Asked:
+        """What is asked of a row; raises RowError, also for words of its own that the tokenizer cannot tell apart."""
+        found = _Asked(place, row, self._gold(row), self.questions.of(row))
+        if self.task.own_words and (flaw := self._flaw(found.prompts[0].choices)):
+            raise RowError(flaw, where=row.source)
+        return found
+
+    def _scored(self, prompts: Sequence[Prompt]) -> Sequence[Scored]:
+        """What the scorer says of the prompts; raises a PromptshotError that names it where it fails."""
+        said, hint = f"the scorer {self.recipe.scorer!r}", "it must give one Scored for each prompt"
+        try:
+            found = list(self.scorer.score(prompts))
+        except BaseException as problem:
+            if surfaces(problem) or isinstance(problem, BrokenPipeError):  # nobody reads what progress tells
+                raise
+            raise PromptshotError(f"{said} failed: {told(problem)}") from problem
+        if len(found) != len(prompts):
+            raise PromptshotError(f"{said} gave {len(found)} results for {len(prompts)} prompts", hint=hint)
+        if other := next((one for one in found if not isinstance(one, Scored)), None):
+            raise PromptshotError(f"{said} gave a {type(other).__name__} for a prompt", hint=hint)
+        return found
+
+    def _outcome(self, asked: _Asked, scored: Sequence[Scored]) -> Outcome:
+        answer, row = self.questions.answer(asked.prompts, scored), asked.row
+        if isinstance(answer, str):
+            return Reject(row.source, answer, raw_of(row), row.key)
+        found = finish(self.task, answer.words, self.decision)
+        return Prediction(
+            row,
+            found.label,
+            found.label_scores,
+            {} if self.task.paired else answer.words,
+            found.probabilities,
+            *asked.gold,
+            cut=answer.cut,
+            dropped=answer.dropped,
+            lacking=answer.lacking,
+            averaged=answer.averaged,
+            split=answer.split,
+            tokens=answer.tokens,
+            unknown=answer.unknown,
+        )
+
+    def _gold(self, row: Row) -> Gold:
+        """(our label, the row's own spelling); raises RowError for several labels, and, where labels are taken
+        strictly, for one that is none of ours."""
+        if self.recipe.labels_ignored:
+            return None, None
+        try:
+            label, value = self.task.gold(row)
+        except RowError:
+            if self.recipe.labels_optional:
+                return None, None
+            raise
+        if self.recipe.labels_strict and label is None and value is not None:
+            known = shortlist(self.task.known(row), 8)
+            raise RowError(f"the label {value!r} is none of: {known}", where=row.source)
+        return label, value
+
+    def _fixed(self, decision: Thresholds) -> Thresholds:
+        """With the cuts that its file's rows give; raises InputError for too few."""
+        self.decision = Ranks(decision.ordered, decision.prior)  # of these rows only the scores are of interest
+        items = read.read([decision.dev], self.task.columns, self.recipe.reading)
+        found = [outcome for window in _windows(items) for outcome in self._window(window, None, "reject")]
+        margins = [outcome.label_scores[PAIR] for outcome in found if isinstance(outcome, Prediction)]
+        if len(margins) < len(decision.prior):
+            raise InputError("too few good rows to fix thresholds", where=decision.dev)
+        return decision.fixed(margins)
+
+    # ---------------------------------------------------------------- checks and parts
+
+    def _drawn(self) -> demonstrations.Demonstrations | None:
+        plan, kind = self.recipe.demos, self.task.template.kind
+        if plan is None or plan.k == 0:
+            return None
+        if not kind.demonstrations:
+            hint = f"use a template for scorer {WITH_DEMONSTRATIONS}, or leave out --demos and -k"
+            raise OptionError(f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, not {kind.name}", hint=hint)
+        pool = read.read([plan.path], self.task.columns, self.recipe.reading)
+        return demonstrations.draw(pool, self.task, plan.k, plan.seed)
+
+    def _refuse_words(self) -> None:
+        """Refuse label words that the tokenizer does not know, or cannot tell apart between two labels."""
+        if self.task.paired or self.task.own_words:
+            return
+        verbalizer = self.task.verbalizer
+        label_of = {word: label for label, words in verbalizer.labels.items() for word in words}
+        if flaw := self._flaw(list(label_of), label_of):
+            hint = "choose other label words, or another model"
+            raise VerbalizerError(flaw, where=f"verbalizer {verbalizer.name}", hint=hint)
+
+    def _flaw(self, words: Sequence[str], label_of: Mapping[str, str] | None = None) -> str:
+        """What keeps the tokenizer from telling words apart (but for those of one label), empty where nothing does."""
+        if not isinstance(self.scorer, Checkpoint):
+            return ""
+        said = f"the tokenizer of {self.recipe.model}"
+        if unknown := self.scorer.unknown(words):
+            return f"{said} does not know: {shortlist(map(_visible, unknown))}"
+        for one, other in self.scorer.alike(words):
+            if label_of is None or label_of[one] != label_of[other]:
+                return f"{said} spells {one!r} and {other!r} the same"
+        return ""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A row of a window that is scored: its place there, its own label, and what is asked of it."""
+
+    place: int
+    row: Row
+    gold: Gold
+    prompts: tuple[Prompt, ...]
+
+
+def _plan(given: Any, k: int | None, seed: int, template: Template, columns: Mapping[str, str]) -> DemoPlan | None:
+    """Which demonstrations; rows of a program are kept as a file of JSON lines would be."""
+    if given is None:
+        if k:
+            raise OptionError("k needs rows to draw from", hint="give demos=FILE, or rows")
+        return None
+    if not isinstance(k, int | None) or isinstance(k, bool) or (k is not None and k < 0):
+        raise OptionError(f"k is a whole number, not {k!r}", hint=f"write k={DEMOS}")
+    if not isinstance(given, str | Path):
+        objects.check(given)
+        given = kept("demos", objects.as_lines(objects.rows_of(given, template.needs, columns)))
+    return DemoPlan(str(given) if isinstance(given, Path) else given, DEMOS if k is None else k, seed)
+
+
+def _of_frame(outcome: Outcome, labels: Sequence[str], spelling: Mapping[str, Any]) -> dict[str, Any]:
+    """What a data frame gets for a row."""
+    if isinstance(outcome, Reject):
+        return {"prediction": None, "problem": outcome.reason}
+    name = {NAMED: outcome.label} if spelling else {}
+    chances = outcome.probabilities or {}
+    each = {f"p_{label}": chances[label] for label in labels if label in chances}
+    prediction = spelling.get(outcome.label, outcome.label)
+    return {"prediction": prediction, **name, "probability": outcome.probability, **each}
+
+
+Progress = Callable[[int], None]  # called with the number of rows just finished
+
+
+def _windows(items: Iterable[Item], size: int = WINDOW) -> Iterator[list[Item]]:
+    """The items, a window of so many at a time; what was read before an error is a window too."""
+    window: list[Item] = []
+    try:
+        for item in items:
+            window.append(item)
+            if len(window) == size:
+                yield window
+                window = []
+    except PromptshotError:
+        if window:
+            yield window
+        raise
+    if window:
+        yield window
+
+
+def _reject(item: Row, problem: RowError) -> Reject:
+    reason = f"{problem.what}; {problem.hint}" if problem.hint else problem.what
+    return Reject(item.source, reason, raw_of(item), item.key)
+
+
+def _raised(outcome: Outcome) -> RowError:
+    assert isinstance(outcome, Reject)
+    return RowError(outcome.reason, where=outcome.source)
+
+
+def _visible(word: str) -> str:
+    """A word as it is, or as escapes where there is nothing to see."""
+    return word if any(unicodedata.category(sign)[0] not in "CMZ" for sign in word) else ascii(word)

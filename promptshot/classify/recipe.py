@@ -1,0 +1,249 @@
+"""A recipe: everything that decides a run's results, as plain data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from promptshot import shelf
+from promptshot.classify.decide import Best, Decision, Thresholds, decision_of
+from promptshot.errors import OptionError, PromptshotError, unreadable
+from promptshot.files import Named
+from promptshot.kinds import builtin_for
+from promptshot.prompts import library
+from promptshot.prompts.task import Task
+from promptshot.prompts.template import Template
+from promptshot.prompts.verbalizer import Verbalizer
+from promptshot.rows.columns import taken, told
+from promptshot.rows.once import Once
+from promptshot.rows.row import Row
+from promptshot.rows.streams import PLAIN, Reading
+from promptshot.scoring import ModelOptions
+
+BLOCK, LARGE, SAMPLED = 1 << 20, 8 << 30, 1000  # bytes at once, of a file that is not read as a whole, blocks of it
+# Whether predictions are spelled as the rows spell their labels or as the template does; auto: as the rows, in numbers.
+SpelledAs = Literal["auto", "rows", "template"]
+DEMOS = 4  # demonstrations, where only the file to draw from is named
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """Which demonstrations to put before each row."""
+
+    path: str
+    k: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run's results, as plain data; `Classifier.of` makes it live."""
+
+    task: Task
+    scorer: str
+    options: ModelOptions = field(default_factory=ModelOptions)
+    demos: DemoPlan | None = None
+    decision: Decision = field(default_factory=Best)
+    guessed: Mapping[str, str] = field(default_factory=dict)  # columns that go by a usual name; only told
+    reading: Reading = PLAIN  # how files of rows are read
+    labels_ignored: bool = False
+    labels_strict: bool = False  # a row whose own label is none of ours is rejected
+    labels_optional: bool = False  # a row with several labels is predicted all the same
+    spelled_as: SpelledAs = "auto"
+    spelling: Mapping[str, Any] = field(default_factory=dict)  # label -> what is written for it; empty: its name
+    others: tuple[Recipe, ...] = ()  # more templates: an ensemble, by the mean of log-probabilities
+
+    @classmethod
+    def of(
+        cls,
+        template: Template,
+        verbalizer: Verbalizer,
+        scorer: str | None = None,
+        options: ModelOptions | None = None,
+        demos: DemoPlan | None = None,
+        dev: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Recipe:
+        """A recipe from its parts: the template's own scorer, and labels decided as it says, where nothing is said.
+
+        `dev` is a file whose scores fix the thresholds of an ordered pair template, `columns` say where a row keeps a
+        field. Raises OptionError where they do not go together.
+        """
+        task = Task(template, verbalizer, columns or {})
+        decision = decision_of(template.spec.ordered, template.spec.prior, dev)
+        return cls(task, scorer or template.spec.scorer, options or ModelOptions(), demos, decision, **more)
+
+    @property
+    def template(self) -> Template:
+        return self.task.template
+
+    @property
+    def verbalizer(self) -> Verbalizer:
+        return self.task.verbalizer
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        return self.task.columns
+
+    @property
+    def labels(self) -> Sequence[str]:
+        return self.task.labels
+
+    @property
+    def name(self) -> str:
+        """The names of its templates."""
+        return " + ".join(recipe.template.name for recipe in (self, *self.others))
+
+    @property
+    def model(self) -> str:
+        """The checkpoint's name; the built-in one for the scorer where none is given."""
+        return self.options.model or builtin_for(self.scorer)
+
+    @property
+    def draw(self) -> str:
+        """What numbers with demonstrations are of: one draw of them; empty where there are none."""
+        return f"one draw (seed {self.demos.seed})" if self.demos and self.demos.k else ""
+
+    @property
+    def transductive(self) -> bool:
+        """Whether labels are decided over the whole run."""
+        return self.decision.transductive
+
+    @property
+    def dev(self) -> str | None:
+        """The file whose scores fix thresholds."""
+        return self.decision.dev if isinstance(self.decision, Thresholds) else None
+
+    @property
+    def reads(self) -> list[Named]:
+        """The files that it comes from, as far as they are known."""
+        found = []
+        for template in (one.template for one in (self, *self.others)):
+            words, beside = template.spec.verbalizer, template.path.parent if template.path else None
+            named = library.path_of("verbalizers", words, None, beside) if isinstance(words, str) else None
+            found += [Named("--template", str(path)) for path in (template.path, named) if path]
+        found += [Named("--demos", self.demos.path)] if self.demos else []
+        found += [Named("--dev", self.dev)] if self.dev else []
+        return found + of_model(self.model)
+
+    def seen(self, rows: Sequence[Row], compared: bool = False) -> tuple[Recipe, list[str]]:
+        """The recipe with the columns that serve its fields in some rows, and what a user should know of them; that no
+        row has a label is told by others where they are `compared`.
+        """
+        labels = () if self.labels_ignored else (self.template.spec.label_field,)
+        found = taken(rows, (*self.template.needs, *labels))
+        lines = told(found, rows, () if compared else labels)
+        return replace(self, guessed={one.field: one.resolved for one in found}), lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for the run record."""
+        return {
+            "template": {"name": self.template.name, **self.template.spec.model_dump(exclude_defaults=True)},
+            "verbalizer": self.verbalizer.as_dict(),
+            "scorer": self.scorer,
+            "model": self.model,
+            "options": self.options.as_dict(),
+            "demonstrations": vars(self.demos) if self.demos else None,
+            "dev": self.dev,
+            "columns": {**self.columns, **self.guessed},
+            "labels": "ignored" if self.labels_ignored else "strict" if self.labels_strict else "counted",
+            **({"spelling": dict(self.spelling)} if self.spelling else {}),
+            "ensemble": [other.as_dict() for other in self.others],
+            "decision": self.decision.name,
+        }
+
+    def identity(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """All that decides what is written, as plain data: not the limit, the batch size or the device."""
+        said = self.as_dict()
+        for one, recipe in zip((self, *self.others), (said, *said["ensemble"]), strict=True):
+            recipe["columns"] = dict(one.columns)  # those that were guessed are found anew in each row
+            recipe.pop("options", None)
+            for unimportant in ("about", "source", "example"):
+                recipe["template"].pop(unimportant, None)
+        said["precision"] = [self.options.revision, self.options.dtype, self.options.max_length]
+        of_folder, of_file = cache(_folder_hash), cache(_file_hash)  # none is read twice for this
+        said["weights"] = [of_folder(recipe.model) for recipe in (self, *self.others)]
+        said["demo_file"] = of_file(self.demos.path) if self.demos else None
+        said["dev_file"] = of_file(self.dev) if self.dev else None
+        # Without the folder, for what they say is compared as well, and folders are moved.
+        said["inputs"] = [[os.path.basename(path), _size(path)] for path in inputs if path != "-"]
+        said["selection"] = dict(selection or {})
+        return said
+
+    def fingerprint(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> str:
+        """A hash of the identity."""
+        return digest(self.identity(inputs, selection))
+
+    def check(self) -> None:
+        """Refuse an ensemble whose members do not speak of the same labels; raises OptionError."""
+        for recipe in (self, *self.others) if self.others else ():
+            if recipe.task.paired:
+                what = f"{recipe.template.name} ranks pairs and gives no probabilities"
+                raise OptionError(f"no ensemble: {what}", hint="leave it out")
+            if set(recipe.verbalizer.names) != set(self.verbalizer.names):
+                labels = f"{', '.join(recipe.verbalizer.names)} against {', '.join(self.verbalizer.names)}"
+                raise OptionError(f"no ensemble: different labels, {labels}", hint="use templates of one task")
+
+
+def of_model(model: str) -> list[Named]:
+    """The files of a built-in model or of one in a local folder."""
+    try:
+        folder = shelf.builtin_model(model) if model.startswith(shelf.BUILTIN) else Path(model or os.devnull)
+        return [Named("a file of the model", str(path)) for path in folder.iterdir()]
+    except (OSError, ValueError, PromptshotError):
+        return []
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    """A hash of what `Recipe.identity` gives."""
+    text = json.dumps(identity, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _folder_hash(model: str) -> str | None:
+    """A hash of config and weights of a local or built-in model; None for a hub name."""
+    folder = shelf.builtin_model(model) if model.startswith(shelf.BUILTIN) else Path(model or "\0")
+    if "\0" in str(folder) or not folder.is_dir():
+        return None
+    suffixes = (".json", ".safetensors", ".bin", ".model", ".txt")
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in suffixes and path.is_file()]
+    return hashlib.sha256("".join(_file_hash(str(p)) for p in files).encode()).hexdigest()
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError as problem:
+        raise unreadable(path, problem) from None
+
+
+def _file_hash(path: str) -> str:
+    if isinstance(path, Once):
+        return hashlib.sha256(path.said).hexdigest()
+    try:
+        with open(path, "rb") as stream:
+            return _hash(stream)
+    except OSError as problem:
+        raise unreadable(path, problem) from None
+
+
+def _hash(stream: IO[bytes]) -> str:
+    """The hash of a file; of a very large one, of its size and of a thousand blocks all over it."""
+    digest = hashlib.sha256()
+    size = os.fstat(stream.fileno()).st_size
+    if size > LARGE:
+        digest.update(str(size).encode())
+        for number in range(SAMPLED):
+            stream.seek((size - BLOCK) * number // (SAMPLED - 1))
+            digest.update(stream.read(BLOCK))
+        return digest.hexdigest()
+    while block := stream.read(BLOCK):
+        digest.update(block)
+    return digest.hexdigest()

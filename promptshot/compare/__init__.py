@@ -1,0 +1,1 @@
+"""Many recipes on the same rows."""

@@ -1,0 +1,90 @@
+"""Where candidates are scored: every scorer is loaded once, whatever comes of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from promptshot.classify.classifier import Classifier
+from promptshot.classify.prediction import Outcome, Prediction
+from promptshot.compare.candidates import Candidate
+from promptshot.errors import PromptshotError
+from promptshot.metrics import Tally
+from promptshot.rows.row import Item
+from promptshot.runs.remarks import Remark
+from promptshot.runs.result import Result
+from promptshot.scorers import Loader
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a candidate came to; `right` says of every labelled row, by its number, whether it was right."""
+
+    candidate: Candidate
+    result: Result
+    right: Mapping[int, bool]
+
+    @classmethod
+    def of(cls, candidate: Candidate, outcomes: Sequence[Outcome], seconds: float, details: Mapping[str, Any]) -> Entry:
+        """Count the outcomes of a candidate."""
+        result = Result(candidate.recipe, Tally(candidate.recipe.labels), "", dict(details), seconds)
+        result.count(outcomes)
+        judged = [one for one in outcomes if isinstance(one, Prediction) and one.gold is not None]
+        return cls(candidate, result, {one.row.key: one.label == one.gold for one in judged})
+
+    @property
+    def accuracy(self) -> float:
+        return self.result.tally.accuracy or 0.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A candidate that gave nothing, and why."""
+
+    candidate: Candidate
+    problem: PromptshotError
+
+    def remark(self) -> Remark:
+        """That it is left out."""
+        facts = {"candidate": self.candidate.name, "reason": str(self.problem)}
+        return Remark("failed", f"left out: {self.candidate.name}: {self.problem}", facts)
+
+
+class Watcher:
+    """Whoever wants to know how the scoring goes on; here it is told and says nothing."""
+
+    def started(self, candidate: Candidate, rows: int) -> None:
+        """So many rows are about to be scored for it."""
+
+    def advance(self, rows: int) -> None:
+        """About so many more rows have been scored."""
+
+    def finished(self, entry: Entry) -> None:
+        """This is what it came to."""
+
+
+class Bench:
+    """Where candidates are scored, by scorers of a loader."""
+
+    def __init__(self, loader: Loader, watcher: Watcher | None = None) -> None:
+        self.loader, self.watcher = loader, watcher or Watcher()
+        self._classifiers: dict[str, Classifier] = {}  # where the loader keeps its scorers, for a later turn
+
+    def score(self, candidate: Candidate, items: Sequence[Item]) -> tuple[Entry, list[Outcome]]:
+        """What a candidate makes of the rows; raises a PromptshotError where it cannot be used at all."""
+        self.watcher.started(candidate, len(items))
+        classifier = self._classifier(candidate)
+        began = time.perf_counter()
+        mapped = map(candidate.recipe.task.mapped, items)
+        outcomes = list(classifier.outcomes(mapped, self.watcher.advance))
+        entry = Entry.of(candidate, outcomes, time.perf_counter() - began, classifier.details)
+        self.watcher.finished(entry)
+        return entry, outcomes
+
+    def _classifier(self, candidate: Candidate) -> Classifier:
+        found = self._classifiers.get(candidate.name) or Classifier.of(candidate.recipe, self.loader)
+        if self.loader.keeps:
+            self._classifiers[candidate.name] = found
+        return found

@@ -1,0 +1,152 @@
+"""Many candidates on the same labelled rows: ranked, and tested against the best.
+
+Every scorer is loaded once, and the rows are read once. Candidates that differ in their template or label words only
+are a family: their spread says what the choice of words is worth, their ensemble costs no further scoring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from promptshot.classify.prediction import Outcome, ensemble
+from promptshot.compare import bench
+from promptshot.compare.bench import Bench, Entry, Failure
+from promptshot.compare.candidates import Candidate, check
+from promptshot.compare.folder import Folder, fingerprint
+from promptshot.compare.search import Search, halve
+from promptshot.compare.standings import Comparison
+from promptshot.errors import InputError, PromptshotError
+from promptshot.rows.row import Item
+from promptshot.runs.interrupt import Interrupts
+from promptshot.scorers import Loader
+
+# ------------------------------------------------------------------ from the plan to the comparison
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared on which rows, and where it goes; plain data, but for the folder."""
+
+    candidates: Sequence[Candidate]
+    rows: Sequence[Item]  # labelled; with a search, those that judge, or are halved
+    search: bool = False  # choose on some rows, and judge the best on the others
+    dev: Iterable[Item] | None = None  # the rows to choose on; None: half of the others
+    folder: Folder | None = None  # where predictions go
+    seed: int = 0
+    inputs: Sequence[str] = ()  # the files of the rows; only told
+
+
+class Watcher(bench.Watcher):
+    """Whoever wants to know how a comparison goes on; here it is told and says nothing."""
+
+    def began(self, comparison: Comparison, turns: int) -> None:
+        """What becomes known will stand in `comparison`, whatever stops it; candidates will be `started` so often."""
+
+
+def compare(plan: Plan, watcher: Watcher | None = None) -> Comparison:
+    """What all candidates of the plan come to, with the ensembles; those that cannot be used are its failures.
+
+    Raises a PromptshotError where candidates do not fit the rows, before any model is loaded, and the first failure
+    where not one candidate could be used. Both signals (see `Interrupts`) end it at once, but never within a file.
+    """
+    watcher = watcher or Watcher()
+    candidates = check(plan.candidates, plan.rows)
+    search = _search(plan, candidates) if plan.search else None
+    judging = search.judging if search else plan.rows
+    data, inputs = fingerprint(judging), tuple(plan.inputs)
+    comparison = Comparison(len(judging), data, plan.seed, len(candidates), search, inputs)
+    with Interrupts() as interrupts:
+        watcher.began(comparison, search.turns(len(candidates)) if search else len(candidates))
+        run = _Run(plan.folder, comparison, Bench(Loader(keeps=search is not None), watcher), interrupts)
+        run.score(run.choose(candidates, search) if search else candidates, judging)
+    return comparison
+
+
+def _search(plan: Plan, candidates: Sequence[Candidate]) -> Search:
+    """Which rows choose, and which judge."""
+    dev = None if plan.dev is None else list(plan.dev)
+    if dev is not None:
+        check(candidates, dev)
+    return Search.of(plan.rows, dev, candidates[0].recipe, plan.seed)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of a comparison share."""
+
+    folder: Folder | None
+    comparison: Comparison
+    bench: Bench
+    interrupts: Interrupts
+
+    def choose(self, candidates: Sequence[Candidate], search: Search) -> Sequence[Candidate]:
+        """Those that a search leaves to be judged."""
+        for one in halve(candidates, search.choosing, self.bench, self.comparison.seed):
+            search.rounds.append(one)
+            self.comparison.failures += one.failures
+        chosen = search.finalists
+        self.comparison.chosen, self.comparison.wanted = chosen[0].name, len(chosen)
+        return chosen
+
+    def score(self, candidates: Sequence[Candidate], rows: Sequence[Item]) -> None:
+        """Keep what every candidate comes to, family by family, with their ensembles; outcomes are then let go."""
+        for members in _families(candidates):
+            scored: list[tuple[Entry, list[Outcome]]] = []
+            for candidate in members:
+                try:
+                    entry, outcomes = self.bench.score(candidate, rows)
+                    if not entry.right:
+                        raise _unusable(entry)
+                except PromptshotError as problem:
+                    self.comparison.failures.append(Failure(candidate, problem))
+                    continue
+                scored.append((entry, outcomes))
+                self.keep(entry, outcomes)
+            kind = members[0].recipe.scorer
+            several = len({one.recipe.model for one in candidates if one.recipe.scorer == kind}) > 1
+            if together := _ensemble(scored, members[0].recipe.model if several else ""):
+                self.keep(*together)
+        if not self.comparison.entries:
+            raise self.comparison.failures[0].problem
+        self.comparison.complete = True
+
+    def keep(self, entry: Entry, outcomes: Sequence[Outcome]) -> None:
+        """Add an entry, once its predictions are written."""
+        if self.folder:
+            with self.interrupts.held():
+                self.folder.write(entry, outcomes)
+        self.comparison.entries.append(entry)
+
+
+def _families(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    """The candidates, those of an engine one after another and of these those of a family."""
+    engines = list(dict.fromkeys(candidate.engine for candidate in candidates))
+    families = list(dict.fromkeys(candidate.family for candidate in candidates))
+    ordered = sorted(candidates, key=lambda c: (engines.index(c.engine), families.index(c.family)))
+    for _, members in groupby(ordered, key=lambda candidate: candidate.family):
+        yield list(members)
+
+
+def _ensemble(scored: Sequence[tuple[Entry, list[Outcome]]], model: str = "") -> tuple[Entry, list[Outcome]] | None:
+    """The mean of log-probabilities of those that give any; its seconds are all of theirs. Where there are ensembles of
+    several models, its name tells the `model`.
+    """
+    parts = [(entry, found) for entry, found in scored if not entry.candidate.recipe.task.paired]
+    if len(parts) < 2:
+        return None
+    first, *others = [entry.candidate.recipe for entry, _ in parts]
+    name = f"ensemble of {len(parts)} {first.template.spec.scorer}" + (f" {model}" if model else "")
+    told = parts[0][0].candidate
+    outcomes = [ensemble(of_row) for of_row in zip(*(found for _, found in parts), strict=True)]
+    candidate = Candidate(name + (f" k={told.shots}" if told.shots else ""), replace(first, others=tuple(others)))
+    seconds = sum(entry.result.seconds for entry, _ in parts)
+    return Entry.of(candidate, outcomes, seconds, parts[0][0].result.details), outcomes
+
+
+def _unusable(entry: Entry) -> InputError:
+    rejects = entry.result.rejects
+    if not rejects:
+        return InputError("none of the rows it scored has a label it knows")
+    return InputError(f"none of the rows could be used; the first: {rejects[0].reason}", where=rejects[0].source)

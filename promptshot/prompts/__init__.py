@@ -1,0 +1,1 @@
+"""Templates, label words and tasks: words, without any model."""

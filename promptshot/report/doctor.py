@@ -1,0 +1,79 @@
+"""What a doctor finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+from rich.cells import cell_len
+from rich.padding import Padding
+from rich.table import Column, Table
+from rich.text import Text
+
+from promptshot.doctor import Finding, Overall
+from promptshot.errors import printable
+from promptshot.report.console import people
+
+WIDE = 100  # columns; below, what a doctor says stands under its head
+
+
+def show_question(model: str, kinds: Sequence[str]) -> None:
+    """The first line of a doctor's report, before anything is loaded."""
+    people().print(
+        Text(f"{printable(model) or 'the built-in models'}: is it sound for {', '.join(kinds)}?", style="dim"),
+        soft_wrap=True,
+    )
+
+
+class Steps:
+    """What a doctor does next, on a terminal, while it does it; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._status = people().status("") if people().is_terminal else None
+
+    def __enter__(self) -> Steps:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+    def of(self, kind: str) -> Callable[[str], None]:
+        """Takes what is done next for a kind of scorer."""
+        return lambda said: self._status.update(f"{kind}: {said}") if self._status else None
+
+
+def show_finding(kind: str, finding: Finding) -> None:
+    """One finding of a doctor: a line, or a few under the head of the first on a terminal."""
+    console = people()
+    style = {"ok": "green", "look": "bold yellow", "failed": "bold red", "note": "dim"}[finding.verdict]
+    head = Text.assemble((f"{kind:<8}", "bold"), (f"{finding.verdict:<8}", style), f"{finding.check:<22}")
+    said = Text(printable(finding.said))
+    if not console.is_terminal:
+        console.print(head + said)
+    elif console.width < WIDE:
+        console.print(head)
+        console.print(Padding(said, (0, 0, 0, 16)))
+    else:
+        table = Table.grid(Column(width=cell_len(head.plain)), Column(ratio=1), expand=True)
+        table.add_row(head, said)
+        console.print(table)
+
+
+def show_verdict(overall: Overall, why: str) -> None:
+    """The last line of a doctor's report."""
+    style = {"sound": "bold green", "look at this": "bold yellow", "not sound": "bold red"}[overall]
+    people().print(Text.assemble((overall, style), f": {why}" if why else ""))
+
+
+def show_budgets(kind: str, rates: Sequence[tuple[int, float]]) -> None:
+    """How fast batches of several sizes are, and which to set."""
+    best = max(rate for _, rate in rates)
+    for budget, rate in rates:
+        people().print(f"{'':<8}{budget:>6,} tokens at once: {rate:>7,.1f} prompts/s, {rate / best:.0%} of the best")
+    chosen = next(budget for budget, rate in rates if rate == best)
+    people().print(Text.assemble(f"{'':<8}fastest here: ", (f"--batch-budget {chosen}", "bold"), f" for {kind}"))

@@ -1,0 +1,1 @@
+"""Rows: read from files of any format and encoding, and written."""

@@ -1,0 +1,1 @@
+"""One run over files, and what it leaves."""

@@ -1,0 +1,267 @@
+"""What a run comes to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from promptshot.classify.decide import Ranks
+from promptshot.classify.prediction import Outcome, Prediction
+from promptshot.classify.recipe import Recipe
+from promptshot.errors import OptionError, many, shortlist
+from promptshot.metrics import Tally
+from promptshot.rows.row import Reject
+from promptshot.runs.journal import Journal
+from promptshot.runs.record import FORMAT, Counts, RecordedRecipe, RunRecord, TallyCounts, versions
+from promptshot.runs.remarks import Remark, against_majority, leaning, unknown_gold, unlisted
+from promptshot.runs.wrong import Worst, WorstState, Wrong
+
+EXAMPLES = 10  # predictions kept for people to look at
+LISTED = 20  # labels whose words are told
+# Counts of a result, beside its tally.
+KEPT = tuple(name for name in Counts.model_fields if name not in ("tally", "rejects", "worst"))
+
+
+@dataclass
+class Result:
+    """What a run came to."""
+
+    recipe: Recipe
+    tally: Tally
+    fingerprint: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    cut: int = 0  # rows whose text was shortened
+    odd: int = 0  # rows that were read and look odd
+    first_odd: str = ""  # where the first of them is, and why
+    dropped: int = 0  # demonstrations left out, over all rows
+    short: int = 0  # rows that lost some of them
+    lacking: int = 0  # rows with fewer demonstrations than asked for
+    split: int = 0  # label words of several tokens
+    tokens: dict[str, int] = field(default_factory=dict)  # of each label word; 0 where they differ from row to row
+    averaged: bool = False
+    unknown: int = 0  # rows of whose text the tokenizer knows nothing
+    first_unknown: str = ""  # where the first of them is
+    worst: Worst = field(default_factory=Worst)  # rows that went wrong
+    examples: list[Prediction] = field(default_factory=list)  # the first few
+    rejects: list[Reject] = field(default_factory=list)  # the first few
+    rejects_path: str | None = None
+    doubt: str = ""  # what can be doubted of the rows' own labels
+    changed: tuple[str, ...] = ()  # files that were written to while they were read
+    rows_before: int = 0  # rows that an earlier run had done
+    overwritten: tuple[str, ...] = ()  # input fields that gave way to output fields
+    left_out: tuple[str, ...] = ()  # columns that a table had no room for
+
+    @classmethod
+    def restored(cls, recipe: Recipe, journal: Journal, counts: Counts | None) -> Result:
+        """A result with the counts of an earlier run, if there was one."""
+        labels = recipe.labels
+        result = cls(recipe, Tally(labels), journal.fingerprint, rejects_path=journal.outputs.rejects_path)
+        result.details = journal.earlier.machine if journal.earlier else {}
+        result.worst = Worst(journal.outputs.kept_wrong)
+        if counts:
+            result._restore(counts)
+            worst = Worst.restored(counts.worst, result.worst.most)
+            if worst is None:
+                hint = f"promptshot report {journal.outputs.output} --errors"
+                raise OptionError("--errors: the rows that are done were counted without it", hint=hint)
+            result.worst = worst
+        return result
+
+    def _restore(self, counts: Counts) -> None:
+        self.tally = Tally.restored(self.recipe.labels, dict(counts.tally))
+        self.rejects = list(counts.rejects)
+        for name in KEPT:
+            setattr(self, name, getattr(counts, name))
+        self.tokens = dict(counts.tokens)
+
+    def count(self, outcomes: Iterable[Outcome]) -> None:
+        """Add what came of some more rows."""
+        for outcome in outcomes:
+            if isinstance(outcome, Reject):
+                self.tally.rejected += 1
+                if len(self.rejects) < 3:
+                    self.rejects.append(outcome)
+                continue
+            if len(self.examples) < EXAMPLES:
+                self.examples.append(outcome)
+            choices = None if self.tally.labels else len(outcome.label_scores)
+            self.tally.add(outcome.label, outcome.gold, outcome.gold_value, choices)
+            if outcome.gold not in (None, outcome.label):
+                self._went_wrong(outcome)
+            self.cut += outcome.cut > 0
+            if outcome.row.remark:
+                self.odd += 1
+                self.first_odd = self.first_odd or f"{outcome.row.source}: {outcome.row.remark}"
+            self.dropped += outcome.dropped
+            self.short += outcome.dropped > 0
+            self.lacking += outcome.lacking > 0
+            self.split = max(self.split, outcome.split)
+            self.averaged |= outcome.averaged
+            if outcome.tokens and not self.recipe.task.own_words:
+                self._see_tokens(outcome)
+            if outcome.unknown:
+                self.first_unknown = self.first_unknown or outcome.row.source
+                self.unknown += 1
+
+    def _see_tokens(self, prediction: Prediction) -> None:
+        if tuple(self.tokens.values()) == prediction.tokens:  # the usual case
+            return
+        for word, n in zip(prediction.word_scores, prediction.tokens, strict=True):
+            self.tokens[word] = n if self.tokens.get(word, n) == n else 0
+
+    def _went_wrong(self, prediction: Prediction) -> None:
+        names = self.recipe.template.needs
+        wrong = Wrong.of(prediction.row, str(prediction.gold), prediction.label, prediction.probability, names)
+        self.worst.add(wrong, self.tally.confusion)
+
+    def state(self) -> Counts:
+        """The counts, from which `restored` goes on; at every end of a window, so they are not looked at again."""
+        kept = {name: getattr(self, name) for name in KEPT} | {"tokens": dict(self.tokens)}
+        tally, worst = TallyCounts.model_construct(**self.tally.state()), WorstState(**self.worst.state())
+        return Counts.model_construct(tally=tally, rejects=list(self.rejects), worst=worst, **kept)
+
+    def head(self, **more: Any) -> RunRecord:
+        """What the run record says from the start: what is run, how labels come of it, and `more`."""
+        return RunRecord(
+            format=FORMAT,
+            complete=False,
+            machine=json.loads(json.dumps(dict(self.details))),
+            versions=versions(),
+            gold_field=self.recipe.task.label_field,
+            label_order=tuple(self.tally.labels),
+            recipe=RecordedRecipe.model_validate(self.recipe.as_dict()),
+            **more,
+        )
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.tally.predicted / self.seconds if self.seconds else 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """Metrics and circumstances as plain data: the summary file."""
+        return {
+            **self.tally.summary(),
+            "rows_per_second": self.rows_per_second,
+            "seconds": self.seconds,
+            "rows_cut": self.cut,
+            "rows_odd": self.odd,
+            "rows_unknown": self.unknown,
+            "demonstrations_dropped": self.dropped,
+            "rows_short_of_demonstrations": self.short,
+            "rows_lacking_demonstrations": self.lacking,
+            "words_split": self.split,
+            "mean_over_tokens": self.averaged,
+            "transductive": self.recipe.transductive,
+            "recipe": self.recipe.as_dict(),
+            "fingerprint": self.fingerprint,
+            "machine": dict(self.details),
+            "versions": versions(),
+        }
+
+    def remarks(self, keep: str = "--rejects FILE") -> list[Remark]:
+        """What a reader of the numbers must know; `keep` is the flag that keeps rejected rows."""
+        return [
+            *against_majority(self.tally),
+            *_of_labels(self),
+            *_of_reading(self),
+            *_of_demonstrations(self),
+            *_of_words(self),
+            *unknown_gold(self.tally),
+            *unlisted(self.tally, self.worst),
+            *_of_files(self, keep),
+        ]
+
+
+def _of_labels(result: Result) -> Iterator[Remark]:
+    """Where the labels come from, and what can be doubted of them."""
+    recipe = result.recipe
+    yield from leaning(result.tally, bool(recipe.draw))
+    if isinstance(decision := recipe.decision, Ranks):
+        prior = dict(zip(decision.ordered, decision.prior, strict=True))
+        shares = ", ".join(f"{label} {share:.0%}" for label, share in prior.items())
+        line = f"labels come from ranking the whole run by this prior: {shares} (transductive)"
+        yield Remark("transductive", line, {"prior": prior})
+    if result.doubt:
+        yield Remark("doubt", result.doubt)
+
+
+def _of_reading(result: Result) -> Iterator[Remark]:
+    """What the files and their rows were like."""
+    if result.changed:
+        what = "were rows added or changed? read it again with --overwrite"
+        line = f"{shortlist(result.changed, 3)}: written to while it was read; {what}"
+        yield Remark("changed", line, {"files": list(result.changed)})
+    if result.cut:
+        limit = result.details.get("max_length")
+        line = f"{many(result.cut, 'row was', 'rows were')} too long and cut to fit {limit} tokens"
+        yield Remark("cut", line, {"rows": result.cut, "tokens": limit})
+    if result.odd:
+        line = f"{many(result.odd, 'row looks', 'rows look')} odd; the first, {result.first_odd}"
+        yield Remark("odd", line, {"rows": result.odd, "first": result.first_odd})
+
+
+def _of_demonstrations(result: Result) -> Iterator[Remark]:
+    """Which demonstrations the rows had."""
+    demos = result.recipe.demos
+    if result.dropped:
+        lost = many(result.short, "row", "rows") if result.short else "some rows"
+        line = f"{lost} lost demonstrations, oldest first, to fit the context ({result.dropped:,} in all)"
+        yield Remark("dropped", line, {"rows": result.short, "demonstrations": result.dropped})
+    if demos and (draw := result.recipe.draw):
+        line = f"{draw}: other demonstrations may move accuracy by many points; try --seed 1, --seed 2 ..."
+        yield Remark("one-draw", line, {"seed": demos.seed, "k": demos.k})
+    if result.lacking and demos:
+        what = f"{many(result.lacking, 'row')} had fewer than {demos.k} demonstrations"
+        line = f"{what}: the row itself was among them, and --demos has no other to spare"
+        yield Remark("lacking", line, {"rows": result.lacking, "k": demos.k})
+
+
+def _of_words(result: Result) -> Iterator[Remark]:
+    """What the tokenizer made of texts and label words."""
+    if result.unknown:
+        hold = many(result.unknown, "row holds", "rows hold")
+        line = f"{hold} nothing that the tokenizer knows; the first: {result.first_unknown}"
+        yield Remark("unknown-text", line, {"rows": result.unknown, "first": result.first_unknown})
+    if result.split:
+        how = "mean" if result.averaged else "sum"
+        which = "1 label word has" if result.split == 1 else f"{result.split} label words have"
+        line = f"{which} several tokens; {'its' if result.split == 1 else 'their'} score is the {how} over tokens"
+        yield Remark("split-words", line, {"words": result.split, "normalize": how})
+
+
+def _of_files(result: Result, keep: str) -> Iterator[Remark]:
+    """What was written, and what was not."""
+    if result.overwritten:
+        line = f"input fields overwritten in the output: {', '.join(result.overwritten)}"
+        yield Remark("overwritten", line, {"fields": list(result.overwritten)})
+    if result.left_out:
+        line = f"columns that only later rows have are not in the table: {shortlist(result.left_out)}"
+        yield Remark("left-out-columns", line, {"columns": list(result.left_out)})
+    if rejected := result.tally.rejected:
+        first, path = result.rejects[0], result.rejects_path
+        where = f"see {path}" if path else f"keep them with {keep}"
+        said = f"{first.source}: {first.reason}" + (f"; {first.advice}" if first.advice else "")
+        line = f"{many(rejected, 'row was', 'rows were')} rejected, {where}; the first, {said}"
+        yield Remark("rejected", line, {"rows": rejected, "path": path, "first": said})
+
+
+def circumstances(recipe: Recipe, machine: Mapping[str, Any]) -> Iterator[Remark]:
+    """What is run, on which columns and which machine (see `Result.details`), with which label words and versions."""
+    line = f"template {recipe.name}, scorer {recipe.scorer}, model {recipe.model or 'none'}"
+    yield Remark("recipe", line, {"template": recipe.name, "scorer": recipe.scorer, "model": recipe.model})
+    if mapped := {**recipe.columns, **recipe.guessed}:
+        line = ", ".join(f"{field}={column}" for field, column in mapped.items())
+        yield Remark("columns", f"columns {line}", mapped)
+    if machine:
+        line = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value)
+        yield Remark("machine", line, machine)
+    words_of = recipe.verbalizer.as_dict().get("labels")
+    for label, words in islice(words_of.items(), LISTED) if isinstance(words_of, Mapping) else ():
+        line = f"label {label}: {shortlist(map(str, words), 8)}"
+        yield Remark("label-words", line, {"label": label, "words": words})
+    packages = versions()
+    yield Remark("versions", ", ".join(f"{name} {version}" for name, version in packages.items()), packages)

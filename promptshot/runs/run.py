@@ -1,0 +1,229 @@
+"""One run over files: predictions, rejects, summary and run record on disk, and what it all came to."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+
+from promptshot import files
+from promptshot.classify.classifier import Classifier
+from promptshot.classify.gold import check_gold
+from promptshot.classify.prediction import Outcome
+from promptshot.classify.recipe import Recipe
+from promptshot.classify.spool import Spool
+from promptshot.errors import InputError, PromptshotError, RowError, many
+from promptshot.files import Named
+from promptshot.metrics import Tally
+from promptshot.rows import columns, formats
+from promptshot.rows.row import Item, Row
+from promptshot.rows.writer import whole
+from promptshot.runs import record
+from promptshot.runs.inputs import HOPELESS, Inputs, refuse_foreign
+from promptshot.runs.interrupt import Interrupts
+from promptshot.runs.journal import Journal
+from promptshot.runs.outputs import Outputs
+from promptshot.runs.result import Result
+from promptshot.runs.shape import Shape
+
+IN_VAIN = 1000  # prompts that were scored, and not one accepted: these take time
+
+
+class Watcher:
+    """Whoever wants to know how a run goes on; here it is told and says nothing."""
+
+    def looked(self, line: str) -> None:
+        """What is to be known of the rows' labels before anything is scored."""
+
+    def ready(self, classifier: Classifier, rows: int) -> None:
+        """The model is loaded, and so many rows were done before."""
+
+    def advance(self, rows: int) -> None:
+        """About so many more rows have been scored."""
+
+    def counted(self, rows: int, tally: Tally) -> None:
+        """So many rows have been written in all, and this is what they come to."""
+
+    def stopped(self, journal: Journal) -> None:
+        """The run ends early."""
+
+
+def run(
+    recipe: Recipe, inputs: Inputs, outputs: Outputs, watcher: Watcher | None = None, on_error: str = "reject"
+) -> Result:
+    """Score the inputs and write everything; a run that was stopped goes on where it had got to.
+
+    With `on_error="fail"` the first row that cannot be used ends the run. Raises a PromptshotError when the
+    run cannot start or go on, or when no row at all could be used; what was written stays.
+    """
+    outputs.check([*(Named("FILE", path) for path in inputs.paths), *recipe.reads])
+    refuse_foreign(inputs.peek())
+    _refuse_lacking(recipe, inputs)
+    looked = check_gold(inputs.all_rows(recipe.columns), recipe)
+    recipe = replace(recipe, spelling=looked.spelling)
+    if looked.unlike and watcher:
+        watcher.looked(looked.unlike)
+    selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
+    outputs = replace(outputs, resume=outputs.resume and inputs.rereadable)  # another pipe may say something else
+    shape = _shape(recipe, inputs, outputs)
+    identity = recipe.identity(inputs.paths, selection) | outputs.identity(inputs.marked)
+    outputs = replace(outputs, bom=outputs.form.delimiter is not None and (outputs.bom or inputs.marked))
+    journal = Journal(outputs, shape, identity, inputs.limit)
+    inputs.refuse_changed(*journal.done)
+    if earlier := journal.finished():
+        result = Result.restored(recipe, journal, earlier.counts)
+        result.rows_before = result.tally.predicted + result.tally.rejected
+    else:
+        with Interrupts() as interrupts:
+            result = _Run(recipe, inputs, journal, watcher or Watcher(), on_error).to_its_end(interrupts)
+    result.doubt = looked.doubt
+    journal.list_wrong(_wrong_rows(result, inputs, journal))
+    journal.summarize(result.summary())
+    return result
+
+
+def _refuse_lacking(recipe: Recipe, inputs: Inputs) -> None:
+    """Stop before a model is loaded where a field of a template has no column in any of the rows."""
+    for one in (recipe, *recipe.others):
+        spec = one.template.spec
+        own = [spec.words_from] if isinstance(spec.words_from, str) else spec.words_from or []  # these have other ways
+        needs = [name for name in one.template.needs if name not in own]
+        columns.refuse_lacking(islice(inputs.all_rows(one.columns), HOPELESS), needs)
+
+
+class _Run:
+    """A run that has something left to score: loads the model, scores a window at a time, writes it."""
+
+    def __init__(self, recipe: Recipe, inputs: Inputs, journal: Journal, watcher: Watcher, on_error: str) -> None:
+        """Raises a PromptshotError where the model cannot be loaded."""
+        self.inputs, self.journal, self.watcher, self.on_error = inputs, journal, watcher, on_error
+        budget = recipe.options.batch_budget or journal.budget()
+        live = replace(recipe, options=replace(recipe.options, batch_budget=budget))
+        self.classifier = Classifier.of(live)
+        self.transductive = recipe.transductive
+        self.rows = journal.mark.rows  # that are written
+        self.result = Result.restored(recipe, journal, journal.mark.counts)
+        self.result.details, self.result.rows_before = self.classifier.details, self.rows
+        self.result.overwritten = journal.shape.overwritten(_own(inputs.peek()))
+        drawn = {"sample": inputs.sample, "seed": inputs.seed, "window": inputs.window}
+        journal.head = self.result.head(**drawn, thresholds=self.classifier.cuts)
+        watcher.ready(self.classifier, self.rows)
+
+    def to_its_end(self, interrupts: Interrupts) -> Result:
+        """Score and write all that is left; whatever stops it, the journal says how far it got."""
+        with self.journal:
+            began = time.perf_counter() - self.result.seconds
+            try:
+                given_up = self._all(interrupts, began)
+                self._finish(given_up)
+            except (KeyboardInterrupt, PromptshotError, OSError) as problem:
+                with interrupts.held(), suppress(PromptshotError, OSError):
+                    self.journal.stop()
+                self.watcher.stopped(self.journal)
+                if isinstance(problem, RowError):
+                    hint = "mend it, or leave such rows out with --on-error reject"
+                    raise InputError(problem.what, where=problem.where, hint=hint) from None
+                raise
+        return self.result
+
+    def _all(self, interrupts: Interrupts, began: float) -> bool:
+        """Write window by window; whether it was given up, for no row could be used."""
+        tally, given_up = self.result.tally, False
+        for window in self._windows(interrupts):
+            with interrupts.held():
+                self._write(window)
+                self.result.seconds = time.perf_counter() - began
+                if len(window) == self.inputs.window and not self.transductive:
+                    self.journal.advance(self.rows, self.result.state(), self.inputs.seen.parts)
+            self.watcher.counted(self.rows, tally)
+            given_up = _hopeless(tally.predicted, tally.rejected, self.classifier.asked)
+            if given_up and not self.transductive:  # there all have been scored
+                break
+        return given_up
+
+    def _write(self, window: Sequence[Outcome]) -> None:
+        self.journal.write(window)
+        self.result.count(window)
+        self.rows += len(window)
+
+    def _windows(self, interrupts: Interrupts) -> Iterator[list[Outcome]]:
+        """What comes of the rows that are left, a window at a time."""
+        if not self.transductive:
+            yield from self._outcomes(self.journal.mark.rows)
+            return
+        with (
+            self.journal.spool() as kept,
+            contextlib.nullcontext(kept) if kept else tempfile.TemporaryFile("w+b") as file,
+        ):
+            path = self.journal.outputs.spool_path or tempfile.gettempdir()
+            try:
+                spool = Spool(file, self.journal.fingerprint, durable=kept is not None)
+            except InputError as problem:
+                raise InputError(problem.what, where=path, hint=problem.hint) from None
+            self._fill(spool, path, interrupts)
+            ranked = self.classifier.ranked(spool)
+            while window := list(islice(ranked, self.inputs.window)):
+                yield window
+
+    def _fill(self, spool: Spool, path: str, interrupts: Interrupts) -> None:
+        """Let all scores wait in a spool for the whole run's decision; those that are there are not made again."""
+        self.journal.spooled = spool.rows
+        self.inputs.refuse_changed(record.parts(spool.note), spool.rows)
+        for window in self._outcomes(spool.rows):
+            with interrupts.held(), files.named(path):
+                spool.add(window, [vars(part) for part in self.inputs.seen.parts])
+                self.journal.spooled = spool.rows
+            if _hopeless(spool.good, spool.rows, self.classifier.asked):
+                break
+
+    def _outcomes(self, start: int) -> Iterator[list[Outcome]]:
+        items = self.inputs.read(self.result.recipe.columns, start)
+        return self.classifier.windows(items, self.watcher.advance, self.on_error, self.inputs.window)
+
+    def _finish(self, given_up: bool) -> None:
+        result, seen = self.result, self.inputs.seen
+        if not result.tally.predicted:
+            raise _unusable(result, self.inputs, self.rows, given_up)
+        result.left_out, result.changed = self.journal.left_out, tuple(seen.changed)
+        wrong = _wrong_rows(result, self.inputs, self.journal)
+        self.journal.finish(self.rows, result.state(), seen.parts, result.summary(), wrong)
+
+
+def _wrong_rows(result: Result, inputs: Inputs, journal: Journal) -> bytes:
+    """The file of --errors, if one is asked for; rows that an earlier run had scored are read again."""
+    if journal.outputs.errors is None:
+        return b""
+    if keys := result.worst.lacking:
+        result.worst.fill(inputs.numbered(keys, result.recipe.columns))
+    return whole([wrong.record() for wrong in result.worst.surest], journal.outputs.errors_form)
+
+
+def _hopeless(predicted: int, rejected: int, asked: int) -> bool:
+    """Whether so many rows were rejected, before or after they were scored, that the rest will be like them."""
+    return not predicted and (rejected >= HOPELESS or asked >= IN_VAIN)
+
+
+def _unusable(result: Result, inputs: Inputs, read: int, given_up: bool) -> InputError:
+    """Not one row could be used: says why the first could not, and how many were not even read."""
+    reject = result.rejects[0]
+    total = formats.count(inputs.paths, inputs.how)
+    left = min(n for n in (total, inputs.limit, inputs.sample) if n is not None) - read if total is not None else 0
+    unread = " (what stands behind them was not read)" if given_up and total is None else ""
+    unread = f" ({left:,} more were not read)" if left > 0 else unread
+    what = f"none of {many(read, 'row')} could be used{unread}; the first: {reject.reason}"
+    return InputError(what, where=reject.source, hint=reject.advice)
+
+
+def _own(first: Sequence[Item]) -> list[str]:
+    """The columns of the first rows."""
+    return list(dict.fromkeys(name for item in first if isinstance(item, Row) for name in item.fields))
+
+
+def _shape(recipe: Recipe, inputs: Inputs, outputs: Outputs) -> Shape:
+    """What goes out; raises OptionError where a column is asked for that is not there."""
+    table = outputs.form.delimiter is not None
+    return Shape.of(recipe, table, outputs.fields, outputs.scores, _own(inputs.peek()))

@@ -1,0 +1,1 @@
+"""Checkpoints: from folders and the hub to tokenizers and models."""

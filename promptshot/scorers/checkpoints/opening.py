@@ -1,0 +1,295 @@
+"""Checkpoints: configuration, tokenizer and weights from the hub, a folder or the package, and is the head there?"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from promptshot import shelf
+from promptshot.errors import (
+    ModelError,
+    NotFoundError,
+    OptionError,
+    PromptshotError,
+    install,
+    lacking,
+    shortened,
+)
+from promptshot.kinds import ScorerKind
+from promptshot.scorers.checkpoints import cpm, suspect
+from promptshot.scorers.checkpoints.checks import check_architecture, check_head, check_layers
+from promptshot.scorers.checkpoints.encoder import Encoder, TextEncoder
+from promptshot.scoring import ModelOptions
+
+NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
+SLACK, BUFFERS = 1 << 26, 1 << 32  # weights that a checkpoint may lack; bytes of tables that are in no checkpoint
+ATTENTIONS = (None, "eager", "sdpa", "flex_attention")  # those that come with torch and transformers
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is cuda where there is one, else mps, else cpu."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise OptionError(f"no device {name!r}", hint="use auto, cpu, cuda, cuda:N or mps") from None
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device.type, False) or (device.index or 0) >= max(1, torch.cuda.device_count()):
+        raise OptionError(f"there is no device {name!r} on this machine", hint="use --device auto")
+    return device
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint without its weights, and where they are found."""
+
+    name: str
+    place: str
+    where: Mapping[str, Any]  # what loaders of transformers are told beside the place
+    config: Any
+    encoder: Encoder
+
+    def own(self) -> Opened:
+        """The same with a configuration of its own, for what is made by one may change it."""
+        return replace(self, config=copy.deepcopy(self.config))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint with its weights on a device; several scorers may share it, see `Doubted`."""
+
+    name: str
+    encoder: Encoder
+    model: Any
+    device: torch.device
+
+
+Opening = Callable[[str, ModelOptions], Opened]
+
+
+def open_checkpoint(name: str, options: ModelOptions) -> Opened:
+    """Configuration and tokenizer; silent but for errors."""
+    place = str(shelf.builtin_model(name)) if name.startswith(shelf.BUILTIN) else name
+    where: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
+    if not Path(place).is_dir():
+        _refuse_path(place)
+        where |= {"revision": options.revision or "main", "local_files_only": options.offline}
+    else:
+        suspect.check_folder(Path(place))
+    with loading(name, options):
+        with suspect.patience():
+            config = transformers.AutoConfig.from_pretrained(place, **where)
+        _forget_lost_pad(config)
+        if not options.trust_remote_code and config._attn_implementation not in ATTENTIONS:
+            config._attn_implementation = None  # others are code that is fetched from the hub and run
+        return Opened(name, place, where, config, load_encoder(place, config, where))
+
+
+def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = open_checkpoint) -> Loaded:
+    """The checkpoint with every weight of the head that the kind needs; silent but for errors.
+
+    Raises ModelError or NotFoundError. `opening` gives it without weights; another may have it already.
+    """
+    device = pick_device(options.device)
+    dtype = _dtype(options.dtype, device)
+    opened = opening(options.model or kind.builtin, options).own()
+    name, config = opened.name, opened.config
+    check_architecture(kind, name, config)
+    if not (options.trust_remote_code and getattr(config, "auto_map", None)):  # of code that is run, nothing is tried
+        check_size(opened, skeleton(kind.auto_class, opened, options), dtype)
+    loader = getattr(transformers, kind.auto_class)
+    with loading(name, options):
+        model, report = loader.from_pretrained(
+            opened.place,
+            config=config,
+            dtype=dtype,
+            use_safetensors=None if options.allow_pickle else True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the report, and refused by name
+            **opened.where,
+        )
+    check_head(kind, name, model, report)
+    check_layers(name, model, report)
+    if not kind.left_to_right and "attention_mask" not in inspect.signature(model.forward).parameters:
+        what = f"a {config.model_type} model cannot leave out the padding of a batch"
+        raise ModelError(what, where=name, hint="use a BERT-like model")
+    with loading(name, options):  # the device's memory may be too small
+        return Loaded(name, opened.encoder, model.to(device).eval(), device)
+
+
+def skeleton(auto_class: str, opened: Opened, options: ModelOptions) -> torch.nn.Module:
+    """The model with its modules and without any weight; raises ModelError where the configuration allows none."""
+    made: torch.nn.Module
+    with loading(opened.name, options), suspect.patience(), torch.device("meta"):
+        loader = getattr(transformers, auto_class)
+        made = loader.from_config(opened.config, trust_remote_code=options.trust_remote_code)
+    return made
+
+
+def check_size(opened: Opened, made: torch.nn.Module, dtype: torch.dtype | str) -> None:
+    """Refuse a configuration whose weights cannot be in its folder, or not in this machine; raises ModelError."""
+    weights = sum(parameter.numel() for parameter in made.parameters())
+    tables = sum(buffer.numel() * buffer.element_size() for buffer in made.buffers())
+    asked = f"its config.json asks for {weights:,} weights"
+    if Path(opened.place).is_dir():
+        there = suspect.weights_in(Path(opened.place))
+        packed = 8 if getattr(opened.config, "quantization_config", None) else 1  # weights in a byte, at most
+        if weights > packed * there + SLACK or tables > there + BUFFERS:
+            said = asked if weights > packed * there + SLACK else f"its config.json asks for {tables:,} bytes of tables"
+            what = f"{said}, and its files of weights have {there:,} bytes"
+            raise ModelError(what, where=opened.name, hint="is it the config.json of this checkpoint?")
+    each = dtype.itemsize if isinstance(dtype, torch.dtype) else 1  # as they are in the files
+    memory = suspect.memory()
+    if memory is not None and weights * each + tables > memory:
+        what = f"{asked}, {weights * each / 2**30:,.0f} GiB; this machine has {memory / 2**30:,.0f} GiB of memory"
+        raise ModelError(what, where=opened.name, hint="take a smaller model, or another --dtype")
+
+
+def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
+    """The tokenizer of a checkpoint, as functions from text to ids."""
+    if cpm.is_cpm(place, config, where):
+        return cpm.CpmEncoder(cpm.load(place, config, where))
+    return TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
+
+
+def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
+    """How many tokens the model takes, or the smaller number the user set; raises OptionError for a larger one."""
+    name = str(getattr(encoder.tokenizer, "name_or_path", ""))
+    most = _tokens(getattr(model.config, "max_position_embeddings", None), "max_position_embeddings", name)
+    # RoBERTa counts its positions from padding_idx + 1.
+    for module in model.modules():
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
+            most -= table.padding_idx + 1
+            break
+    if most < 1:
+        what = f"its position embeddings leave room for {most} tokens"
+        raise ModelError(what, where=name, hint="look at pad_token_id and max_position_embeddings in its config.json")
+    wanted = options.max_length
+    if wanted is not None and wanted > most:
+        raise OptionError(f"--max-length {wanted}: the model takes at most {most} tokens")
+    return wanted or min(most, _tokens(encoder.tokenizer.model_max_length, "model_max_length", name))
+
+
+def _tokens(said: Any, key: str, name: str) -> int:
+    """A number of tokens as a checkpoint says it; nothing, 0, -1 and very large numbers mean that there is no limit."""
+    if said is None or (said in (0, -1) and not isinstance(said, bool)):
+        return NO_LIMIT
+    if isinstance(said, bool) or not isinstance(said, int | float) or math.isnan(said) or said < 1:
+        what = f"{key} is no number of tokens: {shortened(repr(said), 40)}"
+        raise ModelError(what, where=name, hint="mend it in the checkpoint's files")
+    return int(min(said, NO_LIMIT))
+
+
+@contextlib.contextmanager
+def loading(name: str, options: ModelOptions) -> Iterator[None]:
+    """Libraries are silent within, and whatever they raise is a line that says what to try."""
+    with quiet(), hub_offline(options.offline):
+        try:
+            yield
+        except (PromptshotError, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as problem:  # tokenizers raise bare exceptions, and panics that are none
+            raise _not_loaded(name, options, problem) from problem
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Libraries without their bars, reports and warnings; their settings are put back afterwards."""
+    import huggingface_hub.utils.logging as hub_logging
+    from transformers.utils import logging
+
+    level, hub_level, bars = logging.get_verbosity(), hub_logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    hub_logging.set_verbosity(hub_logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        hub_logging.set_verbosity(hub_level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def hub_offline(wanted: bool) -> Iterator[None]:
+    """No request of huggingface_hub at all: it makes some of its own even where only local files are asked for."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = wanted or before
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype | str:
+    """float32 on a CPU; on an accelerator the checkpoint's own precision."""
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    if name not in DTYPES:
+        raise OptionError(f"no precision {name!r}", hint="use auto, " + ", ".join(DTYPES))
+    return DTYPES[name]
+
+
+def _forget_lost_pad(config: Any) -> None:
+    """A padding token that was added to a causal model and never got an embedding: none is needed, see `tensors`."""
+    text = config.get_text_config()
+    pad, size = getattr(text, "pad_token_id", None), getattr(text, "vocab_size", None)
+    causal = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING  # some of these count positions by it
+    if pad is not None and size is not None and pad >= size and causal and not masked:
+        text.pad_token_id = None
+
+
+def _refuse_path(place: str) -> None:
+    if place.startswith((".", "/", "~", "\\")) or place.count("/") > 1:
+        raise NotFoundError(f"no model folder {place!r}", hint="check the path, or give a hub name: owner/name")
+
+
+_INSTALL = re.compile(r"`(pip install [^`]+)`")
+
+
+def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> ModelError | NotFoundError:
+    """What was tried and what to try, from the many ways in which loading fails."""
+    text = str(problem)
+    local = Path(name).is_dir() or name.startswith(shelf.BUILTIN)
+    if "trust_remote_code" in text:
+        return ModelError("the checkpoint brings its own code", where=name, hint="if you trust it: --trust-remote-code")
+    pickled = "safetensors" in text and not options.allow_pickle
+    if local and pickled and any(Path(name).glob("pytorch_model*.bin")):
+        return ModelError("only pickled weights (.bin)", where=name, hint="if you trust them: --allow-pickle")
+    if package := lacking(problem):
+        return ModelError(f"it needs the package {package}", where=name, hint=install(package))
+    if local or not isinstance(problem, OSError):
+        lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(problem).__name__]
+        first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+        if isinstance(problem, (AttributeError, LookupError, TypeError)):  # which say little by themselves
+            first = f"{type(problem).__name__}: {first}"
+        short = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
+        hint = "take a smaller model, or another --device" if short else "is it a transformers checkpoint?"
+        if command := _INSTALL.search(text):  # a library says it
+            hint = "" if command[1] in first[:200] else command[1]
+        return ModelError(f"cannot be loaded: {first[:200]}", where=name, hint=hint)
+    if pickled:
+        return ModelError("no safetensors weights", where=name, hint="for pickled ones: --allow-pickle")
+    tried = "the local cache (offline)" if options.offline else "the local cache and the model hub"
+    hint = "check the name, or give a local folder" + (", or leave out --offline" if options.offline else "")
+    return NotFoundError(f"no model {name!r}: tried {tried}", hint=hint)

@@ -1,0 +1,1 @@
+"""From prompts to scores: what all scorers with a model share."""

@@ -1,0 +1,295 @@
+"""What the torch scorers share: the way from prompts to queries, batches and scores, and reading log-probabilities."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from promptshot import kinds
+from promptshot.errors import surfaces, told
+from promptshot.kinds import ScorerName
+from promptshot.scorers.checkpoints.checks import check_types, check_vocabulary, embeddings_of
+from promptshot.scorers.checkpoints.opening import (
+    Loaded,
+    Opening,
+    limit_of,
+    load_checkpoint,
+    loading,
+    open_checkpoint,
+    quiet,
+)
+from promptshot.scorers.engine.batches import Answers, Batches, Work, token_budget, within_memory
+from promptshot.scorers.engine.heads import Head, probe
+from promptshot.scorers.engine.packed import pack
+from promptshot.scorers.engine.plans import Plan, Planner, Query
+from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_unsteady
+from promptshot.scoring import ModelOptions, Prompt, Scored
+
+Made = TypeVar("Made", bound="TorchScorer")
+
+
+class TorchScorer(ABC):
+    """A checkpoint and the way from prompts to scores; subclasses answer batches of what their planner asks."""
+
+    name: ClassVar[ScorerName]
+    planner: Planner
+
+    def __init__(self, loaded: Loaded, options: ModelOptions) -> None:
+        """Try the model, and what it can be spared; raises ModelError where it cannot be used."""
+        self.progress: Callable[[int], None] | None = None
+        self.kind = kinds.KINDS[self.name]
+        self.loaded, self.options = loaded, options
+        self.checkpoint = name = loaded.name
+        self.encoder, self.model, self.device = loaded.encoder, loaded.model, loaded.device
+        if not options.plain:
+            pack(self.model, lambda: self.model(**probe(self.model)).logits)
+        self.tokenizer = self.encoder.tokenizer
+        self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
+        with loading(name, options):
+            self.limit = limit_of(self.model, self.encoder, options)
+            self.planner = kinds.loaded(self.kind.planner)(self.encoder, self.limit)
+            self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
+            if not self.kind.left_to_right:
+                check_types(name, self.encoder, self.model.config)
+            self.embeddings = embeddings_of(self.model) or math.inf
+            self.budget = options.batch_budget or token_budget(self.device, self.model.config)
+            self._prepare()
+            refuse_unsteady(self.model, self.answer, self.limit)
+            self.mates: Mates = (
+                mates(self.model, self.answer, self.limit, alone=True) if options.plain else self._mates()
+            )
+
+    @classmethod
+    def from_checkpoint(cls: type[Made], options: ModelOptions, opening: Opening = open_checkpoint) -> Made:
+        """The scorer with the checkpoint that the options name; raises ModelError or NotFoundError."""
+        return cls(load_checkpoint(kinds.KINDS[cls.name], options, opening), options)
+
+    def _prepare(self) -> None:  # noqa: B027  (not every scorer has something)
+        """What a scorer tries with its model and keeps of it; whatever a library raises here becomes a ModelError."""
+
+    def _mates(self) -> Mates:
+        """The rows that may share a batch; raises ModelError where the model cannot be run at all."""
+        return mates(self.model, self.answer, self.limit)
+
+    def quick(self) -> TorchScorer:
+        """The same checkpoint with every shortcut, where this one is plain; it takes the weights, and this one ends."""
+        return type(self)(self.loaded, replace(self.options, plain=False))
+
+    @property
+    def layers(self) -> int:
+        """How many layers a token goes through, with the head."""
+        said = getattr(self.model.config.get_text_config(), "num_hidden_layers", None)
+        lists = [len(module) for module in self.model.modules() if isinstance(module, torch.nn.ModuleList)]
+        return 1 + (said if isinstance(said, int) else max(lists, default=0))
+
+    @abstractmethod
+    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
+        """For each query, one natural-log score per choice of it."""
+
+    @quiet()
+    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
+        """One Scored per prompt, in order; a prompt that cannot be scored carries its error."""
+        plans: list[Plan | str] = [self._planned(prompt) for prompt in prompts]
+        asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
+        scores = [[math.nan] * len(prompt.choices) for prompt in prompts]
+        leads = [[0.0] * len(prompt.choices) for prompt in prompts]
+        self.reduced_budget = None
+        done = told = 0
+        for batch in self.answers([query for _, query in asked], [i for i, _ in asked]):
+            for number, values in batch:
+                owner, query = asked[number]
+                if not isinstance(values, list):
+                    plans[owner] = values or f"{len(query.ids)} tokens do not fit into the memory"
+                    continue
+                size = len(query.choices)
+                parts = zip(query.choices, values[:size], values[size:] or [0.0] * size, strict=True)
+                for choice, value, lead in parts:
+                    scores[owner][choice], leads[owner][choice] = value, lead
+            done += len(batch)
+            before, told = told, done * len(prompts) // max(1, len(asked))
+            if self.progress:
+                self.progress(told - before)
+        if self.progress and told < len(prompts):  # no query at all
+            self.progress(len(prompts) - told)
+        return list(map(_scored, plans, scores, leads))
+
+    def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
+        """The answers to all queries, as they come; `owners` are the prompts they belong to.
+
+        Queries that are the same are run once; the plain way, each is run on its own.
+        """
+        if self.options.plain:
+            yield from self.pieces(Batches(queries, self.answer, most=1), self.budget)
+            return
+        most = 1 if self.mates == "none" else self.options.batch_size
+        twins: dict[tuple[Any, ...], list[int]] = {}
+        for i, query in enumerate(queries):
+            twins.setdefault(query.key, []).append(i)
+        groups = list(twins.values())
+        work = Batches([queries[group[0]] for group in groups], self.answer, most, even=self.mates == "even")
+        for answers in self.pieces(work, self.budget):
+            yield [(i, values) for number, values in answers for i in groups[number]]
+
+    def pieces(self, work: Work, budget: int) -> Iterator[Answers]:
+        """The answers of a work done piece by piece; where memory runs short, the pieces become smaller.
+
+        What is done is not done again; what does not fit even as the smallest piece is answered by None. A piece that
+        fails otherwise is made smaller too, until only what fails is left of it, and is answered by the reason.
+        """
+        start, size, proven = 0, budget, budget
+        reason: str | None = None  # of a failure that is no lack of memory, while pieces are small because of it
+        while start < work.total:
+            end = work.cut(start, size)
+            found = _attempt(work, start, end)
+            if not isinstance(found, list):
+                reason = found
+                smaller = size // 2
+                while smaller and work.cut(start, smaller) == end:
+                    smaller //= 2
+                if smaller:
+                    size = smaller
+                    continue
+                end, lost = work.beyond(start)
+                found = [(i, reason) for i, _ in lost]
+                size = size if reason else proven  # one prompt that is too long does not make small pieces of others
+            elif reason:  # bit by bit back to larger ones
+                size = min(2 * size, proven)
+                reason = reason if size < proven else None
+            elif found:
+                proven = size
+                self.reduced_budget = size if size < budget else None
+            yield found
+            start = end
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What a run record says of the checkpoint and how it is run."""
+        return {
+            "model_type": self.model.config.model_type,
+            "device": str(self.device),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "max_length": self.limit,
+            "batch_budget": self.budget,
+            **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
+            "batch_size": self.options.batch_size,
+            **({"batches": MATES[self.mates]} if self.mates in MATES and not self.options.plain else {}),
+            "threads": torch.get_num_threads(),
+        }
+
+    def unknown(self, words: Sequence[str]) -> list[str]:
+        """The words that the tokenizer cannot spell."""
+        return self.encoder.unknown(words)
+
+    def alike(self, words: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs of words that the tokenizer spells the same."""
+        return self.encoder.alike(words)
+
+    def plan(self, prompt: Prompt) -> Plan:
+        """The queries that score a prompt; raises Unfit."""
+        return self.planner.plan(prompt)
+
+    def _planned(self, prompt: Prompt) -> Plan | str:
+        """The plan of a prompt, or why there is none; a token that no embedding is for would fail a whole batch."""
+        plan = self.planner.planned(prompt)
+        if isinstance(plan, Plan):
+            for query in plan.queries:
+                if (last := max(query.ids, default=0)) >= self.embeddings:
+                    return f"the model has no embedding for the token {self.encoder.shown(last)!r}"
+        return plan
+
+    def tensors(self, batch: Sequence[Query]) -> dict[str, Tensor]:
+        """Model inputs, padded on the right: input_ids, attention_mask and what the queries bring."""
+        width = max(len(q.ids) for q in batch)
+
+        def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
+            lines = [[*row, *[filler] * (width - len(row))] for row in rows]
+            return torch.tensor(lines, device=self.device)  # (rows, width)
+
+        inputs = {
+            "input_ids": padded([q.ids for q in batch], self.pad),
+            "attention_mask": padded([[1] * len(q.ids) for q in batch], 0),
+        }
+        if batch[0].types is not None and self._takes_types:
+            inputs["token_type_ids"] = padded([q.types or [] for q in batch], 0)
+        if any(q.positions is not None for q in batch):
+            places = [q.positions if q.positions is not None else list(range(len(q.ids))) for q in batch]
+            inputs["position_ids"] = padded(places, 0)
+        return inputs
+
+    @property
+    def _takes_types(self) -> bool:
+        return int(getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
+
+    def read(self, batch: Sequence[Query], head: Head) -> list[list[float]]:
+        """Sum of natural-log probabilities of the targets, for each choice of each query, and those of the leads.
+
+        The head runs on the asked positions only; the softmax is over the whole vocabulary.
+        """
+        rows = torch.tensor([r for r, q in enumerate(batch) for _ in q.asked], dtype=torch.long, device=self.device)
+        places = torch.tensor([p for q in batch for p in q.asked], dtype=torch.long, device=self.device)
+        states = head.states(self.tensors(batch), rows, places)  # (asked in all, size)
+        logits = head.logits(states).float()  # (asked in all, vocabulary)
+        norms = logits.logsumexp(-1)  # (asked in all,)
+        answers, start = [], 0
+        for query in batch:
+            span = torch.arange(start, start + len(query.asked), device=self.device)
+            targets = torch.tensor(query.targets, dtype=torch.long, device=self.device)  # (choices, asked)
+            found = (logits[span, targets] - norms[span]).double()  # (choices, asked)
+            answers.append(found.sum(-1).tolist())
+            answers[-1] += [float(found[i, :size].sum()) for i, size in enumerate(query.leads)]
+            start += len(query.asked)
+        return answers
+
+
+class HeadScorer(TorchScorer):
+    """A scorer with a language-model head, which gives every token of the vocabulary a probability."""
+
+    def _prepare(self) -> None:
+        self.head = Head(self.model, self.options.plain)
+
+    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
+        """Sums of log-probabilities; the masks of a cloze are taken as independent."""
+        return self.read(batch, self.head)
+
+    @quiet()
+    def top(self, prompts: Sequence[Prompt], n: int) -> list[list[tuple[str, float]]]:
+        """The n likeliest tokens at the blank of each prompt (its first mask), with natural-log probabilities.
+
+        Where white space is read before the word, it is the place behind that.
+        """
+        return [self._likeliest(self.plan(prompt).queries[0], n) for prompt in prompts]
+
+    def _likeliest(self, query: Query, n: int) -> list[tuple[str, float]]:
+        first = query.leads[0] if query.leads else 0
+        place = torch.tensor(query.asked[first : first + 1], device=self.device)
+        with torch.inference_mode():
+            states = self.head.states(self.tensors([query]), torch.zeros_like(place), place)  # (1, size)
+            found = self.head.logits(states).float().log_softmax(-1)[0].topk(n)  # (vocabulary,) -> (n,)
+        pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
+        return [(self.encoder.shown(token), score) for token, score in pairs]
+
+
+def _attempt(work: Work, start: int, end: int) -> Answers | str | None:
+    """The answers of a piece; None where there is not enough memory, else what went wrong."""
+    try:
+        return within_memory(lambda: work.run(start, end))
+    except BaseException as problem:
+        if surfaces(problem):
+            raise
+        return f"the model failed: {told(problem)}"
+
+
+def _scored(plan: Plan | str, values: list[float], leads: list[float]) -> Scored:
+    if isinstance(plan, str):
+        return Scored(error=plan)
+    if not all(map(math.isfinite, values)):
+        return Scored(error="a score is not finite (the model's weights or the precision may be at fault)")
+    lead = tuple(leads) if any(leads) else ()
+    cut, dropped = plan.fitted.cut, plan.fitted.dropped
+    return Scored(tuple(values), plan.tokens, cut, dropped, lead=lead, unknown=plan.unknown)

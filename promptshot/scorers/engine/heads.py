@@ -1,0 +1,112 @@
+"""Heads and last layers that run at the read positions only, proved on a probe when a model is loaded."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+
+from promptshot.scorers.checkpoints.opening import quiet
+
+PROBED = ([0, 0, 1], [1, 7, 4])  # rows and places of a probe that are compared
+
+
+class Head:
+    """A language-model head that is applied to chosen positions only.
+
+    The model's own forward is the head, once its body is told to give back states that are already there. Where
+    that does not give the very logits of the whole model, `states` are these logits.
+    """
+
+    def __init__(self, model: Any, plain: bool = False) -> None:
+        """With `plain`, the whole model is run and nothing is tried."""
+        self.model = model
+        self.last: LastLayer | None = None
+        self.sparse = not plain  # whether the head runs on the read positions only
+        self.sparse = not plain and same(self._whole, self._parts)
+        self.last = LastLayer.of(model) if self.sparse else None
+        if self.last is not None and not same(self._whole, self._parts):
+            self.last = None
+
+    def states(self, inputs: dict[str, Any], rows: Tensor, places: Tensor) -> Tensor:
+        """(positions, hidden) at these rows and places, or (positions, vocabulary) where the head stays on."""
+        if not self.sparse:
+            logits: Tensor = self.model(**inputs).logits
+            return logits[rows, places]
+        if self.last is None:
+            hidden: Tensor = self.model.base_model(**inputs)[0]
+            return hidden[rows, places]
+        with self.last.only(lambda states: states[rows, places][None]):
+            found: Tensor = self.model.base_model(**inputs)[0][0]
+        return found
+
+    def logits(self, states: Tensor) -> Tensor:
+        """(positions, vocabulary) from the states of those positions."""
+        if not self.sparse:
+            return states
+        body = self.model.base_model
+        before = body.__dict__.get("forward")
+        said = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
+        body.forward = lambda *args, **kwargs: said  # the body has been run
+        try:
+            ids = torch.zeros(1, len(states), dtype=torch.long, device=states.device)
+            found: Tensor = self.model(input_ids=ids).logits[0]
+        finally:
+            del body.forward
+            if before is not None:
+                body.forward = before
+        return found
+
+    def _whole(self) -> Tensor:
+        """The logits of some positions of a small batch, by the whole model."""
+        logits: Tensor = self.model(**probe(self.model)).logits
+        return logits[PROBED]
+
+    def _parts(self) -> Tensor:
+        """The same logits, the way they are read."""
+        rows, places = (torch.tensor(chosen, device=self.model.device) for chosen in PROBED)
+        return self.logits(self.states(probe(self.model), rows, places))
+
+
+class LastLayer:
+    """The last layer of a BERT-like encoder: behind its attention only the positions that are read go on."""
+
+    def __init__(self, output: nn.Module) -> None:
+        """`output` takes what attention gave and what stood before it, both (rows, width, hidden)."""
+        self._output = output
+
+    @classmethod
+    def of(cls, model: Any) -> LastLayer | None:
+        """Found by its name; None for other families."""
+        name = f"layer.{int(getattr(model.config, 'num_hidden_layers', 0) or 0) - 1}.attention.output"
+        found = [module for path, module in model.named_modules() if path.endswith(f"encoder.{name}")]
+        return cls(found[0]) if len(found) == 1 else None
+
+    @contextlib.contextmanager
+    def only(self, pick: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Within this, `pick` chooses from the states that would go on."""
+        hook = self._output.register_forward_pre_hook(lambda module, states: tuple(map(pick, states)))
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+def probe(model: Any) -> dict[str, Tensor]:
+    """A small batch, to try whether two ways through a model give the same numbers."""
+    ids = torch.arange(5, 21, device=model.device).view(2, 8) % int(model.config.vocab_size)  # (2, 8)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def same(whole: Callable[[], Tensor], parts: Callable[[], Tensor]) -> bool:
+    """Whether two ways to the same numbers agree; False also where one of them cannot be gone."""
+    try:
+        with torch.inference_mode(), quiet():
+            expected, found = whole().float(), parts().float()
+    except Exception:  # whatever a model of any kind may say to inputs it does not know
+        return False
+    return expected.shape == found.shape and bool(torch.allclose(expected, found, atol=1e-4, rtol=1e-4))
