@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="makes processes
 FEW = {"no file": 3, "shards": 3, "size": 2, "length": 2}  # of the others, 1
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kind", strangers.KINDS)
 def test_a_hostile_folder_ends_in_a_line_or_does_no_harm(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = strangers.chaos(FEW.get(kind, 1), seed=3, only=kind)
@@ -52,6 +53,7 @@ def test_what_should_not_happen_is_seen(code: str, word: str, tmp_path: Path, mo
     assert strangers.run([], tmp_path / "model").seconds < 20
 
 
+@pytest.mark.torch
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "vocab.txt", "additional_chat_templates/x.jinja"])
 def test_a_pipe_among_the_files_is_named_and_never_opened(name: str, tmp_path: Path) -> None:

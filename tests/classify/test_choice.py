@@ -235,6 +235,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
 }
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kind", ["mlm", "nsp"])
 @pytest.mark.parametrize("said", BAD)
 def test_words_of_a_row_that_cannot_be_told_apart_reject_that_row_alone(
@@ -261,6 +262,7 @@ def test_words_of_a_row_that_cannot_be_told_apart_reject_that_row_alone(
     assert f"r.jsonl:2: the tokenizer of {bert.name} {said}" in err
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("model", ["gpt2", "llama"])
 def test_a_tokenizer_of_bytes_takes_signs_and_one_of_letters_names_them(
     request: pytest.FixtureRequest, model: str, tmp_path: Path
@@ -275,6 +277,7 @@ def test_a_tokenizer_of_bytes_takes_signs_and_one_of_letters_names_them(
         assert reject["reason"] == f"the tokenizer of {tiny.name} does not know: ☃, ☂"
 
 
+@pytest.mark.torch
 def test_the_first_bad_row_is_the_one_that_fails_a_run_whatever_is_wrong_with_it(
     bert: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,6 +289,7 @@ def test_the_first_bad_row_is_the_one_that_fails_a_run_whatever_is_wrong_with_it
     assert "r.jsonl:2: " in capsys.readouterr().err
 
 
+@pytest.mark.torch
 def test_a_word_that_is_nothing_to_the_tokenizer_is_the_error_of_its_prompt_alone(bert: Tiny) -> None:
     prompts = [prompt_of([("a day, ", "")], words) for words in (["good", "\u200d"], ["good", "food"], ["\u200d"])]
     found = load("mlm", ModelOptions(bert.name)).score(prompts)

@@ -396,6 +396,7 @@ def shapes(folder: Path) -> dict[str, tuple[list[str], int]]:
     }
 
 
+@pytest.mark.torch
 def test_twelve_shapes_of_files_are_each_classified_by_a_short_command(tmp_path: Path) -> None:
     for name, (arguments, rows) in shapes(tmp_path).items():
         out = tmp_path / f"{name}.out.jsonl"

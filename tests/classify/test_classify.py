@@ -706,6 +706,7 @@ def test_the_fingerprint_changes_with_demonstrations_their_number_seed_and_file(
     assert len(set(found)) == 5
 
 
+@pytest.mark.torch
 def test_a_run_reads_each_file_once_for_its_fingerprint_however_many_templates_share_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,8 @@ import pytest
 from promptshot.classify.classifier import Classifier
 from promptshot.classify.prediction import Prediction
 
+pytestmark = pytest.mark.torch
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TOLERANCE = 1e-5  # as a part of the score; float32 has some seven digits, and batches of other shapes add up otherwise
 TEMPLATES = ["zh-sentiment-mlm", "zh-sentiment-nsp", "zh-sentiment-causal"]

@@ -163,6 +163,7 @@ def test_a_few_unknown_labels_are_listed_and_not_counted(
     assert "2 rows (1 with a label)" in err
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("template", ["zh-sentiment-mlm", "zh-sentiment-nsp"])
 def test_rows_of_which_the_tokenizer_knows_nothing_are_predicted_and_told(
     template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -644,6 +645,7 @@ def test_going_on_and_stopping_are_told(
     assert "; all were done before" in capsys.readouterr().err
 
 
+@pytest.mark.torch
 def test_verbose_tells_the_circumstances(template: str, rows: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["classify", rows, "-t", template, "-v", "-n", "2"]) == 0
     err = capsys.readouterr().err

@@ -438,6 +438,7 @@ def test_rows_of_the_dev_file_do_not_judge(rows: str, tmp_path: Path, capsys: py
 # ------------------------------------------------------------------ real models, and the terminal
 
 
+@pytest.mark.torch
 def test_the_built_in_models_are_compared(tmp_path: Path) -> None:
     out = tmp_path / "b.json"
     rows = str(Path(__file__).parents[2] / "examples" / "zh-reviews.jsonl")

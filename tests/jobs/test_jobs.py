@@ -47,6 +47,7 @@ def printed(
     return capsys.readouterr()
 
 
+@pytest.mark.torch
 def test_tickets_in_two_columns_with_labels_in_several_spellings(
     desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +74,7 @@ def test_tickets_in_two_columns_with_labels_in_several_spellings(
     assert err.endswith("the row has: Ticket ID, Subject, Message, Category; did you mean 'Message'?\n")
 
 
+@pytest.mark.torch
 def test_comments_labelled_with_numbers(
     desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +96,7 @@ def test_comments_labelled_with_numbers(
     assert f"accuracy   {accuracy:.1%}" in err
 
 
+@pytest.mark.torch
 def test_a_spreadsheet_there_and_back(
     desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +111,7 @@ def test_a_spreadsheet_there_and_back(
     assert sum(row["prediction"] == row["类别"] for row in csv.DictReader(lines)) >= 6
 
 
+@pytest.mark.torch
 def test_sixteen_demonstrations_are_one_draw(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +128,7 @@ def test_sixteen_demonstrations_are_one_draw(
     assert "--seed" in err
 
 
+@pytest.mark.torch
 def test_a_model_of_ones_own_on_a_text_a_line(
     desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

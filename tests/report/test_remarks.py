@@ -263,6 +263,7 @@ def test_a_k_is_not_called_clearly_better_than_another_from_one_draw(
     assert board[1]["against_best"]["p"] < 0.001  # it is the rows that tell this, not the draw
 
 
+@pytest.mark.torch
 def test_ensembles_of_several_models_have_names_of_their_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

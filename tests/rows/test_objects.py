@@ -145,6 +145,7 @@ def test_labels_that_are_words_keep_their_names_in_a_frame(classifier: Classifie
 # ------------------------------------------------------------------ load
 
 
+@pytest.mark.torch
 def test_demonstrations_and_columns_are_given_to_load() -> None:
     rows = [{"kopf": "K", "rest": "nett", "urteil": "gut"}, {"kopf": "L", "rest": "öde", "urteil": "mies"}]
     said = {"labels": ["gut", "mies"], "scorer": "fake", "text_field": ["kopf", "rest"], "label_field": "urteil"}
@@ -201,6 +202,7 @@ def test_a_row_with_several_labels_is_predicted_all_the_same_unless_its_column_w
 # ------------------------------------------------------------------ the page
 
 
+@pytest.mark.torch
 def test_the_python_of_the_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

@@ -271,6 +271,7 @@ def test_scores_wait_for_the_whole_run_and_outlive_a_stop(after: int, rows: str,
     assert not Path(f"{out}.spool").exists()
 
 
+@pytest.mark.torch
 def test_the_batch_budget_of_the_first_part_is_used_again(rows: str, tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     recipe = recipe_of()

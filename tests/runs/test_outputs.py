@@ -430,7 +430,7 @@ def test_one_text_of_json_goes_into_no_file_of_rows(option: str, capsys: pytest.
     template()
     for name in ("s.csv", "s.jsonl", "s.json.gz", "s.xlsx"):
         err = failed(capsys, "classify", "in.jsonl", "-t", "./t.yaml", "--scorer", "fake", option, name)
-        assert err == f"error: {name}: {option} is one text of JSON; write .json\n"
+        assert err == f"error: {name}: {option} is one text of JSON; write .json"
     for name in ("s.json", "s.summary", "s"):
         assert run(option, name) == 0
         assert json.loads(Path(name).read_text())

@@ -27,6 +27,8 @@ from promptshot.scorers.fake import FakeScorer
 from promptshot.scorers.mlm import MlmScorer
 from promptshot.scoring import ModelOptions, Prompt
 
+pytestmark = pytest.mark.torch
+
 BERT, GPT2 = ModelOptions("builtin:bert"), ModelOptions("builtin:gpt2")
 CLOZE = [prompt_of([("这家店很", "。")], ["好", "坏"]), prompt_of([("It is ", " today.")], ["good", "bad"])]
 ROWS: list[Item] = [

@@ -18,6 +18,8 @@ from promptshot.runs.run import run
 from promptshot.scorers import load
 from promptshot.scoring import ModelOptions, Scorer
 
+pytestmark = pytest.mark.torch
+
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 
