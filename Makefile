@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-newest pins lint check chaos bench bench-quick clean
+.PHONY: help demo test coverage test-newest pins lint check chaos bench bench-quick clean
 help:
 	@echo "make demo    install into .venv and classify example files with each scorer"
 	@echo "make test    install the test tools as well and run all tests"
+	@echo "make coverage  the tests, traced: fails where less than 95% of promptshot/ is run"
 	@echo "make test-newest  do the newest versions that setup.cfg allows pass? make pins writes constraints.txt from them"
 	@echo "make lint    linter, formatter and types"
 	@echo "make check   lint and test"
@@ -32,6 +33,10 @@ demo: .venv/demo
 
 test: .venv/test
 	$(BIN)/python -m pytest
+
+# Without the short run of the fuzzer, which traces lines itself.
+coverage: .venv/test
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --ignore=tests/chaos/test_fuzz.py
 
 test-newest:
 	PYTHON=$(PYTHON) .ci/newest

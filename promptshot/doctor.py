@@ -227,9 +227,9 @@ def refusals(refused: Mapping[str, ModelError], kinds: Sequence[str], tensors: b
             yield "", Finding("tensors", "note", ", ".join(problem.lost))
 
 
-def verdict(found: Sequence[Finding], refused: Mapping[str, ModelError]) -> tuple[Overall, str]:
+def verdict(findings: Sequence[Finding], refused: Mapping[str, ModelError]) -> tuple[Overall, str]:
     """What all findings come to, and a sentence on what that means."""
-    verdicts = {finding.verdict for finding in found}
+    verdicts = {finding.verdict for finding in findings}
     if verdicts <= {"failed", "note"} and refused:
         return "not sound", BODY if set(refused) == set(KINDS) else "no scorer that was asked for finds its head"
     if "failed" in verdicts:

@@ -75,11 +75,11 @@ def check(written: Iterable[Named], read: Iterable[Named]) -> None:
             raise InputError(f"this is {_read_as(one)}", where=where, hint="write to another file")
 
 
-def _read_as(one: Named) -> str:
+def _read_as(named: Named) -> str:
     """What a file is to a command that reads it."""
-    if one.by.startswith("-"):
-        return f"what {one.by} reads"
-    return one.by if one.by.startswith("a file of") else "the input"
+    if named.by.startswith("-"):
+        return f"what {named.by} reads"
+    return named.by if named.by.startswith("a file of") else "the input"
 
 
 def descriptor(path: str) -> int | None:

@@ -202,3 +202,28 @@ def test_nothing_beside_the_package_imports_in_a_circle(tools: str) -> None:
         uses[".".join(path.relative_to(folder.parent).with_suffix("").parts)] = named
     assert sum(len(named & uses.keys()) for named in uses.values()) > 3  # or nothing was read
     list(TopologicalSorter({name: named & uses.keys() for name, named in uses.items()}).static_order())
+
+
+# ------------------------------------------------------------------ the tests themselves
+
+TESTS = [path for path in sorted(Path(__file__).parent.rglob("*.py")) if path.parent.name not in ("files", "golden")]
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
+def test_no_test_file_stands_on_another(path: Path) -> None:
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    named = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    named |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert not [name for name in named if name.startswith("test_") or name == "conftest"]
+
+
+def test_tests_without_the_mark_torch_load_none_when_they_are_collected() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "pytest", "--collect-only", "-n0", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "-m", "not torch"], capture_output=True, text=True, check=False, timeout=300, cwd=PACKAGE.parent
+    )
+    assert done.returncode == 0, done.stdout
+    assert len(re.findall("::test_", done.stdout)) > 2000
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert {"promptshot.cli", "promptshot.testing", "helpers", "conftest"} <= loaded
+    assert not loaded & {"torch", "transformers", "tiny", "reference"}

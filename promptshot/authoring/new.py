@@ -85,11 +85,11 @@ def _quoted(text: str) -> str:
 _TAKEN = ("yes", "no", "on", "off", "true", "false", "null", "y", "n")
 
 
-def save(path: Path, found: Sequence[Guess], replace: bool = False) -> None:
+def save(path: Path, guesses: Sequence[Guess], replace: bool = False) -> None:
     """Write template and verbalizer down as one file that `-t` reads; raises InputError where another exists."""
-    if len(found) != 1:
+    if len(guesses) != 1:
         raise OptionError("--save-template writes one template, not an ensemble", hint="leave it out")
-    template, verbalizer = found[0].template, found[0].verbalizer
+    template, verbalizer = guesses[0].template, guesses[0].verbalizer
     keys = template.spec.model_dump(exclude_defaults=True, exclude={"verbalizer", "example"})
     labels = {label: dict(words) for label, words in verbalizer.labels.items()}
     plain = {label: [*words] if set(words.values()) == {1.0} else words for label, words in labels.items()}

@@ -70,26 +70,26 @@ class Previewer:
             found = self._with_scores(found, verbalizer)
         return found
 
-    def _with_tokens(self, found: Preview) -> Preview:
-        kind = found.template.spec.scorer
+    def _with_tokens(self, preview: Preview) -> Preview:
+        kind = preview.template.spec.scorer
         model = self.options.model or builtin_for(kind)
         tokenizer = self.loader.tokenizer(replace(self.options, model=model))
         if kind not in tokenizer.kinds:
             what = f"the model is made for {shortlist(tokenizer.kinds)}, the template for {kind}"
             raise ModelError(what, where=model, hint="name another model with -m")
-        (tokenized,) = tokenizer.tokenized(kind, [found.prompt])
-        return replace(found, model=model, limit=tokenizer.limit, tokenized=tokenized)
+        (tokenized,) = tokenizer.tokenized(kind, [preview.prompt])
+        return replace(preview, model=model, limit=tokenizer.limit, tokenized=tokenized)
 
-    def _with_scores(self, found: Preview, verbalizer: Verbalizer) -> Preview:
-        kind = found.template.spec.scorer
-        classifier = Classifier.of(Recipe.of(found.template, verbalizer, kind, self.options), self.loader)
+    def _with_scores(self, preview: Preview, verbalizer: Verbalizer) -> Preview:
+        kind = preview.template.spec.scorer
+        classifier = Classifier.of(Recipe.of(preview.template, verbalizer, kind, self.options), self.loader)
         scorer = classifier.scorer
-        (outcome,) = classifier.outcomes([found.row])
+        (outcome,) = classifier.outcomes([preview.row])
         if isinstance(outcome, Reject):
             raise RowError(outcome.reason, where=outcome.source)
-        at_blank = isinstance(scorer, Filling) and found.prompt.scored != "rest"  # a channel reads the text instead
-        top = scorer.top([found.prompt], TOP)[0] if isinstance(scorer, Filling) and at_blank else ()
-        return replace(found, prediction=outcome, top=top)
+        at_blank = isinstance(scorer, Filling) and preview.prompt.scored != "rest"  # a channel reads the text instead
+        top = scorer.top([preview.prompt], TOP)[0] if isinstance(scorer, Filling) and at_blank else ()
+        return replace(preview, prediction=outcome, top=top)
 
 
 def _labels_of(words: Sequence[str], verbalizer: Verbalizer) -> list[str]:

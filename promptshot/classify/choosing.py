@@ -250,9 +250,9 @@ def _some(look: Look, flags: str) -> Sequence[Row]:
     return rows
 
 
-def _seen(found: Sequence[str], look: Look) -> str:
+def _seen(labels: Sequence[str], look: Look) -> str:
     """Labels that were seen, and where not all rows could be."""
-    return shortlist(found, 6) + (f"; of the first {len(look.first()):,} rows only" if look.partly() else "")
+    return shortlist(labels, 6) + (f"; of the first {len(look.first()):,} rows only" if look.partly() else "")
 
 
 def every(look: Look, field: str = "label", folder: Path | None = None, named: Labels | None = None) -> list[Guess]:

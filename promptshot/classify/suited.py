@@ -63,7 +63,7 @@ def texts_of(rows: Sequence[Row]) -> list[str]:
 
 
 def of_the_shelf(
-    row: Row, found: Sequence[str], start: str, end: str, folder: Path | None, share: float = SHARE
+    row: Row, labels: Sequence[str], start: str, end: str, folder: Path | None, share: float = SHARE
 ) -> list[Guess]:
     """The templates of that language and scorer whose verbalizers know all labels of the rows, the likeliest first.
 
@@ -71,19 +71,19 @@ def of_the_shelf(
     """
     fitting: list[tuple[int, int, str, Guess]] = []
     for name in library.names("templates", folder):
-        if found and name.startswith(start) and name.endswith(end):
+        if labels and name.startswith(start) and name.endswith(end):
             try:
                 template = library.template(name, folder)
                 verbalizer = library.verbalizer_of(template, folder)
-                known = {verbalizer.gold_label(Row({"label": label}), "label")[0] for label in found}
+                known = {verbalizer.gold_label(Row({"label": label}), "label")[0] for label in labels}
             except PromptshotError:
                 continue
-            enough = len(known) == len(found) >= share * len(verbalizer.names)
+            enough = len(known) == len(labels) >= share * len(verbalizer.names)
             if None in known or not enough or any(row.column(need) is None for need in template.needs):
                 continue
             task = name.removeprefix(start).removesuffix(end)
             fitting.append((len(verbalizer.names), _task_order(task), name, Guess(template, verbalizer)))
-    words = [label for label in found if not NUMBER.fullmatch(label)]
+    words = [label for label in labels if not NUMBER.fullmatch(label)]
     return [guess for *_, guess in sorted(fitting, key=lambda f: f[:3])] if words else []
 
 
@@ -106,40 +106,40 @@ def for_names(row: Row, named: Labels, start: str, end: str, folder: Path | None
 
 
 def verbalizer_of_rows(
-    found: Sequence[str], rows: Sequence[Row] = (), scorer: str = FIRST, folder: Path | None = None
+    labels: Sequence[str], rows: Sequence[Row] = (), scorer: str = FIRST, folder: Path | None = None
 ) -> Verbalizer:
     """The labels that the rows carry as their own label words; raises OptionError for numbers or none, with what fits
     the rows at hand."""
-    numbers = bool(found) and all(NUMBER.fullmatch(label) for label in found)
-    if len(found) == 2 and {label.casefold() for label in found} == {"true", "false"}:
-        said = ",".join(f"{label}=WORD" for label in found)
+    numbers = bool(labels) and all(NUMBER.fullmatch(label) for label in labels)
+    if len(labels) == 2 and {label.casefold() for label in labels} == {"true", "false"}:
+        said = ",".join(f"{label}=WORD" for label in labels)
         raise OptionError("the rows' labels are true and false", hint=f"say what they mean: --labels '{said}'")
-    if len(found) > 1 and not numbers:
-        return Verbalizer(NAME, {label: {label: 1.0} for label in found})
-    if rows and (names := suited(rows[0], found, language_of(texts_of(rows[:200])), scorer, folder)):
-        said = f", and their labels are numbers ({shortlist(found, 6)})" if numbers else ""
+    if len(labels) > 1 and not numbers:
+        return Verbalizer(NAME, {label: {label: 1.0} for label in labels})
+    if rows and (names := suited(rows[0], labels, language_of(texts_of(rows[:200])), scorer, folder)):
+        said = f", and their labels are numbers ({shortlist(labels, 6)})" if numbers else ""
         raise OptionError(f"{shape_of(rows[0])}{said}", hint=f"for such rows there is: -t {names[0]}")
-    if not found:
+    if not labels:
         what = "no labels to choose from: none were said, and the rows carry none"
         more = f", or {columns.missing(rows, 'label')}" if rows else ""
         raise OptionError(what, hint=f"say --labels a,b,c{more}, or -t NAME (see: promptshot templates list)")
     if not numbers:
-        raise OptionError(f"the rows carry only one label, {found[0]!r}", hint="say --labels a,b,c")
-    what = f"the rows' labels are numbers ({shortlist(found, 6)})"
+        raise OptionError(f"the rows carry only one label, {labels[0]!r}", hint="say --labels a,b,c")
+    what = f"the rows' labels are numbers ({shortlist(labels, 6)})"
     if named := _names_of_numbers(rows):
         raise OptionError(what, hint=f"their names stand in another column: --label-field {named}")
-    example = ",".join(f"{label}:NAME" for label in found[:3]) + ("" if len(found) <= 3 else ",...")
+    example = ",".join(f"{label}:NAME" for label in labels[:3]) + ("" if len(labels) <= 3 else ",...")
     raise OptionError(what, hint=f"say what they mean: --labels '{example}', or -t NAME")
 
 
-def own_words(row: Row, found: Sequence[str], language: str, scorer: str, folder: Path | None) -> list[Guess]:
+def own_words(row: Row, labels: Sequence[str], language: str, scorer: str, folder: Path | None) -> list[Guess]:
     """The templates of the shelf for rows that bring their own label words."""
-    named = [library.template(name, folder) for name in suited(row, found, language, scorer, folder, own_words=True)]
+    named = [library.template(name, folder) for name in suited(row, labels, language, scorer, folder, own_words=True)]
     return [Guess(template, library.verbalizer_of(template, folder)) for template in named]
 
 
 def suited(
-    row: Row, found: Sequence[str], language: str, scorer: str, folder: Path | None, own_words: bool = False
+    row: Row, labels: Sequence[str], language: str, scorer: str, folder: Path | None, own_words: bool = False
 ) -> list[str]:
     """The templates of the shelf for rows that hold more than one text: pairs, keywords, words of their own, or the
     last alone."""
@@ -151,7 +151,7 @@ def suited(
             template = library.template(name, folder)
             words = library.verbalizer_of(template, folder)
             own = isinstance(words, RowWords)
-            if len(template.needs) < 2 or (own_words and not own) or not knows(words, found, row, template):
+            if len(template.needs) < 2 or (own_words and not own) or not knows(words, labels, row, template):
                 continue
             template.render(row, words.choices(row))
         except PromptshotError:
@@ -160,12 +160,12 @@ def suited(
     return [name for *_, name in sorted(names)]
 
 
-def knows(words: Verbalizer, found: Sequence[str], row: Row, template: Template) -> bool:
+def knows(words: Verbalizer, labels: Sequence[str], row: Row, template: Template) -> bool:
     """Whether a verbalizer knows the labels that the rows carry."""
     if isinstance(words, RowWords):
-        return row.column(template.spec.label_field) is not None or not found
-    known = {words.gold_label(Row({"label": label}), "label")[0] for label in found}
-    return None not in known and len(known) >= SHARE * len(words.names) if found else True
+        return row.column(template.spec.label_field) is not None or not labels
+    known = {words.gold_label(Row({"label": label}), "label")[0] for label in labels}
+    return None not in known and len(known) >= SHARE * len(words.names) if labels else True
 
 
 def shape_of(row: Row) -> str:
@@ -185,20 +185,20 @@ def _names_of_numbers(rows: Sequence[Row]) -> str:
     return ""
 
 
-def refuse_letters(row: Row, found: Sequence[str], name: str) -> None:
+def refuse_letters(row: Row, labels: Sequence[str], name: str) -> None:
     """Labels that are names of columns call the answers there, and are none themselves; raises OptionError."""
-    if len(found) > 1 and all(label in row.fields for label in found):
-        what = f"the rows' labels ({shortlist(found, 6)}) are the columns of their answers"
+    if len(labels) > 1 and all(label in row.fields for label in labels):
+        what = f"the rows' labels ({shortlist(labels, 6)}) are the columns of their answers"
         raise OptionError(what, hint=f"name the question: -t {name} --map question=COLUMN")
 
 
-def refuse_other_rows(template: Template, row: Row, found: Sequence[str], scorer: str, folder: Path | None) -> None:
+def refuse_other_rows(template: Template, row: Row, labels: Sequence[str], scorer: str, folder: Path | None) -> None:
     """Rows that have no single text need a template of their own kind; raises OptionError or RowError."""
     try:
         row[template.needs[0]]
     except RowError as problem:
         language = template.name.partition("-")[0]
-        names = suited(row, found, language, scorer, folder) or suited(row, (), language, scorer, folder)
+        names = suited(row, labels, language, scorer, folder) or suited(row, (), language, scorer, folder)
         if names:
             raise OptionError(shape_of(row), where=row.source, hint=f"for such rows there is: -t {names[0]}") from None
         if row.column("text_a") and row.column("text_b"):

@@ -160,16 +160,16 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     return 3 if found.failures or any(entry.result.rejects for entry in found.entries) else 0
 
 
-def _tell(found: Comparison, given: dict[str, Any], form: Form, quiet: bool) -> None:
+def _tell(comparison: Comparison, given: dict[str, Any], form: Form, quiet: bool) -> None:
     """Write and show what is known."""
     from promptshot.compare.folder import write
     from promptshot.report.comparison import show_comparison
 
-    standings = found.standings()
+    standings = comparison.standings()
     if given["output"] and standings:
-        write(given["output"], found.record(standings), form, given["overwrite"])
+        write(given["output"], comparison.record(standings), form, given["overwrite"])
     if not quiet:
-        show_comparison(found, standings)
+        show_comparison(comparison, standings)
 
 
 def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:

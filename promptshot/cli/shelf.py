@@ -69,14 +69,14 @@ def list_verbalizers(folder: Path | None, to_json: bool, **wanted: str) -> None:
     _print(chosen, to_json, ("verbalizer", "labels", "which", "about"), lines)
 
 
-def _chosen(found: Sequence[Entry], kind: shelf.Shelf, wanted: Mapping[str, str]) -> list[Entry]:
+def _chosen(entries: Sequence[Entry], kind: shelf.Shelf, wanted: Mapping[str, str]) -> list[Entry]:
     """Those that the options ask for; where there are none, that is told."""
     from promptshot.prompts.catalogue import Wanted, chosen
     from promptshot.report.console import note
 
     labels = tuple(label.strip() for label in re.split("[,，]", wanted["labels"]) if label.strip())
     asked = Wanted(**{**wanted, "labels": labels})  # type: ignore[arg-type]
-    listed = chosen(found, asked, kind)
+    listed = chosen(entries, asked, kind)
     if not listed:
         note(f"no {kind[:-1]} is for {asked}" if str(asked) else f"no {kind} here")
     return listed

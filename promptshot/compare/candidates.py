@@ -113,16 +113,16 @@ def choose(
     return [one for words in verbalizers or (None,) for one in choosing.choose(replace(wish, verbalizer=words), look)]
 
 
-def grid(found: Sequence[suited.Guess], axes: Axes) -> list[Candidate]:
+def grid(guesses: Sequence[suited.Guess], axes: Axes) -> list[Candidate]:
     """Every template with every model that has a head for it and, if it takes any, every number of demonstrations.
 
     Raises OptionError where no model is for any of the templates, or none of these takes demonstrations.
     """
-    if any(axes.numbers) and not any(one.template.kind.demonstrations for one in found):
+    if any(axes.numbers) and not any(one.template.kind.demonstrations for one in guesses):
         what = f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, and no template is"
         raise OptionError(what, hint="leave out -k and --demos")
     recipes: list[Recipe] = []
-    for one, mapped in [(one, axes.names.of(one.template)) for one in found]:
+    for one, mapped in [(one, axes.names.of(one.template)) for one in guesses]:
         kind = one.template.spec.scorer
         scorer = axes.scorer or kind
         models = [model for model in axes.models if scorer != kind or may_have_head(kind, model)]
@@ -132,7 +132,7 @@ def grid(found: Sequence[suited.Guess], axes: Axes) -> list[Candidate]:
             recipe = Recipe.of(one.template, one.verbalizer, scorer, options, plan, columns=mapped)
             recipes += [recipe] if recipe not in recipes else []
     if not recipes:
-        kinds = " or ".join(sorted({one.template.spec.scorer for one in found}))
+        kinds = " or ".join(sorted({one.template.spec.scorer for one in guesses}))
         raise OptionError(f"none of the models is for scorer {kinds}", hint="name other models, or leave -m out")
     return _named(recipes)
 

@@ -146,16 +146,16 @@ def diff(
     return found
 
 
-def _count(number: int, row: Row, sides: tuple[Said, Said], found: Difference) -> None:
+def _count(number: int, row: Row, sides: tuple[Said, Said], difference: Difference) -> None:
     a, b = sides
-    for tally, said in zip(found.tallies, sides, strict=True):
+    for tally, said in zip(difference.tallies, sides, strict=True):
         tally.add(said.prediction, said.gold, said.value, said.choices)
     if a.gold is not None and b.gold is not None:
         right = a.prediction == a.gold, b.prediction == b.gold
-        found.pairs[right] += 1
-        found.by_label.setdefault(a.gold, Counter())[right] += 1
+        difference.pairs[right] += 1
+        difference.by_label.setdefault(a.gold, Counter())[right] += 1
     if a.prediction != b.prediction:
-        found.flips.append(Flip(number, _text(row), a.gold or a.value, a.prediction, b.prediction, row.fields))
+        difference.flips.append(Flip(number, _text(row), a.gold or a.value, a.prediction, b.prediction, row.fields))
 
 
 def _refuse_unlike(number: int, a: Row, b: Row, paths: tuple[str, str]) -> None:

@@ -88,30 +88,30 @@ def refuse_lacking(rows: Iterable[Row], fields: Sequence[str]) -> None:
         raise first.refuse(*next(iter(lacking)))
 
 
-def told(found: Sequence[Taken], rows: Sequence[Row], labels: Sequence[str] = ()) -> list[str]:
+def told(taken_columns: Sequence[Taken], rows: Sequence[Row], labels: Sequence[str] = ()) -> list[str]:
     """What a user should know of the columns that were taken; nothing where all go by their own names.
 
     `labels` are the fields of which a row need have none; that no row has them is told too.
     """
     lines = []
-    if any(one.parts or (one.column != one.field and not one.said) for one in found):
-        parts = [f"{one.field} is {_called(one)}" + _or(one) for one in found]
+    if any(one.parts or (one.column != one.field and not one.said) for one in taken_columns):
+        parts = [f"{one.field} is {_called(one)}" + _or(one) for one in taken_columns]
         lines.append(f"columns: {', '.join(parts)}")
-    for name in {*labels} - {one.field for one in found} if rows else ():
+    for name in {*labels} - {one.field for one in taken_columns} if rows else ():
         if nested(rows[0].fields, name) or likely_label(rows):  # else they may well have no label
             lines.append(f"no column of labels is known by its name; {missing(rows, name)}")
-    if judged := _judged(rows, {one.column for one in found}):
+    if judged := _judged(rows, {one.column for one in taken_columns}):
         lines.append(judged)
     return lines
 
 
-def _called(one: Taken) -> str:
-    several = ", a line each" if len(one.parts) > 1 else ""
-    return " and ".join(map(repr, one.parts or (one.column,))) + several
+def _called(column: Taken) -> str:
+    several = ", a line each" if len(column.parts) > 1 else ""
+    return " and ".join(map(repr, column.parts or (column.column,))) + several
 
 
-def _or(one: Taken) -> str:
-    return f" (or {shortlist(map(repr, one.others), 4)}? say {one.flag})" if one.others else ""
+def _or(column: Taken) -> str:
+    return f" (or {shortlist(map(repr, column.others), 4)}? say {column.flag})" if column.others else ""
 
 
 def _judged(rows: Sequence[Row], used: set[str]) -> str:

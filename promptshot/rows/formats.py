@@ -413,13 +413,13 @@ def _broken(text: str, name: str, line: int, one: bool) -> Records:
         yield f"{name}:{line + int(where.rpartition(':')[2]) - 1}", value
 
 
-def _unless_one(found: Records) -> Records:
+def _unless_one(records: Records) -> Records:
     """The records; where there is but one, and it holds all rows, these."""
-    first = next(found, None)
+    first = next(records, None)
     if first is None:
         return
     try:
-        second = next(found, None)
+        second = next(records, None)
     except Exception:  # a tear behind the first
         yield first
         raise
@@ -427,7 +427,7 @@ def _unless_one(found: Records) -> Records:
         yield from _inside(*first)
     else:
         yield from (first, second)
-        yield from found
+        yield from records
 
 
 def _inside(where: str, value: Value) -> Records:

@@ -260,12 +260,12 @@ class Journal:
         if self._rejects:
             self._rejects.write(rejected)
 
-    def _write(self, output: Writer, found: Sequence[Prediction]) -> None:
+    def _write(self, output: Writer, predictions: Sequence[Prediction]) -> None:
         """Write predictions; the first of them tell the columns of a table."""
         columns = output.columns
         if self.shape.table and not columns:
-            columns = self.shape.columns(dict.fromkeys(name for one in found for name in one.row.fields))
-        output.write([self.shape.record(one, columns) for one in found], columns)
+            columns = self.shape.columns(dict.fromkeys(name for one in predictions for name in one.row.fields))
+        output.write([self.shape.record(one, columns) for one in predictions], columns)
 
     def advance(self, rows: int, counts: Counts, inputs: Sequence[Part] = ()) -> None:
         """A window has been written whole; tell the record, now and then."""

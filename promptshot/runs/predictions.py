@@ -399,10 +399,10 @@ class _Alike:
             self.surest = item
 
 
-def _add(found: Counted, file: File, item: Found, said: Said) -> None:
-    _tell(found.tally, said)
+def _add(counted: Counted, file: File, item: Found, said: Said) -> None:
+    _tell(counted.tally, said)
     if wrong := file.wrong(item, said):
-        found.worst.add(wrong, found.tally.confusion)
+        counted.worst.add(wrong, counted.tally.confusion)
 
 
 def _tell(tally: Tally, said: Said) -> None:

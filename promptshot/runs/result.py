@@ -107,15 +107,15 @@ class Result:
                 self.first_unknown = self.first_unknown or outcome.row.source
                 self.unknown += 1
 
-    def _see_tokens(self, found: Prediction) -> None:
-        if tuple(self.tokens.values()) == found.tokens:  # the usual case
+    def _see_tokens(self, prediction: Prediction) -> None:
+        if tuple(self.tokens.values()) == prediction.tokens:  # the usual case
             return
-        for word, n in zip(found.word_scores, found.tokens, strict=True):
+        for word, n in zip(prediction.word_scores, prediction.tokens, strict=True):
             self.tokens[word] = n if self.tokens.get(word, n) == n else 0
 
-    def _went_wrong(self, found: Prediction) -> None:
+    def _went_wrong(self, prediction: Prediction) -> None:
         names = self.recipe.template.needs
-        wrong = Wrong.of(found.row, str(found.gold), found.label, found.probability, names)
+        wrong = Wrong.of(prediction.row, str(prediction.gold), prediction.label, prediction.probability, names)
         self.worst.add(wrong, self.tally.confusion)
 
     def state(self) -> Counts:

@@ -80,11 +80,11 @@ class Shape:
             self._columns[own] = list(dict.fromkeys(names if self.fields else [*theirs, *self._usual]))
         return self._columns[own]
 
-    def record(self, found: Prediction, columns: Sequence[str] = ()) -> dict[str, Any]:
+    def record(self, prediction: Prediction, columns: Sequence[str] = ()) -> dict[str, Any]:
         """A prediction as it goes out; `columns` are those of the table that it goes into."""
         if self.plain:
-            return found.record()
-        own, said = found.row.fields, self._said(found)
+            return prediction.record()
+        own, said = prediction.row.fields, self._said(prediction)
         wanted = self.columns(own)
         if columns:  # beside these, only what the table has no room for is of interest
             wanted = [*columns, *(name for name in wanted if name in own and name not in self._ours)]
@@ -111,15 +111,15 @@ class Shape:
         )
         return [*theirs, *(usual or flat)]
 
-    def _said(self, found: Prediction) -> dict[str, Any]:
+    def _said(self, prediction: Prediction) -> dict[str, Any]:
         """What was found, under all names that it may have."""
         nested: dict[str, Mapping[str, float] | None] = {
-            "probabilities": found.probabilities,
-            "scores": found.label_scores,
-            "word_scores": found.word_scores,
+            "probabilities": prediction.probabilities,
+            "scores": prediction.label_scores,
+            "word_scores": prediction.word_scores,
         }
         flat = {name: (nested[of] or {}).get(key) for name, (of, key) in self._flat.items() if name in self._ours}
-        return {**found.said, "probability": found.probability, **nested, **flat}
+        return {**prediction.said, "probability": prediction.probability, **nested, **flat}
 
 
 def _on_one_line(key: str) -> str:

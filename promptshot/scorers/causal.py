@@ -117,29 +117,29 @@ class CausalPlanner(Planner):
         head, wholes = self.encoder.extended(kept, [context[len(kept) :] + text for text in scored])
         return self.start + head, [self.start + whole for whole in wholes]
 
-    def _begins(self, found: _Sequences, prompt: Prompt) -> list[int]:
+    def _begins(self, sequences: _Sequences, prompt: Prompt) -> list[int]:
         """Where the scored tokens begin: behind the context, or earlier where a token reaches across.
 
         Choices of one context share the place, so that they are scored on the same condition.
         """
-        pairs = list(zip(found.contexts, found.wholes, strict=True))
+        pairs = list(zip(sequences.contexts, sequences.wholes, strict=True))
         shared = [common_prefix([context, whole]) for context, whole in pairs]
         if prompt.scored != "rest":
             shared = [min(shared)] * len(shared)
         return [max(1, min(place, len(whole) - 1)) for place, (_, whole) in zip(shared, pairs, strict=True)]
 
-    def _leads(self, found: _Sequences, begins: Sequence[int]) -> list[int]:
+    def _leads(self, sequences: _Sequences, begins: Sequence[int]) -> list[int]:
         """How many scored tokens of each choice stand before its word: they end in the context, or are white space.
 
         context  Answer :↵          ":↵" is one token: the line break is scored, and so is the colon
         whole    Answer :↵ word
                         ^  ^ own
         """
-        if found.spaced is None:
+        if sequences.spaced is None:
             return [0] * len(begins)
         leads = []
-        for whole, begin in zip(found.wholes, begins, strict=True):
-            before = max(begin, min(common_prefix([found.spaced, whole]), len(whole) - 1))
+        for whole, begin in zip(sequences.wholes, begins, strict=True):
+            before = max(begin, min(common_prefix([sequences.spaced, whole]), len(whole) - 1))
             leads.append(before - begin + self.encoder.lead(whole[before:]))
         return leads
 

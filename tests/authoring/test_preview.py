@@ -29,6 +29,8 @@ from promptshot.scorers import load, load_tokenizer
 from promptshot.scorers.engine.base import TorchScorer
 from promptshot.scoring import Kind, ModelOptions, Prompt, Tokenizing
 
+pytestmark = pytest.mark.torch
+
 KEYS: dict[str, dict[str, Any]] = {
     "mlm": {"scorer": "mlm", "text": "it was {mask} . {text}"},
     "nsp": {"scorer": "nsp", "text": ["it was {mask}", "{text}"]},

@@ -487,9 +487,7 @@ def test_the_bar_tells_which_candidate_of_how_many(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(
             watch._bar, "update", lambda *a, **k: (told.append(k.get("description", "")), update(*a, **k))
         )
-        from test_grid import made
-
-        watch.started(made("zh-sentiment-mlm")[0], 10)
+        watch.started(replace(able(1)[0], name="zh-sentiment-mlm"), 10)
         watch.advance(4)
     assert told[0] == "1 of 7 zh-sentiment-mlm"
     assert watch._bar.tasks[0].completed == 4
