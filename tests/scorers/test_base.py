@@ -21,6 +21,7 @@ from helpers import LENGTH, LONG, ROWS, Tiny, prompt_of, rendered
 from tiny import SIZES, SPECIAL, bert_config, build, byte_bpe, sentencepiece_bpe, wordpiece
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from promptshot import kinds
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import HeadError, InputError, ModelError, NotFoundError, OptionError
 from promptshot.metrics import Tally
@@ -110,7 +111,7 @@ def test_weights_of_another_shape_are_refused(bert: Tiny, tmp_path: Path) -> Non
 def test_mismatched_weights_in_a_report_are_named(bert: Tiny) -> None:
     report = {"missing_keys": [], "mismatched_keys": [("cls.predictions.bias", (3,), (4,))]}
     with pytest.raises(HeadError, match=r"no masked-LM head: .* in another shape") as caught:
-        check_head("mlm", "some/name", bert.model, report)
+        check_head(kinds.KINDS["mlm"], "some/name", bert.model, report)
     assert caught.value.lost == ("cls.predictions.bias",)
 
 
