@@ -19,6 +19,7 @@ from promptshot.classify.recipe import Recipe
 from promptshot.cli import run_command
 from promptshot.compare.candidates import Candidate
 from promptshot.errors import TemplateError
+from promptshot.metrics import Tally
 from promptshot.prompts import strict
 from promptshot.prompts.template import Template, TemplateSpec
 from promptshot.prompts.verbalizer import Verbalizer
@@ -205,3 +206,12 @@ class Tiny:
     @property
     def name(self) -> str:
         return str(self.folder)
+
+
+def tally(given: dict[tuple[str | None, str], int], *labels: str) -> Tally:
+    """A tally of (gold, predicted) so many times."""
+    made = Tally(labels)
+    for (gold, predicted), count in given.items():
+        for _ in range(count):
+            made.add(predicted, gold, gold)
+    return made
