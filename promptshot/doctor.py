@@ -173,16 +173,16 @@ def examine(
         yield compared(f"{dtype} = float32", fast, exact, rounding)
 
 
-def compared(check: str, one: Sequence[Scored], other: Sequence[Scored], rounding: Rounding) -> Finding:
+def compared(check: str, first: Sequence[Scored], second: Sequence[Scored], rounding: Rounding) -> Finding:
     """Whether two ways to score the same prompts agree, as far as it decides something: by the margins of two words.
 
     They agree where rounding explains what they differ by, do not where it is more by far, or a good part of what
     the margins are; what lies between is worth a look.
     """
-    for a, b in zip(one, other, strict=True):
+    for a, b in zip(first, second, strict=True):
         if a.error or b.error:
             return Finding(check, "failed", a.error or b.error or "")
-    margins = [(_margin(a), _margin(b)) for a, b in zip(one, other, strict=True)]
+    margins = [(_margin(a), _margin(b)) for a, b in zip(first, second, strict=True)]
     worst = max(abs(a - b) for a, b in margins)
     part = _size([a - b for a, b in margins]) / (_size([b for _, b in margins]) or math.inf)
     turned = [max(abs(a), abs(b)) for a, b in margins if (a >= 0) != (b >= 0)]
@@ -274,12 +274,12 @@ def _questions(kind: str, language: str) -> Iterator[tuple[Prompt, int]]:
             yield Prompt(pieces, (right, wrong), "choice+rest" if asked.left_to_right else "choice"), number
 
 
-def _canaries(kind: str, found: Sequence[Scored]) -> Finding:
+def _canaries(kind: str, together: Sequence[Scored]) -> Finding:
     """How many questions with known answers were right, in the better language."""
     results, start = [], 0
     for language in CLOZES:
         answers = [answer for _, answer in _questions(kind, language)]
-        scored = found[start : start + len(answers)]
+        scored = together[start : start + len(answers)]
         right = sum(s.scores[answer] > s.scores[1 - answer] for s, answer in zip(scored, answers, strict=True))
         results.append((right / len(answers), f"{right} of {len(answers)} in {language}"))
         start += len(answers)

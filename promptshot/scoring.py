@@ -206,6 +206,10 @@ class ModelOptions:
     plain: bool = False  # one sequence per choice, without the shared parts that causal models can be run with
     allow_pickle: bool = False  # read pytorch_model.bin (weights only) where there is no safetensors
 
+    def identity(self) -> dict[str, Any]:
+        """What of them decides scores: not the batch size or the device."""
+        return {"precision": [self.revision, self.dtype, self.max_length]}
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)

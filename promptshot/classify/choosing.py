@@ -193,19 +193,19 @@ def guess(
             reason = f"template {own.template.name}: each row brings its own words, their texts are {spoken}"
             return replace(own, reasons=(*reasons, reason))
         refuse_letters(rows[0], found, f"{language}-choice-{scorer}")
-        for fitting in of_the_shelf(rows[0], found, f"{language}-", f"-{scorer}", folder)[:1]:
+        for suiting in of_the_shelf(rows[0], found, f"{language}-", f"-{scorer}", folder)[:1]:
             labels = _seen(found, look)
-            why = f"the rows' labels ({labels}) fit {fitting.verbalizer.name}, their texts are {spoken}"
-            return Guess(fitting.template, fitting.verbalizer, (*reasons, f"template {fitting.template.name}: {why}"))
+            why = f"the rows' labels ({labels}) fit {suiting.verbalizer.name}, their texts are {spoken}"
+            return Guess(suiting.template, suiting.verbalizer, (*reasons, f"template {suiting.template.name}: {why}"))
         given = verbalizer_of_rows(found, rows, scorer, folder)
         reasons.append(f"labels from the rows: {_seen(found, look)}")
     elif named:
-        for said, fitting in for_names(rows[0], named, f"{language}-", f"-{scorer}", folder)[:1]:
+        for said, suiting in for_names(rows[0], named, f"{language}-", f"-{scorer}", folder)[:1]:
             which = "with its label words" if said.bare else "with your label words"
             names = shortlist(said.verbalizer.names, 6)
-            why = f"the labels ({names}) fit {fitting.verbalizer.name}, the texts are {spoken}"
-            words = _words_said(fitting.verbalizer, said)
-            return Guess(fitting.template, words, (*reasons, f"template {fitting.template.name}, {which}: {why}"))
+            why = f"the labels ({names}) fit {suiting.verbalizer.name}, the texts are {spoken}"
+            words = _words_said(suiting.verbalizer, said)
+            return Guess(suiting.template, words, (*reasons, f"template {suiting.template.name}, {which}: {why}"))
     template = library.template(f"{language}-{GENERAL}-{scorer}", folder)
     refuse_other_rows(template, rows[0], found, scorer, folder)
     fallback = _fallback(rows[0], found or given.names, f"{language}-", f"-{scorer}", folder)
@@ -270,8 +270,8 @@ def every(look: Look, field: str = "label", folder: Path | None = None, named: L
     language = language_of(texts_of(rows[:200]))
     guesses = [one for kind in KINDS for one in own_words(rows[0], found, language, kind, folder) if not named]
     if named:
-        fitting = [one for kind in KINDS for one in for_names(rows[0], named, f"{language}-", f"-{kind}", folder)]
-        guesses = [replace(one, verbalizer=_words_said(one.verbalizer, said)) for said, one in fitting]
+        suiting = [one for kind in KINDS for one in for_names(rows[0], named, f"{language}-", f"-{kind}", folder)]
+        guesses = [replace(one, verbalizer=_words_said(one.verbalizer, said)) for said, one in suiting]
     elif not guesses:
         guesses = [one for kind in KINDS for one in of_the_shelf(rows[0], found, f"{language}-", f"-{kind}", folder)]
     if guesses:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from promptshot.errors import OptionError
 
@@ -78,6 +78,10 @@ class Best:
     name: ClassVar[str] = "best"
     transductive: ClassVar[bool] = False
 
+    def identity(self) -> dict[str, Any]:
+        """What is decided by, as plain data; the template has the prior."""
+        return {"decision": self.name, "dev": None}
+
     def labels(self, scores: Iterable[Mapping[str, float]]) -> list[str]:
         """The label of each row, by its label scores."""
         return [best(of_row) for of_row in scores]
@@ -91,6 +95,10 @@ class Ranks:
     prior: tuple[float, ...]
     name: ClassVar[str] = "rank"
     transductive: ClassVar[bool] = True
+
+    def identity(self) -> dict[str, Any]:
+        """What is decided by, as plain data; the template has the prior."""
+        return {"decision": self.name, "dev": None}
 
     def labels(self, scores: Iterable[Mapping[str, float]]) -> list[str]:
         """The label of each row of the run, by the one score of each."""
@@ -108,6 +116,10 @@ class Thresholds:
     cuts: tuple[float, ...] | None = None  # None: its rows have not been scored
     name: ClassVar[str] = "thresholds"
     transductive: ClassVar[bool] = False
+
+    def identity(self) -> dict[str, Any]:
+        """What is decided by, as plain data; the template has the prior."""
+        return {"decision": self.name, "dev": self.dev}
 
     def labels(self, scores: Iterable[Mapping[str, float]]) -> list[str]:
         """The label of each row, by its one score."""

@@ -40,6 +40,10 @@ class DemoPlan:
     k: int
     seed: int = 0
 
+    def identity(self) -> dict[str, Any]:
+        """What decides which are drawn, but for what the file says."""
+        return {"path": self.path, "k": self.k, "seed": self.seed}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -150,10 +154,10 @@ class Recipe:
             "scorer": self.scorer,
             "model": self.model,
             "options": self.options.as_dict(),
-            "demonstrations": vars(self.demos) if self.demos else None,
+            "demonstrations": self.demos.identity() if self.demos else None,
             "dev": self.dev,
             "columns": {**self.columns, **self.guessed},
-            "labels": "ignored" if self.labels_ignored else "strict" if self.labels_strict else "counted",
+            "labels": self._labels_taken,
             **({"spelling": dict(self.spelling)} if self.spelling else {}),
             "ensemble": [other.as_dict() for other in self.others],
             "decision": self.decision.name,
@@ -161,21 +165,35 @@ class Recipe:
 
     def identity(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """All that decides what is written, as plain data: not the limit, the batch size or the device."""
-        said = self.as_dict()
-        for one, recipe in zip((self, *self.others), (said, *said["ensemble"]), strict=True):
-            recipe["columns"] = dict(one.columns)  # those that were guessed are found anew in each row
-            recipe.pop("options", None)
-            for unimportant in ("about", "source", "example"):
-                recipe["template"].pop(unimportant, None)
-        said["precision"] = [self.options.revision, self.options.dtype, self.options.max_length]
         of_folder, of_file = cache(_folder_hash), cache(_file_hash)  # none is read twice for this
-        said["weights"] = [of_folder(recipe.model) for recipe in (self, *self.others)]
-        said["demo_file"] = of_file(self.demos.path) if self.demos else None
-        said["dev_file"] = of_file(self.dev) if self.dev else None
-        # Without the folder, for what they say is compared as well, and folders are moved.
-        said["inputs"] = [[os.path.basename(path), _size(path)] for path in inputs if path != "-"]
-        said["selection"] = dict(selection or {})
-        return said
+        return {
+            **self._identity(),
+            **self.options.identity(),
+            "weights": [of_folder(recipe.model) for recipe in (self, *self.others)],
+            "demo_file": of_file(self.demos.path) if self.demos else None,
+            "dev_file": of_file(self.dev) if self.dev else None,
+            # Without the folder, for what they say is compared as well, and folders are moved.
+            "inputs": [[os.path.basename(path), _size(path)] for path in inputs if path != "-"],
+            "selection": dict(selection or {}),
+        }
+
+    def _identity(self) -> dict[str, Any]:
+        """What its parts say of themselves; columns that were guessed are found anew in each row."""
+        return {
+            **self.task.identity(),
+            **self.decision.identity(),
+            "scorer": self.scorer,
+            "model": self.model,
+            "demonstrations": self.demos.identity() if self.demos else None,
+            "labels": self._labels_taken,
+            **({"spelling": dict(self.spelling)} if self.spelling else {}),
+            "ensemble": [other._identity() for other in self.others],
+        }
+
+    @property
+    def _labels_taken(self) -> str:
+        """How the rows' own labels are taken."""
+        return "ignored" if self.labels_ignored else "strict" if self.labels_strict else "counted"
 
     def fingerprint(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> str:
         """A hash of the identity."""

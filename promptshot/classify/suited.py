@@ -69,7 +69,7 @@ def of_the_shelf(
 
     The rows must show that share of a verbalizer's labels.
     """
-    fitting: list[tuple[int, int, str, Guess]] = []
+    suiting: list[tuple[int, int, str, Guess]] = []
     for name in library.names("templates", folder):
         if labels and name.startswith(start) and name.endswith(end):
             try:
@@ -82,9 +82,9 @@ def of_the_shelf(
             if None in known or not enough or any(row.column(need) is None for need in template.needs):
                 continue
             task = name.removeprefix(start).removesuffix(end)
-            fitting.append((len(verbalizer.names), _task_order(task), name, Guess(template, verbalizer)))
+            suiting.append((len(verbalizer.names), _task_order(task), name, Guess(template, verbalizer)))
     words = [label for label in labels if not NUMBER.fullmatch(label)]
-    return [guess for *_, guess in sorted(fitting, key=lambda f: f[:3])] if words else []
+    return [guess for *_, guess in sorted(suiting, key=lambda f: f[:3])] if words else []
 
 
 def _task_order(task: str) -> int:
@@ -96,9 +96,9 @@ def for_names(row: Row, named: Labels, start: str, end: str, folder: Path | None
     with the very names of a verbalizer, `0=negative,1=positive`."""
     found = []
     for said in named.readings():
-        fitting = of_the_shelf(row, said.verbalizer.names, start, end, folder)
+        suiting = of_the_shelf(row, said.verbalizer.names, start, end, folder)
         own = {*said.verbalizer.names}
-        found += [(said, one) for one in fitting if said is named or own <= {*one.verbalizer.names}]
+        found += [(said, one) for one in suiting if said is named or own <= {*one.verbalizer.names}]
     return found
 
 

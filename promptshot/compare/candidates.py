@@ -181,7 +181,7 @@ def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> list[Candid
     """The candidates, with the rows' own spelling of their labels; before any model is loaded, rows without labels and
     candidates that do not fit the rows are refused.
     """
-    fitting = []
+    suiting = []
     for candidate in candidates:
         recipe = candidate.recipe
         mapped = list(map(recipe.task.mapped, items))
@@ -197,8 +197,8 @@ def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> list[Candid
             where = items[0].source if items else ""
             hint = "name the column: --label-field NAME; or label the rows: promptshot classify"
             raise InputError("a comparison needs labelled rows, and no row has a label", where=where, hint=hint)
-        fitting.append(replace(candidate, recipe=replace(recipe, spelling=looked.spelling)))
-    return fitting
+        suiting.append(replace(candidate, recipe=replace(recipe, spelling=looked.spelling)))
+    return suiting
 
 
 def _has_gold(row: Row, recipe: Recipe) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from promptshot.errors import OptionError, did_you_mean
 from promptshot.prompts.template import Template
@@ -26,6 +27,12 @@ class Task:
     template: Template
     verbalizer: Verbalizer
     columns: Mapping[str, str] = field(default_factory=dict)  # field -> column, where it was named
+
+    def identity(self) -> dict[str, Any]:
+        """All of it that decides scores and labels, as plain data."""
+        keys = self.template.spec.model_dump(exclude_defaults=True, exclude={"about", "source", "example"})
+        named = {"name": self.template.name, **keys}
+        return {"template": named, "verbalizer": self.verbalizer.as_dict(), "columns": dict(self.columns)}
 
     @property
     def paired(self) -> bool:

@@ -1,7 +1,7 @@
 """Lint: everything that is wrong with a template or verbalizer file, and what its author hardly meant.
 
 What makes a file unusable is found where it is read (`strict`, `template`, `verbalizer`, `library`); the rules find the
-rest, one function each: of the text, the words, the example, and with a tokenizer (`lint_text` and so on). All speak in
+rest, one function each: of the text, the words, the example, and with a tokenizer (the modules beside this one). All speak in
 `flaws`, whose codes and explanations stand in prompts/codes.py.
 """
 
