@@ -84,8 +84,10 @@ class Scored:
 
 def fault(scored: Scored, choices: int) -> str:
     """What is wrong with a scorer's answer for so many choices, if anything: third-party scorers come this way too."""
-    if len(scored.scores) != choices or len(scored.tokens) != choices:
+    if len(scored.scores) != choices:
         return f"the scorer gave {len(scored.scores)} scores for {choices} choices"
+    if len(scored.tokens) != choices:
+        return f"the scorer gave {len(scored.tokens)} counts of tokens for {choices} choices"
     if len(scored.lead) not in (0, choices):
         return f"the scorer gave {len(scored.lead)} leads for {choices} choices"
     try:

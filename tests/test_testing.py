@@ -86,7 +86,7 @@ BREACHES: dict[str, tuple[Callable[[Sequence[Prompt], list[Scored]], Any], str]]
     "one score": (each(scores=lambda one: one.scores[:1]), "gave 1 scores for 2 choices"),
     "nan": (each(scores=lambda one: (math.nan, *one.scores[1:])), "a score is not finite"),
     "probabilities": (each(scores=lambda one: tuple(map(math.exp, one.scores))), "a logarithm of a probability"),
-    "no tokens": (each(tokens=lambda one: ()), "scores for 2 choices"),
+    "no tokens": (each(tokens=lambda one: ()), "gave 0 counts of tokens for 2 choices"),
     "lengths in tokens": (each(tokens=lambda one: tuple(n / 2 for n in one.tokens)), "dropped are counts"),
     "minus one": (each(cut=lambda one: -1), "dropped are counts"),
     "the batch counts": (

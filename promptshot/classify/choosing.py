@@ -283,8 +283,10 @@ def every(look: Look, field: str = "label", folder: Path | None = None, named: L
             what = f"no template of the shelf fits the {whose}labels ({shortlist(found, 6)})"
             raise OptionError(what, hint=f"for such rows there is:{near} (see: promptshot templates list)")
         words = named.verbalizer if named else verbalizer_of_rows(found, rows, folder=folder)
-        guesses = [Guess(library.template(f"{language}-{GENERAL}-{kind}", folder), words) for kind in KINDS]
-        for kind, one in zip(KINDS, guesses, strict=True):
+        general = {kind: f"{language}-{GENERAL}-{kind}" for kind in KINDS}
+        kinds = [kind for kind, name in general.items() if library.path_of("templates", name, folder)]
+        guesses = [Guess(library.template(general[kind], folder), words) for kind in kinds]
+        for kind, one in zip(kinds, guesses, strict=True):
             refuse_other_rows(one.template, rows[0], found, kind, folder)
         told.append(
             f"no template of the shelf fits the {whose}labels ({shortlist(found, 6)}): the general ones are asked"

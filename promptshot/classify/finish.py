@@ -43,7 +43,7 @@ def finished(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Finished
     Raises KeyError where a row has none of these.
     """
     if recipe.others:
-        return [ensemble(_of_members(recipe, row["word_scores"])) for row in rows]
+        return [ensemble([member.label_scores for member in _members(recipe, row["word_scores"])]) for row in rows]
     kept = [{"": row["scores"][PAIR]} if recipe.task.paired else row["word_scores"] for row in rows]
     found = [finish(recipe.task, words, recipe.decision) for words in kept]
     if not recipe.decision.transductive:
@@ -52,9 +52,10 @@ def finished(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Finished
     return [Finished(one.label_scores, one.probabilities, label) for one, label in zip(found, labels, strict=True)]
 
 
-def _of_members(recipe: Recipe, words: Mapping[str, float]) -> list[Mapping[str, float]]:
-    """The label scores of an ensemble's members, whose words are numbered: `1: good`."""
-    members = enumerate((recipe, *recipe.others), 1)
-    of_member = [(one.task, {w.removeprefix(f"{i}: "): s for w, s in words.items() if w.startswith(f"{i}: ")})
-                 for i, one in members]  # fmt: skip
-    return [task.label_scores(scores) for task, scores in of_member]
+def _members(recipe: Recipe, words: Mapping[str, float]) -> list[Finished]:
+    """What the members of an ensemble come to, whose words are numbered: `1: good`."""
+    found = []
+    for i, member in enumerate((recipe, *recipe.others), 1):
+        own = {word.removeprefix(f"{i}: "): s for word, s in words.items() if word.startswith(f"{i}: ")}
+        found.append(finish(member.task, own, member.decision))
+    return found

@@ -13,6 +13,7 @@ import click
 from promptshot import shelf, standard
 from promptshot.cli import completion
 from promptshot.cli.flags import Command, F, flags, library_flag
+from promptshot.kinds import KINDS
 
 if TYPE_CHECKING:
     from promptshot.prompts.catalogue import Entry
@@ -41,7 +42,9 @@ def _filters(*more: Callable[[Any], Any]) -> Callable[[F], F]:
 
 @templates.command("list", cls=Command)
 @_filters(
-    click.option("--scorer", default="", metavar="NAME", help="Only those for mlm, nsp or causal."),
+    click.option(
+        "--scorer", default="", metavar="NAME", help=f"Only those for {', '.join([*KINDS][:-1])} or {[*KINDS][-1]}."
+    ),
     click.option("--task", default="", metavar="NAME", help="Only those of a task: sentiment, news, same, ..."),
 )
 def list_templates(folder: Path | None, to_json: bool, **wanted: str) -> None:

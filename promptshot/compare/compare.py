@@ -114,10 +114,10 @@ class _Run:
 
     def keep(self, entry: Entry, outcomes: Sequence[Outcome]) -> None:
         """Add an entry, once its predictions are written."""
-        if self.folder:
-            with self.interrupts.held():
+        with self.interrupts.held():  # what is written is told
+            if self.folder:
                 self.folder.write(entry, outcomes)
-        self.comparison.entries.append(entry)
+            self.comparison.entries.append(entry)
 
 
 def _families(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:

@@ -69,7 +69,7 @@ def _examples(result: Result) -> RenderableType:
 
 def _head(result: Result) -> Text:
     machine = result.details
-    place = f" on {machine['device']}, {machine['dtype']}" if machine else ""
+    place = f" on {machine['device']}, {machine['dtype']}" if {"device", "dtype"} <= machine.keys() else ""
     tally = result.tally
     rows = many(tally.predicted, "row")
     if tally.labelled != tally.predicted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from promptshot.classify.finish import finished
 from promptshot.classify.recipe import Recipe
 from promptshot.cli import run_command
 from promptshot.errors import InputError, PromptshotError
+from promptshot.prompts import library
 from promptshot.rows.read import read
 from promptshot.runs import record
-from promptshot.runs.record import FORMAT, Later, RunRecord, written
+from promptshot.runs.record import FORMAT, Later, RecordedRecipe, RunRecord, written
 from promptshot.runs.run import Watcher
 
 EARLIER = Path(__file__).parents[1] / "records" / "0.1.0"  # as 0.1.0 wrote them, and what it then said of them
@@ -478,3 +480,10 @@ def test_rows_of_an_earlier_run_are_enough_for_the_same_probabilities(earlier: P
     rows = [dict(row.fields) for row in read(["done.jsonl"])]  # type: ignore[union-attr]
     again = finished(there.restored("done.jsonl.run.json"), rows)
     assert [one.probabilities for one in again] == [row["probabilities"] for row in rows]
+
+
+def test_the_record_has_a_place_for_all_that_a_recipe_tells() -> None:
+    template = library.template("zh-sentiment-mlm")
+    recipe = Recipe.of(template, library.verbalizer_of(template))
+    told = {*recipe.as_dict(), *replace(recipe, spelling={"positive": 1}).as_dict()}
+    assert told <= RecordedRecipe.model_fields.keys()

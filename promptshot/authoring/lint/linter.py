@@ -1,8 +1,8 @@
 """Lint: everything that is wrong with a template or verbalizer file, and what its author hardly meant.
 
 What makes a file unusable is found where it is read (`strict`, `template`, `verbalizer`, `library`); the rules find the
-rest, one function each: of the text, the words, the example, and with a tokenizer (the modules beside this one). All speak in
-`flaws`, whose codes and explanations stand in prompts/codes.py.
+rest, one function each: of the text, the words, the example, and with a tokenizer (the modules beside this one). All
+speak in `flaws`, whose codes and explanations stand in prompts/codes.py.
 """
 
 from __future__ import annotations
