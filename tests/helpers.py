@@ -19,6 +19,7 @@ from promptshot.classify.recipe import Recipe
 from promptshot.cli import run_command
 from promptshot.compare.candidates import Candidate
 from promptshot.errors import TemplateError
+from promptshot.metrics import Tally
 from promptshot.prompts import strict
 from promptshot.prompts.template import Template, TemplateSpec
 from promptshot.prompts.verbalizer import Verbalizer
@@ -99,6 +100,15 @@ def small_windows(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """So many rows a window from here on, and each is marked in the journal."""
     monkeypatch.setattr(inputs, "Inputs", partial(inputs.Inputs, window=rows))
     monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
+
+
+def tally(given: dict[tuple[str | None, str], int], *labels: str) -> Tally:
+    """A tally of (gold, predicted) so many times."""
+    made = Tally(labels)
+    for (gold, predicted), count in given.items():
+        for _ in range(count):
+            made.add(predicted, gold, gold)
+    return made
 
 
 # ------------------------------------------------------------------ prompts

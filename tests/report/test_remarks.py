@@ -7,20 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import fake, write_rows
+from helpers import fake, tally, write_rows
 
 from promptshot.cli import run_command
 from promptshot.errors import many
-from promptshot.metrics import Tally
-
-
-def tally(given: dict[tuple[str | None, str], int], *labels: str) -> Tally:
-    """A tally of (gold, predicted) so many times."""
-    made = Tally(labels)
-    for (gold, predicted), count in given.items():
-        for _ in range(count):
-            made.add(predicted, gold, gold)
-    return made
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from test_remarks import tally
+from helpers import tally
 
 import promptshot
 from promptshot.classify.recipe import DemoPlan, Recipe
