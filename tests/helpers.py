@@ -102,6 +102,15 @@ def small_windows(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr("promptshot.runs.journal.SHARE", 1e9)
 
 
+def tally(given: dict[tuple[str | None, str], int], *labels: str) -> Tally:
+    """A tally of (gold, predicted) so many times."""
+    made = Tally(labels)
+    for (gold, predicted), count in given.items():
+        for _ in range(count):
+            made.add(predicted, gold, gold)
+    return made
+
+
 # ------------------------------------------------------------------ prompts
 
 LONG = "the movie was great and the food was awful but we liked the town a lot"

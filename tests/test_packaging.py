@@ -92,6 +92,7 @@ def test_a_package_that_setup_cfg_forgets_is_named(tmp_path: Path) -> None:
     assert unlisted(tmp_path) == ({"promptshot.rooms.attic"}, {"promptshot.gone"})
 
 
+@pytest.mark.torch
 def test_the_installed_command_finds_its_templates_and_models(installed: Path) -> None:
     listed = in_wheel(installed, "templates", "list").stdout
     assert len(listed.splitlines()) == len(library.names("templates"))
@@ -122,6 +123,7 @@ def test_there_are_seven_pages_at_most_and_the_readme_leads_to_each() -> None:
     assert all(f"({page})" in readme for page in PAGES[1:])
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_run(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = commands((ROOT / page).read_text(encoding="utf-8"))
@@ -146,12 +148,14 @@ def test_the_readme_says_how_much_is_on_the_shelf() -> None:
     assert f"{templates} templates and {verbalizers} verbalizers" in log
 
 
+@pytest.mark.torch
 def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(code, "README.md", "exec"), {})
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+@pytest.mark.torch
 def test_the_picture_of_the_readme_can_be_drawn_again(tmp_path: Path) -> None:
     script = str(ROOT / "docs" / "record.py")
     subprocess.run([sys.executable, script, str(tmp_path / "run.svg")], cwd=ROOT, check=True, capture_output=True)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import write_rows
 
 from promptshot.cli import run_command
 from promptshot.errors import ModelError
@@ -30,7 +31,7 @@ NARROW = [
 def folder(tmp_path: Path) -> Path:
     """Rows with their predictions, and label words."""
     rows = [{"text": text, "label": "赞" if i else "差"} for i, text in enumerate(TEXTS)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_rows(tmp_path / "rows.jsonl", rows)
     words = "labels: {赞: 棒, 差: 糟}\n"
     (tmp_path / "v.yaml").write_text(words, encoding="utf-8")
     (tmp_path / "t.yaml").write_text('scorer: mlm\ntext: "真{mask}。{text}"\nverbalizer: v.yaml\n', encoding="utf-8")

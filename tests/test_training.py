@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from helpers import write_rows
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
@@ -412,7 +413,7 @@ def test_the_curve_is_a_picture_with_a_line_for_each_loss_and_each_area(tmp_path
         {"tokens": 1e6, "zh-sentiment-mlm": 0.5, "zh-sentiment-mlm AUC": 0.6},
         {"tokens": 2e6, "mlm": 4.0, "nsp": 0.6, "rate": 1e-3, "tokens_per_second": 9},
     ]
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_rows(tmp_path / "log.jsonl", lines)
     drawn = ElementTree.fromstring(plot.picture(tmp_path / "log.jsonl"))
     assert sum(element.tag.endswith("polyline") for element in drawn) == 3
 

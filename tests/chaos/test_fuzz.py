@@ -13,9 +13,10 @@ import pytest
 from promptshot.errors import InputError
 
 FEW = {"rows": 1500, "writer": 600, "classify": 600}  # of the others, 150
+TARGETS = [pytest.param(name, marks=pytest.mark.torch) if name == "words" else name for name in fuzz.TARGETS]
 
 
-@pytest.mark.parametrize("target", fuzz.TARGETS)
+@pytest.mark.parametrize("target", TARGETS)
 def test_broken_input_gets_a_plain_complaint(target: str) -> None:
     search = fuzz.run(target, FEW.get(target, 150), seconds=60, seed=7)
     assert not search.findings, search.report(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import write_rows
+from helpers import read_rows, write_rows
 
 from promptshot.classify.finish import finished
 from promptshot.classify.recipe import DemoPlan, Recipe
@@ -55,7 +55,7 @@ def kept(recipe: Recipe, folder: Path) -> tuple[list[Mapping[str, Any]], dict[st
     folder.mkdir(exist_ok=True)
     out = folder / "out.jsonl"
     run(recipe, Inputs([write_rows(folder / "in.jsonl", rows_for(recipe))]), Outputs(str(out)))
-    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    rows = read_rows(out)
     return rows, json.loads((folder / "out.jsonl.run.json").read_text(encoding="utf-8"))
 
 

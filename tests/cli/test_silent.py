@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", COMMANDS)
 def test_nothing_on_the_terminal_comes_from_a_library(name: str, tmp_path: Path) -> None:
     for letter in "AB":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import write_rows
+from helpers import read_rows, write_rows
 from pydantic_core import from_json
 from scipy.stats import binomtest
 
@@ -137,7 +137,7 @@ def test_without_gold_labels_only_agreement_and_flips_are_told(
 
 
 def test_the_row_that_differs_is_named(files: tuple[str, str], tmp_path: Path) -> None:
-    lines = [json.loads(line) for line in Path(files[1]).read_text(encoding="utf-8").splitlines()]
+    lines = read_rows(files[1])
     lines[3]["text"] = "another"
     other = write_rows(tmp_path / "c.jsonl", lines)
     said = r"c.jsonl:4: the files differ in row 4: 'text' is '第3行' in .*a.jsonl and 'another' in .*c.jsonl"
@@ -245,7 +245,7 @@ def test_flipped_rows_are_written_with_their_own_fields(
 ) -> None:
     out = tmp_path / "flips.jsonl"
     assert run_command(["diff", *files, "-o", str(out)]) == 0
-    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    lines = read_rows(out)
     assert lines[0] == {"id": 1, "text": "第1行", "label": "a", "row": 2, "gold": "a",
                         "prediction_a": "a", "prediction_b": "b"}  # fmt: skip
     assert run_command(["diff", *files, "-o", str(out)]) == 1

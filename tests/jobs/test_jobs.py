@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers import read_rows
 
 from promptshot.cli import run_command
 
@@ -86,7 +87,7 @@ def test_comments_labelled_with_numbers(
     _, err = printed(named, capsys, monkeypatch)
     assert "template zh-sentiment3-mlm, with its label words: the labels (negative, neutral, positive) fit" in err
     assert "columns: text is 'content'" in err
-    rows = [json.loads(line) for line in (desk / "judged.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = read_rows(desk / "judged.jsonl")
     names = ["negative", "neutral", "positive"]
     assert all(names[row["prediction"]] == row["prediction_label"] for row in rows)
     accuracy = sum(row["prediction"] == row["label"] for row in rows) / len(rows)

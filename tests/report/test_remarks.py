@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import fake, tally, write_rows
+from helpers import fake, read_rows, tally, write_rows
 
 from promptshot.cli import run_command
 from promptshot.errors import many
@@ -118,7 +118,7 @@ def test_predictions_equal_the_rows_own_labels(
     rows = write_rows(tmp_path / name, [{"text": f"文{i}", "label": label} for i, label in enumerate(labels * 20)])
     out = tmp_path / "o.jsonl"
     assert fake(rows, "-t", "zh-sentiment-mlm", "-q", "-o", str(out), *said) == 0
-    found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    found = read_rows(out)
     if spelled is None:
         assert {row["prediction"] for row in found} == {"positive", "negative"}
         assert not any("prediction_label" in row for row in found)
@@ -301,7 +301,7 @@ def test_a_report_reads_back_every_spelling(
         assert json.loads(capsys.readouterr().out)["files"][0]["accuracy"] == accuracy
         (tmp_path / f"{name}.run.json").unlink(missing_ok=True)
     if name == "o.jsonl":
-        found = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        found = read_rows(tmp_path / name)
         assert sum(row["prediction"] == row["label"] for row in found) / 40 == accuracy
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from helpers import tally
+from helpers import tally, write_rows
 
 import promptshot
 from promptshot.classify.recipe import DemoPlan, Recipe
@@ -316,7 +316,7 @@ def test_two_files_say_what_is_not_counted_in_both_or_in_which() -> None:
 def test_a_stored_file_says_which_predictions_are_not_counted(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     rows = [{"text": "t", "prediction": "y", "label": "oui"}, {"text": "u", "prediction": "n"}, {"text": "v"}]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(path, rows)
     found = facts(count(str(path)).remarks())
     assert found["nothing-counted"] == {"rows": 1}
     assert found["unlabelled"] == {"rows": 1}

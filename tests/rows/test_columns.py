@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import fake, write_rows
+from helpers import fake, read_rows, write_rows
 
 from promptshot.cli import run_command
 from promptshot.errors import RowError
@@ -265,7 +265,7 @@ def test_a_text_a_line_is_told_from_a_table(
     (tmp_path / name).write_bytes(text.encode())
     out = tmp_path / "out.jsonl"
     assert fake(str(tmp_path / name), "--labels", "a,b", "--ignore-labels", "-q", "-o", str(out), *flags) == 0
-    found = [json.loads(line) for line in out.read_text().splitlines()]
+    found = read_rows(out)
     columns = dict([flags]) if flags[:1] == ["--text-field"] else {"text": "1"} if "--no-header" in flags else {}
     name = columns.get("--text-field") or columns.get("text") or "text"
     assert [row.get(name) or row.get("review") for row in found] == texts

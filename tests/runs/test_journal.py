@@ -177,14 +177,6 @@ def test_a_run_killed_before_its_first_window_begins_anew(rows: str, tmp_path: P
     assert score(rows, out).rows_before == 0
 
 
-class Unknowing(FakeScorer):
-    """Knows nothing of rows with a 5; named on the command line as test_journal:Unknowing."""
-
-    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
-        found = super().score(prompts)
-        return [replace(one, unknown="5" in prompt.text("")) for one, prompt in zip(found, prompts, strict=True)]
-
-
 def said_of(result: Result) -> list[str]:
     return [remark.line for remark in result.remarks()]
 

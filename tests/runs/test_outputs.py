@@ -510,6 +510,6 @@ def test_a_report_of_wrong_rows_keeps_the_columns_that_lines_have_of_their_own(t
     out, wrong = tmp_path / "o.jsonl", tmp_path / "w.jsonl"
     assert fake(write_rows(tmp_path / "r.jsonl", rows), "-t", "{text} {mask}", "-q", "-o", str(out)) == 0
     assert run_command(["report", str(out), "--errors", str(wrong)]) == 0
-    found = [json.loads(line) for line in wrong.read_text().splitlines()]
+    found = read_rows(wrong)
     assert found
     assert all((row["p_a"], row["word_score_q"]) == (5, 1) for row in found)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import small_windows
+from helpers import read_rows, small_windows
 
 from promptshot.classify.finish import finished
 from promptshot.classify.recipe import Recipe
@@ -177,7 +177,7 @@ def test_rows_and_record_are_enough_for_the_same_labels_and_probabilities(said: 
     Path("words.yaml").write_text(words, encoding="utf-8")
     said = ["./words.yaml" if part == "words.yaml" else part for part in said]
     assert classify(*said, "-o", "o.jsonl") in (0, 3)
-    lines = [json.loads(line) for line in Path("o.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = read_rows("o.jsonl")
     for line, one in zip(lines, finished(restored("o.jsonl"), lines), strict=True):
         assert (one.label, one.label_scores, one.probabilities) == (
             line["prediction"],

@@ -155,7 +155,7 @@ def test_where_ranks_decide_wrong_rows_come_in_their_order(here: None, capsys: p
     write_rows("in.jsonl", pairs)
     assert run("-o", "o.csv", "--errors", "e.jsonl", named="zh-same-nsp") == 0
     said = capsys.readouterr().err
-    found = [json.loads(line) for line in Path("e.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = read_rows("e.jsonl")
     places = [next(i for i, pair in enumerate(pairs) if pair["text_a"] == one["text_a"]) for one in found]
     assert places == sorted(places) != []
     assert {one["probability"] for one in found} == {None}
