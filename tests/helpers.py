@@ -215,12 +215,3 @@ class Tiny:
     @property
     def name(self) -> str:
         return str(self.folder)
-
-
-def tally(given: dict[tuple[str | None, str], int], *labels: str) -> Tally:
-    """A tally of (gold, predicted) so many times."""
-    made = Tally(labels)
-    for (gold, predicted), count in given.items():
-        for _ in range(count):
-            made.add(predicted, gold, gold)
-    return made
