@@ -680,7 +680,7 @@ def test_a_line_without_end_is_an_error_and_the_rows_before_it_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     for module in ("formats", "tables"):
-        monkeypatch.setattr(f"promptshot.{module}.LONGEST", 50)
+        monkeypatch.setattr(f"promptshot.rows.{module}.LONGEST", 50)
     data = '{"a": 1}\n{"a": 2}\n' if name == "a.jsonl" else "a\n1\n2\n"
     items = read([put_in(tmp_path, name, data + "x" * 1000)])
     assert [type(next(items)), type(next(items))] == [Row, Row]
