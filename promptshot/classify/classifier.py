@@ -6,10 +6,10 @@ import inspect
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NoReturn, overload
+from typing import Any, NamedTuple, NoReturn, overload
 
 from promptshot import scorers
 from promptshot.classify import choosing, demonstrations, gold, suited
@@ -371,8 +371,7 @@ class Classifier:
         return ""
 
 
-@dataclass(frozen=True)
-class _Asked:
+class _Asked(NamedTuple):
     """A row of a window that is scored: its place there, its own label, and what is asked of it."""
 
     place: int

@@ -86,6 +86,10 @@ class Best:
         """The label of each row, by its label scores."""
         return [best(of_row) for of_row in scores]
 
+    def label(self, scores: Mapping[str, float]) -> str:
+        """The label of one row."""
+        return best(scores)
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -105,6 +109,10 @@ class Ranks:
         margins = [next(iter(of_row.values())) for of_row in scores]
         return [self.ordered[bucket] for bucket in rank(margins, self.prior)]
 
+    def label(self, scores: Mapping[str, float]) -> str:
+        """None as yet: one row alone has no rank."""
+        return ""
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -123,8 +131,12 @@ class Thresholds:
 
     def labels(self, scores: Iterable[Mapping[str, float]]) -> list[str]:
         """The label of each row, by its one score."""
+        return [self.label(of_row) for of_row in scores]
+
+    def label(self, scores: Mapping[str, float]) -> str:
+        """The label of one row."""
         assert self.cuts is not None
-        return [self.ordered[bucket(next(iter(of_row.values())), self.cuts)] for of_row in scores]
+        return self.ordered[bucket(next(iter(scores.values())), self.cuts)]
 
     def fixed(self, scores: Sequence[float]) -> Thresholds:
         """With the cuts that the scores of the file's rows give."""

@@ -6,16 +6,14 @@ A run comes this way, and so does whoever starts from what a run has kept: both 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptshot.classify import decide
 from promptshot.classify.recipe import Recipe
 from promptshot.prompts.task import PAIR, Task
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(NamedTuple):
     """Label scores and probabilities (None for a pair), and the label; empty as long as the whole run decides it."""
 
     label_scores: Mapping[str, float]
@@ -26,8 +24,7 @@ class Finished:
 def finish(task: Task, word_scores: Mapping[str, float], decision: decide.Decision) -> Finished:
     """What the scores of a row's words come to (see `Answer.words`)."""
     scores = task.label_scores(word_scores)
-    label = "" if decision.transductive else decision.labels([scores])[0]
-    return Finished(scores, None if task.paired else decide.softmax(scores), label)
+    return Finished(scores, None if task.paired else decide.softmax(scores), decision.label(scores))
 
 
 def ensemble(members: Sequence[Mapping[str, float]]) -> Finished:

@@ -77,8 +77,8 @@ def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
         column = row.column(task.label_field)
         found.column |= column is not None
         try:
-            label, value = task.gold(row)
-            place = task.place(row)
+            label, value = task.gold(row, column)
+            place = task.place(row) if task.own_words else None
         except RowError as problem:
             if column is not None and isinstance(row[column], list):
                 found.several = found.several or problem

@@ -7,8 +7,7 @@ prompts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from promptshot.classify.demonstrations import Demonstrations
 from promptshot.prompts.task import Task
@@ -16,8 +15,7 @@ from promptshot.rows.row import Row
 from promptshot.scoring import Kind, Prompt, Scored, fault
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """Word scores in the order of the choices (natural logarithms, or margins), and what is to be known of them."""
 
     words: Mapping[str, float]
@@ -52,14 +50,9 @@ class Questions:
         (prompt,), (found,) = prompts, scored
         if problem := found.error or fault(found, len(prompt.choices)):
             return problem
-        told: dict[str, Any] = {
-            "cut": found.cut,
-            "dropped": found.dropped,
-            "lacking": self._lacking(prompt),
-            "unknown": found.unknown,
-        }
+        told = (found.cut, found.dropped, self._lacking(prompt), found.unknown)
         if self.task.paired:
-            return Answer({"": found.scores[0]}, **told)
+            return Answer({"": found.scores[0]}, (), False, *told)
         words: Sequence[float] = found.scores
         if averaged := self._averages(found):
             leads = found.lead or [0.0] * len(words)
@@ -67,7 +60,7 @@ class Questions:
             words = [(score - lead) / max(1, n) for score, lead, n in parts]
         of_word = dict(zip(prompt.choices, words, strict=True))
         counted = prompt.scored == "choice" and not self.task.template.kind.margin
-        return Answer(of_word, found.tokens if counted else (), averaged, **told)
+        return Answer(of_word, found.tokens if counted else (), averaged, *told)
 
     def _lacking(self, prompt: Prompt) -> int:
         """How many demonstrations the prompt has fewer than were drawn."""

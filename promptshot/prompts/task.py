@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from promptshot.errors import OptionError, did_you_mean
@@ -34,12 +35,12 @@ class Task:
         named = {"name": self.template.name, **keys}
         return {"template": named, "verbalizer": self.verbalizer.as_dict(), "columns": dict(self.columns)}
 
-    @property
+    @cached_property
     def paired(self) -> bool:
         """Whether rows are pairs with one score each, and no blank."""
         return bool(self.template.spec.ordered)
 
-    @property
+    @cached_property
     def own_words(self) -> bool:
         """Whether each row brings the words to choose from, which are its labels."""
         return isinstance(self.verbalizer, RowWords)
@@ -49,7 +50,7 @@ class Task:
         """The labels to choose from, ties going to the first; none where every row brings its own."""
         return self.template.spec.ordered or self.verbalizer.names
 
-    @property
+    @cached_property
     def label_field(self) -> str:
         """The field with a row's own label."""
         return self.template.spec.label_field
@@ -66,9 +67,12 @@ class Task:
         """The labels that a row may have, by their names. Raises RowError."""
         return self.verbalizer.names or self.verbalizer.choices(row)
 
-    def gold(self, row: Row) -> Gold:
-        """A row's own label, None where it has no known one, and how it spells it. Raises RowError for several."""
-        return self.verbalizer.gold_label(row, row.column(self.label_field))
+    def gold(self, row: Row, column: str | None = None) -> Gold:
+        """A row's own label, None where it has no known one, and how it spells it. Raises RowError for several.
+
+        `column` is where it stands, if that is known.
+        """
+        return self.verbalizer.gold_label(row, column or row.column(self.label_field))
 
     def place(self, row: Row) -> tuple[int, int] | None:
         """The place among its own words that a row's label says as a bare number, and the largest there is, both
@@ -97,7 +101,7 @@ class Task:
         """
         if self.paired:
             return {PAIR: word_scores[""]}
-        return self.verbalizer.pooled([*word_scores], [*word_scores.values()])
+        return self.verbalizer.pooled(tuple(word_scores), tuple(word_scores.values()))
 
 
 @dataclass(frozen=True)
