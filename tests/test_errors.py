@@ -8,15 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptshot import errors
-from promptshot.errors import (
-    PromptshotError,
-    RowError,
-    did_you_mean,
-    shortlist,
-    surfaces,
-    unreadable,
-    unwritable,
-)
+from promptshot.errors import PromptshotError, RowError, did_you_mean, shortlist, surfaces, unreadable, unwritable
 from promptshot.files import OVERWRITE, taken
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, overload
 
 from promptshot import scorers
-from promptshot.classify import choosing, demonstrations, gold, suited
+from promptshot.classify import choosing, gold, suited
 from promptshot.classify.decide import Ranks, Thresholds
 from promptshot.classify.finish import finish
 from promptshot.classify.prediction import NAMED, Outcome, Prediction, ensemble
@@ -30,7 +30,6 @@ from promptshot.errors import (
     surfaces,
     told,
 )
-from promptshot.kinds import WITH_DEMONSTRATIONS
 from promptshot.prompts import task
 from promptshot.prompts.task import PAIR, Gold
 from promptshot.prompts.template import Template
@@ -56,7 +55,7 @@ class Classifier:
         self.asked = 0  # prompts that the scorer has been given
         self.task = recipe.task
         self._refuse_words()
-        self.questions = Questions(self.task, self._drawn())
+        self.questions = Questions.of_recipe(recipe)
         self.decision = recipe.decision
         if isinstance(recipe.decision, Thresholds) and recipe.decision.cuts is None:
             self.decision = self._fixed(recipe.decision)
@@ -118,9 +117,9 @@ class Classifier:
             text_field = str(text_field)
         named = task.named(found.template, text_field, label_field, columns or {})
         plan = _plan(demos, k, seed, found.template, named)
-        labels = {"labels_optional": label_field is None, "labels_ignored": ignore_labels}
         parts = found.template, found.verbalizer, name, options, plan
-        return cls.of(Recipe.of(*parts, columns=named, **labels))
+        recipe = Recipe.of(*parts, columns=named, labels_optional=label_field is None, labels_ignored=ignore_labels)
+        return cls.of(recipe)
 
     @classmethod
     def of(cls, recipe: Recipe, loader: scorers.Loader | None = None) -> Classifier:
@@ -227,6 +226,7 @@ class Classifier:
 
     def ranked(self, spool: Spool) -> Iterator[Outcome]:
         """The spooled outcomes again, with the labels that their ranks in the whole run give them."""
+        assert isinstance(self.decision, Ranks)
         labels = iter(self.decision.labels(spool.scores))
         for outcome in spool:
             if isinstance(outcome, Prediction):
@@ -337,16 +337,6 @@ class Classifier:
         return decision.fixed(margins)
 
     # ---------------------------------------------------------------- checks and parts
-
-    def _drawn(self) -> demonstrations.Demonstrations | None:
-        plan, kind = self.recipe.demos, self.task.template.kind
-        if plan is None or plan.k == 0:
-            return None
-        if not kind.demonstrations:
-            hint = f"use a template for scorer {WITH_DEMONSTRATIONS}, or leave out --demos and -k"
-            raise OptionError(f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, not {kind.name}", hint=hint)
-        pool = read.read([plan.path], self.task.columns, self.recipe.reading)
-        return demonstrations.draw(pool, self.task, plan.k, plan.seed)
 
     def _refuse_words(self) -> None:
         """Refuse label words that the tokenizer does not know, or cannot tell apart between two labels."""

@@ -71,20 +71,22 @@ def bucket(score: float, cuts: Sequence[float]) -> int:
 # ------------------------------------------------------------------ ways to decide
 
 
-@dataclass(frozen=True)
-class Best:
-    """The label with the highest score."""
+class _Decision:
+    """What all ways have: a name, and whether the whole run decides, so that scores wait for its end."""
 
-    name: ClassVar[str] = "best"
+    name: ClassVar[str]
     transductive: ClassVar[bool] = False
 
     def identity(self) -> dict[str, Any]:
         """What is decided by, as plain data; the template has the prior."""
         return {"decision": self.name, "dev": None}
 
-    def labels(self, scores: Iterable[Mapping[str, float]]) -> list[str]:
-        """The label of each row, by its label scores."""
-        return [best(of_row) for of_row in scores]
+
+@dataclass(frozen=True)
+class Best(_Decision):
+    """The label with the highest score."""
+
+    name: ClassVar[str] = "best"
 
     def label(self, scores: Mapping[str, float]) -> str:
         """The label of one row."""
@@ -92,17 +94,13 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Ranks:
+class Ranks(_Decision):
     """Pairs are ranked over the whole run, and the ranks cut into labels in the shares of `prior`."""
 
     ordered: tuple[str, ...]  # the labels, from the lowest score to the highest
     prior: tuple[float, ...]
     name: ClassVar[str] = "rank"
     transductive: ClassVar[bool] = True
-
-    def identity(self) -> dict[str, Any]:
-        """What is decided by, as plain data; the template has the prior."""
-        return {"decision": self.name, "dev": None}
 
     def labels(self, scores: Iterable[Mapping[str, float]]) -> list[str]:
         """The label of each row of the run, by the one score of each."""
@@ -115,7 +113,7 @@ class Ranks:
 
 
 @dataclass(frozen=True)
-class Thresholds:
+class Thresholds(_Decision):
     """Pairs are cut into labels at fixed scores, those where the ranks of the rows of a file were cut."""
 
     ordered: tuple[str, ...]
@@ -123,15 +121,10 @@ class Thresholds:
     dev: str  # the file
     cuts: tuple[float, ...] | None = None  # None: its rows have not been scored
     name: ClassVar[str] = "thresholds"
-    transductive: ClassVar[bool] = False
 
     def identity(self) -> dict[str, Any]:
         """What is decided by, as plain data; the template has the prior."""
-        return {"decision": self.name, "dev": self.dev}
-
-    def labels(self, scores: Iterable[Mapping[str, float]]) -> list[str]:
-        """The label of each row, by its one score."""
-        return [self.label(of_row) for of_row in scores]
+        return {**super().identity(), "dev": self.dev}
 
     def label(self, scores: Mapping[str, float]) -> str:
         """The label of one row."""

@@ -6,8 +6,11 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from promptshot.classify.recipe import Recipe
 from promptshot.errors import InputError, OptionError, shortlist
+from promptshot.kinds import WITH_DEMONSTRATIONS
 from promptshot.prompts.task import Task
+from promptshot.rows.read import read
 from promptshot.rows.row import Item, Reject, Row
 
 
@@ -59,6 +62,17 @@ def _taken(spares: list[Demonstration], label: str) -> str:
         return ""
     spares.remove(spare)
     return spare.text
+
+
+def of_recipe(recipe: Recipe) -> Demonstrations | None:
+    """The demonstrations that a recipe asks for; raises OptionError for templates that take none."""
+    plan, kind = recipe.demos, recipe.template.kind
+    if plan is None or plan.k == 0:
+        return None
+    if not kind.demonstrations:
+        hint = f"use a template for scorer {WITH_DEMONSTRATIONS}, or leave out --demos and -k"
+        raise OptionError(f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, not {kind.name}", hint=hint)
+    return draw(read([plan.path], recipe.columns, recipe.reading), recipe.task, plan.k, plan.seed)
 
 
 def draw(items: Iterable[Item], task: Task, k: int, seed: int) -> Demonstrations:

@@ -43,10 +43,10 @@ def finished(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Finished
         return [ensemble([member.label_scores for member in _members(recipe, row["word_scores"])]) for row in rows]
     kept = [{"": row["scores"][PAIR]} if recipe.task.paired else row["word_scores"] for row in rows]
     found = [finish(recipe.task, words, recipe.decision) for words in kept]
-    if not recipe.decision.transductive:
+    if not isinstance(recipe.decision, decide.Ranks):
         return found
-    labels = recipe.decision.labels([one.label_scores for one in found])
-    return [Finished(one.label_scores, one.probabilities, label) for one, label in zip(found, labels, strict=True)]
+    labels = recipe.decision.labels(one.label_scores for one in found)
+    return [one._replace(label=label) for one, label in zip(found, labels, strict=True)]
 
 
 def _members(recipe: Recipe, words: Mapping[str, float]) -> list[Finished]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from promptshot.classify import demonstrations
 from promptshot.classify.demonstrations import Demonstrations
+from promptshot.classify.recipe import Recipe
 from promptshot.prompts.task import Task
 from promptshot.rows.row import Row
 from promptshot.scoring import Kind, Prompt, Scored, fault
@@ -35,8 +37,13 @@ class Answer(NamedTuple):
 class Questions:
     """The prompts of rows, and their answers."""
 
-    def __init__(self, task: Task, demonstrations: Demonstrations | None = None) -> None:
-        self.task, self.demonstrations = task, demonstrations
+    def __init__(self, task: Task, drawn: Demonstrations | None = None) -> None:
+        self.task, self.demonstrations = task, drawn
+
+    @classmethod
+    def of_recipe(cls, recipe: Recipe) -> Questions:
+        """Those that a recipe asks, behind its demonstrations; no model is needed. Raises a PromptshotError."""
+        return cls(recipe.task, demonstrations.of_recipe(recipe))
 
     def of(self, row: Row) -> tuple[Prompt, ...]:
         """What is asked of a row; raises RowError."""

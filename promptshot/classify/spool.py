@@ -12,9 +12,7 @@ from dataclasses import replace
 from typing import IO, Any
 
 from promptshot.classify.prediction import Outcome, Prediction
-from promptshot.errors import (
-    InputError,
-)
+from promptshot.errors import InputError
 from promptshot.rows import read
 from promptshot.rows.json_text import Exact, dumps
 from promptshot.rows.row import Reject, Row

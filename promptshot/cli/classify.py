@@ -208,18 +208,16 @@ def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any]
 
 def _dry_run(recipe: Recipe, inputs: Inputs) -> int:
     """The first prompts as they would be scored; bad rows are told as such."""
-    from promptshot.classify.classifier import Classifier
-    from promptshot.classify.decide import Best
+    from promptshot.classify.questions import Questions
     from promptshot.report.lists import show_prompts
     from promptshot.rows.row import Reject
-    from promptshot.scorers.fake import FakeScorer
 
-    # The fake scorer knows no checkpoint, so nothing is loaded.
-    classifier = Classifier(replace(recipe, decision=Best()), FakeScorer())
+    recipe.check()
+    questions = Questions.of_recipe(recipe)
     shown = []
     for item in islice(inputs.read(recipe.columns), PREVIEWED):
         if isinstance(item, Reject):
             raise InputError(item.reason, where=item.source)
-        shown += [(item.source, prompt) for prompt in classifier.prompts(item)]
+        shown += [(item.source, prompt) for prompt in questions.of(item)]
     show_prompts(shown)
     return 0

@@ -189,7 +189,7 @@ def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
 def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], quiet: bool) -> list[Candidate]:
     """The candidates that the options describe; what they leave open is looked up and told."""
     from promptshot.classify.choosing import Wish
-    from promptshot.compare.candidates import Axes, choose, grid, seen
+    from promptshot.compare.candidates import Axes, wished
     from promptshot.report.console import note
 
     names, models = names_of(given), given["models"]
@@ -197,13 +197,6 @@ def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], qu
         model_options(given), models or ("",), given["scorer"], given["shots"], given["demos"], given["seed"], names
     )
     templates = typed("templates", given["templates"], quiet)
-    model = models[0] if len(models) == 1 else ""
-    wish = Wish(templates, given["labels"], None, given["scorer"], model, given["folder"])
+    wish = Wish(templates, given["labels"], None, given["scorer"], axes.model, given["folder"])
     look = inputs.look_back(items, names.usual)
-    found = choose(look, wish, given["verbalizers"])
-    for reason in () if quiet else found[0].reasons:
-        note(reason)
-    candidates, lines = seen(grid(found, axes), look.first(), inputs.how)
-    for line in () if quiet else lines:
-        note(line)
-    return candidates
+    return wished(look, wish, axes, (lambda line: None) if quiet else note, given["verbalizers"], inputs.how)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, Field
 
 from promptshot import shelf
 from promptshot.classify import choosing, suited
-from promptshot.classify.classifier import Classifier
 from promptshot.classify.gold import check_gold
+from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import DEMOS, DemoPlan, Recipe
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
 from promptshot.kinds import KINDS, WITH_DEMONSTRATIONS
@@ -25,7 +25,6 @@ from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows.row import Item, Row
 from promptshot.rows.streams import PLAIN, Reading
 from promptshot.runs.inputs import HOPELESS, look_at
-from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import ModelOptions
 
 UNFIT = "leave it out, give it other label words, or add the rows' labels under 'gold:'"
@@ -76,6 +75,11 @@ class Axes:
     names: Names = field(default_factory=Names)  # the columns that were named
 
     @property
+    def model(self) -> str:
+        """The one model that there is; empty where there are several."""
+        return self.models[0] if len(self.models) == 1 else ""
+
+    @property
     def numbers(self) -> tuple[int, ...]:
         """How many demonstrations go before each row of a template that takes any."""
         return tuple(dict.fromkeys(self.shots)) or ((DEMOS,) if self.demos else (0,))
@@ -96,12 +100,28 @@ def candidates(
     `Classifier.load`) or each of the `verbalizers` replace their own words, `folder` is a library of yours. Raises an
     OptionError where they do not go together; whether they fit the rows is known when they are compared.
     """
-    axes = axes or Axes()
-    look = look_at(rows, axes.names.usual)
-    model = axes.models[0] if len(axes.models) == 1 else ""
-    found = choose(look, choosing.Wish(tuple(templates), labels, None, axes.scorer, model, folder), verbalizers)
-    made, lines = seen(grid(found, axes), look.first())
-    return made, [*found[0].reasons, *lines]
+    axes, lines = axes or Axes(), list[str]()
+    wish = choosing.Wish(tuple(templates), labels, None, axes.scorer, axes.model, folder)
+    return wished(look_at(rows, axes.names.usual), wish, axes, lines.append, verbalizers), lines
+
+
+def wished(
+    look: choosing.Look,
+    wish: choosing.Wish,
+    axes: Axes,
+    tell: Callable[[str], None],
+    verbalizers: Sequence[str | Verbalizer] = (),
+    how: Reading = PLAIN,
+) -> list[Candidate]:
+    """The same for what is wished and can be seen of the rows, which files are read as `how` says; each line is told
+    as soon as it is known."""
+    guesses = choose(look, wish, verbalizers)
+    for reason in guesses[0].reasons:
+        tell(reason)
+    found, lines = seen(grid(guesses, axes), look.first(), how)
+    for line in lines:
+        tell(line)
+    return found
 
 
 def choose(
@@ -210,11 +230,11 @@ def _has_gold(row: Row, recipe: Recipe) -> bool:
 
 def _check_prompts(recipe: Recipe, some: Sequence[Row]) -> None:
     """Raises where the demonstrations cannot be drawn, or not one of the rows has what the template needs."""
-    classifier = Classifier(recipe, FakeScorer())  # it knows no checkpoint, so nothing is loaded
+    questions = Questions.of_recipe(recipe)
     first: RowError | None = None
     for row in some:
         try:
-            classifier.prompts(row)
+            questions.of(row)
         except RowError as problem:
             first = first or problem
         else:

@@ -22,8 +22,6 @@ from promptshot.rows.row import Item
 from promptshot.runs.interrupt import Interrupts
 from promptshot.scorers import Loader
 
-# ------------------------------------------------------------------ from the plan to the comparison
-
 
 @dataclass(frozen=True)
 class Plan:

@@ -30,9 +30,6 @@ def fingerprint(items: Iterable[Item]) -> str:
     return digest.hexdigest()[:16]
 
 
-# ------------------------------------------------------------------ files
-
-
 class Folder:
     """Where every candidate's predictions go: NUMBER-NAME.jsonl, with a run record and rejected rows beside it."""
 

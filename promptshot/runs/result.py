@@ -76,7 +76,6 @@ class Result:
         self.rejects = list(counts.rejects)
         for name in KEPT:
             setattr(self, name, getattr(counts, name))
-        self.tokens = dict(counts.tokens)
 
     def count(self, outcomes: Iterable[Outcome]) -> None:
         """Add what came of some more rows."""
@@ -110,8 +109,8 @@ class Result:
     def _see_tokens(self, prediction: Prediction) -> None:
         if tuple(self.tokens.values()) == prediction.tokens:  # the usual case
             return
-        for word, n in zip(prediction.word_scores, prediction.tokens, strict=True):
-            self.tokens[word] = n if self.tokens.get(word, n) == n else 0
+        seen = zip(prediction.word_scores, prediction.tokens, strict=True)
+        self.tokens = {word: n if self.tokens.get(word, n) == n else 0 for word, n in seen}
 
     def _went_wrong(self, prediction: Prediction) -> None:
         names = self.recipe.template.needs
@@ -120,7 +119,7 @@ class Result:
 
     def state(self) -> Counts:
         """The counts, from which `restored` goes on; at every end of a window, so they are not looked at again."""
-        kept = {name: getattr(self, name) for name in KEPT} | {"tokens": dict(self.tokens)}
+        kept = {name: getattr(self, name) for name in KEPT}
         tally, worst = TallyCounts.model_construct(**self.tally.state()), WorstState(**self.worst.state())
         return Counts.model_construct(tally=tally, rejects=list(self.rejects), worst=worst, **kept)
 

@@ -9,11 +9,7 @@ from typing import Any
 
 import transformers
 
-from promptshot.errors import (
-    HeadError,
-    ModelError,
-    shortlist,
-)
+from promptshot.errors import HeadError, ModelError, shortlist
 from promptshot.kinds import DECODER_KEYS, ScorerKind
 from promptshot.scorers.checkpoints.encoder import Encoder
 

@@ -17,15 +17,7 @@ import torch
 import transformers
 
 from promptshot import shelf
-from promptshot.errors import (
-    ModelError,
-    NotFoundError,
-    OptionError,
-    PromptshotError,
-    install,
-    lacking,
-    shortened,
-)
+from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, install, lacking, shortened
 from promptshot.kinds import ScorerKind
 from promptshot.scorers.checkpoints import cpm, suspect
 from promptshot.scorers.checkpoints.checks import check_architecture, check_head, check_layers
