@@ -7,14 +7,16 @@ import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, overload
 
 from promptshot import scorers
-from promptshot.classify import choosing, gold, suited
+from promptshot.classify import calibrate, choosing, gold, suited
+from promptshot.classify.calibrate import Fitted, Neutral
 from promptshot.classify.decide import Ranks, Thresholds
-from promptshot.classify.finish import finish
+from promptshot.classify.finish import calibrated, finish
 from promptshot.classify.prediction import NAMED, Outcome, Prediction, ensemble
 from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import DEMOS, DemoPlan, Recipe
@@ -39,6 +41,7 @@ from promptshot.rows.once import kept
 from promptshot.rows.row import Item, Reject, Row, raw_of
 from promptshot.scoring import Checkpoint, ModelOptions, Prompt, Scored, Scorer
 
+FEWEST = 2  # labelled rows to calibrate by
 WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut at its edges
 
 
@@ -59,6 +62,9 @@ class Classifier:
         self.decision = recipe.decision
         if isinstance(recipe.decision, Thresholds) and recipe.decision.cuts is None:
             self.decision = self._fixed(recipe.decision)
+        self.fitted: Fitted | None = None  # what calibration has fitted; of a whole run, once that is scored
+        if recipe.calibration and not recipe.calibration.transductive:
+            self.fitted = self._fitted()
 
     @classmethod
     def load(
@@ -133,6 +139,15 @@ class Classifier:
         """The scores at which pairs are cut into labels; None where they are not."""
         return self.decision.cuts if isinstance(self.decision, Thresholds) else None
 
+    @cached_property
+    def neutral(self) -> tuple[Neutral, ...]:
+        """What the words score where a row says nothing, for each member of an ensemble: asked once, when it is first
+        wanted, in a call of its own. None where there are no words, or not the same for all rows."""
+        members = (self, *self.others)
+        if any(member.task.paired or member.task.own_words for member in members):
+            return ()
+        return tuple(member._neutral() for member in members)
+
     @property
     def details(self) -> Mapping[str, Any]:
         """What the scorer says of its model and machine."""
@@ -194,7 +209,7 @@ class Classifier:
         """A Prediction or a Reject for every row, in order, a window of so many rows in memory at a time.
 
         The rows are whatever `predict` takes. With `on_error="fail"` the first Reject is raised as a RowError instead.
-        Where ranks decide (`Recipe.transductive`), nothing comes out before the last row has been scored.
+        Where the whole run decides (`Recipe.transductive`), nothing comes out before the last row has been scored.
         """
         objects.check(items)
         return self._outcomes(items, progress, on_error, window)
@@ -211,31 +226,33 @@ class Classifier:
             spool = Spool(file)
             for scored in windows:
                 spool.add(scored)
-            yield from self.ranked(spool)
+            yield from self.decided(spool)
 
     def windows(
         self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
     ) -> Iterator[list[Outcome]]:
-        """The outcomes window by window; where ranks decide, the labels are still empty (see `ranked`)."""
+        """The outcomes window by window; where the whole run decides, as long as it has not (see `decided`)."""
         for together in _windows(items, window):
             members = [
                 member._window(together, progress if member is self else None, on_error)
                 for member in (self, *self.others)
             ]
-            yield [self._spelled(ensemble(of_row)) for of_row in zip(*members, strict=True)]
+            yield [self._ended(ensemble(of_row)) for of_row in zip(*members, strict=True)]
 
-    def ranked(self, spool: Spool) -> Iterator[Outcome]:
-        """The spooled outcomes again, with the labels that their ranks in the whole run give them."""
-        assert isinstance(self.decision, Ranks)
-        labels = iter(self.decision.labels(spool.scores))
+    def decided(self, spool: Spool) -> Iterator[Outcome]:
+        """The spooled outcomes again, with what the whole run makes of them: labels by their ranks in it, or calibrated
+        by all its scores."""
+        ranks = iter(self.decision.labels(spool.scores)) if isinstance(self.decision, Ranks) else None
+        if self.recipe.calibration.transductive:
+            self.fitted = calibrate.of_run(self.recipe.calibration, spool.scores)
         for outcome in spool:
-            if isinstance(outcome, Prediction):
-                outcome = replace(outcome, label=next(labels))
-            yield self._spelled(outcome)
+            if ranks and isinstance(outcome, Prediction):
+                outcome = replace(outcome, label=next(ranks))
+            yield self._ended(outcome)
 
-    def _spelled(self, outcome: Outcome) -> Outcome:
-        shown = self.recipe.spelling.get(outcome.label) if isinstance(outcome, Prediction) else None
-        return outcome if shown is None else replace(outcome, shown=shown)
+    def _ended(self, outcome: Outcome) -> Outcome:
+        """An outcome as it goes out, calibrated by what has been fitted."""
+        return outcome if isinstance(outcome, Reject) else ended(outcome, self.recipe, self.fitted)
 
     def prompts(self, row: Row) -> tuple[Prompt, ...]:
         """What is asked of one row; raises RowError."""
@@ -336,6 +353,30 @@ class Classifier:
             raise InputError("too few good rows to fix thresholds", where=decision.dev)
         return decision.fixed(margins)
 
+    def _fitted(self) -> Fitted:
+        """What prompts that say nothing, or the labelled rows of a file, say of the scores; raises a PromptshotError."""
+        method, dev = self.recipe.calibration.method, self.recipe.calibration.dev
+        if dev is None:
+            return calibrate.of_prompts(method, self.neutral)
+        items = read.read([dev], self.task.columns, self.recipe.reading)
+        outcomes = [one for window in self.windows(items) for one in window if isinstance(one, Prediction)]
+        return fitted_to(outcomes, self.recipe, dev)
+
+    def _neutral(self) -> Neutral:
+        """What the words of this one score where a row says nothing, or why they do not: that ends no run."""
+        try:
+            asked = {text: self.questions.neutral(text) for text in calibrate.NEUTRAL}
+            if isinstance(self.scorer, Checkpoint):
+                self.scorer.progress = None
+            scored = iter(self._scored([prompt for prompts in asked.values() for prompt in prompts]))
+        except PromptshotError as problem:
+            return dict.fromkeys(calibrate.NEUTRAL, problem.what)
+        found: dict[str, Mapping[str, float] | str] = {}
+        for text, prompts in asked.items():
+            answer = self.questions.answer(prompts, list(islice(scored, len(prompts))))
+            found[text] = answer if isinstance(answer, str) else answer.words
+        return found
+
     # ---------------------------------------------------------------- checks and parts
 
     def _refuse_words(self) -> None:
@@ -359,6 +400,34 @@ class Classifier:
             if label_of is None or label_of[one] != label_of[other]:
                 return f"{said} spells {one!r} and {other!r} the same"
         return ""
+
+
+def ended(prediction: Prediction, recipe: Recipe, fitted: Fitted | None) -> Prediction:
+    """A prediction as it goes out: calibrated, held back where it is too unsure, spelled as the rows spell theirs."""
+    more: dict[str, Any] = {}
+    if fitted is not None:
+        found = calibrated(recipe, fitted, prediction.label_scores, prediction.word_scores)
+        more |= {"label": found.label, "probabilities": found.probabilities}
+    label, chances = more.get("label", prediction.label), more.get("probabilities", prediction.probabilities)
+    if recipe.abstain_below is not None and chances:
+        more["abstained"] = chances[label] < recipe.abstain_below
+    if (shown := recipe.spelling.get(label)) is not None:
+        more["shown"] = shown
+    return replace(prediction, **more) if more else prediction
+
+
+def fitted_to(predictions: Iterable[Prediction], recipe: Recipe, dev: str) -> Fitted:
+    """What the raw scores of a file's rows come to beside their own labels; raises InputError where too few have one."""
+    rows, labels = [], []
+    for one in predictions:
+        label = recipe.task.gold(one.row)[0] if recipe.labels_ignored else one.gold
+        if label is not None:
+            rows.append(one.label_scores)
+            labels.append(label)
+    if len(rows) < FEWEST:
+        what = f"{len(rows)} good rows with a label of ours, too few to calibrate by"
+        raise InputError(what, where=dev, hint=f"give {FEWEST} or more; the labels are: {shortlist(recipe.labels)}")
+    return calibrate.of_dev(recipe.calibration.method, rows, labels)
 
 
 class _Asked(NamedTuple):

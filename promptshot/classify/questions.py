@@ -7,6 +7,7 @@ prompts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from promptshot.classify import demonstrations
@@ -15,6 +16,9 @@ from promptshot.classify.recipe import Recipe
 from promptshot.prompts.task import Task
 from promptshot.rows.row import Row
 from promptshot.scoring import Kind, Prompt, Scored, fault
+
+
+EMPTY = "-"  # what stands for an empty row until its prompt is made: rows that say nothing are refused
 
 
 class Answer(NamedTuple):
@@ -52,6 +56,13 @@ class Questions:
             shots = [shot for shot in self.demonstrations.for_row(self.task.values(row)) if shot]
         return (self.task.prompt(row, shots),)
 
+    def neutral(self, text: str) -> tuple[Prompt, ...]:
+        """What would be asked of a row that says only `text`, which may be empty, wherever the template reads it."""
+        rules, said = self.task.template.spec.fields, text or EMPTY
+        holes = {name: rules[name].hole or "" for name in self.task.template.needs if name in rules}
+        prompts = self.of(Row({name: said + holes.get(name, "") for name in self.task.template.needs}, "calibration"))
+        return prompts if text else tuple(_emptied(prompt) for prompt in prompts)
+
     def answer(self, prompts: Sequence[Prompt], scored: Sequence[Scored]) -> Answer | str:
         """What the scores of a row's prompts come to, or why they come to nothing."""
         (prompt,), (found,) = prompts, scored
@@ -82,3 +93,9 @@ class Questions:
             return template.spec.normalize == "mean"
         uneven = len(set(scored.tokens)) > 1 or (any(scored.lead) and not all(scored.lead))
         return template.kind.means and uneven
+
+
+def _emptied(prompt: Prompt) -> Prompt:
+    """The prompt without what stands for an empty row."""
+    pieces = [replace(piece, text="") if piece.kind is Kind.FIELD else piece for piece in prompt.pieces]
+    return replace(prompt, pieces=tuple(pieces))

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from promptshot.classify.prediction import NAMED, OUTPUT_FIELDS
+from promptshot.classify.prediction import ABSTAINED, NAMED, OUTPUT_FIELDS
 from promptshot.errors import InputError, RowError, many, shortlist
 from promptshot.metrics import Tally
 from promptshot.prompts.task import PAIR
@@ -53,6 +54,8 @@ class Found:
     said: Said
     keys: tuple[str, ...] = ()
     probability: float | None = None
+    chances: Mapping[str, float] | None = None  # the probabilities of all labels
+    abstained: bool = False
 
 
 class Labels:
@@ -123,6 +126,7 @@ class File:
     label_field: str | None = None  # the column of the gold label that was asked for
     how: Reading = PLAIN
     spelled: Mapping[str, str] = field(default_factory=dict)  # what is written for a label -> the label
+    abstains: bool = False  # whether its rows say whether they are too unsure
 
     @classmethod
     def of(cls, path: str, label_field: str | None = None, prediction_field: str = OURS, how: Reading = PLAIN) -> File:
@@ -133,7 +137,8 @@ class File:
         columns = recipe.columns | ({gold_field: label_field} if label_field else {})
         words = recipe.verbalizer.restored(beside) if recipe.verbalizer.model_fields_set - {"name"} else None
         spelled = {_folded(text): label for label, shown in recipe.spelling.items() for text in _texts_of(shown)}
-        return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled)
+        abstains = recipe.abstain_below is not None
+        return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled, abstains)
 
     def read(self) -> Iterator[Found | Reject]:
         """Its rows, and those that hold no prediction.
@@ -185,10 +190,13 @@ class File:
         flat = not isinstance(item.fields.get("probabilities"), dict)  # as tables have it, a column for each label
         hidden = {*OUTPUT_FIELDS, NAMED, self.prediction_field, *(self._flat(keys) if flat else ())}
         hidden |= {name for name in item.fields if flat and _is_word_score(name)}
+        hidden |= {ABSTAINED} if self.abstains else set()
         kept = {name: value for name, value in item.fields.items() if name not in hidden - {self.label_field}}
         own = like(item.fields, kept)
         row = Row(own, item.source, item.key, self.columns)
-        return Found(row, self._said(row, prediction, keys), keys, _probability(item.fields, prediction))
+        sure = _probability(item.fields, prediction), _chances(item.fields, keys)
+        abstained = self.abstains and str(item.fields.get(ABSTAINED)).casefold() == "true"
+        return Found(row, self._said(row, prediction, keys), keys, *sure, abstained)
 
     def wrong(self, found: Found, said: Said) -> Wrong | None:
         """A row that went wrong, given what is known of its labels; None for all others."""
@@ -264,6 +272,16 @@ def _probability(fields: Mapping[str, Any], prediction: str) -> float | None:
     told = (fields.get("probability"), nested.get(prediction) if isinstance(nested, dict) else None)
     found = (number(value) for value in (*told, fields.get(f"p_{prediction}")))
     return next((value for value in found if value is not None and 0 <= value <= 1), None)
+
+
+def _chances(fields: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, float] | None:
+    """The probabilities of these labels, if all are told."""
+    nested = fields.get("probabilities")
+    if isinstance(nested, str) and nested.startswith("{") and _keys(nested):
+        nested = json.loads(nested)
+    told = nested if isinstance(nested, dict) else {key: fields.get(f"p_{key}") for key in keys}
+    found = {key: value for key in keys if (value := number(told.get(key))) is not None and 0 <= value <= 1}
+    return found if found and len(found) == len(keys) else None
 
 
 def _labels_of_columns(fields: Mapping[str, Any], prediction: str) -> tuple[str, ...]:
@@ -358,6 +376,7 @@ def count(
     path = once(path) if most else path
     file, labels = File.of(path, label_field, prediction_field, how), Labels()
     found = Counted(path, Tally(file.words.names if file.words else ()), worst=Worst(most))
+    found.tally.abstained.possible = file.abstains
     waiting: dict[Said, _Alike] = {}
     for item in file.read():
         if isinstance(item, Reject):
@@ -374,8 +393,8 @@ def count(
         found.tally.labels, found.problem = labels.names, labels.problem
     for said, alike in waiting.items():
         settled = labels.settled(said)
-        for _ in range(alike.count):
-            _tell(found.tally, settled)
+        for probability in alike.sure:
+            _tell(found.tally, settled, None if math.isnan(probability) else probability)
         if wrong := file.wrong(alike.surest, settled):
             found.worst.add(wrong, found.tally.confusion)
     if not found.tally.predicted:
@@ -388,25 +407,25 @@ def count(
 
 @dataclass
 class _Alike:
-    """Rows that say the same: how many, and the surest."""
+    """Rows that say the same: how sure each is (NaN where that is not told), and the surest."""
 
     surest: Found
-    count: int = 0
+    sure: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, item: Found) -> None:
-        self.count += 1
+        self.sure.append(math.nan if item.probability is None else item.probability)
         if (item.probability or 0.0) > (self.surest.probability or 0.0):
             self.surest = item
 
 
 def _add(counted: Counted, file: File, item: Found, said: Said) -> None:
-    _tell(counted.tally, said)
+    _tell(counted.tally, said, item.probability, item.chances, item.abstained)
     if wrong := file.wrong(item, said):
         counted.worst.add(wrong, counted.tally.confusion)
 
 
-def _tell(tally: Tally, said: Said) -> None:
-    tally.add(said.prediction, said.gold, said.value, said.choices)
+def _tell(tally: Tally, said: Said, *sure: Any) -> None:
+    tally.add(said.prediction, said.gold, said.value, said.choices, *sure)
 
 
 def _worst(file: File, labels: Labels, tally: Tally, most: int) -> Worst:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from promptshot.classify import decide
 from promptshot.classify.decide import Ranks
 from promptshot.classify.prediction import Outcome, Prediction
 from promptshot.classify.recipe import Recipe
@@ -22,7 +23,7 @@ from promptshot.runs.wrong import Worst, WorstState, Wrong
 EXAMPLES = 10  # predictions kept for people to look at
 LISTED = 20  # labels whose words are told
 # Counts of a result, beside its tally.
-KEPT = tuple(name for name in Counts.model_fields if name not in ("tally", "rejects", "worst"))
+KEPT = tuple(name for name in Counts.model_fields if name not in ("tally", "before", "rejects", "worst"))
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Result:
     averaged: bool = False
     unknown: int = 0  # rows of whose text the tokenizer knows nothing
     first_unknown: str = ""  # where the first of them is
+    before: Tally | None = None  # the same rows before calibration
     worst: Worst = field(default_factory=Worst)  # rows that went wrong
     examples: list[Prediction] = field(default_factory=list)  # the first few
     rejects: list[Reject] = field(default_factory=list)  # the first few
@@ -61,6 +63,8 @@ class Result:
         labels = recipe.labels
         result = cls(recipe, Tally(labels), journal.fingerprint, rejects_path=journal.outputs.rejects_path)
         result.details = journal.earlier.machine if journal.earlier else {}
+        result.tally.abstained.possible = recipe.abstain_below is not None
+        result.before = Tally(labels) if recipe.calibration else None
         result.worst = Worst(journal.outputs.kept_wrong)
         if counts:
             result._restore(counts)
@@ -73,6 +77,7 @@ class Result:
 
     def _restore(self, counts: Counts) -> None:
         self.tally = Tally.restored(self.recipe.labels, dict(counts.tally))
+        self.before = Tally.restored(self.recipe.labels, dict(counts.before)) if counts.before else self.before
         self.rejects = list(counts.rejects)
         for name in KEPT:
             setattr(self, name, getattr(counts, name))
@@ -88,7 +93,13 @@ class Result:
             if len(self.examples) < EXAMPLES:
                 self.examples.append(outcome)
             choices = None if self.tally.labels else len(outcome.label_scores)
-            self.tally.add(outcome.label, outcome.gold, outcome.gold_value, choices)
+            said = (outcome.gold, outcome.gold_value, choices)
+            chances, abstained = outcome.probabilities, bool(outcome.abstained)
+            self.tally.add(outcome.label, *said, outcome.probability, chances, abstained)
+            if self.before is not None:
+                raw = decide.softmax(outcome.label_scores)
+                label = decide.best(outcome.label_scores)
+                self.before.add(label, *said, raw[label], raw)
             if outcome.gold not in (None, outcome.label):
                 self._went_wrong(outcome)
             self.cut += outcome.cut > 0
@@ -121,7 +132,8 @@ class Result:
         """The counts, from which `restored` goes on; at every end of a window, so they are not looked at again."""
         kept = {name: getattr(self, name) for name in KEPT}
         tally, worst = TallyCounts.model_construct(**self.tally.state()), WorstState(**self.worst.state())
-        return Counts.model_construct(tally=tally, rejects=list(self.rejects), worst=worst, **kept)
+        before: dict[str, Any] = {"before": TallyCounts.model_construct(**self.before.state())} if self.before else {}
+        return Counts.model_construct(tally=tally, **before, rejects=list(self.rejects), worst=worst, **kept)
 
     def head(self, **more: Any) -> RunRecord:
         """What the run record says from the start: what is run, how labels come of it, and `more`."""
@@ -155,6 +167,7 @@ class Result:
             "words_split": self.split,
             "mean_over_tokens": self.averaged,
             "transductive": self.recipe.transductive,
+            **({"before": fares(self.before)} if self.before is not None else {}),
             "recipe": self.recipe.as_dict(),
             "fingerprint": self.fingerprint,
             "machine": dict(self.details),
@@ -173,6 +186,12 @@ class Result:
             *unlisted(self.tally, self.worst),
             *_of_files(self, keep),
         ]
+
+
+def fares(tally: Tally) -> dict[str, float | None]:
+    """How predictions fare, in the numbers that calibration may change."""
+    numbers = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
+    return {**{name: getattr(tally, name) for name in numbers}, **tally.reliability.summary()}
 
 
 def _of_labels(result: Result) -> Iterator[Remark]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from promptshot import files
 from promptshot.classify.classifier import Classifier
@@ -27,6 +28,7 @@ from promptshot.runs.inputs import HOPELESS, Inputs, refuse_foreign
 from promptshot.runs.interrupt import Interrupts
 from promptshot.runs.journal import Journal
 from promptshot.runs.outputs import Outputs
+from promptshot.runs.record import RecordedFit
 from promptshot.runs.result import Result
 from promptshot.runs.shape import Shape
 
@@ -110,8 +112,16 @@ class _Run:
         self.result.details, self.result.rows_before = self.classifier.details, self.rows
         self.result.overwritten = journal.shape.overwritten(_own(inputs.peek()))
         drawn = {"sample": inputs.sample, "seed": inputs.seed, "window": inputs.window}
-        journal.head = self.result.head(**drawn, thresholds=self.classifier.cuts)
+        journal.head = self.result.head(**drawn, thresholds=self.classifier.cuts, **self._calibrated(neutral=True))
         watcher.ready(self.classifier, self.rows)
+
+    def _calibrated(self, neutral: bool = False) -> dict[str, Any]:
+        """What the record says of calibration: what has been fitted, and what else can be, without a model."""
+        fitted, outputs = self.classifier.fitted, self.journal.outputs
+        said: dict[str, Any] = {"calibration": RecordedFit(**vars(fitted))} if fitted else {}
+        if neutral and outputs.record_path and outputs.calibration_scores and self.classifier.neutral:
+            said["calibration_scores"] = self.classifier.neutral
+        return said
 
     def to_its_end(self, interrupts: Interrupts) -> Result:
         """Score and write all that is left; whatever stops it, the journal says how far it got."""
@@ -165,8 +175,8 @@ class _Run:
             except InputError as problem:
                 raise InputError(problem.what, where=path, hint=problem.hint) from None
             self._fill(spool, path, interrupts)
-            ranked = self.classifier.ranked(spool)
-            while window := list(islice(ranked, self.inputs.window)):
+            decided = self.classifier.decided(spool)
+            while window := list(islice(decided, self.inputs.window)):
                 yield window
 
     def _fill(self, spool: Spool, path: str, interrupts: Interrupts) -> None:
@@ -188,6 +198,7 @@ class _Run:
         result, seen = self.result, self.inputs.seen
         if not result.tally.predicted:
             raise _unusable(result, self.inputs, self.rows, given_up)
+        self.journal.head = self.journal.head.model_copy(update=self._calibrated())
         result.left_out, result.changed = self.journal.left_out, tuple(seen.changed)
         wrong = _wrong_rows(result, self.inputs, self.journal)
         self.journal.finish(self.rows, result.state(), seen.parts, result.summary(), wrong)

@@ -119,7 +119,7 @@ class Shape:
             "word_scores": prediction.word_scores,
         }
         flat = {name: (nested[of] or {}).get(key) for name, (of, key) in self._flat.items() if name in self._ours}
-        return {**prediction.said, "probability": prediction.probability, **nested, **flat}
+        return {**prediction.said, **prediction.held, "probability": prediction.probability, **nested, **flat}
 
 
 def _on_one_line(key: str) -> str:
