@@ -176,10 +176,8 @@ def of_run(calibration: Calibration, rows: Iterable[Scores]) -> Fitted:
     prior = calibration.shares(labels)
     if calibration.method == "can":
         return _can(labels, chances, prior)
-    if calibration.method == "batch":
-        bias = [-_log_mean(column) for column in chances.T]
-    else:
-        bias = _matching(chances, prior)
+    batch = calibration.method == "batch"
+    bias = [-_log_mean(column) for column in chances.T] if batch else _matching(chances, prior)
     return Fitted(calibration.method, len(chances), bias=_centred(labels, bias))
 
 
@@ -254,7 +252,7 @@ def _can(labels: Sequence[str], logs: Any, prior: Sequence[float]) -> Fitted:
 
 
 def of_dev(method: Method, rows: Sequence[Scores], gold: Sequence[str]) -> Fitted:
-    """A temperature (Guo et al. 2017), or a bias for each label, from the label scores of rows whose labels are known."""
+    """A temperature (Guo et al. 2017), or a bias for each label, from the label scores of rows with known labels."""
     if method == "temperature":
         return Fitted(method, len(rows), temperature=_temperature(rows, gold))
     import numpy as np
@@ -301,8 +299,8 @@ def _temperature(rows: Sequence[Scores], gold: Sequence[str]) -> float:
 def _least(slopes: Callable[[Any], tuple[float, Any, Any]], size: int) -> list[float]:
     """Where a convex function is least, from 0: `slopes` gives its value, gradient and second derivatives.
 
-    Newton's steps, damped (Levenberg 1944) as long as they do not lead down, which also crosses the plains of scores that
-    lie far apart. The value shows only half the digits: in the end it is the gradient that must become smaller.
+    Newton's steps, damped (Levenberg 1944) as long as they do not lead down, which also crosses the plains of scores
+    that lie far apart. The value shows only half the digits: in the end it is the gradient that must become smaller.
     """
     import numpy as np
 

@@ -354,7 +354,7 @@ class Classifier:
         return decision.fixed(margins)
 
     def _fitted(self) -> Fitted:
-        """What prompts that say nothing, or the labelled rows of a file, say of the scores; raises a PromptshotError."""
+        """What prompts that say nothing, or labelled rows, come to; raises a PromptshotError."""
         method, dev = self.recipe.calibration.method, self.recipe.calibration.dev
         if dev is None:
             return calibrate.of_prompts(method, self.neutral)
@@ -417,7 +417,7 @@ def ended(prediction: Prediction, recipe: Recipe, fitted: Fitted | None) -> Pred
 
 
 def fitted_to(predictions: Iterable[Prediction], recipe: Recipe, dev: str) -> Fitted:
-    """What the raw scores of a file's rows come to beside their own labels; raises InputError where too few have one."""
+    """What the raw scores of a file's rows come to beside their own labels; raises InputError for too few."""
     rows, labels = [], []
     for one in predictions:
         label = recipe.task.gold(one.row)[0] if recipe.labels_ignored else one.gold

@@ -146,7 +146,9 @@ def decision_of(ordered: Sequence[str] | None, prior: Sequence[float] | None, de
     """
     if not ordered:
         if dev:
-            raise OptionError("--dev fixes thresholds for a template with 'ordered'", hint="leave it out")
+            raise OptionError(
+                "--dev fixes thresholds for a template with 'ordered'", hint="leave it out, or calibrate by it"
+            )
         return Best()
     shares = tuple(prior or [1 / len(ordered) for _ in ordered])
     return Thresholds(tuple(ordered), shares, dev) if dev else Ranks(tuple(ordered), shares)

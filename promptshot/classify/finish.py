@@ -55,8 +55,8 @@ def calibrated(
 
 
 def finished(recipe: Recipe, rows: Sequence[Mapping[str, Any]], fitted: Fitted | None = None) -> list[Finished]:
-    """The same from what a run wrote of its rows (`word_scores`; of pairs `scores`), without a model; calibrated by what
-    it has fitted.
+    """The same from what a run wrote of its rows (`word_scores`; of pairs `scores`), without a model; calibrated by
+    what it has fitted.
 
     Raises KeyError where a row has none of these.
     """

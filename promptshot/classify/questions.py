@@ -17,7 +17,6 @@ from promptshot.prompts.task import Task
 from promptshot.rows.row import Row
 from promptshot.scoring import Kind, Prompt, Scored, fault
 
-
 EMPTY = "-"  # what stands for an empty row until its prompt is made: rows that say nothing are refused
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from promptshot.classify.calibrate import METHODS, OF_DEV
 from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
+    calibrate_flags,
     config_flag,
     errors_flag,
     errors_of,
@@ -95,7 +97,27 @@ PREVIEWED = 3  # prompts shown by --dry-run
 )
 @option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before each row (causal).")
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
-@option("--dev", metavar="FILE", help="Rows that fix the thresholds of an NSP pair template.")
+@option(
+    "--dev",
+    metavar="FILE",
+    help="Labelled rows to calibrate by, or rows that fix the thresholds of an NSP pair template.",
+)
+@option(
+    "--calibrate",
+    type=click.Choice(METHODS),
+    default="none",
+    show_default=True,
+    help="Take out of the scores what the prompt says whatever the text (see: promptshot calibrate --help).",
+)
+@calibrate_flags
+@option(
+    "--no-calibration-scores",
+    "calibration_scores",
+    is_flag=True,
+    default=True,
+    flag_value=False,
+    help="Do not ask prompts without a text for the run record.",
+)
 @option("--summary", metavar="FILE", help="Metrics as JSON; - is stdout.")
 @errors_flag
 @option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
@@ -119,7 +141,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     from promptshot.runs.outputs import Outputs
 
     read_once(given, files)
-    names = ("summary", "record", "rejects", "overwrite", "resume", "format", "bom", "scores")
+    names = ("summary", "record", "rejects", "overwrite", "resume", "format", "bom", "scores", "calibration_scores")
     chosen = fields(given["fields"]) if given["fields"] is not None else ()
     errors, surest = errors_of(given["errors"])
     said = {name: given[name] for name in names}
@@ -164,7 +186,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
             scorer=given["scorer"] or one.template.spec.scorer,
             options=options,
             demos=demos,
-            dev=given["dev"],
+            dev=None if given["calibrate"] in OF_DEV else given["dev"],
             columns=names.of(one.template),
             reading=inputs.how,
             labels_ignored=given["ignore_labels"],
@@ -176,7 +198,21 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
     (recipe, lines), *others = [recipe.seen(inputs.peek_rows(recipe.columns)) for recipe in recipes]
     for line in () if quiet else lines:
         note(line)
-    return replace(recipe, others=tuple(other for other, _ in others)), found
+    recipe = replace(recipe, others=tuple(other for other, _ in others), abstain_below=given["abstain_below"])
+    return _calibrated(recipe, given), found
+
+
+def _calibrated(recipe: Recipe, given: dict[str, Any]) -> Recipe:
+    """The recipe with the calibration that the options name; refused before a model is loaded where it cannot be."""
+    from promptshot.classify.calibrate import Calibration
+    from promptshot.classify.prior import prior_of
+
+    method = given["calibrate"]
+    prior = prior_of(given["prior"], recipe.task, recipe.reading)
+    recipe = replace(recipe, calibration=Calibration.of(method, prior, given["dev"] if method in OF_DEV else None))
+    if recipe.calibration or recipe.abstain_below is not None:
+        recipe.check()
+    return recipe
 
 
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:

@@ -227,8 +227,8 @@ class RecordedFit(_Said):
 
 
 class Calibrated(_Said):
-    """What a run is calibrated by, and what it may be calibrated by later: the word scores of each member's prompts that
-    say nothing, or why there are none."""
+    """What a run is calibrated by, and what it may be calibrated by later: the word scores of each member's prompts
+    that say nothing, or why there are none."""
 
     calibration: RecordedFit | None = None
     calibration_scores: tuple[dict[Text, dict[Text, Number] | Text], ...] = ()
@@ -377,7 +377,8 @@ class RunRecord(_Files, Metrics, Calibrated, _Labels, _Run):
 
     - what was run: `complete`, the rows (`limit` to `inputs`), `machine`, `versions`;
     - what is needed to make other labels and probabilities of the scores in the rows: `gold_field`, `label_order`,
-      `recipe`, `thresholds`, `calibration`, `calibration_scores`, `mean_over_tokens`, and the `tokens` of the label words among the `counts`;
+      `recipe`, `thresholds`, `calibration`, `calibration_scores`, `mean_over_tokens`, and the `tokens` of the label
+      words among the `counts`;
     - how it fared: the `Metrics`, and the `counts` that they come from;
     - what it goes on by, or of a comparison what it `written` has: `fingerprint` to `progress`.
 
