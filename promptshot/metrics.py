@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 from typing import Any
 
 LEAN = 0.9  # of the rows under one label, at least: nearly all
@@ -115,6 +116,7 @@ class Tally:
     chance_sum: float = 0.0  # sum of 1/choices over labelled rows
     reliability: Reliability = field(default_factory=Reliability)
     abstained: Abstained = field(default_factory=Abstained)
+    draws: int = 1  # how often each row is counted: more of these are no more rows, and make nothing surer
 
     @classmethod
     def restored(cls, labels: Sequence[str], state: Mapping[str, Any]) -> Tally:
@@ -130,6 +132,17 @@ class Tally:
             Reliability(**{name: _own(value) for name, value in dict(sure).items()}) if sure else Reliability(),
             Abstained(**dict(held)) if held else Abstained(),
         )
+
+    @classmethod
+    def pooled(cls, tallies: Sequence[Tally]) -> Tally:
+        """The counts of several draws of the same rows together; they have the same labels."""
+        first, *rest = tallies
+        return reduce(cls._and, rest, replace(first))
+
+    def _and(self, other: Tally) -> Tally:
+        """The counts of both, which are never changed in place."""
+        added = [one.name for one in fields(self) if one.name != "labels"]
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in added})
 
     def state(self) -> dict[str, Any]:
         """All counts in the order in which they came up, as plain data that JSON keeps exactly."""
@@ -194,7 +207,7 @@ class Tally:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95% Wilson score interval of the accuracy."""
-        return wilson(self.correct, self.labelled) if self.labelled else None
+        return wilson(self.correct / self.draws, self.labelled / self.draws) if self.labelled else None
 
     @property
     def coverage(self) -> float | None:
@@ -343,7 +356,7 @@ def _both(one: Any, other: Any) -> Any:
     return [a + b for a, b in zip(one, other, strict=True)] if isinstance(one, list) else one + other
 
 
-def wilson(hits: int, total: int, z: float = 1.959963984540054) -> tuple[float, float]:
+def wilson(hits: float, total: float, z: float = 1.959963984540054) -> tuple[float, float]:
     """The Wilson score interval of a proportion (Wilson 1927), by default at 95%."""
     share, square = hits / total, z * z / total
     middle = (share + square / 2) / (1 + square)

@@ -16,7 +16,7 @@ from typing import Any
 
 from promptshot.classify.prediction import ABSTAINED, NAMED, OUTPUT_FIELDS
 from promptshot.errors import InputError, RowError, many, shortlist
-from promptshot.metrics import Tally
+from promptshot.metrics import Abstained, Tally
 from promptshot.prompts.task import PAIR
 from promptshot.prompts.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 from promptshot.rows import read
@@ -28,7 +28,8 @@ from promptshot.rows.writer import FORMULA
 from promptshot.runs import record
 from promptshot.runs.record import RecordedRecipe
 from promptshot.runs.remarks import Remark, against_majority, unknown_gold, unlisted
-from promptshot.runs.shape import PREFIXES
+from promptshot.runs.series import Draw, pooled, summary_of
+from promptshot.runs.shape import DRAW, PREFIXES
 from promptshot.runs.wrong import Worst, Wrong
 
 OURS = "prediction"  # the column where `classify` writes them
@@ -56,6 +57,7 @@ class Found:
     probability: float | None = None
     chances: Mapping[str, float] | None = None  # the probabilities of all labels
     abstained: bool = False
+    draw: tuple[int, int | None] = (0, None)  # of which of several runs it is
 
 
 class Labels:
@@ -127,6 +129,7 @@ class File:
     how: Reading = PLAIN
     spelled: Mapping[str, str] = field(default_factory=dict)  # what is written for a label -> the label
     abstains: bool = False  # whether its rows say whether they are too unsure
+    shots: tuple[int, ...] = ()  # the demonstrations of each of several runs that follow one another in it
 
     @classmethod
     def of(cls, path: str, label_field: str | None = None, prediction_field: str = OURS, how: Reading = PLAIN) -> File:
@@ -138,7 +141,8 @@ class File:
         words = recipe.verbalizer.restored(beside) if recipe.verbalizer.model_fields_set - {"name"} else None
         spelled = {_folded(text): label for label, shown in recipe.spelling.items() for text in _texts_of(shown)}
         abstains = recipe.abstain_below is not None
-        return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled, abstains)
+        shots = tuple(ended.shots for ended in there.runs) if there else ()
+        return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled, abstains, shots)
 
     def read(self) -> Iterator[Found | Reject]:
         """Its rows, and those that hold no prediction.
@@ -191,12 +195,22 @@ class File:
         hidden = {*OUTPUT_FIELDS, NAMED, self.prediction_field, *(self._flat(keys) if flat else ())}
         hidden |= {name for name in item.fields if flat and _is_word_score(name)}
         hidden |= {ABSTAINED} if self.abstains else set()
+        hidden |= {*DRAW} if self.shots else set()
         kept = {name: value for name, value in item.fields.items() if name not in hidden - {self.label_field}}
         own = like(item.fields, kept)
         row = Row(own, item.source, item.key, self.columns)
         sure = _probability(item.fields, prediction), _chances(item.fields, keys)
         abstained = self.abstains and str(item.fields.get(ABSTAINED)).casefold() == "true"
-        return Found(row, self._said(row, prediction, keys), keys, *sure, abstained)
+        return Found(row, self._said(row, prediction, keys), keys, *sure, abstained, self._draw(item))
+
+    def _draw(self, row: Row) -> tuple[int, int | None]:
+        """Of which of several runs a row is; raises RowError where it does not say."""
+        if not self.shots:
+            return 0, None
+        shots, seed = (number(row.fields.get(name)) for name in DRAW)
+        if shots is None:
+            raise RowError(f"no field {DRAW[0]!r}, and the file holds several runs", where=row.source)
+        return int(shots), None if seed is None else int(seed)
 
     def wrong(self, found: Found, said: Said) -> Wrong | None:
         """A row that went wrong, given what is known of its labels; None for all others."""
@@ -335,10 +349,13 @@ class Counted:
     problem: str = ""
     rejects: list[Reject] = field(default_factory=list)  # the first few rows that hold no prediction
     worst: Worst = field(default_factory=Worst)  # rows that went wrong
+    draws: list[Draw] = field(default_factory=list)  # each of several runs; the tally is of those with the most shots
 
     def record(self) -> dict[str, Any]:
         """Everything as plain data."""
-        return {"path": self.path, **self.tally.summary(), "problem": self.problem or None}
+        runs = [{"shots": draw.shots, "demo_seed": draw.seed, **draw.tally.summary()} for draw in self.draws]
+        several = {**summary_of(self.draws), "runs": runs} if runs else {}
+        return {"path": self.path, **self.tally.summary(), **several, "problem": self.problem or None}
 
     def remarks(self) -> list[Remark]:
         """What a reader of the numbers must know."""
@@ -385,7 +402,9 @@ def count(
             continue
         if not file.words:
             labels.see(item)
-        if item.said.open:
+        if file.shots:
+            _add_run(found, file, item)
+        elif item.said.open:
             waiting.setdefault(item.said, _Alike(item)).add(item)
         else:
             _add(found, file, item, item.said)
@@ -397,6 +416,9 @@ def count(
             _tell(found.tally, settled, None if math.isnan(probability) else probability)
         if wrong := file.wrong(alike.surest, settled):
             found.worst.add(wrong, found.tally.confusion)
+    if found.draws:
+        rejected, found.tally = found.tally.rejected, pooled(found.draws)
+        found.tally.rejected = rejected
     if not found.tally.predicted:
         reject, many = found.rejects[0], found.tally.rejected
         raise InputError(f"none of {many:,} rows could be used; the first: {reject.reason}", where=reject.source)
@@ -422,6 +444,17 @@ def _add(counted: Counted, file: File, item: Found, said: Said) -> None:
     _tell(counted.tally, said, item.probability, item.chances, item.abstained)
     if wrong := file.wrong(item, said):
         counted.worst.add(wrong, counted.tally.confusion)
+
+
+def _add_run(counted: Counted, file: File, item: Found) -> None:
+    """Count a row of one of several runs."""
+    draw = next((one for one in counted.draws if (one.shots, one.seed) == item.draw), None)
+    if draw is None:
+        draw = Draw(*item.draw, Tally(counted.tally.labels, abstained=Abstained(possible=file.abstains)))
+        counted.draws.append(draw)
+    _tell(draw.tally, item.said, item.probability, item.chances, item.abstained)
+    if draw.shots == max(file.shots) and (wrong := file.wrong(item, item.said)):
+        counted.worst.add(wrong, draw.tally.confusion)
 
 
 def _tell(tally: Tally, said: Said, *sure: Any) -> None:
