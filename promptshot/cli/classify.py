@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -25,6 +24,7 @@ from promptshot.cli.flags import (
     model_options,
     names_of,
     option,
+    output_of,
     quiet_flag,
     read_by,
     read_once,
@@ -158,7 +158,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     chosen = fields(given["fields"]) if given["fields"] is not None else ()
     errors, surest = errors_of(given["errors"])
     said = {name: given[name] for name in names}
-    outputs = Outputs(_output(given), fields=chosen, errors=errors, surest=surest or 0, **said)
+    outputs = Outputs(output_of(given), fields=chosen, errors=errors, surest=surest or 0, **said)
     saved = [Named("--save-template", str(given["save_template"]))] if given["save_template"] else []
     outputs.check(read_by(given, files), saved)
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
@@ -177,12 +177,6 @@ def _reread(given: dict[str, Any], files: tuple[str, ...]) -> tuple[str, ...]:
 
     several = len(given["num_shots"] or ()) > 1 or (given["demo_seeds"] or 1) > 1
     return tuple(map(once, files)) if several else files
-
-
-def _output(given: dict[str, Any]) -> str | None:
-    """Where predictions go; nowhere on a terminal, unless something is said of how they are written."""
-    said = any(given[name] for name in ("format", "fields", "bom")) or not given["scores"]
-    return given["output"] if given["output"] is not None else "-" if said or not sys.stdout.isatty() else None
 
 
 def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe, list[Guess]]:

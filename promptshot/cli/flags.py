@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -264,6 +265,12 @@ def outputs(written: Mapping[str, str | None], read: Iterable[Named], overwrite:
     files.check(named, read)
     for one in () if overwrite else named:
         files.refuse_taken(one.path)
+
+
+def output_of(given: Mapping[str, Any]) -> str | None:
+    """Where predictions go; nowhere on a terminal, unless something is said of how they are written."""
+    said = any(given.get(name) for name in ("format", "fields", "bom")) or not given.get("scores", True)
+    return given["output"] if given["output"] is not None else "-" if said or not sys.stdout.isatty() else None
 
 
 def form_of(given: Mapping[str, Any], one_text: bool = False) -> Form:

@@ -29,7 +29,7 @@ from promptshot.runs import record
 from promptshot.runs.record import RecordedRecipe
 from promptshot.runs.remarks import Remark, against_majority, unknown_gold, unlisted
 from promptshot.runs.series import Draw, pooled, summary_of
-from promptshot.runs.shape import DRAW, PREFIXES
+from promptshot.runs.shape import DRAW, PREFIXES, on_one_line
 from promptshot.runs.wrong import Worst, Wrong
 
 OURS = "prediction"  # the column where `classify` writes them
@@ -53,6 +53,7 @@ class Found:
 
     row: Row
     said: Said
+    whole: Mapping[str, Any]  # all fields of the row, ours among them
     keys: tuple[str, ...] = ()
     probability: float | None = None
     chances: Mapping[str, float] | None = None  # the probabilities of all labels
@@ -201,7 +202,7 @@ class File:
         row = Row(own, item.source, item.key, self.columns)
         sure = _probability(item.fields, prediction), _chances(item.fields, keys)
         abstained = self.abstains and str(item.fields.get(ABSTAINED)).casefold() == "true"
-        return Found(row, self._said(row, prediction, keys), keys, *sure, abstained, self._draw(item))
+        return Found(row, self._said(row, prediction, keys), item.fields, keys, *sure, abstained, self._draw(item))
 
     def _draw(self, row: Row) -> tuple[int, int | None]:
         """Of which of several runs a row is; raises RowError where it does not say."""
@@ -270,14 +271,19 @@ def _is_share(value: Any) -> bool:
     return isinstance(value, float) and not value.is_integer()
 
 
-def _keys(said: Any) -> tuple[str, ...]:
-    """The labels that probabilities name: an object, or in a table its text; else none."""
+def nested_of(said: Any) -> dict[str, Any] | None:
+    """An object, or in a table its text; None for anything else."""
     if isinstance(said, str) and said.startswith("{"):
         try:
             said = json.loads(said)
         except (ValueError, RecursionError):
-            return ()
-    return tuple(said) if isinstance(said, dict) else ()
+            return None
+    return said if isinstance(said, dict) else None
+
+
+def _keys(said: Any) -> tuple[str, ...]:
+    """The labels that probabilities name; none where they are no object."""
+    return tuple(nested_of(said) or ())
 
 
 def _probability(fields: Mapping[str, Any], prediction: str) -> float | None:
@@ -290,10 +296,8 @@ def _probability(fields: Mapping[str, Any], prediction: str) -> float | None:
 
 def _chances(fields: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, float] | None:
     """The probabilities of these labels, if all are told."""
-    nested = fields.get("probabilities")
-    if isinstance(nested, str) and nested.startswith("{") and _keys(nested):
-        nested = json.loads(nested)
-    told = nested if isinstance(nested, dict) else {key: fields.get(f"p_{key}") for key in keys}
+    nested = nested_of(fields.get("probabilities"))
+    told = nested if nested is not None else {key: fields.get(f"p_{on_one_line(key)}") for key in keys}
     found = {key: value for key in keys if (value := number(told.get(key))) is not None and 0 <= value <= 1}
     return found if found and len(found) == len(keys) else None
 

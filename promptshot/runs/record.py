@@ -47,6 +47,7 @@ from promptshot.scoring import ModelOptions
 FORMAT = 1
 LARGEST = 64 << 20  # bytes; of each of a hundred thousand input files it may tell how far it was read
 AFRESH = "use --overwrite to start afresh"
+ELSEWHERE = "give another file, or classify again"
 # What records did not say that had no format yet: those of 0.1.0, and those that people wrote by hand.
 _EARLIER: Mapping[str, Any] = {
     "format": 0,
@@ -387,6 +388,14 @@ class Written(_Said):
     sha256: Text
 
 
+class MadeOf(_Said):
+    """The file of predictions that was calibrated again, and the run that it is of."""
+
+    file: Text
+    sha256: Text
+    fingerprint: Text = ""
+
+
 class RunRecord(_Files, Metrics, Calibrated, _Labels, _Run):
     """A run record, with these parts:
 
@@ -405,6 +414,7 @@ class RunRecord(_Files, Metrics, Calibrated, _Labels, _Run):
     counts: Counts | None = None
     written: Written | None = None
     runs: tuple[Ended, ...] = ()
+    made_of: MadeOf | None = None
 
     @model_validator(mode="after")
     def _can_go_on(self) -> RunRecord:
@@ -436,6 +446,17 @@ def read(path: str, hint: str = AFRESH) -> RunRecord | None:
     """
     plain = _plain(path, hint)
     return None if plain is None else _made(plain, path, hint)
+
+
+def read_sound(path: str) -> RunRecord | None:
+    """The same, of a run or a comparison, every byte as it was written; raises InputError for one that was changed."""
+    plain = _plain(path, ELSEWHERE)
+    if plain is None:
+        return None
+    found = _made(plain, path, ELSEWHERE)
+    if plain.pop("checksum", None) != checksum(plain):
+        raise InputError("a run record that has been changed since it was written", where=path, hint=ELSEWHERE)
+    return found
 
 
 def read_whole(path: str) -> RunRecord | None:
