@@ -238,7 +238,7 @@ class Tally:
             found[gold] += count
         return found
 
-    def _guesses(self) -> Counter[str]:
+    def guesses(self) -> Counter[str]:
         """Labelled rows of each predicted label."""
         found: Counter[str] = Counter()
         for (_, predicted), count in self.confusion.items():
@@ -249,7 +249,7 @@ class Tally:
     def lean(self) -> Lean | None:
         """The label that nearly all rows were given although they are, or may be, of others; None where none was."""
         labelled = self.labelled >= FEWEST
-        counts, rows = (self._guesses(), self.labelled) if labelled else (self.predictions, self.predicted)
+        counts, rows = (self.guesses(), self.labelled) if labelled else (self.predictions, self.predicted)
         if rows < FEWEST or (self.labels and len(self.labels) < 2):
             return None
         label, given = counts.most_common(1)[0]
@@ -260,7 +260,7 @@ class Tally:
 
     def per_label(self) -> dict[str, LabelScores]:
         """Scores of every label that was gold or predicted on a labelled row, in the labels' order."""
-        support, guesses = self.support(), self._guesses()
+        support, guesses = self.support(), self.guesses()
         hits = Counter({gold: count for (gold, predicted), count in self.confusion.items() if gold == predicted})
         seen = [*self.labels, *support, *guesses]
         return {
@@ -302,7 +302,7 @@ class Tally:
         """
         if not self.labelled:
             return None
-        gold, predicted, n = self.support(), self._guesses(), self.labelled
+        gold, predicted, n = self.support(), self.guesses(), self.labelled
         spread = (n * n - sum(p * p for p in predicted.values())) * (n * n - sum(t * t for t in gold.values()))
         covered = self.correct * n - sum(t * predicted[label] for label, t in gold.items())
         return covered / math.sqrt(spread) if spread else 0.0

@@ -7,6 +7,7 @@ Rows and record hold all that `classify --calibrate` starts from, so the numbers
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -260,7 +261,9 @@ def _result(stored: Stored, run: Run, fitted: Fitted | None, journal: Journal) -
     for name in KEPT if run.counts else ():
         setattr(result, name, getattr(run.counts, name))
     result.seconds = 0.0
-    made_of = MadeOf(file=stored.path, sha256=files.digest_of(stored.path) or "", fingerprint=there.fingerprint)
+    made_of = MadeOf(
+        file=os.path.basename(stored.path), sha256=files.digest_of(stored.path) or "", fingerprint=there.fingerprint
+    )
     drawn = {"sample": there.sample, "seed": there.seed, "window": there.window}
     journal.head = result.head(**drawn, **_known(run, fitted), made_of=made_of)
     journal.draw = {"shots": run.recipe.shots, "demo_seed": run.recipe.demo_seed} if there.runs else {}

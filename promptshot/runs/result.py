@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from promptshot.classify import decide
+from promptshot.classify.calibrate import BY_PRIOR
 from promptshot.classify.decide import Ranks
 from promptshot.classify.prediction import Outcome, Prediction
 from promptshot.classify.recipe import Recipe
-from promptshot.errors import OptionError, many, shortlist
+from promptshot.errors import OptionError, many, printable, shortlist
 from promptshot.metrics import Tally
 from promptshot.rows.row import Reject
 from promptshot.runs.journal import Journal
 from promptshot.runs.record import FORMAT, Counts, RecordedRecipe, RunRecord, TallyCounts, versions
-from promptshot.runs.remarks import Remark, against_majority, leaning, unknown_gold, unlisted
+from promptshot.runs.remarks import Remark, against_majority, leaning, unbalanced, unknown_gold, unlisted, worse
 from promptshot.runs.wrong import Worst, WorstState, Wrong
 
 EXAMPLES = 10  # predictions kept for people to look at
@@ -56,6 +58,7 @@ class Result:
     rows_before: int = 0  # rows that an earlier run had done
     overwritten: tuple[str, ...] = ()  # input fields that gave way to output fields
     left_out: tuple[str, ...] = ()  # columns that a table had no room for
+    calibrate: str = ""  # the command that takes a bias out of what was written; empty where nothing could
 
     @classmethod
     def restored(cls, recipe: Recipe, journal: Journal, counts: Counts | None) -> Result:
@@ -65,6 +68,7 @@ class Result:
         result.details = journal.earlier.machine if journal.earlier else {}
         result.tally.abstained.possible = recipe.abstain_below is not None
         result.before = Tally(labels) if recipe.calibration else None
+        result.calibrate = _command(recipe, journal)
         result.worst = Worst(journal.outputs.kept_wrong)
         if counts:
             result._restore(counts)
@@ -197,7 +201,10 @@ def fares(tally: Tally) -> dict[str, float | None]:
 def _of_labels(result: Result) -> Iterator[Remark]:
     """Where the labels come from, and what can be doubted of them."""
     recipe = result.recipe
-    yield from leaning(result.tally, bool(recipe.draw))
+    yield from leaning(result.tally, bool(recipe.draw), result.calibrate)
+    if result.calibrate:
+        yield from unbalanced(result.tally, result.calibrate, recipe.calibration.prior)
+    yield from _of_calibration(result)
     if isinstance(decision := recipe.decision, Ranks):
         prior = dict(zip(decision.ordered, decision.prior, strict=True))
         shares = ", ".join(f"{label} {share:.0%}" for label, share in prior.items())
@@ -205,6 +212,35 @@ def _of_labels(result: Result) -> Iterator[Remark]:
         yield Remark("transductive", line, {"prior": prior})
     if result.doubt:
         yield Remark("doubt", result.doubt)
+
+
+def _command(recipe: Recipe, journal: Journal) -> str:
+    """The command that matches a prior: on the file that is written, where that has the scores."""
+    if recipe.calibration or recipe.task.paired or recipe.task.own_words:
+        return ""
+    outputs = journal.outputs
+    if outputs.on_disk and outputs.scores and not outputs.fields:
+        return f"promptshot calibrate {shlex.quote(str(outputs.output))} --method prior"
+    return "--calibrate prior (or write the scores, -o FILE, and: promptshot calibrate FILE --method prior)"
+
+
+def _of_calibration(result: Result) -> Iterator[Remark]:
+    """How scores were calibrated, and whether that was of use."""
+    calibration, labels = result.recipe.calibration, result.recipe.labels
+    if calibration.transductive:
+        shares = dict(zip(labels, calibration.shares(labels), strict=True))
+        by_prior = calibration.method in BY_PRIOR
+        told = shortlist([f"{printable(label)} {share:.0%}" for label, share in shares.items()], 8)
+        by = f" and this prior: {told}" if by_prior else ""
+        line = f"scores are calibrated ({calibration.method}) by those of the whole run{by} (transductive)"
+        facts = {"method": calibration.method, **({"prior": shares} if by_prior else {})}
+        yield Remark("transductive", line, facts)
+    elif calibration:
+        by = f" by the labelled rows of {calibration.dev}" if calibration.dev else " by prompts that say nothing"
+        line = f"scores are calibrated ({calibration.method}){by}"
+        yield Remark("calibrated", line, {"method": calibration.method, "dev": calibration.dev})
+    if result.before is not None:
+        yield from worse(result.before, result.tally)
 
 
 def _of_reading(result: Result) -> Iterator[Remark]:
