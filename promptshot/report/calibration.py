@@ -20,9 +20,9 @@ def believed(tally: Tally) -> Text:
     reliability, held = tally.reliability, tally.abstained
     if reliability.ece is not None and reliability.by_chance is not None:
         brier = "" if reliability.brier is None else f" · Brier score {reliability.brier:.3f}"
-        beside = f"by chance alone about {reliability.by_chance:.1%}{brier}"
+        beside = f"sampling noise alone gives about {reliability.by_chance:.1%}{brier}"
         if people().width < max(NARROW, MARGIN + len(beside)):
-            beside = f"by chance {reliability.by_chance:.1%}"
+            beside = f"noise {reliability.by_chance:.1%}"
         lines.append(Text.assemble(("ECE       ", "bold"), f"{reliability.ece:6.1%}   {beside}"))
     if held.possible and tally.coverage is not None:
         rest = tally.accuracy_of_rest

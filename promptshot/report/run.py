@@ -112,6 +112,7 @@ def _accuracy(tally: Tally, draw: str, means: Mapping[str, float]) -> Renderable
     if people().width < max(NARROW, MARGIN + len(beside[0])):
         beside = [f"{low:.1%} to {high:.1%}", f"Matthews' {numbers['matthews']:.3f}", f"majority {majority:.1%}"]
         beside[0] += f" · {draw}" if draw else ""
+    sure = believed(tally)
     return Text.assemble(
         ("accuracy  ", "bold"),
         (f"{numbers['accuracy']:6.1%}", f"bold {style}"),
@@ -120,7 +121,8 @@ def _accuracy(tally: Tally, draw: str, means: Mapping[str, float]) -> Renderable
         f"{numbers['balanced_accuracy']:6.1%}   {beside[1]}\n",
         ("macro-F1  ", "bold"),
         f"{numbers['macro_f1']:6.1%}   {beside[2]}\n",
-        *([sure, "\n"] if (sure := believed(tally)) else []),
+        sure,
+        "\n" if sure else "",
         (verdict.line, style),
     )
 

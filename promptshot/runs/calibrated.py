@@ -261,9 +261,8 @@ def _result(stored: Stored, run: Run, fitted: Fitted | None, journal: Journal) -
     for name in KEPT if run.counts else ():
         setattr(result, name, getattr(run.counts, name))
     result.seconds = 0.0
-    made_of = MadeOf(
-        file=os.path.basename(stored.path), sha256=files.digest_of(stored.path) or "", fingerprint=there.fingerprint
-    )
+    name, digest = os.path.basename(stored.path), files.digest_of(stored.path) or ""
+    made_of = MadeOf(file=name, sha256=digest, fingerprint=there.fingerprint)
     drawn = {"sample": there.sample, "seed": there.seed, "window": there.window}
     journal.head = result.head(**drawn, **_known(run, fitted), made_of=made_of)
     journal.draw = {"shots": run.recipe.shots, "demo_seed": run.recipe.demo_seed} if there.runs else {}
