@@ -14,10 +14,11 @@ from typing import Any, NamedTuple, NoReturn, overload
 
 from promptshot import scorers
 from promptshot.classify import calibrate, choosing, gold, suited
-from promptshot.classify.calibrate import Fitted, Neutral
+from promptshot.classify.calibrate import OF_DEV, Calibration, Fitted, Neutral
 from promptshot.classify.decide import Ranks, Thresholds
 from promptshot.classify.finish import calibrated, finish
 from promptshot.classify.prediction import NAMED, Outcome, Prediction, ensemble
+from promptshot.classify.prior import prior_of
 from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import DEMOS, DemoPlan, Recipe
 from promptshot.classify.spool import Spool
@@ -28,6 +29,7 @@ from promptshot.errors import (
     RowError,
     VerbalizerError,
     did_you_mean,
+    many,
     shortlist,
     surfaces,
     told,
@@ -82,6 +84,10 @@ class Classifier:
         label_field: str | None = None,
         columns: Mapping[str, str] | None = None,
         ignore_labels: bool = False,
+        calibrate: str = "none",
+        prior: str | Mapping[str, float] | None = None,
+        dev: Any = None,
+        abstain_below: float | None = None,
         model: str = "",
         revision: str | None = None,
         device: str = "auto",
@@ -102,7 +108,10 @@ class Classifier:
         another one ("fake", "package.module:Class"); `folder` is a library of yours. `demos` are labelled rows, a file
         or whatever `predict` takes, of which `k` are put before each row, drawn with `seed`. `text_field` (a column, or
         several that are joined), `label_field` and `columns` (field -> column) say where a row keeps what the template
-        reads; with `ignore_labels` whatever labels they carry is of no interest. `model` and what follows are how to
+        reads; with `ignore_labels` whatever labels they carry is of no interest. `calibrate` names a method (see
+        `promptshot.classify.calibrate`), `prior` says the share of each label ({"a": 0.3, "b": 0.7}, or as on the
+        command line), `dev` are labelled rows to calibrate by, or rows that fix the thresholds of a pair template, and
+        predictions less probable than `abstain_below` are marked as `abstained`. `model` and what follows are how to
         load and run a checkpoint, as in ModelOptions. Raises a PromptshotError where they do not fit.
         """
         for name in misspelt:
@@ -124,7 +133,12 @@ class Classifier:
         named = task.named(found.template, text_field, label_field, columns or {})
         plan = _plan(demos, k, seed, found.template, named)
         parts = found.template, found.verbalizer, name, options, plan
-        recipe = Recipe.of(*parts, columns=named, labels_optional=label_field is None, labels_ignored=ignore_labels)
+        beside = _kept("dev", dev, found.template, named)
+        cuts, labelled = (None, beside) if calibrate in OF_DEV else (beside, None)
+        recipe = Recipe.of(*parts, cuts, named, labels_optional=label_field is None, labels_ignored=ignore_labels)
+        told = Calibration.of(calibrate, prior_of(prior, recipe.task), labelled)
+        recipe = replace(recipe, calibration=told, abstain_below=abstain_below)
+        recipe.check()
         return cls.of(recipe)
 
     @classmethod
@@ -425,7 +439,7 @@ def fitted_to(predictions: Iterable[Prediction], recipe: Recipe, dev: str) -> Fi
             rows.append(one.label_scores)
             labels.append(label)
     if len(rows) < FEWEST:
-        what = f"{len(rows)} good rows with a label of ours, too few to calibrate by"
+        what = f"{many(len(rows), 'good row')} with a label of ours, too few to calibrate by"
         raise InputError(what, where=dev, hint=f"give {FEWEST} or more; the labels are: {shortlist(recipe.labels)}")
     return calibrate.of_dev(recipe.calibration.method, rows, labels)
 
@@ -447,10 +461,15 @@ def _plan(given: Any, k: int | None, seed: int, template: Template, columns: Map
         return None
     if not isinstance(k, int | None) or isinstance(k, bool) or (k is not None and k < 0):
         raise OptionError(f"k is a whole number, not {k!r}", hint=f"write k={DEMOS}")
-    if not isinstance(given, str | Path):
-        objects.check(given)
-        given = kept("demos", objects.as_lines(objects.rows_of(given, template.needs, columns)))
-    return DemoPlan(str(given) if isinstance(given, Path) else given, DEMOS if k is None else k, seed)
+    return DemoPlan(_kept("demos", given, template, columns) or "", DEMOS if k is None else k, seed)
+
+
+def _kept(name: str, given: Any, template: Template, columns: Mapping[str, str]) -> str | None:
+    """The file of that name, or rows of a program as such a file would have them; None where none were given."""
+    if given is None or isinstance(given, str | Path):
+        return str(given) if isinstance(given, Path) else given
+    objects.check(given)
+    return kept(name, objects.as_lines(objects.rows_of(given, template.needs, columns)))
 
 
 def _of_frame(outcome: Outcome, labels: Sequence[str], spelling: Mapping[str, Any]) -> dict[str, Any]:

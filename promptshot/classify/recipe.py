@@ -243,7 +243,9 @@ class Recipe:
 
     def _check_calibration(self) -> None:
         """Refuse what cannot be calibrated, or has no probability to be sure by; raises OptionError."""
-        method, members = self.calibration.method, (self, *self.others)
+        method, members, below = self.calibration.method, (self, *self.others), self.abstain_below
+        if below is not None and not 0 <= below <= 1:
+            raise OptionError(f"a prediction abstains below a probability, and {below} is none", hint="0.5, say")
         if any(one.task.paired for one in members):
             what = f"{self.name} tells labels by ranks or thresholds, and gives no probabilities"
             if self.calibration:

@@ -64,7 +64,7 @@ Code = Literal[
 ]
 
 FAR, FAR_FROM_EVEN = 0.2, 0.3  # share of the rows that would need another label; more where no label tells
-UNEVEN = 0.1  # of the labels' own shares, from which on a prior must be named
+UNEVEN = 0.15  # of the labels' own shares, from which on a prior must be named
 RARE = 0.001  # a chance below it is none
 LEAST = 30  # rows, from which on shares say something
 MAJORITY: tuple[Code, ...] = ("above-majority", "near-majority", "below-majority")
