@@ -14,6 +14,7 @@ from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
     config_flag,
+    demo_flags,
     errors_flag,
     errors_of,
     form_flags,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from promptshot.runs.outputs import Outputs
 
 PREVIEWED = 3  # prompts shown by --dry-run
+# What says how demonstrations are chosen, where nothing is said.
+UNSAID = {"demos_by": "random", "demo_order": None, "demo_balance": True, "demo_whiten": False, "demo_chunks": None}
 
 
 @click.command("classify", cls=Command)
@@ -93,8 +96,12 @@ PREVIEWED = 3  # prompts shown by --dry-run
     show_default=True,
     help="Leave bad rows out and go on, or stop at the first.",
 )
-@option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before each row (causal).")
+@option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before each row (causal, mlm).")
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
+@option(
+    "--demos-from-input", "set_aside", type=Count(1), metavar="N", help="Draw them from N labelled rows of the input."
+)
+@demo_flags
 @option("--dev", metavar="FILE", help="Rows that fix the thresholds of an NSP pair template.")
 @option("--summary", metavar="FILE", help="Metrics as JSON; - is stdout.")
 @errors_flag
@@ -180,13 +187,33 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
 
 
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
+    """Which demonstrations; those of rows of the input that are set aside have no file yet."""
     from promptshot.classify.recipe import DEMOS, DemoPlan
 
-    if given["num_shots"] and not given["demos"]:
-        raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
-    if not given["demos"]:
+    pool = given["demos"] or given["set_aside"]
+    if given["num_shots"] and not pool:
+        raise OptionError("-k needs rows to draw from", hint="add --demos FILE, or --demos-from-input N")
+    if said := None if pool else next((name for name, usual in UNSAID.items() if given[name] != usual), None):
+        flag = f"--{'no-' if said == 'demo_balance' else ''}{said.replace('_', '-')}"
+        raise OptionError(f"{flag} is for demonstrations", hint="add --demos FILE, or --demos-from-input N")
+    if given["demos"] and given["set_aside"]:
+        raise OptionError("--demos and --demos-from-input both give demonstrations", hint="leave one out")
+    if not pool:
         return None
-    return DemoPlan(given["demos"], DEMOS if given["num_shots"] is None else given["num_shots"], given["seed"])
+    k = DEMOS if given["num_shots"] is None else given["num_shots"]
+    plan = DemoPlan(
+        given["demos"] or "",
+        k,
+        given["seed"],
+        by=given["demos_by"],
+        order=given["demo_order"],
+        balanced=given["demo_balance"],
+        whiten=given["demo_whiten"],
+        chunks=given["demo_chunks"] or 1,
+        set_aside=given["set_aside"] or 0,
+    )
+    plan.check()
+    return plan
 
 
 def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any], quiet: bool) -> int:
