@@ -122,10 +122,8 @@ class Classifier:
         if isinstance(text_field, int):  # as a frame may call its columns
             text_field = str(text_field)
         named = task.named(found.template, text_field, label_field, columns or {})
-        plan = DemoPlan(
-            "", DEMOS if k is None else k, seed, demos_by, demo_order, demo_balance, demo_whiten, demo_chunks
-        )
-        plan = _with_demos(plan, demos, k, found.template, named)
+        chosen = (seed, demos_by, demo_order, demo_balance, demo_whiten, demo_chunks)
+        plan = _plan(DemoPlan("", DEMOS if k is None else k, *chosen), demos, k, found.template, named)
         parts = found.template, found.verbalizer, name, options, plan
         recipe = Recipe.of(*parts, columns=named, labels_optional=label_field is None, labels_ignored=ignore_labels)
         return cls.of(recipe)
@@ -380,10 +378,8 @@ class _Asked(NamedTuple):
     prompts: tuple[Prompt, ...]
 
 
-def _with_demos(
-    plan: DemoPlan, given: Any, k: int | None, template: Template, columns: Mapping[str, str]
-) -> DemoPlan | None:
-    """Which demonstrations; rows of a program are kept as a file of JSON lines would be, and so is what a pipe says."""
+def _plan(plan: DemoPlan, given: Any, k: int | None, template: Template, columns: Mapping[str, str]) -> DemoPlan | None:
+    """The plan with the demonstrations that were given; rows of a program, and what a pipe says, are kept like files."""
     if given is None:
         if k:
             raise OptionError("k needs rows to draw from", hint="give demos=FILE, or rows")

@@ -158,19 +158,29 @@ def of_recipe(recipe: Recipe, scorer: object = None) -> Source | None:
 
     Raises a PromptshotError for templates that take none, a scorer without embeddings, and a file that does not do.
     """
+    pool, plan = check(recipe), recipe.demos
+    if plan is None or not pool:
+        return None
+    if plan.by == "similar" and not isinstance(scorer, Embedding):
+        what = f"the scorer {recipe.scorer!r} has no embeddings to tell what is similar"
+        raise OptionError(what, hint="say --demos-by nearest, which goes by words")
+    return chosen(pool, plan, recipe.labels, scorer.embed if isinstance(scorer, Embedding) else None)
+
+
+def check(recipe: Recipe) -> list[Demonstration]:
+    """All that a recipe chooses its demonstrations from, finished; none where it asks for none.
+
+    Raises a PromptshotError where the template takes none, or the file cannot be read or has too few.
+    """
     plan, kind = recipe.demos, recipe.template.kind
     if plan is None or plan.k == 0:
-        return None
+        return []
     if not kind.demonstrations:
         hint = f"use a template for scorer {WITH_DEMONSTRATIONS}, or leave out --demos and -k"
         raise OptionError(f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, not {kind.name}", hint=hint)
     plan.check()
-    if plan.by == "similar" and not isinstance(scorer, Embedding):
-        what = f"the scorer {recipe.scorer!r} has no embeddings to tell what is similar"
-        raise OptionError(what, hint="say --demos-by nearest, which goes by words")
     items = read([plan.path], recipe.columns, PLAIN if plan.set_aside else recipe.reading)
-    pool = pool_of(items, recipe.task, plan.k, plan.path)
-    return chosen(pool, plan, recipe.labels, scorer.embed if isinstance(scorer, Embedding) else None)
+    return pool_of(items, recipe.task, plan.k, "" if plan.set_aside else plan.path)
 
 
 def chosen(

@@ -33,7 +33,7 @@ from promptshot.cli.flags import (
     spelling_flag,
     typed,
 )
-from promptshot.cli.settings import Count, Fields, Text, fields
+from promptshot.cli.settings import Count, Counts, Fields, Text, fields
 from promptshot.errors import InputError, OptionError
 from promptshot.files import Named
 
@@ -44,8 +44,17 @@ if TYPE_CHECKING:
     from promptshot.runs.outputs import Outputs
 
 PREVIEWED = 3  # prompts shown by --dry-run
-# What says how demonstrations are chosen, where nothing is said.
-UNSAID = {"demos_by": "random", "demo_order": None, "demo_balance": True, "demo_whiten": False, "demo_chunks": None}
+# What says how demonstrations are chosen: flag -> its name, and what it is in their plan -> the same.
+FOR_DEMOS = {f"--{name.replace('_', '-')}": name for name in ("demo_seeds", "demos_by", "demo_order", "demo_chunks")}
+FOR_DEMOS |= {"--demo-balance": "demo_balance", "--demo-whiten": "demo_whiten"}
+PLANNED = {
+    "by": "demos_by",
+    "order": "demo_order",
+    "balanced": "demo_balance",
+    "whiten": "demo_whiten",
+    "chunks": "demo_chunks",
+    "set_aside": "set_aside",
+}
 
 
 @click.command("classify", cls=Command)
@@ -96,7 +105,20 @@ UNSAID = {"demos_by": "random", "demo_order": None, "demo_balance": True, "demo_
     show_default=True,
     help="Leave bad rows out and go on, or stop at the first.",
 )
-@option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before each row (causal, mlm).")
+@option(
+    "-k",
+    "--num-shots",
+    type=Counts(),
+    metavar="K,...",
+    help="Demonstrations before each row (causal, mlm); several numbers (0,4,8) are one run each.  "
+    "[default: 4 of --demos]",
+)
+@option(
+    "--demo-seeds",
+    type=Count(1),
+    metavar="N",
+    help="Draw them N times, with --seed and the next ones: one run each, and the mean over them.",
+)
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @option(
     "--demos-from-input", "set_aside", type=Count(1), metavar="N", help="Draw them from N labelled rows of the input."
@@ -126,6 +148,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     from promptshot.runs.outputs import Outputs
 
     read_once(given, files)
+    files = _reread(given, files)
     names = ("summary", "record", "rejects", "overwrite", "resume", "format", "bom", "scores")
     chosen = fields(given["fields"]) if given["fields"] is not None else ()
     errors, surest = errors_of(given["errors"])
@@ -141,6 +164,14 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     if dry_run:
         return _dry_run(recipe, inputs)
     return _run(recipe, inputs, outputs, given, quiet)
+
+
+def _reread(given: dict[str, Any], files: tuple[str, ...]) -> tuple[str, ...]:
+    """The files; for several runs, pipes among them are kept, for each run reads them again."""
+    from promptshot.rows.once import once
+
+    several = len(given["num_shots"] or ()) > 1 or (given["demo_seeds"] or 1) > 1
+    return tuple(map(once, files)) if several else files
 
 
 def _output(given: dict[str, Any]) -> str | None:
@@ -190,47 +221,44 @@ def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
     """Which demonstrations; those of rows of the input that are set aside have no file yet."""
     from promptshot.classify.recipe import DEMOS, DemoPlan
 
-    pool = given["demos"] or given["set_aside"]
-    if given["num_shots"] and not pool:
-        raise OptionError("-k needs rows to draw from", hint="add --demos FILE, or --demos-from-input N")
-    if said := None if pool else next((name for name, usual in UNSAID.items() if given[name] != usual), None):
-        flag = f"--{'no-' if said == 'demo_balance' else ''}{said.replace('_', '-')}"
-        raise OptionError(f"{flag} is for demonstrations", hint="add --demos FILE, or --demos-from-input N")
+    pool, shots = given["demos"] or given["set_aside"], given["num_shots"] or ()
+    if not pool:
+        wanting = ["-k", *(flag for flag, name in FOR_DEMOS.items() if given[name] is not None)]
+        if any(shots) or len(wanting) > 1:
+            what = f"{wanting[0 if any(shots) else 1]} needs rows to draw from"
+            raise OptionError(what, hint="add --demos FILE, or --demos-from-input N")
+        return None
     if given["demos"] and given["set_aside"]:
         raise OptionError("--demos and --demos-from-input both give demonstrations", hint="leave one out")
-    if not pool:
-        return None
-    k = DEMOS if given["num_shots"] is None else given["num_shots"]
-    plan = DemoPlan(
-        given["demos"] or "",
-        k,
-        given["seed"],
-        by=given["demos_by"],
-        order=given["demo_order"],
-        balanced=given["demo_balance"],
-        whiten=given["demo_whiten"],
-        chunks=given["demo_chunks"] or 1,
-        set_aside=given["set_aside"] or 0,
-    )
+    said = {name: given[flag] for name, flag in PLANNED.items() if given[flag] is not None}
+    plan = DemoPlan(given["demos"] or "", max(shots, default=DEMOS), given["seed"], **said)
     plan.check()
+    if given["demo_seeds"] and plan.by != "random":
+        raise OptionError(f"--demo-seeds: by {plan.by}, nothing is drawn", hint="leave one out")
     return plan
 
 
 def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any], quiet: bool) -> int:
     from promptshot.report.progress import Watch
-    from promptshot.report.run import show_result
+    from promptshot.report.series import show_series
     from promptshot.rows import formats
-    from promptshot.runs.run import run
+    from promptshot.runs.run import run_all
 
+    recipes = recipe.drawn(given["num_shots"] or [recipe.shots], _seeds(given))
     total = formats.count(inputs.paths, inputs.how)
     if total is not None:
-        total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None)
+        total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None) * len(recipes)
     with Watch(total, quiet, given["verbose"]) as watch:
-        result = run(recipe, inputs, outputs, watch, given["on_error"])
+        series = run_all(recipes, inputs, outputs, watch, given["on_error"])
     if not quiet:
         surest = None if given["errors"] is None or outputs.errors else outputs.surest
-        show_result(result, examples=outputs.output is None, surest=surest)
-    return 3 if result.tally.rejected else 0
+        show_series(series, examples=outputs.output is None, surest=surest)
+    return 3 if series.rejected else 0
+
+
+def _seeds(given: dict[str, Any]) -> range:
+    """With which demonstrations are drawn."""
+    return range(given["seed"], given["seed"] + (given["demo_seeds"] or 1))
 
 
 def _dry_run(recipe: Recipe, inputs: Inputs) -> int:

@@ -160,10 +160,8 @@ demo_flags = flags(
     option(
         "--demos-by",
         type=click.Choice(["random", "nearest", "similar"]),
-        default="random",
-        show_default=True,
         help="The same for all rows, drawn at random; or those nearest to each row by their words (BM25), or similar "
-        "by the model's embeddings.",
+        "by the model's embeddings.  [default: random]",
     ),
     option(
         "--demo-order",
