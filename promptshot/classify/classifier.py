@@ -379,7 +379,7 @@ class _Asked(NamedTuple):
 
 
 def _plan(plan: DemoPlan, given: Any, k: int | None, template: Template, columns: Mapping[str, str]) -> DemoPlan | None:
-    """The plan with the demonstrations that were given; rows of a program, and what a pipe says, are kept like files."""
+    """The plan with the demonstrations that were given; rows of a program and what a pipe says are kept like files."""
     if given is None:
         if k:
             raise OptionError("k needs rows to draw from", hint="give demos=FILE, or rows")

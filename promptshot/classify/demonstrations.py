@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from promptshot.classify.recipe import DemoPlan, Recipe
-from promptshot.errors import InputError, OptionError, shortlist
+from promptshot.errors import InputError, OptionError, RowError, shortlist
 from promptshot.kinds import WITH_DEMONSTRATIONS
 from promptshot.prompts.task import Task
 from promptshot.rows.read import read
@@ -161,6 +161,9 @@ def of_recipe(recipe: Recipe, scorer: object = None) -> Source | None:
     pool, plan = check(recipe), recipe.demos
     if plan is None or not pool:
         return None
+    if plan.by == "similar" and scorer is None:
+        hint = "leave out --dry-run, or say --demos-by nearest"
+        raise OptionError("which demonstrations are similar only the model tells, and it is not loaded", hint=hint)
     if plan.by == "similar" and not isinstance(scorer, Embedding):
         what = f"the scorer {recipe.scorer!r} has no embeddings to tell what is similar"
         raise OptionError(what, hint="say --demos-by nearest, which goes by words")
@@ -207,6 +210,15 @@ def pool_of(items: Iterable[Item], task: Task, k: int, where: str = "") -> list[
     if len(pool) < k:
         raise OptionError(f"{k} demonstrations asked for, {len(pool)} in the file", where=where, hint="lower -k")
     return pool
+
+
+def is_demonstration(row: Row, task: Task) -> bool:
+    """Whether a row can be one: it has a label that is known, and what the template needs."""
+    try:
+        label, _ = task.gold(row)
+        return label is not None and bool(task.demonstration(row, label))
+    except RowError:
+        return False
 
 
 def _without_label(row: Row, value: str | None, task: Task) -> InputError:

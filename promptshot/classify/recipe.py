@@ -53,9 +53,17 @@ class DemoPlan:
     @property
     def which(self) -> str:
         """In few words, which ones: 8 nearest demonstrations from train.jsonl."""
-        how = "" if self.by == "random" else f"{self.by} "
-        where = f"{many(self.set_aside, 'row')} of the input" if self.set_aside else self.path
-        return f"{self.k:,} {how}demonstration{'' if self.k == 1 else 's'} from {where}"
+        return f"{self.k:,} {self.kind}{'' if self.k == 1 else 's'} from {self.source}"
+
+    @property
+    def kind(self) -> str:
+        """How one of them is called."""
+        return "demonstration" if self.by == "random" else f"{self.by} demonstration"
+
+    @property
+    def source(self) -> str:
+        """What they are chosen from, for people."""
+        return f"{many(self.set_aside, 'row')} of the input" if self.set_aside else self.path
 
     @property
     def placed(self) -> DemoOrder:

@@ -160,8 +160,10 @@ demo_flags = flags(
     option(
         "--demos-by",
         type=click.Choice(["random", "nearest", "similar"]),
+        default="random",
+        show_default=True,
         help="The same for all rows, drawn at random; or those nearest to each row by their words (BM25), or similar "
-        "by the model's embeddings.  [default: random]",
+        "by the model's embeddings.",
     ),
     option(
         "--demo-order",
@@ -250,6 +252,11 @@ def typed(name: str, said: Sequence[str], quiet: bool = False) -> tuple[str, ...
     for read in () if quiet else told:
         note(f"in the text of a template: {read}")
     return tuple(found)
+
+
+def is_said(name: str) -> bool:
+    """Whether an option has been given: on the command line, in the environment or in a file."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def read_once(given: dict[str, Any], files: Sequence[str]) -> None:

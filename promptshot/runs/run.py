@@ -21,7 +21,7 @@ from promptshot.classify.spool import Spool
 from promptshot.errors import InputError, PromptshotError, RowError, many
 from promptshot.files import Named
 from promptshot.metrics import Tally
-from promptshot.rows import columns, formats
+from promptshot.rows import columns
 from promptshot.rows.row import Item, Row
 from promptshot.rows.writer import whole
 from promptshot.runs import record
@@ -291,8 +291,8 @@ def _hopeless(predicted: int, rejected: int, asked: int) -> bool:
 def _unusable(result: Result, inputs: Inputs, read: int, given_up: bool) -> InputError:
     """Not one row could be used: says why the first could not, and how many were not even read."""
     reject = result.rejects[0]
-    total = formats.count(inputs.paths, inputs.how)
-    left = min(n for n in (total, inputs.limit, inputs.sample) if n is not None) - read if total is not None else 0
+    total = inputs.total
+    left = total - read if total is not None else 0
     unread = " (what stands behind them was not read)" if given_up and total is None else ""
     unread = f" ({left:,} more were not read)" if left > 0 else unread
     what = f"none of {many(read, 'row')} could be used{unread}; the first: {reject.reason}"
