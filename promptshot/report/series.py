@@ -17,7 +17,7 @@ from promptshot.runs.series import Draw, Series, Spread, averaged, most, pooled,
 from promptshot.runs.wrong import Worst
 
 STRIP = (12, 40)  # columns of the plot, at least and at most
-BESIDE = 44  # columns that the numbers beside it take
+BESIDE = 48  # columns that the numbers beside it take
 
 
 def show_series(series: Series, examples: bool = False, surest: int | None = None) -> None:
@@ -51,7 +51,10 @@ def of_draws(draws: Sequence[Draw], worst: Worst, surest: int | None = None) -> 
     tallies = [draw.tally for draw in most(draws)]
     shots = most(draws)[0].shots
     which = f"k={shots}, mean of {many(len(tallies), 'draw')}" if len(tallies) > 1 else f"k={shots}"
-    return [*_table(spreads(draws)), *fares(pooled(draws), worst, surest, which, averaged(tallies))]
+    table, parts = _table(spreads(draws)), fares(pooled(draws), worst, surest, which, averaged(tallies))
+    if len(tallies) > 1 and table:
+        parts.insert(1, Text(f"the rows of all {len(tallies)} draws together", style="dim"))
+    return [*table, *parts]
 
 
 def _table(found: Sequence[Spread]) -> list[RenderableType]:

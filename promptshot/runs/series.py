@@ -11,7 +11,7 @@ from promptshot.classify.recipe import Recipe
 from promptshot.metrics import Tally
 from promptshot.runs.journal import Journal
 from promptshot.runs.record import Counts
-from promptshot.runs.remarks import Remark
+from promptshot.runs.remarks import MAJORITY, Remark
 from promptshot.runs.result import Result
 
 AVERAGED = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")  # over draws
@@ -139,12 +139,11 @@ class Series:
         """What a reader of the numbers must know: what the runs with the most demonstrations say, each thing once, and
         what only others say, with which these are."""
         several = len(self.results) > 1
+        told = {*MAJORITY, *(["one-draw"] if len(self.headline) > 1 else [])}  # beside the mean over draws
         seen: dict[Any, None] = {}
         for result in (*self.headline, *self.results):
             for remark in result.remarks(keep):
-                if several and remark.code in ("one-draw", "above-majority", "near-majority", "below-majority"):
-                    continue
-                if remark.code in seen:
+                if remark.code in seen or (several and remark.code in told):
                     continue
                 seen[remark.code] = None
                 yield remark if not several or result in self.headline else _of_shots(remark, result)
