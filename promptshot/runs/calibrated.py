@@ -116,6 +116,8 @@ def calibrate_again(
     runs = [_recalibrated(run, told, abstain_below) for run in stored.runs]
     runs[0].recipe.check()
     beside = _dev(stored, dev) if dev else None
+    for run in runs if told.method in calibrate.OF_PROMPTS else ():
+        _refuse_lacking(run, path)
     fits = [_fitted(run, beside.run_of(run.draw, path) if beside else None) for run in runs]
     outputs = replace(outputs, bom=outputs.form.delimiter is not None and (outputs.bom or marked(path)))
     own = [name for run in runs for prediction in run.predictions[:WINDOW] for name in prediction.row.fields]
@@ -187,6 +189,18 @@ def _recalibrated(run: Run, told: Calibration, abstain_below: float | None) -> R
     """The run with another calibration in its recipe."""
     below = run.recipe.abstain_below if abstain_below is None else abstain_below
     return replace(run, recipe=replace(run.recipe, calibration=told, abstain_below=below))
+
+
+def _refuse_lacking(run: Run, path: str) -> None:
+    """Word scores must be there, of rows and of prompts that say nothing; raises InputError with how to get them."""
+    if not run.known.calibration_scores:
+        what = "holds no scores of prompts that say nothing"
+        hint = "classify again with -o, without --no-calibration-scores"
+        raise InputError(what, where=f"{path}.run.json", hint=hint)
+    for prediction in run.predictions:
+        if not prediction.word_scores:
+            hint = "write .jsonl, or a table with --fields '...,score_*,word_score_*'"
+            raise InputError("no score for each of the label words", where=prediction.row.source, hint=hint)
 
 
 def _dev(stored: Stored, path: str) -> Stored:
