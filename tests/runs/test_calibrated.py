@@ -94,7 +94,8 @@ def same_twice(method: str, *template: str) -> None:
     assert Path("again.jsonl").read_bytes() == Path("once.jsonl").read_bytes()
     assert summary("again.jsonl") == summary("once.jsonl")
     assert [row["scores"] for row in rows] == [row["scores"] for row in read_rows("raw.jsonl")], "saved scores stay raw"
-    assert [row["probabilities"] for row in rows] != [row["probabilities"] for row in read_rows("raw.jsonl")]
+    raw = [row["probabilities"] for row in read_rows("raw.jsonl")]
+    assert [row["probabilities"] for row in rows] != raw or method == "can"  # which leaves all where none is sure
     one, other = (record.read(f"{name}.jsonl.run.json") for name in ("once", "again"))
     assert one is not None
     assert other is not None
