@@ -46,6 +46,11 @@ Code = Literal[
     "tested",
     "chosen-here",
     "fewer-rows",
+    # of suggested label words
+    "soft-labels",
+    "few-rows",
+    "unjudged",
+    "not-better",
     # of two files
     "clear-difference",
     "no-clear-difference",
