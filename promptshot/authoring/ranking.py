@@ -1,7 +1,7 @@
 """Which words tell labels apart, by the scores that a model gave them: numbers only, no model and no rows.
 
     likeliest  the words of highest mean score in a label's rows (LM-BFF, arXiv 2012.15723)
-    contrast   that mean less the mean in the other labels' rows: the logarithm of a likelihood ratio (PETAL, 2010.13641)
+    contrast   that mean less the mean in the other labels' rows: a log likelihood ratio (PETAL, 2010.13641)
     prior      the mean of a word's score over the labels; a word's weight takes it out, so that no label wins by it
 
 Scores are natural logarithms (rows x words), and `belongs` says how much of each row is of each label (rows x labels).
@@ -59,7 +59,7 @@ class Choice:
 
 
 def pooled(scores: Matrix, words: Sequence[dict[int, float]], pool: Pool) -> Matrix:
-    """Label scores (rows, labels) of word scores (rows, words), each label's words with their weights (see Verbalizer)."""
+    """Label scores (rows, labels) of word scores (rows, words); `words` are each label's, with their weights."""
     found = []
     for of in words:
         own, weights = scores[:, list(of)], np.array(list(of.values()))  # (rows, own words), (own words,)
@@ -74,12 +74,14 @@ def pooled(scores: Matrix, words: Sequence[dict[int, float]], pool: Pool) -> Mat
 
 def means(scores: Matrix, belongs: Matrix) -> Matrix:
     """The mean score of each word in the rows of each label: (labels, words)."""
-    return (belongs.T @ scores) / belongs.sum(0)[:, None]
+    found: Matrix = (belongs.T @ scores) / belongs.sum(0)[:, None]
+    return found
 
 
 def contrasts(scores: Matrix, belongs: Matrix) -> Matrix:
     """That mean less the mean in all other rows: (labels, words)."""
-    return means(scores, belongs) - means(scores, 1 - belongs)
+    found: Matrix = means(scores, belongs) - means(scores, 1 - belongs)
+    return found
 
 
 def choose(scores: Matrix, belongs: Matrix, size: int) -> Choice:
@@ -164,8 +166,8 @@ def best(
     """Of groups of words (scores, and what their rows belong to) and sizes those that held-out rows like, or nearly.
 
     On few rows the best is best by chance: of all that are less than a standard error behind it, the `usual` group is
-    taken, or the one whose words are likeliest at the blank, and of that the most words (the rule of one standard error,
-    Breiman et al. 1984). None where no group has a word for every label.
+    taken, or the one whose words are likeliest at the blank, and of that the most words (the rule of one standard
+    error, Breiman et al. 1984). None where no group has a word for every label.
     """
     tried: list[tuple[float, Ranked]] = []
     largest = max((scores.shape[1] for scores, _ in groups), default=0)

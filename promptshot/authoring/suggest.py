@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
@@ -40,8 +40,9 @@ LEAST = 2  # rows of a label: one finds, one judges
 FEW = 8  # rows of a label that find, below which that is said
 FINDING = 2_000  # rows that find, at most
 LIKELY = 400  # words that a model proposes for a label
-COSTS = 40_000  # words times rows, where each is run by itself; beyond, some rows choose which words the others see
-KEPT = 40  # words of a label that go on from there
+COSTS = 5_000  # texts to run, about; beyond, some rows choose which words the others see
+SHARED, ALL = 8, 1_000_000  # words that a causal model reads at the cost of one more text, about, and a cloze
+Watch = Callable[[str], object]  # is told what is done next
 APART = 18.0  # of a word's prior from that of the middle one, at most: no weight makes up for more
 
 
@@ -186,7 +187,9 @@ class Suggestion:
             yield Remark("soft-labels", f"{said} without a label found words by what {self.present.name} makes of them")
         few = {label: n for label, n in rows.per_label.items() if n < FEW}
         if few and not self.pruning:
-            what = f"{min(few.values())} to {max(few.values())}" if len(set(few.values())) > 1 else f"{max(few.values())}"
+            what = (
+                f"{min(few.values())} to {max(few.values())}" if len(set(few.values())) > 1 else f"{max(few.values())}"
+            )
             yield Remark("few-rows", f"words were found on {what} rows a label: others would find other words", few)
         if rows.left_out:
             first = rows.left_out[0]
@@ -253,16 +256,17 @@ def suggest(
     per_label: int | None = None,
     seed: int = 0,
     loader: Loader | None = None,
+    watch: Watch = str,
 ) -> Suggestion:
     """Label words for a recipe's template from labelled rows, rows without a label, or both.
 
-    The model's likeliest words at the blank, words of the shelf and words that the rows have are scored on the rows that
-    find (or the `candidates` alone, where there are any); for each label those are taken that are likelier in its rows
+    The model's likeliest words at the blank, words of the shelf and words that the rows have (or the `candidates` alone,
+    where there are any) are scored on the rows that find; for each label those are taken that are likelier in its rows
     than in others, so many as do best in rows that are held out, or `per_label`. Rows without a label, among which are
-    `more`, count by the probabilities that the present words give them. Raises a PromptshotError where rows or words are
-    too few, or where the template has no words of its own to choose.
+    `more`, count by the probabilities that the present words give them. Raises a PromptshotError where rows or words
+    are too few, or where the template has no words of its own to choose.
     """
-    work = _Work.of(recipe, items, more, seed, loader or Loader())
+    work = _Work.of(recipe, items, more, seed, loader or Loader(), watch)
     found = work.scored(list(dict.fromkeys(candidates)) or work.candidates())
     ranked = ranking.best(found.groups, (per_label,) if per_label else ranking.SIZES, found.usual)
     if ranked is None:
@@ -278,12 +282,14 @@ def suggest(
     return replace(work.judged(made), candidates=len(found.words), held_out=ranked.held_out)
 
 
-def prune(recipe: Recipe, items: Iterable[Item], *, seed: int = 0, loader: Loader | None = None) -> Suggestion:
+def prune(
+    recipe: Recipe, items: Iterable[Item], *, seed: int = 0, loader: Loader | None = None, watch: Watch = str
+) -> Suggestion:
     """The recipe's own label words without the weak ones: those without which the rows that find are told apart better.
 
     Raises a PromptshotError where no rows judge, or every label has one word only.
     """
-    work = _Work.of(recipe, items, (), seed, loader or Loader())
+    work = _Work.of(recipe, items, (), seed, loader or Loader(), watch)
     if not work.rows.judging:
         raise InputError("no row has a label, and only such rows tell which words are weak", hint="give labelled rows")
     old = recipe.verbalizer
@@ -307,7 +313,7 @@ def prune(recipe: Recipe, items: Iterable[Item], *, seed: int = 0, loader: Loade
 
 @dataclass(frozen=True)
 class Found:
-    """Candidates and their scores; of each group of words that are compared: their numbers, scores, and the rows' labels."""
+    """Candidates; of each group of them that are compared: their numbers, scores, and the labels of the rows."""
 
     words: tuple[str, ...]
     tokens: tuple[int, ...]
@@ -324,11 +330,14 @@ class _Work:
     rows: Rows
     loader: Loader
     scorer: Scorer
+    watch: Watch
     unfit: str = ""
     _priors: dict[str, tuple[int, float]] = field(default_factory=dict)  # word -> tokens, prior
 
     @classmethod
-    def of(cls, recipe: Recipe, items: Iterable[Item], more: Iterable[Item], seed: int, loader: Loader) -> _Work:
+    def of(
+        cls, recipe: Recipe, items: Iterable[Item], more: Iterable[Item], seed: int, loader: Loader, watch: Watch
+    ) -> _Work:
         """Raises a PromptshotError for a template whose labels have no words, and for rows that are too few."""
         task, template = recipe.task, recipe.template
         if task.paired or task.own_words:
@@ -343,7 +352,8 @@ class _Work:
             first = rows.left_out[0] if rows.left_out else None
             what = f"no row can be used{f'; the first: {first.reason}' if first else ''}"
             raise InputError(what, where=first.source if first else "", hint="give labelled or unlabelled rows")
-        return cls(recipe, rows, loader, loader.scorer(recipe.scorer, recipe.options))
+        watch("loading the model")
+        return cls(recipe, rows, loader, loader.scorer(recipe.scorer, recipe.options), watch)
 
     @property
     def model(self) -> str:
@@ -369,7 +379,7 @@ class _Work:
 
     @cached_property
     def belongs(self) -> Matrix:
-        """How much each finding row is of each label: (rows, labels); those without a label last, by the present words."""
+        """How much each finding row is of each label: (rows, labels); without a label, by the present words, and last."""
         labelled = self.one_hot([label for _, label in self.rows.finding])
         if not self.rows.unlabelled:
             return labelled
@@ -393,7 +403,7 @@ class _Work:
     # ---------------------------------------------------------------- candidates
 
     def candidates(self) -> list[str]:
-        """Words of the model, of the shelf, of the rows, and the present ones, in the language of label words and rows."""
+        """The present words, and those of the model, of the shelf and of the rows in the language of these."""
         task = self.recipe.task
         texts = ["\n".join(task.values(row)) for row in self._finding]
         language = language_of(texts)
@@ -412,14 +422,13 @@ class _Work:
 
     def scored(self, words: Sequence[str]) -> Found:
         """The candidates that the model can read, with their scores in the rows that find; raises a PromptshotError."""
-        words = self._readable(words)
-        each = self.recipe.template.kind.margin or self.recipe.template.kind.left_to_right
+        words = self._comparable(self._readable(words))
         rows = list(range(self.finding))
-        if each and len(words) * len(rows) > COSTS:
-            some = self._some(max(1, COSTS // 2 // len(words)))
-            first = self._matrix(words, some)
-            kept = ranking.choose(first.scores, self.belongs[first.rows], KEPT).words
+        if (least := COSTS * self._at_once // len(words)) < len(rows):
+            some = self._matrix(words, self._some(max(1, least // 2)))
+            kept = ranking.choose(some.scores, self.belongs[some.rows], ranking.LIKELY).words
             words = [words[i] for i in sorted({i for of in kept for i in of})]
+        self.watch(f"scoring {many(len(words), 'word')} in {many(len(rows), 'row')}")
         matrix = self._matrix(words, rows)
         belongs = self.belongs[matrix.rows]
         if not belongs.sum(0).all():
@@ -432,6 +441,28 @@ class _Work:
         sizes = {matrix.tokens[i] for i, word in enumerate(words) if word in self._own}
         usual = [n for n, of in enumerate(numbers) if {matrix.tokens[i] for i in of} == sizes]
         return Found(tuple(words), matrix.tokens, tuple(numbers), groups, usual[0] if usual else None)
+
+    @property
+    def _at_once(self) -> int:
+        """How many words are scored at the cost of a text that is run, about."""
+        kind = self.recipe.template.kind
+        return 1 if kind.margin else SHARED if kind.left_to_right else ALL
+
+    def _comparable(self, words: Sequence[str]) -> list[str]:
+        """Under a cloze, which is run once for each number of tokens, without words of a length that few others have:
+        they are not compared. The present ones stay."""
+        if not self._alike:
+            return list(words)
+        tokens = self._matrix(words, [0]).tokens
+        counts = Counter(tokens)
+        least = max(counts.values()) * ranking.WORTH
+        return [word for word, n in zip(words, tokens, strict=True) if counts[n] >= least or word in self._own]
+
+    @property
+    def _alike(self) -> bool:
+        """Whether words are compared with those of as many tokens only."""
+        template = self.recipe.template
+        return template.kind.means and not template.spec.normalize
 
     @property
     def _own(self) -> tuple[str, ...]:
@@ -459,7 +490,7 @@ class _Work:
         return sorted(turns[: max(rows, len(of_labels))])
 
     def _matrix(self, words: Sequence[str], rows: Sequence[int]) -> _Scores:
-        """The scores of words in rows, as sums or means just as they are classified; rows without scores are left out."""
+        """The scores of words in rows, sums or means as in a run; rows without scores are left out."""
         finding = self._finding
         prompts = [self.recipe.template.render(finding[i], words) for i in rows]
         kept, found = list[int](), list[Scored]()
@@ -481,9 +512,7 @@ class _Work:
 
         Words that are much rarer or more frequent than most are left out: no weight makes up for that.
         """
-        template = self.recipe.template
-        alike = template.kind.means and not template.spec.normalize
-        for n in sorted(set(tokens)) if alike else [None]:
+        for n in sorted(set(tokens)) if self._alike else [None]:
             of = [i for i, size in enumerate(tokens) if n is None or size == n]
             middle = float(np.median(priors[of]))
             yield tuple(i for i in of if abs(priors[i] - middle) <= APART)
@@ -500,6 +529,7 @@ class _Work:
         recipe, judging, verdict = self.recipe, self.rows.judging, None
         predictions: list[Prediction] = []
         if judging:
+            self.watch(f"judging on {many(len(judging), 'row')}")
             found, before = self.outcomes(verbalizer, judging), list[Outcome]()
             if self.present is not None:
                 before = self.outcomes(recipe.verbalizer, judging)
@@ -552,7 +582,7 @@ def _tally(predictions: Sequence[Prediction]) -> Tally:
 
 
 def contributions(verbalizer: Verbalizer, predictions: Sequence[Prediction]) -> dict[str, float]:
-    """For each word that is not its label's only one: the accuracy of labelled predictions with it, less that without."""
+    """For each word but a label's only one: the accuracy of labelled predictions with it, less that without."""
     rows = [one for one in predictions if one.gold is not None]
     found = {}
     for label, of in verbalizer.labels.items():
@@ -566,4 +596,3 @@ def contributions(verbalizer: Verbalizer, predictions: Sequence[Prediction]) -> 
                 gain += (one.label == one.gold) - (max(without, key=without.__getitem__) == one.gold)
             found[word] = gain / len(rows)
     return found
-

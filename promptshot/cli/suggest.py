@@ -112,7 +112,9 @@ def _check_options(given: dict[str, Any]) -> None:
     """Refuse what does not go together, before anything is read."""
     clash = [f"--{name.replace('_', '-')}" for name in ("per_label", "unlabelled", "candidates") if given[name]]
     if given["prune"] and clash:
-        raise OptionError(f"--prune drops words of those there are; {clash[0]} is for finding others", hint="leave one out")
+        raise OptionError(
+            f"--prune drops words of those there are; {clash[0]} is for finding others", hint="leave one out"
+        )
     if len(given["templates"]) > 1:
         raise OptionError("label words are for one template", hint="name one: -t NAME")
     if (given["per_label"] or 0) > MOST:
@@ -123,19 +125,20 @@ def _check_options(given: dict[str, Any]) -> None:
 
 def _suggestion(inputs: Inputs, given: dict[str, Any], quiet: bool) -> Suggestion:
     from promptshot.authoring import suggest, wordlists
+    from promptshot.report.console import doing
     from promptshot.rows import read
     from promptshot.runs.inputs import refuse_foreign
 
     recipe = _recipe(inputs, given, quiet)
     items = list(inputs.read(recipe.columns))
     refuse_foreign(items)
-    if given["prune"]:
-        return suggest.prune(recipe, items, seed=given["seed"])
-    more = read.read([given["unlabelled"]], recipe.columns, inputs.how) if given["unlabelled"] else ()
     words = wordlists.read(given["candidates"]) if given["candidates"] else ()
-    return suggest.suggest(
-        recipe, items, more, candidates=words, per_label=given["per_label"], seed=given["seed"]
-    )
+    more = read.read([given["unlabelled"]], recipe.columns, inputs.how) if given["unlabelled"] else ()
+    with doing(quiet) as watch:
+        if given["prune"]:
+            return suggest.prune(recipe, items, seed=given["seed"], watch=watch)
+        how = {"candidates": words, "per_label": given["per_label"], "seed": given["seed"]}
+        return suggest.suggest(recipe, items, more, **how, watch=watch)
 
 
 def _recipe(inputs: Inputs, given: dict[str, Any], quiet: bool) -> Recipe:

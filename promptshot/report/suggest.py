@@ -53,7 +53,9 @@ def _rows(found: Suggestion) -> str:
 def _words(words: Sequence[Word], judged: bool) -> Table:
     narrow = people().width < NARROW
     heavy = any(word.weight != 1 for word in words) and not narrow
-    table = plain_table("label", "word", "tokens", "prior", *(["weight"] if heavy else []), *(["gain"] if judged else []), texts=2)
+    table = plain_table(
+        "label", "word", "tokens", "prior", *(["weight"] if heavy else []), *(["gain"] if judged else []), texts=2
+    )
     label = ""
     for word in words:
         gain = "" if word.contribution is None else f"{100 * word.contribution:+.1f}"

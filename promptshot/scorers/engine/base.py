@@ -322,23 +322,29 @@ class HeadScorer(TorchScorer):
         for answers in self.pieces(self.batches([query for _, query in asked], each), self.budget):
             for number, values in answers:
                 owner, query = asked[number]
-                for place, choice in enumerate(query.choices if isinstance(values, list) else ()):
-                    size, lead = len(query.asked), query.leads[place] if query.leads else 0
-                    tokens = zip(query.targets[place], values[place * size : (place + 1) * size], strict=True)
-                    found[owner][choice] = tuple(
-                        TokenScore(self.encoder.shown(token), score, i < lead)
-                        for i, (token, score) in enumerate(tokens)
-                    )
+                if isinstance(values, list):
+                    found[owner] |= self._spelled(query, values)
         return [
             [of[i] for i in range(len(prompt.choices))] if len(of) == len(prompt.choices) else []
             for prompt, of in zip(prompts, found, strict=True)
         ]
 
+    def _spelled(self, query: Query, values: Sequence[float]) -> dict[int, tuple[TokenScore, ...]]:
+        """The tokens of each choice of a query, whose log-probabilities are `values`, one choice behind the other."""
+        found, size = {}, len(query.asked)
+        for place, choice in enumerate(query.choices):
+            lead = query.leads[place] if query.leads else 0
+            tokens = zip(query.targets[place], values[place * size :], strict=False)
+            found[choice] = tuple(
+                TokenScore(self.encoder.shown(token), score, i < lead) for i, (token, score) in enumerate(tokens)
+            )
+        return found
+
     def _at_blanks(
         self, prompts: Sequence[Prompt], reduce: Callable[[Sequence[int], Tensor], Any], keep: Callable[[Any], object]
     ) -> None:
-        """Give `keep` what `reduce` makes of the log-probabilities at the blanks: of the numbers of some prompts, and of
-        (prompts, vocabulary), a batch at a time and each once."""
+        """Give `keep` what `reduce` makes of the log-probabilities at the blanks: of the numbers of some prompts, and
+        of (prompts, vocabulary), a batch at a time and each once."""
         plans = [self._planned(prompt) for prompt in prompts]
         asked = [(i, _first(plan.queries[0])) for i, plan in enumerate(plans) if isinstance(plan, Plan)]
         number = {id(query): i for i, query in asked}
@@ -373,7 +379,7 @@ class HeadScorer(TorchScorer):
                 yield known[token]
 
     def _word(self, prompt: Prompt, token: int) -> str:
-        """The word that a token is at the blank of a prompt; empty where it is a piece, a special token or no letters."""
+        """The word that a token is at the blank; empty where it is a piece of one, a special token or no letters."""
         text = str(self.tokenizer.decode([token])).strip()
         if not text.isalpha() or token == self.encoder.unk:
             return ""
