@@ -260,7 +260,7 @@ def suggest(
 ) -> Suggestion:
     """Label words for a recipe's template from labelled rows, rows without a label, or both.
 
-    The model's likeliest words at the blank, words of the shelf and words that the rows have (or the `candidates` alone,
+    The model's likeliest words at the blank, words of the shelf and those that the rows have (or the `candidates` alone,
     where there are any) are scored on the rows that find; for each label those are taken that are likelier in its rows
     than in others, so many as do best in rows that are held out, or `per_label`. Rows without a label, among which are
     `more`, count by the probabilities that the present words give them. Raises a PromptshotError where rows or words
@@ -379,7 +379,7 @@ class _Work:
 
     @cached_property
     def belongs(self) -> Matrix:
-        """How much each finding row is of each label: (rows, labels); without a label, by the present words, and last."""
+        """How much each finding row is of each label: (rows, labels); without one, last, by the present words."""
         labelled = self.one_hot([label for _, label in self.rows.finding])
         if not self.rows.unlabelled:
             return labelled
