@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 from typing import Any
 
 LEAN = 0.9  # of the rows under one label, at least: nearly all
@@ -44,6 +45,7 @@ class Tally:
     unknown_gold: Counter[str] = field(default_factory=Counter)  # the values no label is known for
     rejected: int = 0
     chance_sum: float = 0.0  # sum of 1/choices over labelled rows
+    draws: int = 1  # how often each row is counted: more of these are no more rows, and make nothing surer
 
     @classmethod
     def restored(cls, labels: Sequence[str], state: Mapping[str, Any]) -> Tally:
@@ -56,6 +58,17 @@ class Tally:
             state["rejected"],
             state["chance_sum"],
         )
+
+    @classmethod
+    def pooled(cls, tallies: Sequence[Tally]) -> Tally:
+        """The counts of several draws of the same rows together; they have the same labels."""
+        first, *rest = tallies
+        return reduce(cls._and, rest, replace(first))
+
+    def _and(self, other: Tally) -> Tally:
+        """The counts of both, which are never changed in place."""
+        added = [one.name for one in fields(self) if one.name != "labels"]
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in added})
 
     def state(self) -> dict[str, Any]:
         """All counts in the order in which they came up, as plain data that JSON keeps exactly."""
@@ -102,7 +115,7 @@ class Tally:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95% Wilson score interval of the accuracy."""
-        return wilson(self.correct, self.labelled) if self.labelled else None
+        return wilson(self.correct / self.draws, self.labelled / self.draws) if self.labelled else None
 
     @property
     def majority(self) -> float | None:
@@ -220,7 +233,7 @@ class Tally:
         }
 
 
-def wilson(hits: int, total: int, z: float = 1.959963984540054) -> tuple[float, float]:
+def wilson(hits: float, total: float, z: float = 1.959963984540054) -> tuple[float, float]:
     """The Wilson score interval of a proportion (Wilson 1927), by default at 95%."""
     share, square = hits / total, z * z / total
     middle = (share + square / 2) / (1 + square)

@@ -111,6 +111,16 @@ class Recipe:
         return self.options.model or builtin_for(self.scorer)
 
     @property
+    def shots(self) -> int:
+        """How many demonstrations go before each row."""
+        return self.demos.k if self.demos else 0
+
+    @property
+    def demo_seed(self) -> int | None:
+        """What they are drawn with; None where there are none."""
+        return self.demos.seed if self.demos and self.demos.k else None
+
+    @property
     def draw(self) -> str:
         """What numbers with demonstrations are of: one draw of them; empty where there are none."""
         return f"one draw (seed {self.demos.seed})" if self.demos and self.demos.k else ""
@@ -136,6 +146,18 @@ class Recipe:
         found += [Named("--demos", self.demos.path)] if self.demos else []
         found += [Named("--dev", self.dev)] if self.dev else []
         return found + of_model(self.model)
+
+    def drawn(self, shots: Sequence[int], seeds: Sequence[int]) -> list[Recipe]:
+        """The recipe for each number of demonstrations, in order, and each seed they are drawn with; none of them
+        are drawn once."""
+        if self.demos is None:
+            return [self]
+        wanted = [(k, seed) for k in shots for seed in (seeds if k else seeds[:1])]
+        plans = [replace(self.demos, k=k, seed=seed) for k, seed in wanted]
+        return [
+            replace(self, demos=plan, others=tuple(replace(other, demos=plan) for other in self.others))
+            for plan in plans
+        ]
 
     def seen(self, rows: Sequence[Row], compared: bool = False) -> tuple[Recipe, list[str]]:
         """The recipe with the columns that serve its fields in some rows, and what a user should know of them; that no

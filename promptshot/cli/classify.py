@@ -32,7 +32,7 @@ from promptshot.cli.flags import (
     spelling_flag,
     typed,
 )
-from promptshot.cli.settings import Count, Fields, Text, fields
+from promptshot.cli.settings import Count, Counts, Fields, Text, fields
 from promptshot.errors import InputError, OptionError
 from promptshot.files import Named
 
@@ -93,7 +93,19 @@ PREVIEWED = 3  # prompts shown by --dry-run
     show_default=True,
     help="Leave bad rows out and go on, or stop at the first.",
 )
-@option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before each row (causal).")
+@option(
+    "-k",
+    "--num-shots",
+    type=Counts(),
+    metavar="K,...",
+    help="Demonstrations before each row (causal); several numbers (0,4,8) are one run each.  [default: 4 of --demos]",
+)
+@option(
+    "--demo-seeds",
+    type=Count(1),
+    metavar="N",
+    help="Draw them N times, with --seed and the next ones: one run each, and the mean over them.",
+)
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @option("--dev", metavar="FILE", help="Rows that fix the thresholds of an NSP pair template.")
 @option("--summary", metavar="FILE", help="Metrics as JSON; - is stdout.")
@@ -119,6 +131,7 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     from promptshot.runs.outputs import Outputs
 
     read_once(given, files)
+    files = _reread(given, files)
     names = ("summary", "record", "rejects", "overwrite", "resume", "format", "bom", "scores")
     chosen = fields(given["fields"]) if given["fields"] is not None else ()
     errors, surest = errors_of(given["errors"])
@@ -134,6 +147,14 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
     if dry_run:
         return _dry_run(recipe, inputs)
     return _run(recipe, inputs, outputs, given, quiet)
+
+
+def _reread(given: dict[str, Any], files: tuple[str, ...]) -> tuple[str, ...]:
+    """The files; for several runs, pipes among them are kept, for each run reads them again."""
+    from promptshot.rows.once import once
+
+    several = len(given["num_shots"] or ()) > 1 or (given["demo_seeds"] or 1) > 1
+    return tuple(map(once, files)) if several else files
 
 
 def _output(given: dict[str, Any]) -> str | None:
@@ -182,28 +203,37 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
     from promptshot.classify.recipe import DEMOS, DemoPlan
 
-    if given["num_shots"] and not given["demos"]:
-        raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
+    shots = given["num_shots"] or ()
     if not given["demos"]:
+        if any(shots):
+            raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
+        if given["demo_seeds"]:
+            raise OptionError("--demo-seeds needs rows to draw from", hint="add --demos FILE")
         return None
-    return DemoPlan(given["demos"], DEMOS if given["num_shots"] is None else given["num_shots"], given["seed"])
+    return DemoPlan(given["demos"], max(shots, default=DEMOS), given["seed"])
 
 
 def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any], quiet: bool) -> int:
     from promptshot.report.progress import Watch
-    from promptshot.report.run import show_result
+    from promptshot.report.series import show_series
     from promptshot.rows import formats
-    from promptshot.runs.run import run
+    from promptshot.runs.run import run_all
 
+    recipes = recipe.drawn(given["num_shots"] or [recipe.shots], _seeds(given))
     total = formats.count(inputs.paths, inputs.how)
     if total is not None:
-        total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None)
+        total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None) * len(recipes)
     with Watch(total, quiet, given["verbose"]) as watch:
-        result = run(recipe, inputs, outputs, watch, given["on_error"])
+        series = run_all(recipes, inputs, outputs, watch, given["on_error"])
     if not quiet:
         surest = None if given["errors"] is None or outputs.errors else outputs.surest
-        show_result(result, examples=outputs.output is None, surest=surest)
-    return 3 if result.tally.rejected else 0
+        show_series(series, examples=outputs.output is None, surest=surest)
+    return 3 if series.rejected else 0
+
+
+def _seeds(given: dict[str, Any]) -> range:
+    """With which demonstrations are drawn."""
+    return range(given["seed"], given["seed"] + (given["demo_seeds"] or 1))
 
 
 def _dry_run(recipe: Recipe, inputs: Inputs) -> int:

@@ -49,7 +49,7 @@ def command(
     """
     from promptshot.files import put
     from promptshot.report.console import people
-    from promptshot.report.run import show_counted
+    from promptshot.report.series import show_counted
     from promptshot.rows.once import once, refuse_twice
     from promptshot.rows.streams import Reading, marked
     from promptshot.rows.writer import Form, refuse_no_json, refuse_suffix, whole

@@ -33,6 +33,22 @@ class Count(click.IntRange):
         return found
 
 
+class Counts(click.types.StringParamType):
+    """Whole numbers with commas between them, each once; a file may also have them as a list."""
+
+    name = "integers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The numbers in their order; raises click's BadParameter."""
+        if isinstance(value, tuple):
+            return value
+        said = value if isinstance(value, list) else str(value).split(",")
+        found = tuple(Count(0).convert(str(one).strip(), param, ctx) for one in said)
+        if not found or len(set(found)) < len(found):
+            self.fail(f"{value!r}; write each number once: 0,4,8", param, ctx)
+        return found
+
+
 class Text(click.types.StringParamType):
     """A text that may have blanks in it: of several, a variable of the environment has one a line."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
-from promptshot.errors import InputError, shortened
+from promptshot.errors import InputError, shortened, shortlist
 from promptshot.metrics import Tally
 from promptshot.paired import SURE, Paired
 from promptshot.rows.json_text import encodable, like
@@ -127,6 +127,12 @@ def diff(
     files = [File.of(path, label_field, prediction_field) for path in (one, other)]
     words = next((file.words for file in files if file.words), None)
     files = [replace(file, words=file.words or words) for file in files]
+    for file in files:
+        if file.shots:
+            what = f"holds several runs (k = {shortlist(map(str, dict.fromkeys(file.shots)), 8)}) of the same rows"
+            raise InputError(
+                what, where=file.path, hint="compare files of one run each: classify with one -k and --seed"
+            )
     labels = Labels()
     for file in () if words else files:
         for item in file.strict():

@@ -74,6 +74,11 @@ class Watch(Watcher):
         if self._bar:
             self._bar.update(self._task, description="scoring", total=self.total, completed=rows)
 
+    def turned(self, recipe: Recipe) -> None:
+        """The next of several runs begins."""
+        if self._bar:
+            self._bar.update(self._task, description=f"k={recipe.shots}")
+
     def advance(self, rows: int) -> None:
         """About so many more rows have been scored."""
         self.done += rows

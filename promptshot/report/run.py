@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from promptshot.errors import many, printable
 from promptshot.metrics import Tally
 from promptshot.report.console import NARROW, people, plain_table, remark_line
-from promptshot.runs.predictions import Counted
 from promptshot.runs.remarks import MAJORITY, Remark, against_majority
 from promptshot.runs.result import Result
 from promptshot.runs.wrong import Worst
@@ -23,6 +22,7 @@ CORNER = "gold \\ predicted"
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 LISTED = 200  # labels in a table
 CONFUSIONS = 5  # of which a row is shown
+NO_MEANS: Mapping[str, float] = {}
 MOST = 30  # of more labels than that, those with the most rows
 
 
@@ -30,28 +30,31 @@ def show_result(result: Result, examples: bool = False, surest: int | None = Non
     """The report of a run; with some of its predictions where they are not written anywhere, and with the `surest` of
     the rows that went wrong (default: one of each of the worst confusions)."""
     console = people()
-    parts: list[RenderableType] = [_examples(result)] if examples else []
-    parts += [_head(result), *_fares(result.tally, result.worst, surest, result.recipe.draw)]
-    parts += _notes(result.remarks())
+    parts: list[RenderableType] = [examples_of(result)] if examples else []
+    parts += [_head(result), *fares(result.tally, result.worst, surest, result.recipe.draw)]
+    parts += notes(result.remarks())
     for part in parts:
         console.print()
         console.print(part)
 
 
-def _fares(tally: Tally, worst: Worst, surest: int | None, draw: str = "") -> list[RenderableType]:
-    """How predictions fare; where no label tells, what they are. `draw` says of which demonstrations that is so."""
+def fares(
+    tally: Tally, worst: Worst, surest: int | None, draw: str = "", means: Mapping[str, float] = NO_MEANS
+) -> list[RenderableType]:
+    """How predictions fare; where no label tells, what they are. `draw` says of which demonstrations that is so, and
+    `means` the metrics that are means over several draws."""
     if tally.labelled:
-        return [_accuracy(tally, draw), _per_label(tally), _confusion(tally), *_errors(tally, worst, surest)]
+        return [_accuracy(tally, draw, means), _per_label(tally), _confusion(tally), *_errors(tally, worst, surest)]
     return [_predictions(tally)]
 
 
-def _notes(remarks: Sequence[Remark]) -> list[RenderableType]:
+def notes(remarks: Sequence[Remark]) -> list[RenderableType]:
     """The remarks that do not stand beside the accuracy."""
     lines = [remark_line(remark) for remark in remarks if remark.code not in MAJORITY]
     return [Group(*lines)] if lines else []
 
 
-def _examples(result: Result) -> RenderableType:
+def examples_of(result: Result) -> RenderableType:
     """The first predictions as lines: label, probability, gold where there is one, and the text."""
     labelled = any(prediction.gold_value is not None for prediction in result.examples)
     table = plain_table("prediction", "p", *(["gold"] if labelled else []), "text", texts=4)
@@ -67,9 +70,14 @@ def _examples(result: Result) -> RenderableType:
     return table
 
 
-def _head(result: Result) -> Text:
-    machine = result.details
+def told(result: Result) -> str:
+    """What was run, by which model, on which machine."""
+    machine, recipe = result.details, result.recipe
     place = f" on {machine['device']}, {machine['dtype']}" if {"device", "dtype"} <= machine.keys() else ""
+    return f"{recipe.name} · {recipe.scorer} · {recipe.model or 'no model'}{place}"
+
+
+def _head(result: Result) -> Text:
     tally = result.tally
     rows = many(tally.predicted, "row")
     if tally.labelled != tally.predicted:
@@ -78,7 +86,7 @@ def _head(result: Result) -> Text:
         rows += f", {tally.rejected:,} rejected"
     demos = result.recipe.demos
     shots = f" · k={demos.k}, {many(demos.k, 'demonstration')} from {demos.path}" if demos and demos.k else ""
-    what = f"{result.recipe.name} · {result.recipe.scorer} · {result.recipe.model or 'no model'}{place}{shots}"
+    what = f"{told(result)}{shots}"
     speed = f"{rows} in {result.seconds:.1f} s, {result.rows_per_second:,.0f} rows/s"
     if result.rows_before:
         before = result.rows_before
@@ -86,28 +94,30 @@ def _head(result: Result) -> Text:
     return Text.assemble((printable(what), "bold"), "\n", (speed, "dim"))
 
 
-def _accuracy(tally: Tally, draw: str = "") -> RenderableType:
+def _accuracy(tally: Tally, draw: str, means: Mapping[str, float]) -> RenderableType:
     verdict = next(against_majority(tally))
     low, high, majority, chance = (verdict.facts[name] for name in ("low", "high", "majority", "chance"))
     style = STYLE[verdict.code]
+    numbers = {name: getattr(tally, name) or 0.0 for name in ("accuracy", "balanced_accuracy", "macro_f1", "matthews")}
+    numbers |= means
     beside = [
         f"95% interval {low:.1%} to {high:.1%}",
-        f"Matthews' correlation {tally.matthews:.3f}",
+        f"Matthews' correlation {numbers['matthews']:.3f}",
         f"majority class {majority:.1%}, chance {chance:.1%}",
     ]
     if draw:
         beside[0] += f" · {draw}"
     if people().width < max(NARROW, MARGIN + len(beside[0])):
-        beside = [f"{low:.1%} to {high:.1%}", f"Matthews' {tally.matthews:.3f}", f"majority {majority:.1%}"]
+        beside = [f"{low:.1%} to {high:.1%}", f"Matthews' {numbers['matthews']:.3f}", f"majority {majority:.1%}"]
         beside[0] += f" · {draw}" if draw else ""
     return Text.assemble(
         ("accuracy  ", "bold"),
-        (f"{tally.accuracy:6.1%}", f"bold {style}"),
+        (f"{numbers['accuracy']:6.1%}", f"bold {style}"),
         f"   {beside[0]}\n",
         ("balanced  ", "bold"),
-        f"{tally.balanced_accuracy:6.1%}   {beside[1]}\n",
+        f"{numbers['balanced_accuracy']:6.1%}   {beside[1]}\n",
         ("macro-F1  ", "bold"),
-        f"{tally.macro_f1:6.1%}   {beside[2]}\n",
+        f"{numbers['macro_f1']:6.1%}   {beside[2]}\n",
         (verdict.line, style),
     )
 
@@ -200,18 +210,3 @@ def _predictions(tally: Tally) -> RenderableType:
         count = tally.predictions[label]
         table.add_row(printable(label), f"{count:,}", f"{count / tally.predicted:.1%}")
     return _with_rest(table, len(tally.labels) - len(shown) if len(tally.labels) > LISTED else 0)
-
-
-def show_counted(counted: Counted, console: Console, surest: int | None = None) -> None:
-    """The report of a file of predictions, with so many of the rows that went wrong (see `summary`)."""
-    tally = counted.tally
-    rows = many(tally.predicted, "row") + (
-        f" ({tally.labelled:,} counted)" if tally.labelled != tally.predicted else ""
-    )
-    rows += f", {tally.rejected:,} cannot be used" if tally.rejected else ""
-    parts: list[RenderableType] = [Text.assemble((printable(counted.path), "bold"), "\n", (rows, "dim"))]
-    parts += _fares(tally, counted.worst, surest)
-    parts += _notes(counted.remarks())
-    for part in parts:
-        console.print(part)
-        console.print()

@@ -40,6 +40,10 @@ class Inputs:
         self._rest = read.select(read.read(self.paths, how=how, seen=self.seen), limit, sample, seed)
         self._first: list[Item] | None = None
 
+    def afresh(self) -> Inputs:
+        """The same rows, to be read once more."""
+        return Inputs(self.paths, self.limit, self.sample, self.seed, self.how, self.window)
+
     def peek(self) -> list[Item]:
         """The first window of rows, and the next ones where not one row is good; `read` still gives them.
 

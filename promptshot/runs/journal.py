@@ -29,7 +29,7 @@ from promptshot.rows.streams import Part
 from promptshot.rows.writer import NOTHING, Form, Place, Writer
 from promptshot.runs import record
 from promptshot.runs.outputs import Outputs
-from promptshot.runs.record import AFRESH, FORMAT, Counts, Later, Mark, Metrics, RunRecord
+from promptshot.runs.record import AFRESH, FORMAT, Counts, Ended, Later, Mark, Metrics, RunRecord
 from promptshot.runs.shape import Shape
 
 MOST = 16  # summaries of a run that are remembered
@@ -49,6 +49,8 @@ class Journal:
         self.identity = json.loads(json.dumps(identity))
         self.fingerprint = digest(identity)
         self.head: RunRecord  # what else the record says; told before anything is written
+        self.runs: tuple[Ended, ...] = ()  # of several in one file, those that have come to their end
+        self.draw: Mapping[str, int | None] = {}  # what the rows of this one say of it
         self.files: dict[str, str] = {}  # what is this run's own: rejects and spool, and where ("": beside the output)
         self.summaries: tuple[str, ...] = ()
         self.nodes: dict[str, list[int]] = {}  # device and inode of what is written
@@ -155,12 +157,15 @@ class Journal:
             what = f"the rows rejected so far are in {before}"
             raise InputError(what, where=str(self.outputs.rejects_path), hint=f"name that one: --rejects {before}")
         self._refuse_changed(earlier, "output", str(self.outputs.output))
+        self.runs = earlier.runs
         return earlier.progress
 
     def finished(self) -> RunRecord | None:
         """The record of the earlier run, where that had come to its end and no more is asked for."""
         earlier = self.earlier
-        if earlier is None or not earlier.complete or earlier.limit != self.limit or earlier.counts is None:
+        if earlier is None or not earlier.complete or earlier.limit != self.limit:
+            return None
+        if earlier.counts is None and not earlier.runs:
             return None
         if files.is_free(str(self.outputs.output)):
             return None
@@ -191,6 +196,8 @@ class Journal:
         earlier = self.earlier
         if earlier is None or files.is_free(str(self.outputs.output)):
             return (), 0
+        if earlier.runs:
+            return earlier.runs[0].inputs, earlier.runs[0].rows_read
         whole = earlier.complete and earlier.rows_read is not None
         return (earlier.inputs, earlier.rows_read or 0) if whole else (self.mark.inputs, self.mark.rows)
 
@@ -249,7 +256,7 @@ class Journal:
         if not self._begun:  # what an earlier run says of its end will not be so
             self._begun = True
             self.save(self.mark)
-        rejected = [outcome.record() for outcome in window if isinstance(outcome, Reject)]
+        rejected = [{**outcome.record(), **self.draw} for outcome in window if isinstance(outcome, Reject)]
         if self._output:
             self._write(self._output, [outcome for outcome in window if isinstance(outcome, Prediction)])
         if rejected and self.outputs.rejects_path:
@@ -265,7 +272,7 @@ class Journal:
         columns = output.columns
         if self.shape.table and not columns:
             columns = self.shape.columns(dict.fromkeys(name for one in predictions for name in one.row.fields))
-        output.write([self.shape.record(one, columns) for one in predictions], columns)
+        output.write([self.shape.record(one, columns, self.draw) for one in predictions], columns)
 
     def advance(self, rows: int, counts: Counts, inputs: Sequence[Part] = ()) -> None:
         """A window has been written whole; tell the record, now and then."""
@@ -273,6 +280,19 @@ class Journal:
         self.mark = Mark(rows, output, rejects, counts, tuple(inputs))
         if time.monotonic() >= self._next:
             self.save(self.mark)
+
+    def turn(self, ended: Ended) -> None:
+        """One of several runs has come to its end, and the next begins behind it."""
+        output, rejects = (writer.place if writer else Place() for writer in (self._output, self._rejects))
+        self.runs, self.mark = (*self.runs, ended), Mark(0, output, rejects)
+        self._drop_spool()
+        self.save(self.mark)
+
+    def _drop_spool(self) -> None:
+        """What has waited for the decision of a whole run is of no more use."""
+        self.spooled = 0
+        if self.files.pop("spool", None) is not None and self.outputs.spool_path:
+            Path(self.outputs.spool_path).unlink(missing_ok=True)
 
     def save(self, mark: Mark, **more: Any) -> None:
         """Write the record, beside the old one first, once the disk has all that it speaks of."""
@@ -288,7 +308,8 @@ class Journal:
                 self.nodes[name] = writer.node
         own = {"fingerprint": self.fingerprint, "identity": self.identity, "limit": self.limit, "progress": mark}
         place = {"output": self.outputs.output_place, "nodes": self.nodes, "files": self.files}
-        said = {**own, **place, "summaries": self.summaries, **more}
+        several = {"runs": self.runs} if self.runs else {}
+        said = {**own, **place, "summaries": self.summaries, **several, **more}
         self._put_record(self.head.model_copy(update=said).text())
         ended = time.monotonic()
         self._next = ended + (ended - began) / SHARE
@@ -314,21 +335,22 @@ class Journal:
     def finish(
         self,
         rows: int,
-        counts: Counts,
+        counts: Counts | None,
         inputs: Sequence[Part],
         summary: Mapping[str, Any],
         wrong_rows: bytes = b"",
+        runs: tuple[Ended, ...] = (),
     ) -> None:
         """The run has come to its end; the record knows the summary, and the file of rows that went wrong, before
-        these are written."""
+        these are written. Of several runs, each has counts of its own."""
         for writer in filter(None, (self._output, self._rejects)):
             writer.settle()
-        if self.files.pop("spool", None) is not None and self.outputs.spool_path:
-            Path(self.outputs.spool_path).unlink(missing_ok=True)
+        self._drop_spool()
         if self.outputs.on_disk or self.outputs.record:
             self._know(self.outputs.errors, wrong_rows)
             self._know(self.outputs.summary, _as_bytes(summary))
             told = {**dict(Metrics.model_validate(summary)), "inputs": tuple(inputs), "ends": self._ends()}
+            told |= {"runs": runs} if runs else {}
             self.save(self.mark, complete=True, rows_read=rows, counts=counts, **told)
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
@@ -380,7 +402,8 @@ class Journal:
     @property
     def kept(self) -> int:
         """The rows after which the same command would go on."""
-        return max(self.mark.rows, self.spooled) if self.outputs.on_disk and self.outputs.resume else 0
+        ended = sum(one.rows_read for one in self.runs)
+        return ended + max(self.mark.rows, self.spooled) if self.outputs.on_disk and self.outputs.resume else 0
 
     def __exit__(self, *_: object) -> None:
         path = self.outputs.rejects_path

@@ -27,7 +27,8 @@ from promptshot.rows.writer import FORMULA
 from promptshot.runs import record
 from promptshot.runs.record import RecordedRecipe
 from promptshot.runs.remarks import Remark, against_majority, unknown_gold, unlisted
-from promptshot.runs.shape import PREFIXES
+from promptshot.runs.series import Draw, pooled, summary_of
+from promptshot.runs.shape import DRAW, PREFIXES
 from promptshot.runs.wrong import Worst, Wrong
 
 OURS = "prediction"  # the column where `classify` writes them
@@ -53,6 +54,7 @@ class Found:
     said: Said
     keys: tuple[str, ...] = ()
     probability: float | None = None
+    draw: tuple[int, int | None] = (0, None)  # of which of several runs it is
 
 
 class Labels:
@@ -123,6 +125,7 @@ class File:
     label_field: str | None = None  # the column of the gold label that was asked for
     how: Reading = PLAIN
     spelled: Mapping[str, str] = field(default_factory=dict)  # what is written for a label -> the label
+    shots: tuple[int, ...] = ()  # the demonstrations of each of several runs that follow one another in it
 
     @classmethod
     def of(cls, path: str, label_field: str | None = None, prediction_field: str = OURS, how: Reading = PLAIN) -> File:
@@ -133,7 +136,8 @@ class File:
         columns = recipe.columns | ({gold_field: label_field} if label_field else {})
         words = recipe.verbalizer.restored(beside) if recipe.verbalizer.model_fields_set - {"name"} else None
         spelled = {_folded(text): label for label, shown in recipe.spelling.items() for text in _texts_of(shown)}
-        return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled)
+        shots = tuple(ended.shots for ended in there.runs) if there else ()
+        return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled, shots)
 
     def read(self) -> Iterator[Found | Reject]:
         """Its rows, and those that hold no prediction.
@@ -185,10 +189,21 @@ class File:
         flat = not isinstance(item.fields.get("probabilities"), dict)  # as tables have it, a column for each label
         hidden = {*OUTPUT_FIELDS, NAMED, self.prediction_field, *(self._flat(keys) if flat else ())}
         hidden |= {name for name in item.fields if flat and _is_word_score(name)}
+        hidden |= {*DRAW} if self.shots else set()
         kept = {name: value for name, value in item.fields.items() if name not in hidden - {self.label_field}}
         own = like(item.fields, kept)
         row = Row(own, item.source, item.key, self.columns)
-        return Found(row, self._said(row, prediction, keys), keys, _probability(item.fields, prediction))
+        probability = _probability(item.fields, prediction)
+        return Found(row, self._said(row, prediction, keys), keys, probability, self._draw(item))
+
+    def _draw(self, row: Row) -> tuple[int, int | None]:
+        """Of which of several runs a row is; raises RowError where it does not say."""
+        if not self.shots:
+            return 0, None
+        shots, seed = (number(row.fields.get(name)) for name in DRAW)
+        if shots is None:
+            raise RowError(f"no field {DRAW[0]!r}, and the file holds several runs", where=row.source)
+        return int(shots), None if seed is None else int(seed)
 
     def wrong(self, found: Found, said: Said) -> Wrong | None:
         """A row that went wrong, given what is known of its labels; None for all others."""
@@ -317,10 +332,13 @@ class Counted:
     problem: str = ""
     rejects: list[Reject] = field(default_factory=list)  # the first few rows that hold no prediction
     worst: Worst = field(default_factory=Worst)  # rows that went wrong
+    draws: list[Draw] = field(default_factory=list)  # each of several runs; the tally is of those with the most shots
 
     def record(self) -> dict[str, Any]:
         """Everything as plain data."""
-        return {"path": self.path, **self.tally.summary(), "problem": self.problem or None}
+        runs = [{"shots": draw.shots, "demo_seed": draw.seed, **draw.tally.summary()} for draw in self.draws]
+        several = {**summary_of(self.draws), "runs": runs} if runs else {}
+        return {"path": self.path, **self.tally.summary(), **several, "problem": self.problem or None}
 
     def remarks(self) -> list[Remark]:
         """What a reader of the numbers must know."""
@@ -366,7 +384,9 @@ def count(
             continue
         if not file.words:
             labels.see(item)
-        if item.said.open:
+        if file.shots:
+            _add_run(found, file, item)
+        elif item.said.open:
             waiting.setdefault(item.said, _Alike(item)).add(item)
         else:
             _add(found, file, item, item.said)
@@ -378,6 +398,9 @@ def count(
             _tell(found.tally, settled)
         if wrong := file.wrong(alike.surest, settled):
             found.worst.add(wrong, found.tally.confusion)
+    if found.draws:
+        rejected, found.tally = found.tally.rejected, pooled(found.draws)
+        found.tally.rejected = rejected
     if not found.tally.predicted:
         reject, many = found.rejects[0], found.tally.rejected
         raise InputError(f"none of {many:,} rows could be used; the first: {reject.reason}", where=reject.source)
@@ -403,6 +426,17 @@ def _add(counted: Counted, file: File, item: Found, said: Said) -> None:
     _tell(counted.tally, said)
     if wrong := file.wrong(item, said):
         counted.worst.add(wrong, counted.tally.confusion)
+
+
+def _add_run(counted: Counted, file: File, item: Found) -> None:
+    """Count a row of one of several runs."""
+    draw = next((one for one in counted.draws if (one.shots, one.seed) == item.draw), None)
+    if draw is None:
+        draw = Draw(*item.draw, Tally(counted.tally.labels))
+        counted.draws.append(draw)
+    _tell(draw.tally, item.said)
+    if draw.shots == max(file.shots) and (wrong := file.wrong(item, item.said)):
+        counted.worst.add(wrong, draw.tally.confusion)
 
 
 def _tell(tally: Tally, said: Said) -> None:

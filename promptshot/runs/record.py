@@ -273,6 +273,21 @@ class Metrics(_Said):
     transductive: StrictBool = False
 
 
+class Ended(Metrics):
+    """One of several runs in a file, that has come to its end: which demonstrations it had, and how it fared."""
+
+    shots: Count = 0
+    demo_seed: StrictInt | None = None  # None: there were no demonstrations
+    rows_read: Count
+    inputs: tuple[Part, ...] = ()
+    counts: Counts
+
+    @property
+    def draw(self) -> dict[str, int | None]:
+        """What its rows say of it."""
+        return {"shots": self.shots, "demo_seed": self.demo_seed}
+
+
 class _Files(_Said):
     """What a run over files goes on by; a comparison has nothing of it. `files` says what else is the run's own,
     rejects and spool, and where ("": beside the output); that is compared with names, and never a name itself."""
@@ -301,6 +316,8 @@ class RunRecord(_Files, Metrics, _Labels, _Run):
     - what is needed to make other labels and probabilities of the scores in the rows: `gold_field`, `label_order`,
       `recipe`, `thresholds`, `mean_over_tokens`, and the `tokens` of the label words among the `counts`;
     - how it fared: the `Metrics`, and the `counts` that they come from;
+    - where several runs with other demonstrations follow one another, each of the `runs` that has come to its end, with
+      its own counts;
     - what it goes on by, or of a comparison what it `written` has: `fingerprint` to `progress`.
 
     What is not known as long as a run goes on has its default, and does not stand in the file.
@@ -308,6 +325,7 @@ class RunRecord(_Files, Metrics, _Labels, _Run):
 
     counts: Counts | None = None
     written: Written | None = None
+    runs: tuple[Ended, ...] = ()
 
     @model_validator(mode="after")
     def _can_go_on(self) -> RunRecord:

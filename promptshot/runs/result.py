@@ -211,7 +211,7 @@ def _of_demonstrations(result: Result) -> Iterator[Remark]:
         line = f"{lost} lost demonstrations, oldest first, to fit the context ({result.dropped:,} in all)"
         yield Remark("dropped", line, {"rows": result.short, "demonstrations": result.dropped})
     if demos and (draw := result.recipe.draw):
-        line = f"{draw}: other demonstrations may move accuracy by many points; try --seed 1, --seed 2 ..."
+        line = f"{draw}: other demonstrations may move accuracy by many points; try --demo-seeds 5"
         yield Remark("one-draw", line, {"seed": demos.seed, "k": demos.k})
     if result.lacking and demos:
         what = f"{many(result.lacking, 'row')} had fewer than {demos.k} demonstrations"

@@ -1,4 +1,5 @@
-"""One run over files: predictions, rejects, summary and run record on disk, and what it all came to."""
+"""One run over files, or several with other demonstrations: predictions, rejects, summary and run record on disk, and
+what it all came to."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
-from promptshot import files
+from promptshot import files, scorers
 from promptshot.classify.classifier import Classifier
 from promptshot.classify.gold import check_gold
 from promptshot.classify.prediction import Outcome
+from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import Recipe
 from promptshot.classify.spool import Spool
 from promptshot.errors import InputError, PromptshotError, RowError, many
@@ -27,8 +29,10 @@ from promptshot.runs.inputs import HOPELESS, Inputs, refuse_foreign
 from promptshot.runs.interrupt import Interrupts
 from promptshot.runs.journal import Journal
 from promptshot.runs.outputs import Outputs
+from promptshot.runs.record import Ended
 from promptshot.runs.result import Result
-from promptshot.runs.shape import Shape
+from promptshot.runs.series import Series
+from promptshot.runs.shape import DRAW, Shape
 
 IN_VAIN = 1000  # prompts that were scored, and not one accepted: these take time
 
@@ -41,6 +45,9 @@ class Watcher:
 
     def ready(self, classifier: Classifier, rows: int) -> None:
         """The model is loaded, and so many rows were done before."""
+
+    def turned(self, recipe: Recipe) -> None:
+        """The next of several runs begins."""
 
     def advance(self, rows: int) -> None:
         """About so many more rows have been scored."""
@@ -60,30 +67,49 @@ def run(
     With `on_error="fail"` the first row that cannot be used ends the run. Raises a PromptshotError when the
     run cannot start or go on, or when no row at all could be used; what was written stays.
     """
+    return run_all([recipe], inputs, outputs, watcher, on_error).results[-1]
+
+
+def run_all(
+    recipes: Sequence[Recipe],
+    inputs: Inputs,
+    outputs: Outputs,
+    watcher: Watcher | None = None,
+    on_error: str = "reject",
+) -> Series:
+    """The same for recipes that differ in their demonstrations only (see `Recipe.drawn`): one run behind the other,
+    into the same files. The inputs must be such that can be read again (see `once`)."""
+    recipe, several = recipes[-1], len(recipes) > 1
     outputs.check([*(Named("FILE", path) for path in inputs.paths), *recipe.reads])
     refuse_foreign(inputs.peek())
     _refuse_lacking(recipe, inputs)
     looked = check_gold(inputs.all_rows(recipe.columns), recipe)
-    recipe = replace(recipe, spelling=looked.spelling)
+    recipes = [replace(one, spelling=looked.spelling) for one in recipes]
     if looked.unlike and watcher:
         watcher.looked(looked.unlike)
-    selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive else {})}
+    selection = {**inputs.selection, **({"limit": inputs.limit} if recipe.transductive or several else {})}
     outputs = replace(outputs, resume=outputs.resume and inputs.rereadable)  # another pipe may say something else
-    shape = _shape(recipe, inputs, outputs)
-    identity = recipe.identity(inputs.paths, selection) | outputs.identity(inputs.marked)
+    shape = _shape(recipes[-1], inputs, outputs, several)
+    identity = recipes[-1].identity(inputs.paths, selection) | outputs.identity(inputs.marked)
+    identity |= {"runs": [list(_draw(one).values()) for one in recipes]} if several else {}
     outputs = replace(outputs, bom=outputs.form.delimiter is not None and (outputs.bom or inputs.marked))
     journal = Journal(outputs, shape, identity, inputs.limit)
     inputs.refuse_changed(*journal.done)
     if earlier := journal.finished():
-        result = Result.restored(recipe, journal, earlier.counts)
-        result.rows_before = result.tally.predicted + result.tally.rejected
+        series = Series.restored(recipes, journal, [one.counts for one in earlier.runs] or [earlier.counts])
     else:
         with Interrupts() as interrupts:
-            result = _Run(recipe, inputs, journal, watcher or Watcher(), on_error).to_its_end(interrupts)
-    result.doubt = looked.doubt
-    journal.list_wrong(_wrong_rows(result, inputs, journal))
-    journal.summarize(result.summary())
-    return result
+            series = _Runs(recipes, inputs, journal, watcher or Watcher(), on_error).to_their_end(interrupts)
+    for result in series.results:
+        result.doubt = looked.doubt
+    journal.list_wrong(_wrong_rows(series.results[-1], inputs, journal))
+    journal.summarize(series.summary())
+    return series
+
+
+def _draw(recipe: Recipe) -> dict[str, int | None]:
+    """What rows say of their demonstrations, where several runs stand in one file."""
+    return dict(zip(DRAW, (recipe.shots, recipe.demo_seed), strict=True))
 
 
 def _refuse_lacking(recipe: Recipe, inputs: Inputs) -> None:
@@ -95,31 +121,41 @@ def _refuse_lacking(recipe: Recipe, inputs: Inputs) -> None:
         columns.refuse_lacking(islice(inputs.all_rows(one.columns), HOPELESS), needs)
 
 
-class _Run:
-    """A run that has something left to score: loads the model, scores a window at a time, writes it."""
+class _Runs:
+    """Recipes of which some are left to score, one behind the other, by one model."""
 
-    def __init__(self, recipe: Recipe, inputs: Inputs, journal: Journal, watcher: Watcher, on_error: str) -> None:
-        """Raises a PromptshotError where the model cannot be loaded."""
-        self.inputs, self.journal, self.watcher, self.on_error = inputs, journal, watcher, on_error
-        budget = recipe.options.batch_budget or journal.budget()
-        live = replace(recipe, options=replace(recipe.options, batch_budget=budget))
-        self.classifier = Classifier.of(live)
-        self.transductive = recipe.transductive
-        self.rows = journal.mark.rows  # that are written
-        self.result = Result.restored(recipe, journal, journal.mark.counts)
-        self.result.details, self.result.rows_before = self.classifier.details, self.rows
-        self.result.overwritten = journal.shape.overwritten(_own(inputs.peek()))
-        drawn = {"sample": inputs.sample, "seed": inputs.seed, "window": inputs.window}
-        journal.head = self.result.head(**drawn, thresholds=self.classifier.cuts)
-        watcher.ready(self.classifier, self.rows)
+    def __init__(
+        self, recipes: Sequence[Recipe], inputs: Inputs, journal: Journal, watcher: Watcher, on_error: str
+    ) -> None:
+        """Raises a PromptshotError where the model cannot be loaded, or there are too few demonstrations."""
+        self.recipes, self.inputs, self.journal, self.watcher = recipes, inputs, journal, watcher
+        self.on_error, self.loader = on_error, scorers.Loader()
+        self.series = Series.restored(recipes, journal, [ended.counts for ended in journal.runs])
+        Questions.of_recipe(max(recipes, key=lambda recipe: recipe.shots))  # now, and not after the others are scored
+        self.current = self._next()
+        watcher.ready(self.current.classifier, self.current.before + self.current.rows)
 
-    def to_its_end(self, interrupts: Interrupts) -> Result:
+    def _next(self) -> _Run:
+        """The first that is not done."""
+        number = len(self.series.results)
+        inputs = self.inputs.afresh() if number else self.inputs
+        run = _Run(self.recipes[number], inputs, self.journal, self.watcher, self.on_error, self.loader, number)
+        self.series.results.append(run.result)
+        self.journal.draw = _draw(run.result.recipe) if len(self.recipes) > 1 else {}
+        return run
+
+    def to_their_end(self, interrupts: Interrupts) -> Series:
         """Score and write all that is left; whatever stops it, the journal says how far it got."""
         with self.journal:
-            began = time.perf_counter() - self.result.seconds
             try:
-                given_up = self._all(interrupts, began)
-                self._finish(given_up)
+                self.current.score(interrupts)
+                while len(self.series.results) < len(self.recipes):
+                    with interrupts.held():
+                        self.journal.turn(self._ended())
+                    self.current = self._next()
+                    self.watcher.turned(self.current.classifier.recipe)
+                    self.current.score(interrupts)
+                self._finish()
             except (KeyboardInterrupt, PromptshotError, OSError) as problem:
                 with interrupts.held(), suppress(PromptshotError, OSError):
                     self.journal.stop()
@@ -128,7 +164,59 @@ class _Run:
                     hint = "mend it, or leave such rows out with --on-error reject"
                     raise InputError(problem.what, where=problem.where, hint=hint) from None
                 raise
-        return self.result
+        return self.series
+
+    def _ended(self) -> Ended:
+        """What the record keeps of the run that has just come to its end; raises InputError where it has not read
+        what the first one did."""
+        result, seen = self.current.result, self.current.inputs.seen
+        if self.journal.runs:
+            self.current.inputs.refuse_changed(self.journal.runs[0].inputs, self.journal.runs[0].rows_read)
+        own = {"rows_read": self.current.rows, "inputs": tuple(seen.parts), "counts": result.state()}
+        return Ended.model_validate({**result.summary(), **_draw(result.recipe), **own})
+
+    def _finish(self) -> None:
+        result, seen = self.current.result, self.current.inputs.seen
+        result.left_out, result.changed = self.journal.left_out, tuple(seen.changed)
+        runs = (*self.journal.runs, self._ended()) if len(self.recipes) > 1 else ()
+        counts = None if runs else result.state()
+        wrong = _wrong_rows(result, self.inputs, self.journal)
+        self.journal.finish(self.current.rows, counts, seen.parts, self.series.summary(), wrong, runs)
+
+
+class _Run:
+    """A recipe that has something left to score: a window at a time, each written as it comes."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        inputs: Inputs,
+        journal: Journal,
+        watcher: Watcher,
+        on_error: str,
+        loader: scorers.Loader,
+        number: int = 0,
+    ) -> None:
+        """The `number` says which it is of several. Raises a PromptshotError where the model cannot be loaded."""
+        self.inputs, self.journal, self.watcher, self.on_error = inputs, journal, watcher, on_error
+        self.number, self.before = number, sum(ended.rows_read for ended in journal.runs)
+        budget = recipe.options.batch_budget or journal.budget()
+        live = replace(recipe, options=replace(recipe.options, batch_budget=budget))
+        self.classifier = Classifier.of(live, loader)
+        self.transductive = recipe.transductive
+        self.rows = journal.mark.rows  # that are written
+        self.result = Result.restored(recipe, journal, journal.mark.counts)
+        self.result.details, self.result.rows_before = self.classifier.details, self.rows
+        self.result.overwritten = journal.shape.overwritten(_own(inputs.peek()))
+        drawn = {"sample": inputs.sample, "seed": inputs.seed, "window": inputs.window}
+        journal.head = self.result.head(**drawn, thresholds=self.classifier.cuts)
+
+    def score(self, interrupts: Interrupts) -> None:
+        """Score and write all rows that are left; raises InputError where not one could be used."""
+        began = time.perf_counter() - self.result.seconds
+        given_up = self._all(interrupts, began)
+        if not self.result.tally.predicted:
+            raise _unusable(self.result, self.inputs, self.rows, given_up)
 
     def _all(self, interrupts: Interrupts, began: float) -> bool:
         """Write window by window; whether it was given up, for no row could be used."""
@@ -139,7 +227,7 @@ class _Run:
                 self.result.seconds = time.perf_counter() - began
                 if len(window) == self.inputs.window and not self.transductive:
                     self.journal.advance(self.rows, self.result.state(), self.inputs.seen.parts)
-            self.watcher.counted(self.rows, tally)
+            self.watcher.counted(self.before + self.rows, tally)
             given_up = _hopeless(tally.predicted, tally.rejected, self.classifier.asked)
             if given_up and not self.transductive:  # there all have been scored
                 break
@@ -161,7 +249,8 @@ class _Run:
         ):
             path = self.journal.outputs.spool_path or tempfile.gettempdir()
             try:
-                spool = Spool(file, self.journal.fingerprint, durable=kept is not None)
+                whose = f"{self.journal.fingerprint}{f' {self.number}' if self.number else ''}"
+                spool = Spool(file, whose, durable=kept is not None)
             except InputError as problem:
                 raise InputError(problem.what, where=path, hint=problem.hint) from None
             self._fill(spool, path, interrupts)
@@ -183,14 +272,6 @@ class _Run:
     def _outcomes(self, start: int) -> Iterator[list[Outcome]]:
         items = self.inputs.read(self.result.recipe.columns, start)
         return self.classifier.windows(items, self.watcher.advance, self.on_error, self.inputs.window)
-
-    def _finish(self, given_up: bool) -> None:
-        result, seen = self.result, self.inputs.seen
-        if not result.tally.predicted:
-            raise _unusable(result, self.inputs, self.rows, given_up)
-        result.left_out, result.changed = self.journal.left_out, tuple(seen.changed)
-        wrong = _wrong_rows(result, self.inputs, self.journal)
-        self.journal.finish(self.rows, result.state(), seen.parts, result.summary(), wrong)
 
 
 def _wrong_rows(result: Result, inputs: Inputs, journal: Journal) -> bytes:
@@ -223,7 +304,7 @@ def _own(first: Sequence[Item]) -> list[str]:
     return list(dict.fromkeys(name for item in first if isinstance(item, Row) for name in item.fields))
 
 
-def _shape(recipe: Recipe, inputs: Inputs, outputs: Outputs) -> Shape:
+def _shape(recipe: Recipe, inputs: Inputs, outputs: Outputs, several: bool) -> Shape:
     """What goes out; raises OptionError where a column is asked for that is not there."""
     table = outputs.form.delimiter is not None
-    return Shape.of(recipe, table, outputs.fields, outputs.scores, _own(inputs.peek()))
+    return Shape.of(recipe, table, outputs.fields, outputs.scores, _own(inputs.peek()), several)

@@ -17,6 +17,8 @@ from promptshot.prompts.task import PAIR
 from promptshot.rows.json_text import like
 from promptshot.rows.row import folded
 
+DRAW = ("shots", "demo_seed")  # of which of several runs a row is
+NO_DRAW: Mapping[str, Any] = {}
 # What a column of a table says of a label or word, by how its name begins.
 PREFIXES = {"p_": "probabilities", "score_": "scores", "word_score_": "word_scores"}
 
@@ -24,12 +26,20 @@ PREFIXES = {"p_": "probabilities", "score_": "scores", "word_score_": "word_scor
 class Shape:
     """Which fields go out, in which order; all are known before the first row but for the rows' own."""
 
-    def __init__(self, recipe: Recipe, table: bool = False, fields: Sequence[str] = (), scores: bool = True) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        table: bool = False,
+        fields: Sequence[str] = (),
+        scores: bool = True,
+        several: bool = False,
+    ) -> None:
         """`fields` are names, or beginnings with a `*`, of what is wanted (default: all, or in a table all but the
-        words' scores); without `scores`, only the prediction and its probability are ours."""
-        self.table, self.fields = table, tuple(fields)
+        words' scores); without `scores`, only the prediction and its probability are ours. With `several` runs in one
+        file each row says of which it is."""
+        self.table, self.fields, self.several = table, tuple(fields), several
         self._flat = {f"{prefix}{_on_one_line(key)}": (of, key) for prefix, of, key in _keys(recipe)} if scores else {}
-        self._always = output_fields(recipe)
+        self._always = (*(DRAW if several else ()), *output_fields(recipe))
         usual = [name for name in self._always if scores or name not in PREFIXES.values()]
         self._known = [*usual, *self._flat]  # all that can be asked for
         if table:
@@ -41,12 +51,20 @@ class Shape:
         self._columns: dict[tuple[str, ...], Sequence[str]] = {}
 
     @classmethod
-    def of(cls, recipe: Recipe, table: bool, fields: Sequence[str], scores: bool, own: Sequence[str]) -> Shape:
+    def of(
+        cls,
+        recipe: Recipe,
+        table: bool,
+        fields: Sequence[str],
+        scores: bool,
+        own: Sequence[str],
+        several: bool = False,
+    ) -> Shape:
         """The same for rows with these columns, which may be spelled otherwise in `fields`.
 
         Raises OptionError for a name that none of them has.
         """
-        found = cls(recipe, table, fields, scores)
+        found = cls(recipe, table, fields, scores, several)
         own = [name for name in own if name not in found._always]
         alike = {folded(name): name for name in reversed(own)}
         found.fields = tuple(
@@ -62,7 +80,7 @@ class Shape:
     @property
     def plain(self) -> bool:
         """Whether predictions go out as they are."""
-        return not (self.table or self.fields) and len(self._usual) == len(self._always)
+        return not (self.table or self.fields or self.several) and len(self._usual) == len(self._always)
 
     @property
     def certain(self) -> set[str]:
@@ -80,11 +98,14 @@ class Shape:
             self._columns[own] = list(dict.fromkeys(names if self.fields else [*theirs, *self._usual]))
         return self._columns[own]
 
-    def record(self, prediction: Prediction, columns: Sequence[str] = ()) -> dict[str, Any]:
-        """A prediction as it goes out; `columns` are those of the table that it goes into."""
+    def record(
+        self, prediction: Prediction, columns: Sequence[str] = (), draw: Mapping[str, Any] = NO_DRAW
+    ) -> dict[str, Any]:
+        """A prediction as it goes out; `columns` are those of the table that it goes into, `draw` says of which of
+        several runs it is."""
         if self.plain:
             return prediction.record()
-        own, said = prediction.row.fields, self._said(prediction)
+        own, said = prediction.row.fields, {**draw, **self._said(prediction)}
         wanted = self.columns(own)
         if columns:  # beside these, only what the table has no room for is of interest
             wanted = [*columns, *(name for name in wanted if name in own and name not in self._ours)]

@@ -493,13 +493,13 @@ def test_interrupts_and_closed_pipes_have_their_codes(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("promptshot.runs.run.run", interrupted)
+    monkeypatch.setattr("promptshot.runs.run.run_all", interrupted)
     assert fake(rows, "-t", template) == 130
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", "out.jsonl")
 
-    monkeypatch.setattr("promptshot.runs.run.run", full)
+    monkeypatch.setattr("promptshot.runs.run.run_all", full)
     assert fake(rows, "-t", template) == 1
     assert "out.jsonl: No space left on device" in capsys.readouterr().err
 

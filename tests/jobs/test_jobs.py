@@ -116,12 +116,16 @@ def test_a_spreadsheet_there_and_back(
 def test_sixteen_demonstrations_are_one_draw(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, other, both = commands("shots")
-    for command, seed in ((first, 0), (other, 1)):
+    first, several, both = commands("shots")
+    for command, seed in ((first, 0), (f"{first} --seed 1", 1)):
         _, err = printed(command, capsys, monkeypatch)
         assert "template en-sentiment-causal" in err
         assert "k=16, 16 demonstrations from train.jsonl" in err
         assert re.search(rf"^accuracy .* one draw \(seed {seed}\)$", err, re.MULTILINE)
+    _, err = printed(several, capsys, monkeypatch)
+    assert re.findall(r"^ *(\d+) +\d+\.\d% .*%  +(\d)  ", err, re.MULTILINE) == [("0", "1"), ("4", "5"), ("16", "5")]
+    assert "one draw" not in err
+    assert "k=16, mean of 5 draws" in err
     _, err = printed(both, capsys, monkeypatch)
     assert re.search(r"en-sentiment-causal k=\d+, the best here: .*one draw \(seed 0\)", err)
     assert "clearly better than" not in err.replace("not clearly better than", "")

@@ -1,0 +1,161 @@
+"""Several runs over the same rows, one behind the other: other numbers and other draws of demonstrations."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from promptshot.classify.recipe import Recipe
+from promptshot.metrics import Tally
+from promptshot.runs.journal import Journal
+from promptshot.runs.record import Counts
+from promptshot.runs.remarks import MAJORITY, Remark
+from promptshot.runs.result import Result
+
+AVERAGED = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")  # over draws
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How one run fared, and which demonstrations it had: how many, drawn with which seed (None: there were none)."""
+
+    shots: int
+    seed: int | None
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the draws of one number of demonstrations fared: the accuracy of each, 0 to 1."""
+
+    shots: int
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over draws (n - 1), None for a single one."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    def record(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        numbers = {"mean": self.mean, "sd": self.deviation, "min": min(self.values), "max": max(self.values)}
+        return {"shots": self.shots, "draws": len(self.values), **numbers}
+
+
+def spreads(draws: Sequence[Draw]) -> list[Spread]:
+    """The accuracies by the number of demonstrations, in the order of the draws; none where no row has a label."""
+    values: dict[int, list[float]] = {}
+    for draw in draws:
+        if draw.tally.accuracy is not None:
+            values.setdefault(draw.shots, []).append(draw.tally.accuracy)
+    return [Spread(shots, tuple(of_draws)) for shots, of_draws in values.items()]
+
+
+def most(draws: Sequence[Draw]) -> list[Draw]:
+    """Those with the largest number of demonstrations."""
+    largest = max(draw.shots for draw in draws)
+    return [draw for draw in draws if draw.shots == largest]
+
+
+def pooled(draws: Sequence[Draw]) -> Tally:
+    """The predictions of the draws with the most demonstrations together."""
+    return Tally.pooled([draw.tally for draw in most(draws)])
+
+
+def summary_of(draws: Sequence[Draw]) -> dict[str, Any]:
+    """How the draws with the most demonstrations fare, with metrics that are means over them, and the accuracy by the
+    number of demonstrations."""
+    shots = {"shots": [spread.record() for spread in spreads(draws)]}
+    return {**pooled(draws).summary(), **averaged([draw.tally for draw in most(draws)]), **shots}
+
+
+def averaged(tallies: Sequence[Tally]) -> dict[str, float]:
+    """The metrics of several draws of the same rows as means over the draws; none where no row has a label."""
+    found: dict[str, float] = {}
+    for name in AVERAGED:
+        values = [value for tally in tallies if (value := getattr(tally, name)) is not None]
+        found |= {name: statistics.fmean(values)} if values else {}
+    return found
+
+
+@dataclass
+class Series:
+    """The results of runs that follow one another; of one run alone, too."""
+
+    results: list[Result] = field(default_factory=list)
+
+    @classmethod
+    def restored(cls, recipes: Sequence[Recipe], journal: Journal, counts: Sequence[Counts | None]) -> Series:
+        """Those of the first recipes, which have come to their end with these counts."""
+        results = [Result.restored(recipe, journal, of_run) for recipe, of_run in zip(recipes, counts, strict=False)]
+        for result in results:
+            result.rows_before = result.tally.predicted + result.tally.rejected
+        return cls(results)
+
+    @property
+    def draws(self) -> list[Draw]:
+        """How each run fared."""
+        recipes = [(result.recipe, result.tally) for result in self.results]
+        return [Draw(recipe.shots, recipe.demo_seed, tally) for recipe, tally in recipes]
+
+    @property
+    def headline(self) -> list[Result]:
+        """Those with the largest number of demonstrations."""
+        largest = max(result.recipe.shots for result in self.results)
+        return [result for result in self.results if result.recipe.shots == largest]
+
+    @property
+    def rejected(self) -> int:
+        """Rows that were rejected in any of the runs."""
+        return max(result.tally.rejected for result in self.results)
+
+    @property
+    def all_rejected(self) -> int:
+        """Rows that were rejected, counted in each of the runs."""
+        return sum(result.tally.rejected for result in self.results)
+
+    @property
+    def seconds(self) -> float:
+        return sum(result.seconds for result in self.results)
+
+    def summary(self) -> dict[str, Any]:
+        """Metrics and circumstances as plain data; of several runs, those of the largest number of demonstrations (the
+        mean over its draws), and each of them under `runs`."""
+        last = self.results[-1]
+        if len(self.results) == 1:
+            return last.summary()
+        runs = [_own(result) for result in self.results]
+        rows = sum(result.tally.predicted for result in self.results)
+        speed = {"rows_per_second": rows / self.seconds if self.seconds else 0.0, "seconds": self.seconds}
+        return {**last.summary(), **summary_of(self.draws), **speed, "runs": runs}
+
+    def remarks(self, keep: str = "--rejects FILE") -> Iterator[Remark]:
+        """What a reader of the numbers must know: what the runs with the most demonstrations say, each thing once, and
+        what only others say, with which these are."""
+        several = len(self.results) > 1
+        told = {*MAJORITY, *(["one-draw"] if len(self.headline) > 1 else [])}  # beside the mean over draws
+        seen: dict[Any, None] = {}
+        for result in (*self.headline, *self.results):
+            for remark in result.remarks(keep):
+                if remark.code in seen or (several and remark.code in told):
+                    continue
+                seen[remark.code] = None
+                yield remark if not several or result in self.headline else _of_shots(remark, result)
+
+
+def _own(result: Result) -> dict[str, Any]:
+    """What a run says that is not the same for all."""
+    shared = ("fingerprint", "machine", "versions", "recipe")
+    own = {key: value for key, value in result.summary().items() if key not in shared}
+    return {"shots": result.recipe.shots, "demo_seed": result.recipe.demo_seed, **own}
+
+
+def _of_shots(remark: Remark, result: Result) -> Remark:
+    """The same, with the number of demonstrations of which it is so."""
+    return replace(remark, line=f"k={result.recipe.shots}: {remark.line}")
