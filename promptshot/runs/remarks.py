@@ -48,6 +48,7 @@ Code = Literal[
     "fewer-rows",
     # of suggested label words
     "soft-labels",
+    "one-clause",
     "few-rows",
     "unjudged",
     "not-better",
