@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 MOST = 64  # parts of a text; of more, neighbours go together
 # A Chinese mark parts wherever it stands; an English one before white space or the end, for there are 3.5 and 1,000.
@@ -35,4 +36,4 @@ def together(parts: Sequence[str]) -> list[str]:
     """At most MOST of them, as even as can be, neighbours joined."""
     count = min(MOST, len(parts))
     edges = [len(parts) * i // count for i in range(count + 1)] if count else [0]
-    return ["".join(parts[start:end]) for start, end in zip(edges, edges[1:], strict=False)]
+    return ["".join(parts[start:end]) for start, end in pairwise(edges)]

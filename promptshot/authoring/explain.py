@@ -1,7 +1,7 @@
 """Why a row got its label: what its label words, their tokens, its clauses, its demonstrations and templates do.
 
-A part's effect is the log-odds of the label with it, less that without it: above 0 it speaks for the label. What is left
-out of a row is one more prompt; all prompts of a template are scored in one call, the row itself among them.
+A part's effect is the log-odds of the label with it, less that without it: above 0 it speaks for the label. What is
+left out of a row is one more prompt; all prompts of a template are scored in one call, the row itself among them.
 """
 
 from __future__ import annotations

@@ -260,9 +260,9 @@ def suggest(
 ) -> Suggestion:
     """Label words for a recipe's template from labelled rows, rows without a label, or both.
 
-    The model's likeliest words at the blank, words of the shelf and those that the rows have (or the `candidates` alone,
-    where there are any) are scored on the rows that find; for each label those are taken that are likelier in its rows
-    than in others, so many as do best in rows that are held out, or `per_label`. Rows without a label, among which are
+    The model's likeliest words at the blank, words of the shelf and words of the rows (or the `candidates` alone, where
+    there are any) are scored in the rows that find; for each label those are taken that are likelier in its rows than
+    in others, so many as do best in rows that are held out, or `per_label`. Rows without a label, among which are
     `more`, count by the probabilities that the present words give them. Raises a PromptshotError where rows or words
     are too few, or where the template has no words of its own to choose.
     """

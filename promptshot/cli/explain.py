@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from promptshot import standard
 from promptshot.cli import completion
@@ -25,12 +25,13 @@ from promptshot.cli.flags import (
     seed_flag,
 )
 from promptshot.cli.settings import Count, Text
-from promptshot.errors import InputError, OptionError, RowError
+from promptshot.errors import InputError, OptionError, RowError, shortened
+from promptshot.kinds import FIRST
 
 if TYPE_CHECKING:
-    from promptshot.classify.choosing import Look
     from promptshot.classify.recipe import DemoPlan, Recipe
     from promptshot.rows.row import Row
+    from promptshot.runs.inputs import Inputs
 
 
 @click.command("explain", cls=Command)
@@ -66,9 +67,9 @@ if TYPE_CHECKING:
 def command(said: str, number: int, to_stdout: bool, quiet: bool, **given: Any) -> int:
     """Why does a row get its label?
 
-    The row is a TEXT, a JSON object, or row --row of FILE (- is stdin). Each of its clauses is left out in turn, and each
-    demonstration, all scored together with the row itself: what changes is drawn as a bar. Label words are shown with
-    their scores and their tokens' log-probabilities, the templates of an ensemble with what each says alone.
+    The row is a TEXT, a JSON object, or row --row of FILE (- is stdin). Each of its clauses is left out in turn, and
+    each demonstration, all scored together with the row itself: what changes is drawn as a bar. Label words are shown
+    with their scores and their tokens' log-probabilities, the templates of an ensemble with what each says alone.
 
     \b
     promptshot explain "房间干净，早餐也不错，就是有点吵。" -t zh-sentiment-mlm
@@ -96,9 +97,11 @@ def command(said: str, number: int, to_stdout: bool, quiet: bool, **given: Any) 
 
 def _asked(said: str, number: int, given: dict[str, Any], quiet: bool) -> tuple[Recipe, Row]:
     """The recipe that the options describe, and the row that is meant; raises a PromptshotError."""
-    from promptshot.authoring.preview import is_file
+    from promptshot.authoring.preview import is_file, rows_of
     from promptshot.cli.recipes import recipe_of
+    from promptshot.prompts.template import Template, TemplateSpec
     from promptshot.rows.once import once, refuse_twice
+    from promptshot.rows.streams import PLAIN
     from promptshot.runs.inputs import Inputs, look_at
 
     given["demos"] = once(given["demos"]) if given["demos"] else None
@@ -107,35 +110,21 @@ def _asked(said: str, number: int, given: dict[str, Any], quiet: bool) -> tuple[
         refuse_twice([("FILE", said), *([("--demos", given["demos"])] if given["demos"] else [])])
         path = once(said)
         inputs = Inputs([path], how=reading(given, [path], quiet))
-        look = inputs.look(names.usual)
-        choose = partial(recipe_of, given, look, inputs.peek_rows({}), inputs.how, quiet, plan)
-        recipe = choose()
+        recipe = recipe_of(given, inputs.look(names.usual), inputs.peek_rows({}), inputs.how, quiet, plan)
         return recipe, _numbered(inputs, number, recipe)
-    if click.get_current_context().get_parameter_source("number") is not click.core.ParameterSource.DEFAULT:
-        raise OptionError(f"--row is for a file, and there is none of the name {said!r}", hint="leave it out")
-    return _of_text(said, given, partial(recipe_of, given, quiet=quiet, demos=plan), look_at)
-
-
-def _of_text(
-    said: str, given: dict[str, Any], choose: Callable[..., Recipe], look_at: Callable[..., Look]
-) -> tuple[Recipe, Row]:
-    """The same for a row that is written on the command line."""
-    from dataclasses import replace
-
-    from promptshot.authoring.preview import rows_of
-    from promptshot.prompts.template import Template, TemplateSpec
-    from promptshot.rows.streams import PLAIN
-
-    one_field = Template.of(TemplateSpec(scorer="mlm", text="{text} {mask}"), "text")
-    (row,) = rows_of([said], one_field)
-    recipe = choose(look=look_at([row], names_of(given).usual), first=[row], how=PLAIN)
+    if click.get_current_context().get_parameter_source("number") is not ParameterSource.DEFAULT:
+        raise OptionError(
+            f"--row is for a file, and there is none of the name {shortened(said)!r}", hint="leave it out"
+        )
+    (row,) = rows_of([said], Template.of(TemplateSpec(scorer=FIRST, text="{text}{mask}"), "text"))  # whatever reads it
+    recipe = recipe_of(given, look_at([row], names.usual), [row], PLAIN, quiet, plan)
     if said.lstrip().startswith("{"):
         return recipe, replace(row, columns=recipe.columns)
     (row,) = rows_of([said], recipe.template)
     return recipe, row
 
 
-def _numbered(inputs: Any, number: int, recipe: Recipe) -> Row:
+def _numbered(inputs: Inputs, number: int, recipe: Recipe) -> Row:
     """The row of that number; raises InputError where there is none, RowError where it is broken."""
     from promptshot.rows.row import Reject
 

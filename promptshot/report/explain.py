@@ -15,6 +15,7 @@ from promptshot.scoring import TokenScore
 
 LISTED = 12  # labels, words of a label and parts that are shown; all of them are in the JSON
 TOKENS = 8  # of a word
+WIDE = 100  # columns of a terminal; below, bars are short, and tokens stand beside no bars
 WIDEST = 18  # columns of half a bar
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -48,7 +49,9 @@ def _how(found: Explanation) -> str:
 
 
 def _all(found: Explanation) -> Iterator[Part | WordPart]:
-    yield from (*found.clauses, *found.demonstrations, *found.words)
+    yield from found.clauses
+    yield from found.demonstrations
+    yield from found.words
 
 
 def _verdict(console: Console, found: Explanation) -> None:
@@ -113,8 +116,9 @@ def _words(console: Console, found: Explanation, largest: float) -> Table:
     labels = sorted(chances, key=lambda label: -chances[label])[:2]
     shown = [one for label in labels for one in [w for w in found.words if w.label == label][:LISTED]]
     several = len({one.template for one in shown}) > 1
-    spelled = any(len(one.tokens) > 1 for one in shown)
     effects = any(one.effect is not None for one in shown)
+    room = WIDE if effects else NARROW
+    spelled = any(len(one.tokens) > 1 for one in shown) and console.width >= room
     texts = ["word", "label", *(["template"] if several else []), *(["tokens"] if spelled else [])]
     made = _with_bars if effects else plain_table
     table = made(*texts, "score", *(["effect"] if effects else []), texts=len(texts))
@@ -140,7 +144,7 @@ def _tokens(tokens: Sequence[TokenScore]) -> str:
 
 def _effect(console: Console, effect: float | None, largest: float) -> tuple[str, Text]:
     """The number, and a bar from the middle: to the left where it is below 0."""
-    half = WIDEST if console.width >= 100 else WIDEST // 2 if console.width >= NARROW else WIDEST // 3
+    half = WIDEST if console.width >= WIDE else WIDEST // 2 if console.width >= NARROW else WIDEST // 3
     if effect is None:
         return "", Text(" " * (2 * half + 1))
     share = min(1.0, abs(effect) / largest) if largest else 0.0
