@@ -152,7 +152,7 @@ def explain(classifier: Classifier, row: Row) -> Explanation:
     whole = outcomes[0]
     if isinstance(whole, Reject):
         raise RowError(whole.reason, where=whole.source)
-    whole = replace(whole, row=row)
+    whole = replace(whole, row=row, label="" if isinstance(classifier.decision, decide.Ranks) else whole.label)
     kept = zip(variants[1:], outcomes[1:], strict=True)
     parts = [(one.kind, _part(one, outcome, whole, asked)) for one, outcome in kept]
     scored = _of_members(classifier, whole)

@@ -71,6 +71,7 @@ class Rows:
         for item, labelled in (*((item, True) for item in items), *((item, False) for item in more)):
             try:
                 row = _usable(item)
+                task.prompt(row)
                 values = task.values(row)
                 label, said = task.gold(row) if labelled else (None, None)
             except RowError as problem:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from typing import Any, ClassVar, TypeVar
 
@@ -31,9 +32,10 @@ from promptshot.scorers.engine.packed import pack
 from promptshot.scorers.engine.plans import Plan, Planner, Query
 from promptshot.scorers.engine.prefix import rows_at_once
 from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_unsteady
-from promptshot.scoring import ModelOptions, Prompt, Scored, TokenScore
+from promptshot.scoring import Kind, ModelOptions, Prompt, Scored, TokenScore
 
 Made = TypeVar("Made", bound="TorchScorer")
+ENDS = 24  # characters of a field that are enough to tell how a word behind it is spelled
 
 
 class TorchScorer(ABC):
@@ -292,7 +294,8 @@ class HeadScorer(TorchScorer):
 
         A piece of a word is none. Prompts that cannot be scored count for nothing.
         """
-        if not prompts or not (word := self._of_one_token(prompts[0])):
+        bare = _bare(prompts[0]) if prompts else None
+        if bare is None or not (word := self._of_one_token(bare)):
             return [[] for _ in weights]
         of_prompts = torch.tensor(weights, dtype=torch.float64, device=self.device)  # (lists, prompts)
         sums = torch.zeros(len(weights), 1, dtype=torch.float64, device=self.device)  # (lists, 1 or vocabulary)
@@ -305,9 +308,10 @@ class HeadScorer(TorchScorer):
             sums = sums + found
 
         self._at_blanks([replace(prompt, choices=(word,)) for prompt in prompts], weighted, add)
-        known: dict[int, str] = {}
+        lead, _ = self._at_blank(bare, word)
+        named = cache(lambda token: self._word(bare, token, lead))
         ordered = torch.nan_to_num(sums, nan=-math.inf).argsort(-1, descending=True).tolist()
-        return [list(islice(self._whole(prompts[0], tokens, known), n)) for tokens in ordered]
+        return [list(islice(filter(None, map(named, tokens)), n)) for tokens in ordered]
 
     @quiet()
     def spell(self, prompts: Sequence[Prompt]) -> list[list[tuple[TokenScore, ...]]]:
@@ -368,23 +372,32 @@ class HeadScorer(TorchScorer):
 
     def _of_one_token(self, prompt: Prompt) -> str:
         """Any word that is one token at the blank, so that a prompt with it has its blank there; empty without one."""
-        return next(self._whole(prompt, range(min(int(self.embeddings), len(self.tokenizer)) - 1, -1, -1), {}), "")
+        tokens = range(min(int(self.embeddings), len(self.tokenizer)) - 1, -1, -1)
+        return next(filter(None, (self._word(prompt, token) for token in tokens)), "")
 
-    def _whole(self, prompt: Prompt, tokens: Iterable[int], known: dict[int, str]) -> Iterator[str]:
-        """The words that these tokens are at the blank of a prompt, without those that are only pieces of words."""
-        for token in tokens:
-            if token not in known:
-                known[token] = self._word(prompt, token)
-            if known[token]:
-                yield known[token]
-
-    def _word(self, prompt: Prompt, token: int) -> str:
-        """The word that a token is at the blank; empty where it is a piece of one, a special token or no letters."""
+    def _word(self, prompt: Prompt, token: int, lead: int | None = None) -> str:
+        """The word that a token is at the blank; empty where it is a piece of one, a special token or no letters, or
+        where not so many tokens as `lead` are read before it."""
         text = str(self.tokenizer.decode([token])).strip()
         if not text.isalpha() or token == self.encoder.unk:
             return ""
-        spelled = self.planner.words(replace(prompt, choices=(text,)))
-        return text if spelled == [[token]] else ""
+        before, own = self._at_blank(prompt, text)
+        return text if own == (token,) and lead in (None, before) else ""
+
+    def _at_blank(self, prompt: Prompt, word: str) -> tuple[int, tuple[int, ...]]:
+        """How many tokens are read before a word at the blank, and its own."""
+        plan = self.planner.planned(replace(prompt, choices=(word,), scored="choice"))
+        if isinstance(plan, str):
+            return 0, ()
+        query = plan.queries[0]
+        lead = query.leads[0] if query.leads else 0
+        return lead, query.targets[0][lead:]
+
+
+def _bare(prompt: Prompt) -> Prompt:
+    """The prompt with the ends of its fields only, which is enough to tell how words are spelled at its blank."""
+    ends = [replace(p, text=p.text[-ENDS:]) if p.kind in (Kind.FIELD, Kind.DEMO) else p for p in prompt.pieces]
+    return replace(prompt, pieces=tuple(ends))
 
 
 def _first(query: Query) -> Query:
