@@ -186,7 +186,7 @@ class Hearing(FakeScorer):
         found = super().score(prompts)
         for i, (prompt, scored) in enumerate(zip(prompts, found, strict=True)):
             texts = [piece.text for piece in prompt.pieces if piece.kind is Kind.FIELD]
-            heard = [any(choice in text for text in texts) for choice in prompt.choices]
+            heard = [any(choice in text.split() for text in texts) for choice in prompt.choices]
             prior = [-6.0 - len(choice) / 4 for choice in prompt.choices]
             scores = [p + 4 * h + s / 50 for p, h, s in zip(prior, heard, scored.scores, strict=True)]
             found[i] = replace(scored, scores=tuple(scores))
