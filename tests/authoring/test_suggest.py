@@ -354,10 +354,10 @@ def test_the_verbalizer_goes_to_stdout_and_the_report_to_stderr(rows: str, capsy
 
 def test_what_is_suggested_can_be_used(rows: str, tmp_path: Path) -> None:
     words, out = str(tmp_path / "words.yaml"), tmp_path / "out.json"
-    assert run_command(["suggest", rows, *MLM, "-q", "-o", words, "--summary", str(out), "--per-label", "5"]) == 0
+    assert run_command(["suggest", rows, *NSP, "-q", "-o", words, "--summary", str(out), "--per-label", "5"]) == 0
     said = json.loads(out.read_text(encoding="utf-8"))
     assert said["rows"] == {"finding": 12, "unlabelled": 0, "judging": 12, "left_out": 0, "same": 0, "seed": 0}
-    classify = ["classify", rows, "-t", "{text} {mask}", "--scorer", "helpers:Hearing", "--verbalizer", words, "-q"]
+    classify = ["classify", rows, *NSP[:4], "--verbalizer", words, "-q"]
     assert run_command([*classify, "-o", str(tmp_path / "p.jsonl"), "--summary", str(tmp_path / "s.json")]) == 0
     run = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
     assert run["accuracy"] == 1.0 == said["judged"]["found"]["accuracy"]
