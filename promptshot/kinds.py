@@ -58,6 +58,7 @@ KINDS: Mapping[str, ScorerKind] = {
             builtin="builtin:bert",
             advice={"zh": "hfl/chinese-roberta-wwm-ext", "en": _BERT},
             means=True,
+            demonstrations=True,
         ),
         ScorerKind(
             name="nsp",
@@ -95,7 +96,9 @@ KINDS: Mapping[str, ScorerKind] = {
     )
 }
 FIRST: ScorerName = "mlm"  # the usual first choice
-WITH_DEMONSTRATIONS = next(kind.name for kind in KINDS.values() if kind.demonstrations)
+WITH_DEMONSTRATIONS = " or ".join(kind.name for kind in KINDS.values() if kind.demonstrations)  # for people
+# The kind that was made to go on as the text before does: the first choice where there are demonstrations.
+SHOWN: ScorerName = next(kind.name for kind in KINDS.values() if kind.demonstrations and kind.left_to_right)
 
 
 # Keys of a configuration by which an encoder is made to read from left to right.

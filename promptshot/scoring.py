@@ -207,6 +207,14 @@ class Spelling(Protocol):
 
 
 @runtime_checkable
+class Embedding(Protocol):
+    """What scorers that can tell how alike texts are also offer."""
+
+    def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """One vector for each text, all of one size: of a model, the mean of its last layer over the tokens."""
+
+
+@runtime_checkable
 class Doubted(Protocol):
     """What a scorer offers whose shortcuts can be doubted, see doctor."""
 

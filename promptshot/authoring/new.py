@@ -29,7 +29,7 @@ def template(scorer: str, language: str, words: Verbalizer, named: str = "") -> 
         f"scorer: {scorer}  # {kind.about}",
         f"# {{{MASK}}} is the blank for the label word; {{text}} is a field of the row; {{{{ and }}}} are braces.",
         *_text(texts),
-        *([f"separator: {_quoted(general.separator)}  # between demonstrations"] if kind.demonstrations else []),
+        *([f"separator: {_quoted(general.separator)}  # between demonstrations"] if kind.left_to_right else []),
         "# Every label has one word or more; what is in the blank is scored.",
         *inside,
         "# A row of your own: it documents the template, and lint and preview try it.",

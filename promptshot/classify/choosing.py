@@ -28,7 +28,7 @@ from promptshot.classify.suited import (
     verbalizer_of_rows,
 )
 from promptshot.errors import InputError, OptionError, shortlist
-from promptshot.kinds import FIRST, KINDS, WITH_DEMONSTRATIONS
+from promptshot.kinds import FIRST, KINDS, SHOWN
 from promptshot.prompts import library
 from promptshot.prompts.inline import template_of
 from promptshot.prompts.labels import NAME, Labels, read_labels
@@ -55,10 +55,10 @@ class Wish:
 
     @property
     def kind(self) -> str | None:
-        """The kind of scorer that was said, that the model is made for, or that demonstrations are for."""
+        """The kind of scorer that was said, that the model is made for, or that learns most from demonstrations."""
         if self.scorer in KINDS:
             return self.scorer
-        return scorer_of(self.model) or (WITH_DEMONSTRATIONS if self.shots and not self.model else None)
+        return scorer_of(self.model) or (SHOWN if self.shots and not self.model else None)
 
     def words(self) -> Verbalizer | None:
         """The label words that were said, in place of a template's own."""

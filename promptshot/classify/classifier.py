@@ -17,7 +17,7 @@ from promptshot.classify.decide import Ranks, Thresholds
 from promptshot.classify.finish import finish
 from promptshot.classify.prediction import NAMED, Outcome, Prediction, ensemble
 from promptshot.classify.questions import Questions
-from promptshot.classify.recipe import DEMOS, DemoPlan, Recipe
+from promptshot.classify.recipe import DEMOS, DemoOrder, DemoPlan, DemosBy, Recipe
 from promptshot.classify.spool import Spool
 from promptshot.errors import (
     InputError,
@@ -35,7 +35,7 @@ from promptshot.prompts.task import PAIR, Gold
 from promptshot.prompts.template import Template
 from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows import objects, read
-from promptshot.rows.once import kept
+from promptshot.rows.once import kept, once
 from promptshot.rows.row import Item, Reject, Row, raw_of
 from promptshot.scoring import Checkpoint, ModelOptions, Prompt, Scored, Scorer
 
@@ -55,7 +55,7 @@ class Classifier:
         self.asked = 0  # prompts that the scorer has been given
         self.task = recipe.task
         self._refuse_words()
-        self.questions = Questions.of_recipe(recipe)
+        self.questions = Questions.of_recipe(recipe, scorer)
         self.decision = recipe.decision
         if isinstance(recipe.decision, Thresholds) and recipe.decision.cuts is None:
             self.decision = self._fixed(recipe.decision)
@@ -72,6 +72,11 @@ class Classifier:
         demos: Any = None,
         k: int | None = None,
         seed: int = 0,
+        demos_by: DemosBy = "random",
+        demo_order: DemoOrder | None = None,
+        demo_balance: bool = True,
+        demo_whiten: bool = False,
+        demo_chunks: int = 1,
         text_field: str | int | Sequence[str] | None = None,
         label_field: str | None = None,
         columns: Mapping[str, str] | None = None,
@@ -94,7 +99,8 @@ class Classifier:
         `labels` ("a,b", ["a", "b"], {"a": ["word"]}, or with the rows' numbers "0:a,1:b") or `verbalizer` (a name, a
         file, an object) replace the template's own; `scorer` is told for inline text ("mlm", "nsp", "causal"), or names
         another one ("fake", "package.module:Class"); `folder` is a library of yours. `demos` are labelled rows, a file
-        or whatever `predict` takes, of which `k` are put before each row, drawn with `seed`. `text_field` (a column, or
+        or whatever `predict` takes, of which `k` are put before each row, drawn with `seed`, or chosen for each row by
+        its words ("nearest") or embeddings ("similar"); for the rest of these see DemoPlan. `text_field` (a column, or
         several that are joined), `label_field` and `columns` (field -> column) say where a row keeps what the template
         reads; with `ignore_labels` whatever labels they carry is of no interest. `model` and what follows are how to
         load and run a checkpoint, as in ModelOptions. Raises a PromptshotError where they do not fit.
@@ -116,7 +122,8 @@ class Classifier:
         if isinstance(text_field, int):  # as a frame may call its columns
             text_field = str(text_field)
         named = task.named(found.template, text_field, label_field, columns or {})
-        plan = _plan(demos, k, seed, found.template, named)
+        chosen = (seed, demos_by, demo_order, demo_balance, demo_whiten, demo_chunks)
+        plan = _plan(DemoPlan("", DEMOS if k is None else k, *chosen), demos, k, found.template, named)
         parts = found.template, found.verbalizer, name, options, plan
         recipe = Recipe.of(*parts, columns=named, labels_optional=label_field is None, labels_ignored=ignore_labels)
         return cls.of(recipe)
@@ -245,15 +252,13 @@ class Classifier:
 
     def _window(self, items: Sequence[Item], progress: Progress | None, on_error: str) -> list[Outcome]:
         asked: list[_Asked] = []
-        outcomes: dict[int, Outcome] = {}
-        for i, item in enumerate(items):
-            if isinstance(item, Reject):
-                outcomes[i] = item
-                continue
+        outcomes: dict[int, Outcome] = {i: item for i, item in enumerate(items) if isinstance(item, Reject)}
+        rows = [(i, item) for i, item in enumerate(items) if isinstance(item, Row)]
+        for (i, row), said in zip(rows, self.questions.of_rows([row for _, row in rows]), strict=True):
             try:
-                asked.append(self._asked(i, item))
+                asked.append(self._asked(i, row, said))
             except RowError as problem:
-                outcomes[i] = _reject(item, problem)
+                outcomes[i] = _reject(row, problem)
         if on_error == "fail" and outcomes:  # before a window's worth of scoring
             raise _raised(outcomes[min(outcomes)])
         if isinstance(self.scorer, Checkpoint):
@@ -267,9 +272,12 @@ class Classifier:
                 raise _raised(found)
         return [outcomes[i] for i in range(len(items))]
 
-    def _asked(self, place: int, row: Row) -> _Asked:
+    def _asked(self, place: int, row: Row, prompts: tuple[Prompt, ...] | RowError) -> _Asked:
         """What is asked of a row; raises RowError, also for words of its own that the tokenizer cannot tell apart."""
-        found = _Asked(place, row, self._gold(row), self.questions.of(row))
+        gold = self._gold(row)
+        if isinstance(prompts, RowError):
+            raise prompts
+        found = _Asked(place, row, gold, prompts)
         if self.task.own_words and (flaw := self._flaw(found.prompts[0].choices)):
             raise RowError(flaw, where=row.source)
         return found
@@ -370,8 +378,8 @@ class _Asked(NamedTuple):
     prompts: tuple[Prompt, ...]
 
 
-def _plan(given: Any, k: int | None, seed: int, template: Template, columns: Mapping[str, str]) -> DemoPlan | None:
-    """Which demonstrations; rows of a program are kept as a file of JSON lines would be."""
+def _plan(plan: DemoPlan, given: Any, k: int | None, template: Template, columns: Mapping[str, str]) -> DemoPlan | None:
+    """The plan with the demonstrations that were given; rows of a program and what a pipe says are kept like files."""
     if given is None:
         if k:
             raise OptionError("k needs rows to draw from", hint="give demos=FILE, or rows")
@@ -381,7 +389,9 @@ def _plan(given: Any, k: int | None, seed: int, template: Template, columns: Map
     if not isinstance(given, str | Path):
         objects.check(given)
         given = kept("demos", objects.as_lines(objects.rows_of(given, template.needs, columns)))
-    return DemoPlan(str(given) if isinstance(given, Path) else given, DEMOS if k is None else k, seed)
+    plan = replace(plan, path=once(str(given) if isinstance(given, Path) else given))
+    plan.check()
+    return plan
 
 
 def _of_frame(outcome: Outcome, labels: Sequence[str], spelling: Mapping[str, Any]) -> dict[str, Any]:

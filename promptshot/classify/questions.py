@@ -1,20 +1,25 @@
 """What a row asks of a scorer, and what the answers come to: a score for each word that may fill the blank.
 
-A row asks one prompt; that it may ask several, which a window scores in one go, is why nobody else pairs rows with
-prompts.
+A row asks one prompt, or several, which a window scores in one go: that is why nobody else pairs rows with prompts.
+Many demonstrations are dealt among as many prompts as there are chunks, and one prompt more has none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
-from promptshot.classify import demonstrations
-from promptshot.classify.demonstrations import Demonstrations
+from promptshot.classify import decide, demonstrations
+from promptshot.classify.demonstrations import Demonstration, Source, dealt
 from promptshot.classify.recipe import Recipe
+from promptshot.errors import RowError
 from promptshot.prompts.task import Task
 from promptshot.rows.row import Row
 from promptshot.scoring import Kind, Prompt, Scored, fault
+
+Made = TypeVar("Made")
+WITHOUT = 0.25  # beta: how much of what is said without demonstrations is taken back (kexue.fm 9617)
 
 
 class Answer(NamedTuple):
@@ -37,27 +42,53 @@ class Answer(NamedTuple):
 class Questions:
     """The prompts of rows, and their answers."""
 
-    def __init__(self, task: Task, drawn: Demonstrations | None = None) -> None:
-        self.task, self.demonstrations = task, drawn
+    def __init__(self, task: Task, source: Source | None = None, chunks: int = 1) -> None:
+        self.task, self.demonstrations, self.chunks = task, source, chunks
 
     @classmethod
-    def of_recipe(cls, recipe: Recipe) -> Questions:
-        """Those that a recipe asks, behind its demonstrations; no model is needed. Raises a PromptshotError."""
-        return cls(recipe.task, demonstrations.of_recipe(recipe))
+    def of_recipe(cls, recipe: Recipe, scorer: object = None) -> Questions:
+        """Those that a recipe asks, behind its demonstrations; a scorer is needed only for those that are similar by
+        its embeddings. Raises a PromptshotError."""
+        chunks = recipe.demos.chunks if recipe.demos else 1
+        return cls(recipe.task, demonstrations.of_recipe(recipe, scorer), chunks)
 
     def of(self, row: Row) -> tuple[Prompt, ...]:
         """What is asked of a row; raises RowError."""
-        shots: Sequence[str] = ()
-        if self.demonstrations:
-            shots = [shot for shot in self.demonstrations.for_row(self.task.values(row)) if shot]
-        return (self.task.prompt(row, shots),)
+        (found,) = self.of_rows([row])
+        if isinstance(found, RowError):
+            raise found
+        return found
+
+    def of_rows(self, rows: Sequence[Row]) -> list[tuple[Prompt, ...] | RowError]:
+        """What is asked of each row, or what is wrong with it; demonstrations are found for all of them at once."""
+        if self.demonstrations is None:
+            return [_tried(self._prompts, row, ()) for row in rows]
+        values = [_tried(self.task.values, row) for row in rows]
+        shots = iter(self.demonstrations.for_rows([one for one in values if not isinstance(one, RowError)]))
+        pairs = zip(rows, values, strict=True)
+        return [one if isinstance(one, RowError) else _tried(self._prompts, row, next(shots)) for row, one in pairs]
+
+    def _prompts(self, row: Row, shots: Sequence[Demonstration]) -> tuple[Prompt, ...]:
+        """The prompts of a row behind its demonstrations."""
+        parts = [shots] if self.chunks == 1 else [*dealt(shots, self.chunks), ()]
+        return tuple(self.task.prompt(row, [shot.text for shot in part]) for part in parts)
 
     def answer(self, prompts: Sequence[Prompt], scored: Sequence[Scored]) -> Answer | str:
         """What the scores of a row's prompts come to, or why they come to nothing."""
-        (prompt,), (found,) = prompts, scored
+        answers = list[Answer]()
+        for prompt, found in zip(prompts, scored, strict=True):
+            answer = self._answer(prompt, found)
+            if isinstance(answer, str):
+                return answer
+            answers.append(answer)
+        together = answers[0] if len(answers) == 1 else _combined(answers)
+        return together._replace(lacking=self._lacking(prompts))
+
+    def _answer(self, prompt: Prompt, found: Scored) -> Answer | str:
+        """What the scores of one prompt come to."""
         if problem := found.error or fault(found, len(prompt.choices)):
             return problem
-        told = (found.cut, found.dropped, self._lacking(prompt), found.unknown)
+        told = (found.cut, found.dropped, 0, found.unknown)
         if self.task.paired:
             return Answer({"": found.scores[0]}, (), False, *told)
         words: Sequence[float] = found.scores
@@ -69,10 +100,11 @@ class Questions:
         counted = prompt.scored == "choice" and not self.task.template.kind.margin
         return Answer(of_word, found.tokens if counted else (), averaged, *told)
 
-    def _lacking(self, prompt: Prompt) -> int:
-        """How many demonstrations the prompt has fewer than were drawn."""
-        drawn = self.demonstrations.drawn if self.demonstrations else ()
-        return len(drawn) - sum(piece.kind is Kind.DEMO for piece in prompt.pieces) if drawn else 0
+    def _lacking(self, prompts: Sequence[Prompt]) -> int:
+        """How many demonstrations the prompts of a row have fewer than they should."""
+        if self.demonstrations is None:
+            return 0
+        return self.demonstrations.k - sum(piece.kind is Kind.DEMO for one in prompts for piece in one.pieces)
 
     def _averages(self, scored: Scored) -> bool:
         """Mean over a word's own tokens instead of the sum: as the template says, or under a cloze whose words
@@ -82,3 +114,30 @@ class Questions:
             return template.spec.normalize == "mean"
         uneven = len(set(scored.tokens)) > 1 or (any(scored.lead) and not all(scored.lead))
         return template.kind.means and uneven
+
+
+def _tried(make: Callable[..., Made], *given: Any) -> Made | RowError:
+    """What is made of a row, or the RowError that it raises."""
+    try:
+        return make(*given)
+    except RowError as problem:
+        return problem
+
+
+def _combined(answers: Sequence[Answer]) -> Answer:
+    """Naive Bayes over chunks of demonstrations; the last answer is the one without any (NBCE, kexue.fm 9617).
+
+    log p(w | all) = (1 + beta) log p(w | the surest chunk) - beta log p(w | none), each a distribution over the words
+    to choose from: as word scores these make the label.
+    """
+    *chunks, without = [decide.log_softmax(answer.words) for answer in answers]
+    surest = min(chunks, key=_entropy) if chunks else without
+    words = {word: (1 + WITHOUT) * log_p - WITHOUT * without[word] for word, log_p in surest.items()}
+    cut, dropped = max(one.cut for one in answers), sum(one.dropped for one in answers)
+    averaged = any(one.averaged for one in answers)
+    return answers[-1]._replace(words=words, averaged=averaged, cut=cut, dropped=dropped)
+
+
+def _entropy(log_p: Mapping[str, float]) -> float:
+    """Of a distribution, in nats."""
+    return -sum(math.exp(one) * one for one in log_p.values())

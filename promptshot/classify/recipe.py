@@ -6,14 +6,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_args
 
 from promptshot import shelf
 from promptshot.classify.decide import Best, Decision, Thresholds, decision_of
-from promptshot.errors import OptionError, PromptshotError, unreadable
+from promptshot.errors import OptionError, PromptshotError, many, unreadable
 from promptshot.files import Named
 from promptshot.kinds import builtin_for
 from promptshot.prompts import library
@@ -30,19 +30,72 @@ BLOCK, LARGE, SAMPLED = 1 << 20, 8 << 30, 1000  # bytes at once, of a file that 
 # Whether predictions are spelled as the rows spell their labels or as the template does; auto: as the rows, in numbers.
 SpelledAs = Literal["auto", "rows", "template"]
 DEMOS = 4  # demonstrations, where only the file to draw from is named
+# How demonstrations are chosen: the same ones for all rows, those nearest by their words, or by the model's embeddings.
+DemosBy = Literal["random", "nearest", "similar"]
+# In which order they stand: as they were drawn, by how near they are to the row, or label by label.
+DemoOrder = Literal["drawn", "nearest-first", "nearest-last", "by-label"]
 
 
 @dataclass(frozen=True)
 class DemoPlan:
-    """Which demonstrations to put before each row."""
+    """Which demonstrations to put before each row; what need not be said of them has its usual value."""
 
     path: str
     k: int
     seed: int = 0
+    by: DemosBy = "random"
+    order: DemoOrder | None = None  # None: as drawn, or the nearest last
+    balanced: bool = True  # as many of each label as k and the file allow
+    whiten: bool = False  # the embeddings
+    chunks: int = 1  # prompts of a row among which they are dealt, see `questions`
+    set_aside: int = 0  # labelled rows of the input that they are chosen from; then `path` is no file
+
+    @property
+    def which(self) -> str:
+        """In few words, which ones: 8 nearest demonstrations from train.jsonl."""
+        return f"{self.k:,} {self.kind}{'' if self.k == 1 else 's'} from {self.source}"
+
+    @property
+    def kind(self) -> str:
+        """How one of them is called."""
+        return "demonstration" if self.by == "random" else f"{self.by} demonstration"
+
+    @property
+    def source(self) -> str:
+        """What they are chosen from, for people."""
+        return f"{many(self.set_aside, 'row')} of the input" if self.set_aside else self.path
+
+    @property
+    def placed(self) -> DemoOrder:
+        """The order in which they stand."""
+        return self.order or ("drawn" if self.by == "random" else "nearest-last")
 
     def identity(self) -> dict[str, Any]:
-        """What decides which are drawn, but for what the file says."""
-        return {"path": self.path, "k": self.k, "seed": self.seed}
+        """What decides which are drawn, but for what the file says; nothing of what is as usual."""
+        drawn = {"path": self.path, "k": self.k, "seed": self.seed}
+        return drawn | {name: said for name, said in asdict(self).items() if said != _USUAL.get(name, said)}
+
+    def check(self) -> None:
+        """Raises OptionError where a part of it is not known, or its parts do not go together."""
+        for said, known in ((self.by, get_args(DemosBy)), (self.placed, get_args(DemoOrder))):
+            if said not in known:
+                raise OptionError(f"demonstrations: {said!r} is none of {', '.join(known)}")
+        if type(self.chunks) is not int or self.chunks < 1:
+            raise OptionError(f"demonstrations: {self.chunks!r} is no number of chunks", hint="write a whole number")
+        if self.whiten and self.by != "similar":
+            raise OptionError("--demo-whiten is for the embeddings of --demos-by similar", hint="leave it out")
+        if self.order == "drawn" and self.by != "random":
+            hint = "say nearest-last, nearest-first or by-label"
+            raise OptionError(f"--demo-order drawn: by {self.by}, nothing is drawn", hint=hint)
+        if self.placed.startswith("nearest") and self.by == "random":
+            hint = "add --demos-by nearest or similar"
+            raise OptionError(f"--demo-order {self.order}: at random, none is nearer than another", hint=hint)
+        if self.chunks > max(1, self.k):
+            what = f"{self.k} demonstrations are too few for {self.chunks} chunks"
+            raise OptionError(what, hint="raise -k, or lower --demo-chunks")
+
+
+_USUAL = {one.name: one.default for one in fields(DemoPlan) if one.default is not MISSING and one.name != "seed"}
 
 
 @dataclass(frozen=True)
@@ -122,8 +175,10 @@ class Recipe:
 
     @property
     def draw(self) -> str:
-        """What numbers with demonstrations are of: one draw of them; empty where there are none."""
-        return f"one draw (seed {self.demos.seed})" if self.demos and self.demos.k else ""
+        """What numbers with demonstrations are of: one draw; empty where there are none, or nothing is drawn."""
+        plan = self.demos
+        drawn = plan is not None and plan.k and (plan.by == "random" or plan.set_aside)
+        return f"one draw (seed {plan.seed})" if plan and drawn else ""
 
     @property
     def transductive(self) -> bool:
@@ -143,7 +198,7 @@ class Recipe:
             words, beside = template.spec.verbalizer, template.path.parent if template.path else None
             named = library.path_of("verbalizers", words, None, beside) if isinstance(words, str) else None
             found += [Named("--template", str(path)) for path in (template.path, named) if path]
-        found += [Named("--demos", self.demos.path)] if self.demos else []
+        found += [Named("--demos", self.demos.path)] if self.demos and not self.demos.set_aside else []
         found += [Named("--dev", self.dev)] if self.dev else []
         return found + of_model(self.model)
 
@@ -153,7 +208,8 @@ class Recipe:
         if self.demos is None:
             return [self]
         wanted = [(k, seed) for k in shots for seed in (seeds if k else seeds[:1])]
-        plans = [replace(self.demos, k=k, seed=seed) for k, seed in wanted]
+        chunks = self.demos.chunks
+        plans = [replace(self.demos, k=k, seed=seed, chunks=min(chunks, max(1, k))) for k, seed in wanted]
         return [
             replace(self, demos=plan, others=tuple(replace(other, demos=plan) for other in self.others))
             for plan in plans

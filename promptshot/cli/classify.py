@@ -14,9 +14,11 @@ from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
     config_flag,
+    demo_flags,
     errors_flag,
     errors_of,
     form_flags,
+    is_said,
     labels_flag,
     library_flag,
     model_flags,
@@ -33,7 +35,7 @@ from promptshot.cli.flags import (
     typed,
 )
 from promptshot.cli.settings import Count, Counts, Fields, Text, fields
-from promptshot.errors import InputError, OptionError
+from promptshot.errors import InputError, OptionError, many
 from promptshot.files import Named
 
 if TYPE_CHECKING:
@@ -43,6 +45,15 @@ if TYPE_CHECKING:
     from promptshot.runs.outputs import Outputs
 
 PREVIEWED = 3  # prompts shown by --dry-run
+# What says how demonstrations are chosen, and what it is called in their plan.
+PLANNED = {
+    "demos_by": "by",
+    "demo_order": "order",
+    "demo_balance": "balanced",
+    "demo_whiten": "whiten",
+    "demo_chunks": "chunks",
+    "set_aside": "set_aside",
+}
 
 
 @click.command("classify", cls=Command)
@@ -98,7 +109,8 @@ PREVIEWED = 3  # prompts shown by --dry-run
     "--num-shots",
     type=Counts(),
     metavar="K,...",
-    help="Demonstrations before each row (causal); several numbers (0,4,8) are one run each.  [default: 4 of --demos]",
+    help="Demonstrations before each row (causal, mlm); several numbers (0,4,8) are one run each.  "
+    "[default: 4 of --demos]",
 )
 @option(
     "--demo-seeds",
@@ -107,6 +119,10 @@ PREVIEWED = 3  # prompts shown by --dry-run
     help="Draw them N times, with --seed and the next ones: one run each, and the mean over them.",
 )
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
+@option(
+    "--demos-from-input", "set_aside", type=Count(1), metavar="N", help="Draw them from N labelled rows of the input."
+)
+@demo_flags
 @option("--dev", metavar="FILE", help="Rows that fix the thresholds of an NSP pair template.")
 @option("--summary", metavar="FILE", help="Metrics as JSON; - is stdout.")
 @errors_flag
@@ -150,11 +166,12 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
 
 
 def _reread(given: dict[str, Any], files: tuple[str, ...]) -> tuple[str, ...]:
-    """The files; for several runs, pipes among them are kept, for each run reads them again."""
+    """The files; pipes among them are kept where they are read again: by several runs, or to find
+    demonstrations in them."""
     from promptshot.rows.once import once
 
     several = len(given["num_shots"] or ()) > 1 or (given["demo_seeds"] or 1) > 1
-    return tuple(map(once, files)) if several else files
+    return tuple(map(once, files)) if several or given["set_aside"] else files
 
 
 def _output(given: dict[str, Any]) -> str | None:
@@ -197,33 +214,54 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
     (recipe, lines), *others = [recipe.seen(inputs.peek_rows(recipe.columns)) for recipe in recipes]
     for line in () if quiet else lines:
         note(line)
-    return replace(recipe, others=tuple(other for other, _ in others)), found
+    recipe = replace(recipe, others=tuple(other for other, _ in others))
+    return _set_aside(recipe, inputs, quiet), found
+
+
+def _set_aside(recipe: Recipe, inputs: Inputs, quiet: bool) -> Recipe:
+    """The recipe with rows of the input for demonstrations, where that was asked for; which is told."""
+    from promptshot.report.console import note
+
+    plan = recipe.demos
+    if plan is None or not plan.set_aside:
+        return recipe
+    plan = replace(plan, path=inputs.set_aside([one.task for one in (recipe, *recipe.others)], plan))
+    if not quiet:
+        rows = many(plan.set_aside, "labelled row is", "labelled rows are")
+        note(f"{rows} set aside for demonstrations, and not scored (seed {plan.seed})")
+    return replace(recipe, demos=plan, others=tuple(replace(other, demos=plan) for other in recipe.others))
 
 
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
+    """Which demonstrations; those of rows of the input that are set aside have no file yet."""
     from promptshot.classify.recipe import DEMOS, DemoPlan
 
-    shots = given["num_shots"] or ()
-    if not given["demos"]:
-        if any(shots):
-            raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
-        if given["demo_seeds"]:
-            raise OptionError("--demo-seeds needs rows to draw from", hint="add --demos FILE")
+    said = [name for name in ("demo_seeds", *PLANNED) if is_said(name)]
+    shots, hint = given["num_shots"] or (), "add --demos FILE, or --demos-from-input N"
+    if not given["demos"] and not given["set_aside"]:
+        if any(shots) or said:
+            no = "no-" if said and given[said[0]] is False else ""
+            wanting = "-k" if any(shots) else f"--{no}{said[0].replace('_', '-')}"
+            raise OptionError(f"{wanting} needs rows to draw from", hint=hint)
         return None
-    return DemoPlan(given["demos"], max(shots, default=DEMOS), given["seed"])
+    if given["demos"] and given["set_aside"]:
+        raise OptionError("--demos and --demos-from-input both give demonstrations", hint="leave one out")
+    how = {PLANNED[name]: given[name] for name in said if name in PLANNED}
+    plan = DemoPlan(given["demos"] or "", max(shots, default=DEMOS), given["seed"], **how)
+    plan.check()
+    if "demo_seeds" in said and plan.by != "random":
+        raise OptionError(f"--demo-seeds: by {plan.by}, nothing is drawn", hint="leave one of the two out")
+    return plan
 
 
 def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any], quiet: bool) -> int:
     from promptshot.report.progress import Watch
     from promptshot.report.series import show_series
-    from promptshot.rows import formats
     from promptshot.runs.run import run_all
 
     recipes = recipe.drawn(given["num_shots"] or [recipe.shots], _seeds(given))
-    total = formats.count(inputs.paths, inputs.how)
-    if total is not None:
-        total = min(n for n in (total, inputs.limit, inputs.sample) if n is not None) * len(recipes)
-    with Watch(total, quiet, given["verbose"]) as watch:
+    total = inputs.total
+    with Watch(total and total * len(recipes), quiet, given["verbose"]) as watch:
         series = run_all(recipes, inputs, outputs, watch, given["on_error"])
     if not quiet:
         surest = None if given["errors"] is None or outputs.errors else outputs.surest

@@ -95,7 +95,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
     type=Count(0),
     multiple=True,
     metavar="K",
-    help="Demonstrations before each row, for causal templates; again for each.",
+    help="Demonstrations before each row, for causal and mlm templates; again for each.",
 )
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @click.option(

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from promptshot import standard
 from promptshot.cli import completion
@@ -14,6 +13,8 @@ from promptshot.cli.flags import (
     Command,
     column_flags,
     config_flag,
+    demo_flags,
+    is_said,
     labels_flag,
     library_flag,
     model_flags,
@@ -54,8 +55,9 @@ if TYPE_CHECKING:
     shell_complete=completion.of_shelf("verbalizers"),
     help="Label words other than the template's own.",
 )
-@option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before the row (causal).")
+@option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before the row (causal, mlm).")
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
+@demo_flags
 @option("--json", "to_stdout", is_flag=True, help="Everything as JSON, and no picture.")
 @seed_flag
 @column_flags
@@ -112,7 +114,7 @@ def _asked(said: str, number: int, given: dict[str, Any], quiet: bool) -> tuple[
         inputs = Inputs([path], how=reading(given, [path], quiet))
         recipe = recipe_of(given, inputs.look(names.usual), inputs.peek_rows({}), inputs.how, quiet, plan)
         return recipe, _numbered(inputs, number, recipe)
-    if click.get_current_context().get_parameter_source("number") is not ParameterSource.DEFAULT:
+    if is_said("number"):
         raise OptionError(
             f"--row is for a file, and there is none of the name {shortened(said)!r}", hint="leave it out"
         )
@@ -140,9 +142,15 @@ def _numbered(inputs: Inputs, number: int, recipe: Recipe) -> Row:
 
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
     from promptshot.classify.recipe import DEMOS, DemoPlan
+    from promptshot.cli.classify import PLANNED
 
+    said = [name for name in PLANNED if name in given and is_said(name)]
     if not given["demos"]:
-        if given["num_shots"]:
-            raise OptionError("-k needs rows to draw from", hint="add --demos FILE")
+        if given["num_shots"] or said:
+            wanting = f"--{said[0].replace('_', '-')}" if said else "-k"
+            raise OptionError(f"{wanting} needs rows to draw from", hint="add --demos FILE")
         return None
-    return DemoPlan(given["demos"], DEMOS if given["num_shots"] is None else given["num_shots"], given["seed"])
+    how = {PLANNED[name]: given[name] for name in said}
+    plan = DemoPlan(given["demos"], DEMOS if given["num_shots"] is None else given["num_shots"], given["seed"], **how)
+    plan.check()
+    return plan

@@ -162,6 +162,31 @@ row_flags = flags(
 )
 
 
+# How demonstrations are chosen, and where they stand.
+demo_flags = flags(
+    option(
+        "--demos-by",
+        type=click.Choice(["random", "nearest", "similar"]),
+        default="random",
+        show_default=True,
+        help="The same for all rows, drawn at random; or those nearest to each row by their words (BM25), or similar "
+        "by the model's embeddings.",
+    ),
+    option(
+        "--demo-order",
+        type=click.Choice(["drawn", "nearest-first", "nearest-last", "by-label"]),
+        help="How they stand before a row.  [default: drawn, or nearest-last]",
+    ),
+    option("--demo-balance/--no-demo-balance", default=True, show_default=True, help="As many of each label, or any."),
+    option("--demo-whiten", is_flag=True, help="Whiten the embeddings of --demos-by similar."),
+    option(
+        "--demo-chunks",
+        type=Count(2),
+        metavar="N",
+        help="Deal the demonstrations among N shorter prompts a row; the surest of them decides (NBCE).",
+    ),
+)
+
 labels_flag = option(
     "--labels",
     type=Labels(),
@@ -234,6 +259,11 @@ def typed(name: str, said: Sequence[str], quiet: bool = False) -> tuple[str, ...
     for read in () if quiet else told:
         note(f"in the text of a template: {read}")
     return tuple(found)
+
+
+def is_said(name: str) -> bool:
+    """Whether an option has been given: on the command line, in the environment or in a file."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def read_once(given: dict[str, Any], files: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from promptshot.rows.row import Row
 from promptshot.scoring import Cut, Kind, Piece, Prompt, Scope
 
 MASK = "mask"
+NO_SEPARATOR = "\n"  # between filled sentences of a cloze, where its template says that nothing is
 _BRACE = re.compile(r"\{\{|\}\}|\{([^\W\d][\w.\- ]*)\}|[{}]")  # doubled, a name within, or stray
 
 
@@ -49,7 +50,7 @@ class TemplateSpec(strict.Spec):
     example: dict[str, Any] = Field(default_factory=dict, description="A row of your own, with its label.")
     about: str = Field(default="", description="One line for lists.")
     source: str = Field(default="", description="Where the pattern comes from.")
-    separator: str = Field(default="\n", description="What stands between demonstrations (causal).")
+    separator: str = Field(default="\n", description="What stands between demonstrations.")
     fields: dict[str, FieldSpec] = Field(default_factory=dict, description="What happens to a field on its way in.")
     direction: Literal["direct", "channel"] = Field(
         default="direct", description="channel: score the text given the label."
@@ -166,8 +167,10 @@ class Template:
         return tuple(steps)
 
     def fill(self, row: Row, word: str) -> str:
-        """One demonstration: the row's text with the word in the blank, and the separator."""
-        return self.render(row, (word,)).text(word) + self.spec.separator
+        """One demonstration: the row's text with the word in the blank, its segments as one, and the separator."""
+        pieces = self.render(row, (word,)).pieces
+        shown = [word if p.kind is Kind.MASK else " " if p.kind is Kind.BREAK else p.text for p in pieces]
+        return "".join(shown) + (self.spec.separator or ("" if self.kind.left_to_right else NO_SEPARATOR))
 
     def _filled(self, part: _Part, row: Row) -> list[Piece]:
         """A field as the row says it: one piece, or the two around its hole."""

@@ -85,7 +85,7 @@ def _head(result: Result) -> Text:
     if tally.rejected:
         rows += f", {tally.rejected:,} rejected"
     demos = result.recipe.demos
-    shots = f" · k={demos.k}, {many(demos.k, 'demonstration')} from {demos.path}" if demos and demos.k else ""
+    shots = f" · k={demos.k}, {demos.which}" if demos and demos.k else ""
     what = f"{told(result)}{shots}"
     speed = f"{rows} in {result.seconds:.1f} s, {result.rows_per_second:,.0f} rows/s"
     if result.rows_before:

@@ -35,7 +35,8 @@ def show_series(series: Series, examples: bool = False, surest: int | None = Non
 
 def _head(series: Series) -> Text:
     last = series.results[-1]
-    path = f" · demonstrations from {last.recipe.demos.path}" if last.recipe.demos else ""
+    demos = last.recipe.demos
+    path = f" · {demos.kind}s from {demos.source}" if demos else ""
     scored = sum(result.tally.predicted for result in series.results)
     speed = f", {scored / series.seconds:,.0f} rows/s" if series.seconds else ""
     rows = many(last.tally.predicted + last.tally.rejected, "row")

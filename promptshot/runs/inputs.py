@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
@@ -11,8 +12,12 @@ from typing import Any
 from promptshot import files
 from promptshot.classify.choosing import Look
 from promptshot.classify.classifier import WINDOW
-from promptshot.errors import InputError
-from promptshot.rows import read
+from promptshot.classify.demonstrations import is_demonstration
+from promptshot.classify.recipe import DemoPlan
+from promptshot.errors import InputError, OptionError, many
+from promptshot.prompts.task import Task
+from promptshot.rows import formats, objects, read
+from promptshot.rows.once import kept
 from promptshot.rows.row import Item, Reject, Row, with_columns
 from promptshot.rows.streams import PLAIN, Part, Reading, Seen
 
@@ -36,13 +41,51 @@ class Inputs:
         """So many rows are scored at a time: a `window`, at whose end a run can be cut."""
         self.window = window
         self.paths, self.limit, self.sample, self.seed, self.how = tuple(paths), limit, sample, seed, how
+        self._aside: Set[int] = frozenset()  # the numbers of rows that are not scored
+        self._drawn: dict[str, int] = {}  # how these were drawn
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing has been read."""
         self.seen = Seen()  # what is read of the files for the rows that are scored
-        self._rest = read.select(read.read(self.paths, how=how, seen=self.seen), limit, sample, seed)
+        items = read.read(self.paths, how=self.how, seen=self.seen)
+        others = (item for item in items if item.key not in self._aside) if self._aside else items
+        self._rest = read.select(others, self.limit, self.sample, self.seed)
         self._first: list[Item] | None = None
+
+    def set_aside(self, tasks: Sequence[Task], plan: DemoPlan) -> str:
+        """Draw labelled rows that are demonstrations for all tasks, and score all others only; a name under which they
+        can be read, as JSON lines.
+
+        They are drawn from all rows, whichever are selected. Raises OptionError where there are too few.
+        """
+        found = list(read.select(self._usable(tasks), None, plan.set_aside, plan.seed))
+        if len(found) < max(plan.set_aside, plan.k):
+            few = f"only {many(len(found), 'row has', 'rows have')} a label that the template knows"
+            few = few if len(found) < plan.set_aside else f"{plan.k} demonstrations asked for"
+            raise OptionError(
+                f"--demos-from-input {plan.set_aside}: {few}", hint="take another number, or --demos FILE"
+            )
+        self._aside, self._drawn = {row.key for row in found}, {"rows": plan.set_aside, "seed": plan.seed}
+        self._begin()
+        if not self.peek():
+            what = f"--demos-from-input {plan.set_aside}: no row is left to score"
+            raise OptionError(what, hint="take a smaller number, or --demos FILE")
+        return kept("demos", objects.as_lines(found))
+
+    def _usable(self, tasks: Sequence[Task]) -> Iterator[Row]:
+        """The rows of which each task can make a demonstration; they end where a file is torn."""
+        with suppress(InputError):
+            for item in self._all():
+                if isinstance(item, Row) and all(is_demonstration(replace(item, columns=t.columns), t) for t in tasks):
+                    yield item
 
     def afresh(self) -> Inputs:
         """The same rows, to be read once more."""
-        return Inputs(self.paths, self.limit, self.sample, self.seed, self.how, self.window)
+        found = Inputs(self.paths, self.limit, self.sample, self.seed, self.how, self.window)
+        found._aside, found._drawn = self._aside, self._drawn
+        found._begin()
+        return found
 
     def peek(self) -> list[Item]:
         """The first window of rows, and the next ones where not one row is good; `read` still gives them.
@@ -105,6 +148,13 @@ class Inputs:
                 raise InputError(what, where=path, hint="use --overwrite to start afresh, or write to another file")
 
     @property
+    def total(self) -> int | None:
+        """How many rows are scored, as far as that is known beforehand."""
+        count = formats.count(self.paths, self.how)
+        most = (None if count is None else count - len(self._aside), self.limit, self.sample)
+        return None if count is None else min(n for n in most if n is not None)
+
+    @property
     def marked(self) -> bool:
         """Whether the first file begins with a byte order mark."""
         self.peek()
@@ -139,7 +189,8 @@ class Inputs:
         shorter)."""
         drawn = {"sample": self.sample, "seed": self.seed, "limit": self.limit} if self.sample else {}
         cut = {"window": self.window} if self.window != WINDOW else {}
-        return {**drawn, **cut, **self.how.as_dict()}
+        aside = {"set_aside": self._drawn} if self._drawn else {}
+        return {**drawn, **cut, **aside, **self.how.as_dict()}
 
 
 def look_at(items: Sequence[Item], columns: Mapping[str, str], window: int = WINDOW) -> Look:

@@ -12,16 +12,16 @@ from dataclasses import replace
 from itertools import islice
 
 from promptshot import files, scorers
+from promptshot.classify import demonstrations
 from promptshot.classify.classifier import Classifier
 from promptshot.classify.gold import check_gold
 from promptshot.classify.prediction import Outcome
-from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import Recipe
 from promptshot.classify.spool import Spool
 from promptshot.errors import InputError, PromptshotError, RowError, many
 from promptshot.files import Named
 from promptshot.metrics import Tally
-from promptshot.rows import columns, formats
+from promptshot.rows import columns
 from promptshot.rows.row import Item, Row
 from promptshot.rows.writer import whole
 from promptshot.runs import record
@@ -131,7 +131,7 @@ class _Runs:
         self.recipes, self.inputs, self.journal, self.watcher = recipes, inputs, journal, watcher
         self.on_error, self.loader = on_error, scorers.Loader()
         self.series = Series.restored(recipes, journal, [ended.counts for ended in journal.runs])
-        Questions.of_recipe(max(recipes, key=lambda recipe: recipe.shots))  # now, and not after the others are scored
+        demonstrations.check(max(recipes, key=lambda recipe: recipe.shots))  # now, and not after the others are scored
         self.current = self._next()
         watcher.ready(self.current.classifier, self.current.before + self.current.rows)
 
@@ -291,8 +291,8 @@ def _hopeless(predicted: int, rejected: int, asked: int) -> bool:
 def _unusable(result: Result, inputs: Inputs, read: int, given_up: bool) -> InputError:
     """Not one row could be used: says why the first could not, and how many were not even read."""
     reject = result.rejects[0]
-    total = formats.count(inputs.paths, inputs.how)
-    left = min(n for n in (total, inputs.limit, inputs.sample) if n is not None) - read if total is not None else 0
+    total = inputs.total
+    left = total - read if total is not None else 0
     unread = " (what stands behind them was not read)" if given_up and total is None else ""
     unread = f" ({left:,} more were not read)" if left > 0 else unread
     what = f"none of {many(read, 'row')} could be used{unread}; the first: {reject.reason}"

@@ -503,9 +503,9 @@ def test_zero_demonstrations_are_none(tmp_path: Path) -> None:
     assert Classifier.of(shots(tmp_path, k=0)).prompts(Row({"text": "a"}))[0].text() == "a。____"
 
 
-def test_demonstrations_are_for_the_causal_scorer(tmp_path: Path) -> None:
-    recipe = replace(make(), demos=shots(tmp_path).demos)
-    with pytest.raises(OptionError, match="demonstrations are for scorer causal, not mlm"):
+def test_demonstrations_are_for_scorers_that_read_a_text(tmp_path: Path) -> None:
+    recipe = replace(make(["{mask}。", "{text}"], "nsp"), demos=shots(tmp_path).demos)
+    with pytest.raises(OptionError, match="demonstrations are for scorer mlm or causal, not nsp"):
         Classifier.of(recipe)
 
 

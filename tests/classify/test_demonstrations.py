@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from helpers import fake, template_of, write_rows
 
-from promptshot.classify.demonstrations import Demonstration, Demonstrations, draw
+from promptshot.classify.demonstrations import Demonstration, Demonstrations, pool_of
 from promptshot.cli import run_command
 from promptshot.errors import InputError, OptionError, RowError
 from promptshot.prompts.task import Task
 from promptshot.prompts.verbalizer import Verbalizer
-from promptshot.rows.row import Reject, Row
+from promptshot.rows.row import Item, Reject, Row
 from promptshot.runs import inputs
 from promptshot.runs.record import written
 
@@ -34,6 +34,10 @@ TASK = Task(TEMPLATE, VERBALIZER)
 
 def rows(*labels: object) -> list[Row]:
     return [Row({"text": f"text {i}", "label": label}, f"train:{i + 1}", i) for i, label in enumerate(labels)]
+
+
+def draw(items: Iterable[Item], task: Task, k: int, seed: int) -> Demonstrations:
+    return Demonstrations(pool_of(items, task, k), k, seed)
 
 
 def drawn(labels: Sequence[object], k: int, seed: int = 0) -> Demonstrations:

@@ -421,13 +421,13 @@ def test_sample_and_limit_choose_rows(template: str, rows: str, capsys: pytest.C
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_demonstrations_need_a_causal_template_and_a_file(
+def test_demonstrations_need_a_template_that_takes_them_and_a_file(
     template: str, rows: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fake(rows, "-t", template, "-k", "2") == 1
     assert "add --demos FILE" in capsys.readouterr().err
-    assert fake(rows, "-t", template, "-k", "2", "--demos", rows) == 1
-    assert "demonstrations are for scorer causal, not mlm" in capsys.readouterr().err
+    assert fake(rows, "-t", "zh-sentiment-nsp", "-k", "2", "--demos", rows) == 1
+    assert "demonstrations are for scorer mlm or causal, not nsp" in capsys.readouterr().err
     assert fake(rows, "-t", template, "--dev", rows) == 1
 
 

@@ -47,9 +47,10 @@ def test_a_name_says_what_differs_and_no_more() -> None:
     ]
 
 
-def test_only_causal_templates_are_crossed_with_demonstrations() -> None:
-    found = names("zh-sentiment-mlm", "zh-sentiment-causal", shots=(0, 4), demos="d.jsonl")
-    assert found == ["zh-sentiment-mlm", "zh-sentiment-causal k=0", "zh-sentiment-causal k=4"]
+def test_only_templates_that_take_them_are_crossed_with_demonstrations() -> None:
+    found = names("zh-sentiment-nsp", "zh-sentiment-causal", shots=(0, 4), demos="d.jsonl")
+    assert found == ["zh-sentiment-nsp", "zh-sentiment-causal k=0", "zh-sentiment-causal k=4"]
+    assert names("zh-sentiment-mlm", shots=(0, 4), demos="d.jsonl") == ["zh-sentiment-mlm k=0", "zh-sentiment-mlm k=4"]
 
 
 def test_a_template_meets_only_models_with_a_head_for_it() -> None:

@@ -290,7 +290,10 @@ def test_a_stop_in_the_middle_tells_and_writes_what_is_known(
     [
         (("-t", "zh-news-mlm"), "zh-news-mlm: no label fits the rows' own labels (Negative, Positive)"),
         (("-t", NAMES[0], "-k", "2"), "-k needs rows to draw from; add --demos FILE"),
-        (("-t", NAMES[0], "-k", "2", "--demos", "ROWS"), "demonstrations are for scorer causal, and no template is"),
+        (
+            ("-t", "zh-sentiment-nsp", "-k", "2", "--demos", "ROWS"),
+            "demonstrations are for scorer mlm or causal, and no template is",
+        ),
         (("-t", NAMES[0], "--dev", "ROWS"), "--dev names the rows to choose on; add --search"),
         (("--verbalizer", "zh-good-bad",), "--verbalizer gives label words to templates; name templates"),
         (("-t", NAMES[0], "-o", "ROWS"), "this is the input; write to another file"),
@@ -613,8 +616,8 @@ def test_rows_that_a_search_chooses_on_are_checked_too(rows: str) -> None:
 
 def test_axes_that_do_not_go_together_are_refused_before_anything_is_scored(rows: str) -> None:
     items = list(read([rows]))
-    with pytest.raises(OptionError, match="demonstrations are for scorer causal, and no template is"):
-        candidates_module.candidates(items, NAMES[:2], axes=candidates_module.Axes(shots=[3], demos=rows))
+    with pytest.raises(OptionError, match="demonstrations are for scorer mlm or causal, and no template is"):
+        candidates_module.candidates(items, ["zh-sentiment-nsp"], axes=candidates_module.Axes(shots=[3], demos=rows))
     with pytest.raises(OptionError, match="no such field"):
         candidates_module.candidates(
             items, NAMES[:1], axes=candidates_module.Axes(names=Names(fields={"title": "text"}))

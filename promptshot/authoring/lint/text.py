@@ -93,7 +93,7 @@ def glued_mask(sheet: Sheet) -> Iterator[Flaw]:
 def run_together(sheet: Sheet) -> Iterator[Flaw]:
     """Demonstrations of several lines, parted by one line break."""
     keys = sheet.template.spec
-    if sheet.template.kind.demonstrations and "\n" in str(keys.text).strip() and keys.separator == "\n":
+    if sheet.template.kind.left_to_right and "\n" in str(keys.text).strip() and keys.separator == "\n":
         hint = r'add a line: separator: "\n\n"'
         yield Flaw(codes.RUN_TOGETHER, "several lines, and one line break between demonstrations", hint, ("text",))
 

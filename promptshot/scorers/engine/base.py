@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from promptshot import kinds
-from promptshot.errors import surfaces, told
+from promptshot.errors import ModelError, surfaces, told
 from promptshot.kinds import ScorerName
 from promptshot.scorers.checkpoints.checks import check_types, check_vocabulary, embeddings_of
 from promptshot.scorers.checkpoints.opening import (
@@ -169,6 +170,38 @@ class TorchScorer(ABC):
                 self.reduced_budget = size if size < budget else None
             yield found
             start = end
+
+    @quiet()
+    def embed(self, texts: Sequence[str]) -> list[array[float]]:
+        """The mean of the last layer over the tokens of each text, those around it too: (hidden,) each.
+
+        Texts are cut to what the model takes. Raises ModelError where it has no states to give.
+        """
+        layout = self.encoder.layout(pair=False)
+        room = max(1, self.limit - len(layout.before) - len(layout.after))
+        queries = []
+        for text in texts:
+            ids = self.encoder.ids(text)[:room]
+            types = layout.token_types([len(ids)])
+            queries.append(Query([*layout.before, *ids, *layout.after] or [self.pad], (0,), types=types or [0]))
+        found: dict[int, array[float]] = {}
+        most = 1 if self.options.plain or self.mates == "none" else self.options.batch_size
+        work = Batches(queries, self._means, most, even=self.mates == "even")
+        for batch in self.pieces(work, self.budget):
+            for number, values in batch:
+                if not isinstance(values, list):
+                    what = f"no embedding of a text: {values or 'it does not fit into the memory'}"
+                    raise ModelError(what, where=self.checkpoint, hint="choose demonstrations another way")
+                found[number] = array("f", values)
+        return [found[i] for i in range(len(texts))]
+
+    def _means(self, batch: Sequence[Query]) -> list[list[float]]:
+        """The mean state of each sequence, padding left out."""
+        inputs = self.tensors(batch)
+        states = self.model.base_model(**inputs)[0].float()  # (rows, width, hidden)
+        own = inputs["attention_mask"][..., None].float()  # (rows, width, 1)
+        means: list[list[float]] = ((states * own).sum(1) / own.sum(1)).tolist()
+        return means
 
     @property
     def details(self) -> Mapping[str, Any]:
