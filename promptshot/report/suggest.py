@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from promptshot.authoring.suggest import Suggestion, Word
 from promptshot.errors import many, printable, shortlist
 from promptshot.metrics import Tally
 from promptshot.report.console import NARROW, people, plain_table, remark_line
+
+if TYPE_CHECKING:
+    from promptshot.authoring.suggest import Suggestion, Word
 
 VERDICT = {"clearly-better": "green", "not-clearly-better": "yellow", "not-better": "red", "unjudged": "yellow"}
 

@@ -354,13 +354,15 @@ def test_the_verbalizer_goes_to_stdout_and_the_report_to_stderr(rows: str, capsy
 
 def test_what_is_suggested_can_be_used(rows: str, tmp_path: Path) -> None:
     words, out = str(tmp_path / "words.yaml"), tmp_path / "out.json"
-    assert run_command(["suggest", rows, *NSP, "-q", "-o", words, "--summary", str(out), "--per-label", "5"]) == 0
+    lines = 'scorer: nsp\ntext: ["This is {mask}.", "{text}"]\nverbalizer: {labels: {sport: day, money: night}}\n'
+    asked = ("-t", put_in(tmp_path, "t.yaml", lines), "--scorer", "helpers:Hearing", "-q")
+    assert run_command(["suggest", rows, *asked, "-o", words, "--summary", str(out), "--per-label", "5"]) == 0
     said = json.loads(out.read_text(encoding="utf-8"))
     assert said["rows"] == {"finding": 12, "unlabelled": 0, "judging": 12, "left_out": 0, "same": 0, "seed": 0}
-    classify = ["classify", rows, *NSP[:4], "--verbalizer", words, "-q"]
-    assert run_command([*classify, "-o", str(tmp_path / "p.jsonl"), "--summary", str(tmp_path / "s.json")]) == 0
-    run = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
-    assert run["accuracy"] == 1.0 == said["judged"]["found"]["accuracy"]
+    run = ["classify", rows, *asked, "--verbalizer", words, "-o", str(tmp_path / "p.jsonl")]
+    assert run_command([*run, "--summary", str(tmp_path / "s.json")]) == 0
+    accuracy = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["accuracy"]
+    assert accuracy == 1.0 == said["judged"]["found"]["accuracy"]
 
 
 def test_a_file_that_exists_is_left_alone(rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
