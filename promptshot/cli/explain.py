@@ -115,9 +115,7 @@ def _asked(said: str, number: int, given: dict[str, Any], quiet: bool) -> tuple[
         recipe = recipe_of(given, inputs.look(names.usual), inputs.peek_rows({}), inputs.how, quiet, plan)
         return recipe, _numbered(inputs, number, recipe)
     if is_said("number"):
-        raise OptionError(
-            f"--row is for a file, and there is none of the name {shortened(said)!r}", hint="leave it out"
-        )
+        raise OptionError(f"--row is for a file, and {shortened(said)!r} is none", hint="leave it out")
     (row,) = rows_of([said], Template.of(TemplateSpec(scorer=FIRST, text="{text}{mask}"), "text"))  # whatever reads it
     recipe = recipe_of(given, look_at([row], names.usual), [row], PLAIN, quiet, plan)
     if said.lstrip().startswith("{"):
