@@ -121,11 +121,10 @@ machine_flags = flags(
 model_flags = flags(model_flag("the built-in model"), machine_flags)
 
 
-# Which rows, and which of their columns.
-row_flags = flags(
-    option("-n", "--limit", type=Count(1), metavar="N", help="Only the first N rows."),
-    option("--sample", type=Count(1), metavar="N", help="N rows at random (see --seed)."),
-    option("--seed", type=int, default=0, show_default=True, help="For all that is drawn at random."),
+seed_flag = option("--seed", type=int, default=0, show_default=True, help="For all that is drawn at random.")
+
+# Which columns of the rows, and how their files are read.
+column_flags = flags(
     option(
         "--text-field",
         metavar="COLUMN",
@@ -153,6 +152,14 @@ row_flags = flags(
     option("--encoding", metavar="NAME", help="Of the files: gb18030, utf-16, cp1252, ... or auto.  [default: UTF-8]"),
     option("--no-header", is_flag=True, help="The first line of a table is a row; its columns are 1, 2, ..."),
     option("--lines", is_flag=True, help="Each line is a text, whatever it looks like."),
+)
+
+# Which rows, and which of their columns.
+row_flags = flags(
+    option("-n", "--limit", type=Count(1), metavar="N", help="Only the first N rows."),
+    option("--sample", type=Count(1), metavar="N", help="N rows at random (see --seed)."),
+    seed_flag,
+    column_flags,
 )
 
 

@@ -51,6 +51,12 @@ Code = Literal[
     "tested",
     "chosen-here",
     "fewer-rows",
+    # of suggested label words
+    "soft-labels",
+    "one-clause",
+    "few-rows",
+    "unjudged",
+    "not-better",
     # of two files
     "clear-difference",
     "no-clear-difference",
