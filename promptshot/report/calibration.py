@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -34,12 +36,14 @@ def believed(tally: Tally) -> Text:
     return Text("\n").join(lines)
 
 
-def before_and_after(result: Result) -> list[RenderableType]:
-    """What calibration changed: the metrics, or where no row has a label how often each is predicted."""
-    before, after = result.before, result.tally
-    if before is None:
+def before_and_after(results: Sequence[Result]) -> list[RenderableType]:
+    """What calibration changed in several draws of the same rows together, or in a single run: the metrics, or where no
+    row has a label how often each is predicted."""
+    raw = [result.before for result in results if result.before is not None]
+    if not raw:
         return []
-    table = plain_table(f"calibration: {result.recipe.calibration.method}", "before", "after")
+    before, after = Tally.pooled(raw), Tally.pooled([result.tally for result in results])
+    table = plain_table(f"calibration: {results[0].recipe.calibration.method}", "before", "after")
     if after.labelled:
         table.add_row("accuracy", *(Text(f"{tally.accuracy or 0:.1%}", style="bold") for tally in (before, after)))
         table.add_row("macro-F1", *(f"{tally.macro_f1 or 0:.1%}" for tally in (before, after)))

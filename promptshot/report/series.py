@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from promptshot.errors import many, printable
+from promptshot.report.calibration import before_and_after
 from promptshot.report.console import NARROW, people, plain_table
 from promptshot.report.run import examples_of, fares, notes, show_result, told
 from promptshot.runs.predictions import Counted
@@ -27,7 +28,12 @@ def show_series(series: Series, examples: bool = False, surest: int | None = Non
         show_result(last, examples, surest)
         return
     parts: list[RenderableType] = [examples_of(last)] if examples else []
-    parts += [_head(series), *of_draws(series.draws, last.worst, surest), *notes(list(series.remarks()))]
+    parts += [
+        _head(series),
+        *before_and_after(series.headline),
+        *of_draws(series.draws, last.worst, surest),
+        *notes(list(series.remarks())),
+    ]
     for part in parts:
         people().print()
         people().print(part)
