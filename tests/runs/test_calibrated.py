@@ -453,6 +453,7 @@ def test_demonstrations_of_each_row_have_no_prompt_that_stands_for_all(
         (["--method", "prior", "--prior", "positive=1"], "--prior: no share for 'negative'"),
         (["--method", "batch", "--prior", "uniform"], "calibration batch uses no prior"),
         (["--method", "prior", "-o", "raw.jsonl"], "raw.jsonl"),
+        (["--method", "prior", "--prior", "dev.jsonl", "-o", "dev.jsonl"], "dev.jsonl: this is what --prior reads"),
         (["--method", "prior", "-o", "again.xlsx"], "again.xlsx"),
         (["--method", "prior", "-o", "again.jsonl", "--summary", "again.jsonl"], "again.jsonl"),
     ],
