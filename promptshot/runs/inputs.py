@@ -82,7 +82,7 @@ class Inputs:
 
     def afresh(self) -> Inputs:
         """The same rows, to be read once more."""
-        found = Inputs(self.paths, self.limit, self.sample, self.seed, self.how, self.window)
+        found = type(self)(self.paths, self.limit, self.sample, self.seed, self.how, self.window)
         found._aside, found._drawn = self._aside, self._drawn
         found._begin()
         return found
