@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import Case, Work
+from promptshot.classify import demonstrations
+from promptshot.classify.recipe import DemoPlan
 from promptshot.prompts import library
+from promptshot.prompts.task import Task
 from promptshot.prompts.template import Template, TemplateSpec
+from promptshot.rows.read import read as read_rows
 from promptshot.rows.row import Row
 
 HERE = Path(__file__).parent
@@ -56,6 +60,8 @@ def _causal() -> Iterator[Plan]:
         yield Plan(f"agnews-{shots}", "causal", about, "gpt2-small", peers, rows, build, small)
     about = f"{four}, 8 shots drawn anew for each row"
     yield Plan("agnews-8-varied", "causal", about, "gpt2-small", ("lm-eval",), (8, 0), _agnews(8, True), small)
+    about = "SST-2, 2 labels, the 8 nearest shots of each row (BM25)"
+    yield Plan("sst2-8-nearest", "causal", about, "gpt2-small", ("lm-eval",), (24, 4), sst2_nearest, small)
     yield Plan("sst2-0", "causal", "SST-2, 2 labels, 0 shots", "gpt2-small", CAUSAL_PEERS, (80, 4), sst2_completion)
     about = "77 intents of 1 to 4 tokens, 4 shots"
     yield Plan("intents-4", "causal", about, "gpt2-small", ("lm-eval",), (8, 1), intents, small)
@@ -135,6 +141,17 @@ def sst2_completion(data: Path, rows: int) -> Work:
     texts = spread(read(data / "sst2.test.jsonl", "text"), rows)
     template = library.template("en-sentiment-causal")
     return Work("sst2", "", "causal", tuple(rendered(template, texts, ("positive", "negative"))))
+
+
+def sst2_nearest(data: Path, rows: int) -> Work:
+    """The same behind the eight rows of the training set that share most words with it: rows share nothing."""
+    texts = spread(read(data / "sst2.test.jsonl", "text"), rows)
+    template = library.template("en-sentiment-causal")
+    task = Task(template, library.verbalizer_of(template))
+    pool = demonstrations.pool_of(read_rows([str(data / "sst2.train.jsonl")]), task, 8)
+    source = demonstrations.chosen(pool, DemoPlan("", 8, by="nearest"))
+    shots = [[demo.text for demo in found] for found in source.for_rows([(text,) for text in texts])]
+    return Work("sst2-nearest", "", "causal", tuple(rendered(template, texts, ("positive", "negative"), shots)))
 
 
 def intents(data: Path, rows: int) -> Work:
