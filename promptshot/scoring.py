@@ -181,6 +181,32 @@ class Filling(Protocol):
 
 
 @runtime_checkable
+class Proposing(Protocol):
+    """What scorers offer that know words of their own for a blank."""
+
+    def propose(self, prompts: Sequence[Prompt], weights: Sequence[Sequence[float]], n: int) -> list[list[str]]:
+        """For each list of weights, one for each prompt: the n words that are one token at the blank and whose weighted
+        sums of natural-log probabilities there are the highest, the best first."""
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """A token of what is scored, its natural-log probability, and whether it stands before the word (see `lead`)."""
+
+    text: str
+    score: float
+    lead: bool = False
+
+
+@runtime_checkable
+class Spelling(Protocol):
+    """What scorers offer whose scores are sums over tokens."""
+
+    def spell(self, prompts: Sequence[Prompt]) -> list[list[tuple[TokenScore, ...]]]:
+        """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
+
+
+@runtime_checkable
 class Embedding(Protocol):
     """What scorers that can tell how alike texts are also offer."""
 

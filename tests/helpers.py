@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -174,6 +174,23 @@ class Failing(FakeScorer):
 
     def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
         return [Scored(error="a score is not finite") for _ in prompts]
+
+
+class Hearing(FakeScorer):
+    """A word is likelier where the text has it, and rare words are less likely; named as helpers:Hearing."""
+
+    asked: ClassVar[list[Prompt]] = []  # by all that are made, until a test clears it
+
+    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
+        self.asked.extend(prompts)
+        found = super().score(prompts)
+        for i, (prompt, scored) in enumerate(zip(prompts, found, strict=True)):
+            texts = [piece.text for piece in prompt.pieces if piece.kind is Kind.FIELD]
+            heard = [any(choice in text.split() for text in texts) for choice in prompt.choices]
+            prior = [-6.0 - len(choice) / 4 for choice in prompt.choices]
+            scores = [p + 4 * h + s / 50 for p, h, s in zip(prior, heard, scored.scores, strict=True)]
+            found[i] = replace(scored, scores=tuple(scores))
+        return found
 
 
 A_OR_B = Verbalizer("v", {"a": {"x": 1.0}, "b": {"y": 1.0}})

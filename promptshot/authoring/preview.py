@@ -116,9 +116,9 @@ def rows_of(said: Sequence[str], template: Template, kept: Callable[[str], str] 
 
 def _row(said: str, number: int, template: Template, kept: Callable[[str], str]) -> Row:
     place, name = _AT.fullmatch(said), f"row {number}"
-    if place and _can_be_read(place[1]):
+    if place and is_file(place[1]):
         return _at(kept(place[1]), int(place[2]))
-    if _can_be_read(said):
+    if is_file(said):
         hint = f"for its first row write {said}:1"
         raise RowError("this is the name of a file, not the text of a row", where=f"{name}: {said}", hint=hint)
     if _FILE.fullmatch(said):
@@ -136,7 +136,7 @@ def _row(said: str, number: int, template: Template, kept: Callable[[str], str])
     return Row({template.needs[0]: said}, name)
 
 
-def _can_be_read(said: str) -> bool:
+def is_file(said: str) -> bool:
     """Whether it is the name of a file or a pipe; a text may be longer than any name."""
     try:
         return Path(said).exists() and not Path(said).is_dir()

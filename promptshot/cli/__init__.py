@@ -16,7 +16,21 @@ from typing import Any
 import click
 
 from promptshot import __version__, standard
-from promptshot.cli import classify, compare, completion, diff, doctor, lint, new, preview, report, shelf
+from promptshot.cli import (
+    calibrate,
+    classify,
+    compare,
+    completion,
+    diff,
+    doctor,
+    explain,
+    lint,
+    new,
+    preview,
+    report,
+    shelf,
+    suggest,
+)
 from promptshot.errors import InputError, PromptshotError, install, lacking, unwritable
 from promptshot.runs.interrupt import Interrupts, Terminated
 
@@ -138,8 +152,8 @@ def _refuse_misspelt(names: Iterable[str]) -> None:
 for group, own in (
     (shelf.templates, (lint.templates, new.template, preview.templates)),
     (shelf.verbalizers, (lint.verbalizers, new.verbalizer, preview.verbalizers)),
-    (cli, (classify.command, compare.command, diff.command, doctor.command, report.command)),
-    (cli, (shelf.templates, shelf.verbalizers, completion.command)),
+    (cli, (calibrate.command, classify.command, compare.command, diff.command, doctor.command, report.command)),
+    (cli, (suggest.command, explain.command, shelf.templates, shelf.verbalizers, completion.command)),
 ):
     for command in own:
         group.add_command(command)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -68,6 +71,17 @@ def moving_bar(console: Console, width: int) -> Progress:
         console=console,
         transient=True,
     )
+
+
+@contextlib.contextmanager
+def doing(quiet: bool) -> Iterator[Callable[[str], object]]:
+    """Whatever is told within this is what is being done: on a terminal a line that moves, which goes at the end."""
+    console = people()
+    if quiet or not console.is_terminal:
+        yield str
+        return
+    with console.status("") as status:
+        yield lambda line: status.update(Text(printable(line), style="dim"))
 
 
 class _Numbers(Table):

@@ -12,7 +12,7 @@ from promptshot.metrics import Tally
 from promptshot.runs.journal import Journal
 from promptshot.runs.record import Counts
 from promptshot.runs.remarks import MAJORITY, Remark
-from promptshot.runs.result import Result
+from promptshot.runs.result import Result, fares
 
 AVERAGED = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")  # over draws
 
@@ -133,7 +133,9 @@ class Series:
         runs = [_own(result) for result in self.results]
         rows = sum(result.tally.predicted for result in self.results)
         speed = {"rows_per_second": rows / self.seconds if self.seconds else 0.0, "seconds": self.seconds}
-        return {**last.summary(), **summary_of(self.draws), **speed, "runs": runs}
+        before = [result.before for result in self.headline if result.before is not None]
+        raw = {"before": {**fares(Tally.pooled(before)), **averaged(before)}} if before else {}
+        return {**last.summary(), **summary_of(self.draws), **raw, **speed, "runs": runs}
 
     def remarks(self, keep: str = "--rejects FILE") -> Iterator[Remark]:
         """What a reader of the numbers must know: what the runs with the most demonstrations say, each thing once, and

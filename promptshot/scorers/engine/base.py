@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from itertools import islice
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -29,10 +31,12 @@ from promptshot.scorers.engine.batches import Answers, Batches, Work, token_budg
 from promptshot.scorers.engine.heads import Head, probe
 from promptshot.scorers.engine.packed import pack
 from promptshot.scorers.engine.plans import Plan, Planner, Query
+from promptshot.scorers.engine.prefix import rows_at_once
 from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_unsteady
-from promptshot.scoring import ModelOptions, Prompt, Scored
+from promptshot.scoring import Kind, ModelOptions, Prompt, Scored, TokenScore
 
 Made = TypeVar("Made", bound="TorchScorer")
+ENDS = 24  # characters of a field that are enough to tell how a word behind it is spelled
 
 
 class TorchScorer(ABC):
@@ -126,14 +130,13 @@ class TorchScorer(ABC):
         Queries that are the same are run once; the plain way, each is run on its own.
         """
         if self.options.plain:
-            yield from self.pieces(Batches(queries, self.answer, most=1), self.budget)
+            yield from self.pieces(self.batches(queries, self.answer), self.budget)
             return
-        most = 1 if self.mates == "none" else self.options.batch_size
         twins: dict[tuple[Any, ...], list[int]] = {}
         for i, query in enumerate(queries):
             twins.setdefault(query.key, []).append(i)
         groups = list(twins.values())
-        work = Batches([queries[group[0]] for group in groups], self.answer, most, even=self.mates == "even")
+        work = self.batches([queries[group[0]] for group in groups], self.answer)
         for answers in self.pieces(work, self.budget):
             yield [(i, values) for number, values in answers for i in groups[number]]
 
@@ -260,7 +263,15 @@ class TorchScorer(ABC):
         return int(getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
 
     def read(self, batch: Sequence[Query], head: Head) -> list[list[float]]:
-        """Sum of natural-log probabilities of the targets, for each choice of each query, and those of the leads.
+        """Sum of natural-log probabilities of the targets, for each choice of each query, and those of the leads."""
+        answers = []
+        for query, found in zip(batch, self.read_each(batch, head), strict=True):
+            answers.append(found.sum(-1).tolist())
+            answers[-1] += [float(found[i, :size].sum()) for i, size in enumerate(query.leads)]
+        return answers
+
+    def read_each(self, batch: Sequence[Query], head: Head) -> list[Tensor]:
+        """Natural-log probabilities of the targets of each query: (choices, asked), float64.
 
         The head runs on the asked positions only; the softmax is over the whole vocabulary.
         """
@@ -269,15 +280,18 @@ class TorchScorer(ABC):
         states = head.states(self.tensors(batch), rows, places)  # (asked in all, size)
         logits = head.logits(states).float()  # (asked in all, vocabulary)
         norms = logits.logsumexp(-1)  # (asked in all,)
-        answers, start = [], 0
+        found, start = [], 0
         for query in batch:
             span = torch.arange(start, start + len(query.asked), device=self.device)
             targets = torch.tensor(query.targets, dtype=torch.long, device=self.device)  # (choices, asked)
-            found = (logits[span, targets] - norms[span]).double()  # (choices, asked)
-            answers.append(found.sum(-1).tolist())
-            answers[-1] += [float(found[i, :size].sum()) for i, size in enumerate(query.leads)]
+            found.append((logits[span, targets] - norms[span]).double())  # (choices, asked)
             start += len(query.asked)
-        return answers
+        return found
+
+    def batches(self, queries: Sequence[Query], answer: Callable[[Sequence[Query]], list[list[float]]]) -> Batches:
+        """The queries in batches of those that may be run together."""
+        most = 1 if self.options.plain or self.mates == "none" else self.options.batch_size
+        return Batches(queries, answer, most, even=self.mates == "even")
 
 
 class HeadScorer(TorchScorer):
@@ -294,18 +308,135 @@ class HeadScorer(TorchScorer):
     def top(self, prompts: Sequence[Prompt], n: int) -> list[list[tuple[str, float]]]:
         """The n likeliest tokens at the blank of each prompt (its first mask), with natural-log probabilities.
 
-        Where white space is read before the word, it is the place behind that.
+        Where white space is read before the word, it is the place behind that. None for a prompt that has no plan.
         """
-        return [self._likeliest(self.plan(prompt).queries[0], n) for prompt in prompts]
+        tops: dict[int, list[tuple[int, float]]] = {}
 
-    def _likeliest(self, query: Query, n: int) -> list[tuple[str, float]]:
-        first = query.leads[0] if query.leads else 0
-        place = torch.tensor(query.asked[first : first + 1], device=self.device)
-        with torch.inference_mode():
-            states = self.head.states(self.tensors([query]), torch.zeros_like(place), place)  # (1, size)
-            found = self.head.logits(states).float().log_softmax(-1)[0].topk(n)  # (vocabulary,) -> (n,)
-        pairs = zip(found.indices.tolist(), found.values.tolist(), strict=True)
-        return [(self.encoder.shown(token), score) for token, score in pairs]
+        def best(numbers: Sequence[int], logs: Tensor) -> dict[int, list[tuple[int, float]]]:
+            found = logs.topk(min(n, logs.shape[-1]))  # (prompts, n)
+            pairs = map(zip, found.indices.tolist(), found.values.tolist())
+            return dict(zip(numbers, map(list, pairs), strict=True))
+
+        self._at_blanks(prompts, best, tops.update)
+        return [[(self.encoder.shown(token), score) for token, score in tops.get(i, [])] for i in range(len(prompts))]
+
+    @quiet()
+    def propose(self, prompts: Sequence[Prompt], weights: Sequence[Sequence[float]], n: int) -> list[list[str]]:
+        """For each list of weights, one for each prompt: the n words that are one token at the blank and whose weighted
+        sums of natural-log probabilities there are the highest, the best first.
+
+        A piece of a word is none. Prompts that cannot be scored count for nothing.
+        """
+        bare = _bare(prompts[0]) if prompts else None
+        if bare is None or not (word := self._of_one_token(bare)):
+            return [[] for _ in weights]
+        of_prompts = torch.tensor(weights, dtype=torch.float64, device=self.device)  # (lists, prompts)
+        sums = torch.zeros(len(weights), 1, dtype=torch.float64, device=self.device)  # (lists, 1 or vocabulary)
+
+        def weighted(numbers: Sequence[int], logs: Tensor) -> Tensor:
+            return of_prompts[:, list(numbers)] @ logs.double()
+
+        def add(found: Tensor) -> None:
+            nonlocal sums
+            sums = sums + found
+
+        self._at_blanks([replace(prompt, choices=(word,)) for prompt in prompts], weighted, add)
+        lead, _ = self._at_blank(bare, word)
+        named = cache(lambda token: self._word(bare, token, lead))
+        ordered = torch.nan_to_num(sums, nan=-math.inf).argsort(-1, descending=True).tolist()
+        return [list(islice(filter(None, map(named, tokens)), n)) for tokens in ordered]
+
+    @quiet()
+    def spell(self, prompts: Sequence[Prompt]) -> list[list[tuple[TokenScore, ...]]]:
+        """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
+        plans = [self._planned(prompt) for prompt in prompts]
+        asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
+        found: list[dict[int, tuple[TokenScore, ...]]] = [{} for _ in prompts]
+
+        def each(batch: Sequence[Query]) -> list[list[float]]:
+            return [values.flatten().tolist() for values in self.read_each(batch, self.head)]
+
+        for answers in self.pieces(self.batches([query for _, query in asked], each), self.budget):
+            for number, values in answers:
+                owner, query = asked[number]
+                if isinstance(values, list):
+                    found[owner] |= self._spelled(query, values)
+        return [
+            [of[i] for i in range(len(prompt.choices))] if len(of) == len(prompt.choices) else []
+            for prompt, of in zip(prompts, found, strict=True)
+        ]
+
+    def _spelled(self, query: Query, values: Sequence[float]) -> dict[int, tuple[TokenScore, ...]]:
+        """The tokens of each choice of a query, whose log-probabilities are `values`, one choice behind the other."""
+        found, size = {}, len(query.asked)
+        for place, choice in enumerate(query.choices):
+            lead = query.leads[place] if query.leads else 0
+            tokens = zip(query.targets[place], values[place * size :], strict=False)
+            found[choice] = tuple(
+                TokenScore(self.encoder.shown(token), score, i < lead) for i, (token, score) in enumerate(tokens)
+            )
+        return found
+
+    def _at_blanks(
+        self, prompts: Sequence[Prompt], reduce: Callable[[Sequence[int], Tensor], Any], keep: Callable[[Any], object]
+    ) -> None:
+        """Give `keep` what `reduce` makes of the log-probabilities at the blanks: of the numbers of some prompts, and
+        of (prompts, vocabulary), a batch at a time and each once."""
+        plans = [self._planned(prompt) for prompt in prompts]
+        asked = [(i, _first(plan.queries[0])) for i, plan in enumerate(plans) if isinstance(plan, Plan)]
+        number = {id(query): i for i, query in asked}
+        most = rows_at_once(self.model)
+
+        def answer(batch: Sequence[Query]) -> list[list[float]]:
+            rows = torch.arange(len(batch), device=self.device)
+            places = torch.tensor([query.asked[0] for query in batch], device=self.device)
+            states = self.head.states(self.tensors(batch), rows, places)  # (prompts, size)
+            found = []  # kept only once nothing can fail any more: what fails is done again in smaller pieces
+            for start in range(0, len(batch), most):
+                logs = self.head.logits(states[start : start + most]).float().log_softmax(-1)  # (prompts, vocabulary)
+                found.append(reduce([number[id(query)] for query in batch[start : start + most]], logs))
+            for part in found:
+                keep(part)
+            return [[] for _ in batch]
+
+        for answers in self.pieces(self.batches([query for _, query in asked], answer), self.budget):
+            if self.progress:
+                self.progress(len(answers))
+
+    def _of_one_token(self, prompt: Prompt) -> str:
+        """Any word that is one token at the blank, so that a prompt with it has its blank there; empty without one."""
+        tokens = range(min(int(self.embeddings), len(self.tokenizer)) - 1, -1, -1)
+        return next(filter(None, (self._word(prompt, token) for token in tokens)), "")
+
+    def _word(self, prompt: Prompt, token: int, lead: int | None = None) -> str:
+        """The word that a token is at the blank; empty where it is a piece of one, a special token or no letters, or
+        where not so many tokens as `lead` are read before it."""
+        text = str(self.tokenizer.decode([token])).strip()
+        if not text.isalpha() or token == self.encoder.unk:
+            return ""
+        before, own = self._at_blank(prompt, text)
+        return text if own == (token,) and lead in (None, before) else ""
+
+    def _at_blank(self, prompt: Prompt, word: str) -> tuple[int, tuple[int, ...]]:
+        """How many tokens are read before a word at the blank, and its own."""
+        plan = self.planner.planned(replace(prompt, choices=(word,), scored="choice"))
+        if isinstance(plan, str):
+            return 0, ()
+        query = plan.queries[0]
+        lead = query.leads[0] if query.leads else 0
+        return lead, query.targets[0][lead:]
+
+
+def _bare(prompt: Prompt) -> Prompt:
+    """The prompt with the ends of its fields only, which is enough to tell how words are spelled at its blank."""
+    ends = [replace(p, text=p.text[-ENDS:]) if p.kind in (Kind.FIELD, Kind.DEMO) else p for p in prompt.pieces]
+    return replace(prompt, pieces=tuple(ends))
+
+
+def _first(query: Query) -> Query:
+    """The query with only the first place of its word asked for, behind what is read before that."""
+    lead = query.leads[0] if query.leads else 0
+    return replace(query, asked=query.asked[lead : lead + 1], targets=(), leads=())
 
 
 def _attempt(work: Work, start: int, end: int) -> Answers | str | None:

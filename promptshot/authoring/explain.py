@@ -1,0 +1,381 @@
+"""Why a row got its label: what its label words, their tokens, its clauses, its demonstrations and templates do.
+
+A part's effect is the log-odds of the label with it, less that without it: above 0 it speaks for the label. What is
+left out of a row is one more prompt; all prompts of a template are scored in one call, the row itself among them.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from promptshot.authoring.clauses import clauses, words
+from promptshot.classify import decide, finish
+from promptshot.classify.classifier import Classifier
+from promptshot.classify.prediction import Outcome, Prediction
+from promptshot.classify.questions import Questions
+from promptshot.errors import OptionError, RowError, many
+from promptshot.prompts.task import PAIR, Task
+from promptshot.prompts.verbalizer import Pool, RowWords, Verbalizer, Words
+from promptshot.rows.row import Reject, Row
+from promptshot.runs.remarks import Remark
+from promptshot.scoring import Kind, Prompt, Spelling, TokenScore
+
+SMALLEST = sys.float_info.min  # a probability that is as good as none
+
+
+@dataclass(frozen=True)
+class Part:
+    """What can be left out: its text, where it stands, its effect, and what comes without it.
+
+    A pair has no probabilities: the effect is on its score. `problem` is why it cannot be left out.
+    """
+
+    text: str
+    place: str = ""  # the field of a clause
+    effect: float | None = None
+    label: str = ""
+    probability: float | None = None  # of the label that is explained
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class WordPart:
+    """A label word of a template: its score, the part of its label's score that it is, and its tokens, where these are
+    what is scored; the effect of leaving it out, None for its label's only word."""
+
+    template: str
+    label: str
+    word: str
+    score: float
+    part: float
+    tokens: tuple[TokenScore, ...] = ()
+    averaged: bool = False  # the score is the mean over the tokens that stand not before the word, and not the sum
+    effect: float | None = None
+
+
+@dataclass(frozen=True)
+class TemplatePart:
+    """A template of an ensemble: what it says alone, the part of the label's score that it is, and its effect."""
+
+    name: str
+    label: str
+    probability: float
+    part: float
+    effect: float | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The prediction of a row, and the parts that it comes from."""
+
+    prediction: Prediction
+    name: str
+    model: str
+    scorer: str
+    clauses: tuple[Part, ...] = ()
+    words: tuple[WordPart, ...] = ()
+    demonstrations: tuple[Part, ...] = ()
+    templates: tuple[TemplatePart, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The label that is explained; empty for a pair whose label is decided by a whole run."""
+        return self.prediction.label
+
+    @property
+    def value(self) -> float:
+        """The log-odds of the label; of a pair, its score."""
+        return _value(self.prediction, self.label)
+
+    @property
+    def measure(self) -> str:
+        """What effects are on."""
+        return "log-odds" if self.prediction.probabilities else "score"
+
+    def remarks(self) -> Iterator[Remark]:
+        """What a reader should know beside the numbers."""
+        found = self.prediction
+        if found.probabilities is None:
+            what = (
+                "its label is decided over a whole run" if not self.label else "its label comes from fixed thresholds"
+            )
+            yield Remark("transductive", f"a pair has one score, and no probabilities: {what}")
+        if found.cut:
+            yield Remark(
+                "cut", f"{many(found.cut, 'token')} of the row were cut to fit the model", {"tokens": found.cut}
+            )
+        if found.dropped:
+            lost = many(found.dropped, "demonstration does", "demonstrations do")
+            yield Remark("dropped", f"{lost} not fit and is left out, the oldest first", {"dropped": found.dropped})
+        if found.unknown:
+            yield Remark("unknown-text", "the tokenizer knows nothing of the row's text")
+        if len(self.clauses) == 1:
+            yield Remark("one-clause", "the row has one clause only: nothing of it can be left out")
+
+    def record(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        found = self.prediction
+        return {
+            **found.record(),
+            "source": found.row.source,
+            "gold": found.gold,
+            "template": self.name,
+            "scorer": self.scorer,
+            "model": self.model,
+            "measure": self.measure,
+            "value": self.value,
+            "clauses": [asdict(part) for part in self.clauses],
+            "words": [asdict(word) for word in self.words],
+            "demonstrations": [asdict(part) for part in self.demonstrations],
+            "templates": [asdict(part) for part in self.templates],
+            "remarks": [remark.line for remark in self.remarks()],
+        }
+
+
+def explain(classifier: Classifier, row: Row) -> Explanation:
+    """Why a row gets its label; raises RowError for one that cannot be used, OptionError where a whole run decides."""
+    recipe = classifier.recipe
+    if recipe.transductive and not recipe.task.paired:
+        what = "labels that are decided over a whole run cannot be explained for one row"
+        raise OptionError(what, hint="leave the calibration out")
+    members = (classifier, *classifier.others)
+    asked = [_Variants(member.questions, row) for member in members]
+    live = [_with(member, questions) for member, questions in zip(members, asked, strict=True)]
+    live[0].others = tuple(live[1:])
+    variants = asked[0].variants
+    outcomes = list(live[0].outcomes([replace(row, key=i) for i in range(len(variants))]))
+    whole = outcomes[0]
+    if isinstance(whole, Reject):
+        raise RowError(whole.reason, where=whole.source)
+    whole = replace(whole, row=row, label="" if isinstance(classifier.decision, decide.Ranks) else whole.label)
+    kept = zip(variants[1:], outcomes[1:], strict=True)
+    parts = [(one.kind, _part(one, outcome, whole, asked)) for one, outcome in kept]
+    scored = _of_members(classifier, whole)
+    return Explanation(
+        whole,
+        recipe.name,
+        recipe.model,
+        recipe.scorer,
+        tuple(part for kind, part in parts if kind is Kind.FIELD),
+        tuple(_words(members, asked, scored, whole)),
+        tuple(part for kind, part in parts if kind is Kind.DEMO),
+        tuple(_templates(members, scored, whole)) if classifier.others else (),
+    )
+
+
+# ------------------------------------------------------------------ what is left out
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """A row without one part, as the prompts that it asks; `problem` is why there are none."""
+
+    prompts: tuple[Prompt, ...]
+    kind: Kind = Kind.FIXED  # of what is left out: nothing, a FIELD or a DEMO
+    text: str = ""
+    place: str = ""
+    problem: str = ""
+
+
+class _Variants(Questions):
+    """The questions of one row and of its variants, which go by their numbers as rows go by their keys."""
+
+    def __init__(self, questions: Questions, row: Row) -> None:
+        """Raises RowError where the row itself cannot be asked for."""
+        vars(self).update(vars(questions))
+        whole = questions.of(row)
+        self.variants = [_Variant(whole), *_without_clauses(self.task, row, whole), *_without_demonstrations(whole)]
+
+    def of(self, row: Row) -> tuple[Prompt, ...]:
+        """What is asked of the variant of that number; raises RowError where nothing can be."""
+        variant = self.variants[row.key]
+        if variant.problem:
+            raise RowError(variant.problem, where=row.source)
+        return variant.prompts
+
+    def of_rows(self, rows: Sequence[Row]) -> list[Any]:
+        """The same for several."""
+        return [RowError(v.problem, where=r.source) if (v := self.variants[r.key]).problem else v.prompts for r in rows]
+
+
+def _with(classifier: Classifier, questions: Questions) -> Classifier:
+    """The same classifier, and scorer, with other questions."""
+    found = copy.copy(classifier)
+    found.questions, found.others = questions, ()
+    return found
+
+
+def _without_clauses(task: Task, row: Row, whole: Sequence[Prompt]) -> Iterator[_Variant]:
+    """The row without each clause of the fields that its template reads, behind the same demonstrations."""
+    read = [part.text for parts in task.template.segments for part in parts if part.kind is Kind.FIELD]
+    fields = {name: value for name in dict.fromkeys(read) if isinstance(value := row[name], str | list)}
+    parts = {name: clauses(value) if isinstance(value, str) else list(value) for name, value in fields.items()}
+    if sum(map(len, parts.values())) == 1:  # a headline
+        parts = {name: words(of[0]) if isinstance(of[0], str) else of for name, of in parts.items()}
+    for name, of in parts.items():
+        for number, part in enumerate(of):
+            left = [*of[:number], *of[number + 1 :]]
+            text = left if isinstance(fields[name], list) else "".join(left)
+            shown = str(part).strip()
+            try:
+                prompt = task.prompt(_changed(row, name, text))
+            except RowError as problem:
+                yield _Variant((), Kind.FIELD, shown, name, problem.what)
+                continue
+            prompts = tuple(replace(one, pieces=(*_shots(one), *prompt.pieces)) for one in whole)
+            yield _Variant(prompts, Kind.FIELD, shown, name)
+
+
+def _changed(row: Row, name: str, value: Any) -> Row:
+    """The row with another value of a field, whatever column it had it from."""
+    columns = {field: column for field, column in row.columns.items() if field != name}
+    return replace(row, fields={**row.fields, name: value}, columns=columns)
+
+
+def _shots(prompt: Prompt) -> list[Any]:
+    return [piece for piece in prompt.pieces if piece.kind is Kind.DEMO]
+
+
+def _without_demonstrations(whole: Sequence[Prompt]) -> Iterator[_Variant]:
+    """The row without each of its demonstrations."""
+    for number, prompt in enumerate(whole):
+        for place, piece in enumerate(prompt.pieces):
+            if piece.kind is Kind.DEMO:
+                less = replace(prompt, pieces=(*prompt.pieces[:place], *prompt.pieces[place + 1 :]))
+                prompts = (*whole[:number], less, *whole[number + 1 :])
+                yield _Variant(prompts, Kind.DEMO, piece.text.strip())
+
+
+def _part(variant: _Variant, outcome: Outcome, whole: Prediction, asked: Sequence[_Variants]) -> Part:
+    """What leaving a part out does."""
+    if isinstance(outcome, Reject):
+        return Part(variant.text, variant.place, problem=outcome.reason)
+    label = whole.label
+    effect = _value(whole, label) - _value(outcome, label)
+    chance = (outcome.probabilities or {}).get(label)
+    return Part(variant.text, variant.place, effect, outcome.label if outcome.probabilities else "", chance)
+
+
+def _value(prediction: Prediction, label: str) -> float:
+    """The log-odds of a label; of a pair, its score."""
+    chances = prediction.probabilities
+    if chances is None:
+        return prediction.label_scores[PAIR]
+    return _log_odds(chances, label)
+
+
+def _log_odds(chances: Mapping[str, float], label: str) -> float:
+    others = math.fsum(chance for name, chance in chances.items() if name != label)
+    return math.log(max(SMALLEST, chances.get(label, 0.0))) - math.log(max(SMALLEST, others))
+
+
+# ------------------------------------------------------------------ words and templates
+
+
+@dataclass(frozen=True)
+class _Member:
+    """What a template of an ensemble, or the only one, makes of the row, before any calibration."""
+
+    verbalizer: Verbalizer
+    word_scores: Mapping[str, float]
+    label_scores: Mapping[str, float]
+
+
+def _of_members(classifier: Classifier, whole: Prediction) -> list[_Member]:
+    """The word scores of an ensemble are numbered: `1: good`."""
+    members = (classifier, *classifier.others)
+    found = []
+    for number, member in enumerate(members, 1):
+        start = f"{number}: " if classifier.others else ""
+        own = {word[len(start) :]: score for word, score in whole.word_scores.items() if word.startswith(start)}
+        verbalizer = member.task.verbalizer
+        if isinstance(verbalizer, RowWords):
+            verbalizer = Verbalizer(verbalizer.name, {word: {word: 1.0} for word in own})
+        found.append(_Member(verbalizer, own, verbalizer.pooled(tuple(own), tuple(own.values())) if own else {}))
+    return found
+
+
+def _together(label_scores: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The probabilities of one template, or of an ensemble."""
+    if len(label_scores) == 1:
+        return decide.softmax(label_scores[0])
+    return finish.ensemble(label_scores).probabilities or {}
+
+
+def _words(
+    members: Sequence[Classifier], asked: Sequence[_Variants], scored: Sequence[_Member], whole: Prediction
+) -> Iterator[WordPart]:
+    """Every label word of every template."""
+    if whole.probabilities is None:
+        return
+    all_scores = [one.label_scores for one in scored]
+    now = _log_odds(_together(all_scores), whole.label)
+    for number, (member, questions, one) in enumerate(zip(members, asked, scored, strict=True)):
+        prompts = questions.variants[0].prompts
+        spelled = _spelled(member, prompts)
+        for label, of in one.verbalizer.labels.items():
+            parts = _parts(of, one.word_scores, one.verbalizer.pool)
+            for word in of:
+                tokens = spelled.get(word, ())
+                score = one.word_scores[word]
+                effect = None
+                if len(of) > 1:
+                    rest: Words = {other: weight for other, weight in of.items() if other != word}
+                    alone = Verbalizer("", {label: rest}, pool=one.verbalizer.pool)
+                    less = alone.pooled(tuple(rest), [one.word_scores[other] for other in rest])
+                    without = [*all_scores[:number], {**one.label_scores, **less}, *all_scores[number + 1 :]]
+                    effect = now - _log_odds(_together(without), whole.label)
+                averaged = bool(tokens) and whole.averaged and _is_mean(tokens, score)
+                name = member.recipe.template.name
+                yield WordPart(name, label, word, score, parts[word], tokens, averaged, effect)
+
+
+def _parts(words: Words, scores: Mapping[str, float], pool: Pool) -> dict[str, float]:
+    """The part of a label's score that each word is: they sum to it.
+
+    Under mean, its weighted share; under max, all of it for the best; under logsumexp the score in the shares of the
+    words' (weighted) probabilities.
+    """
+    if pool == "mean":
+        total = sum(words.values())
+        return {word: weight * scores[word] / total for word, weight in words.items()}
+    if pool == "max":
+        best = max(words, key=scores.__getitem__)
+        return {word: scores[word] if word == best else 0.0 for word in words}
+    weighted = {word: math.log(weight) + scores[word] for word, weight in words.items()}
+    top = max(weighted.values())
+    whole = top + math.log(math.fsum(math.exp(score - top) for score in weighted.values()))
+    return {word: whole * math.exp(score - whole) for word, score in weighted.items()}
+
+
+def _spelled(member: Classifier, prompts: Sequence[Prompt]) -> dict[str, tuple[TokenScore, ...]]:
+    """The tokens of each choice, where the scorer's scores are sums over tokens, and a row asks one prompt."""
+    if len(prompts) != 1 or not isinstance(member.scorer, Spelling):
+        return {}
+    (found,) = member.scorer.spell(prompts)
+    return dict(zip(prompts[0].choices, found, strict=True)) if found else {}
+
+
+def _is_mean(tokens: Sequence[TokenScore], score: float) -> bool:
+    """Whether a score is the mean over the tokens of the word itself."""
+    own = [token.score for token in tokens if not token.lead]
+    mean, whole = math.fsum(own) / max(1, len(own)), math.fsum(token.score for token in tokens)
+    return abs(mean - score) <= abs(whole - score)
+
+
+def _templates(members: Sequence[Classifier], scored: Sequence[_Member], whole: Prediction) -> Iterator[TemplatePart]:
+    """Every template of an ensemble: its part is its log-probability, of which the ensemble's score is the mean."""
+    all_scores = [one.label_scores for one in scored]
+    now = _log_odds(_together(all_scores), whole.label)
+    for number, (member, one) in enumerate(zip(members, scored, strict=True)):
+        logs = decide.log_softmax(one.label_scores)
+        rest = [*all_scores[:number], *all_scores[number + 1 :]]
+        effect = now - _log_odds(_together(rest), whole.label)
+        best = decide.best(one.label_scores)
+        part = logs[whole.label] / len(members)
+        yield TemplatePart(member.recipe.template.name, best, math.exp(logs[whole.label]), part, effect)

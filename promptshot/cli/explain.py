@@ -1,0 +1,154 @@
+"""`promptshot explain`: why a row gets its label."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from promptshot import standard
+from promptshot.cli import completion
+from promptshot.cli.flags import (
+    Command,
+    column_flags,
+    config_flag,
+    demo_flags,
+    is_said,
+    labels_flag,
+    library_flag,
+    model_flags,
+    names_of,
+    option,
+    quiet_flag,
+    reading,
+    scorer_flag,
+    seed_flag,
+)
+from promptshot.cli.settings import Count, Text
+from promptshot.errors import InputError, OptionError, RowError, shortened
+from promptshot.kinds import FIRST
+
+if TYPE_CHECKING:
+    from promptshot.classify.recipe import DemoPlan, Recipe
+    from promptshot.rows.row import Row
+    from promptshot.runs.inputs import Inputs
+
+
+@click.command("explain", cls=Command)
+@click.argument("said", metavar="FILE|TEXT", shell_complete=completion.file)
+@option("--row", "number", type=Count(1), default=1, show_default=True, metavar="N", help="Which row of a FILE.")
+@option(
+    "-t",
+    "--template",
+    "templates",
+    type=Text(),
+    multiple=True,
+    metavar="NAME|FILE|TEXT",
+    shell_complete=completion.of_shelf("templates"),
+    help="As for classify; several are an ensemble.  [default: chosen by labels and language]",
+)
+@labels_flag
+@option(
+    "--verbalizer",
+    metavar="NAME|FILE",
+    shell_complete=completion.of_shelf("verbalizers"),
+    help="Label words other than the template's own.",
+)
+@option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before the row (causal, mlm).")
+@option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
+@demo_flags
+@option("--json", "to_stdout", is_flag=True, help="Everything as JSON, and no picture.")
+@seed_flag
+@column_flags
+@scorer_flag
+@library_flag
+@model_flags
+@quiet_flag
+@config_flag
+def command(said: str, number: int, to_stdout: bool, quiet: bool, **given: Any) -> int:
+    """Why does a row get its label?
+
+    The row is a TEXT, a JSON object, or row --row of FILE (- is stdin). Each of its clauses is left out in turn, and
+    each demonstration, all scored together with the row itself: what changes is drawn as a bar. Label words are shown
+    with their scores and their tokens' log-probabilities, the templates of an ensemble with what each says alone.
+
+    \b
+    promptshot explain "房间干净，早餐也不错，就是有点吵。" -t zh-sentiment-mlm
+    promptshot explain reviews.jsonl --row 7
+    promptshot explain reviews.jsonl -t zh-sentiment-causal --demos train.jsonl -k 4 --json
+    """
+    from promptshot.authoring.explain import explain
+    from promptshot.classify.classifier import Classifier
+    from promptshot.report.console import doing
+    from promptshot.report.explain import show_explanation
+    from promptshot.runs.record import as_json
+
+    recipe, row = _asked(said, number, given, quiet or to_stdout)
+    with doing(quiet or to_stdout) as watch:
+        watch("loading the model")
+        classifier = Classifier.of(recipe)
+        watch("scoring")
+        found = explain(classifier, row)
+    if to_stdout:
+        standard.write(as_json(found.record()))
+    else:
+        show_explanation(found)
+    return 0
+
+
+def _asked(said: str, number: int, given: dict[str, Any], quiet: bool) -> tuple[Recipe, Row]:
+    """The recipe that the options describe, and the row that is meant; raises a PromptshotError."""
+    from promptshot.authoring.preview import is_file, rows_of
+    from promptshot.cli.recipes import recipe_of
+    from promptshot.prompts.template import Template, TemplateSpec
+    from promptshot.rows.once import once, refuse_twice
+    from promptshot.rows.streams import PLAIN
+    from promptshot.runs.inputs import Inputs, look_at
+
+    given["demos"] = once(given["demos"]) if given["demos"] else None
+    plan, names = _demo_plan(given), names_of(given)
+    if said == "-" or is_file(said):
+        refuse_twice([("FILE", said), *([("--demos", given["demos"])] if given["demos"] else [])])
+        path = once(said)
+        inputs = Inputs([path], how=reading(given, [path], quiet))
+        recipe = recipe_of(given, inputs.look(names.usual), inputs.peek_rows({}), inputs.how, quiet, plan)
+        return recipe, _numbered(inputs, number, recipe)
+    if is_said("number"):
+        raise OptionError(f"--row is for a file, and {shortened(said)!r} is none", hint="leave it out")
+    (row,) = rows_of([said], Template.of(TemplateSpec(scorer=FIRST, text="{text}{mask}"), "text"))  # whatever reads it
+    recipe = recipe_of(given, look_at([row], names.usual), [row], PLAIN, quiet, plan)
+    if said.lstrip().startswith("{"):
+        return recipe, replace(row, columns=recipe.columns)
+    (row,) = rows_of([said], recipe.template)
+    return recipe, row
+
+
+def _numbered(inputs: Inputs, number: int, recipe: Recipe) -> Row:
+    """The row of that number; raises InputError where there is none, RowError where it is broken."""
+    from promptshot.rows.row import Reject
+
+    count = 0
+    for item in inputs.read(recipe.columns):
+        count += 1
+        if count == number:
+            if isinstance(item, Reject):
+                raise RowError(item.reason, where=item.source)
+            return item
+    raise InputError(f"no row {number}: there are {count:,}", where=inputs.paths[0], hint=f"--row 1 to {count}")
+
+
+def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
+    from promptshot.classify.recipe import DEMOS, DemoPlan
+    from promptshot.cli.classify import PLANNED
+
+    said = [name for name in PLANNED if name in given and is_said(name)]
+    if not given["demos"]:
+        if given["num_shots"] or said:
+            wanting = f"--{said[0].replace('_', '-')}" if said else "-k"
+            raise OptionError(f"{wanting} needs rows to draw from", hint="add --demos FILE")
+        return None
+    how = {PLANNED[name]: given[name] for name in said}
+    plan = DemoPlan(given["demos"], DEMOS if given["num_shots"] is None else given["num_shots"], given["seed"], **how)
+    plan.check()
+    return plan
