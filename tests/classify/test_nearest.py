@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import fake, put_in, read_rows, small_windows, template_of, write_rows
+from helpers import fake, jsonl, put_in, read_rows, small_windows, template_of, write_rows
 
 from promptshot.classify.classifier import Classifier
 from promptshot.classify.demonstrations import Demonstration, chosen, dealt, of_recipe
@@ -19,6 +21,7 @@ from promptshot.cli import run_command
 from promptshot.errors import OptionError, RowError
 from promptshot.prompts.library import verbalizer_of
 from promptshot.rows.row import Row
+from promptshot.runs.inputs import Inputs
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import Kind, Prompt
 
@@ -326,6 +329,37 @@ def test_a_run_that_is_resumed_sets_the_same_rows_aside(
     assert [row["id"] for row in read_rows(parts)] == [row["id"] for row in rows[:22]]
     assert fake(path, *TEMPLATE, "--demos-from-input", "7", "-k", "4", "-o", parts, "-q") == 1
     assert "set_aside" in capsys.readouterr().err
+
+
+def test_rows_are_set_aside_of_standard_input_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(jsonl(ROWS).encode()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    out = str(tmp_path / "o.jsonl")
+    assert fake("-", *TEMPLATE, "--demos-from-input", "8", "-k", "2", "-o", out, "-q") == 0
+    path, same = write_rows(tmp_path / "r.jsonl", ROWS), str(tmp_path / "s.jsonl")
+    assert fake(path, *TEMPLATE, "--demos-from-input", "8", "-k", "2", "-o", same, "-q") == 0
+    assert read_rows(out) == read_rows(same)
+
+
+def test_what_can_be_read_only_once_is_refused_where_it_was_not_kept() -> None:
+    found = Inputs(["-"])
+    with pytest.raises(OptionError, match="-: no rows of a pipe can be set aside; write them to a file first"):
+        found.set_aside([], DemoPlan("", 2, set_aside=2))
+
+
+def test_a_file_of_options_and_the_environment_say_how_demonstrations_are_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "r.jsonl", ROWS)
+    config = put_in(tmp_path, "c.yaml", "demos_by: nearest\ndemo_balance: false\nnum_shots: 3\ndemos: r.jsonl\n")
+    out = str(tmp_path / "o.jsonl")
+    monkeypatch.setenv("PROMPTSHOT_DEMO_ORDER", "nearest-first")
+    assert fake(path, *TEMPLATE, "-c", config, "-o", out) == 0
+    told = json.loads(Path(f"{out}.run.json").read_text())["recipe"]["demonstrations"]
+    assert {key: told[key] for key in ("by", "balanced", "order", "k")} == {
+        "by": "nearest", "balanced": False, "order": "nearest-first", "k": 3
+    }  # fmt: skip
+    assert f"k=3, 3 nearest demonstrations from {path}" in capsys.readouterr().err
 
 
 def test_bad_and_unlabelled_rows_are_never_set_aside(tmp_path: Path) -> None:
