@@ -117,6 +117,11 @@ def test_common_prefix_is_what_all_sequences_share() -> None:
     assert common_prefix([[1, 2, 3], [1, 2, 4, 5]]) == 2
     assert common_prefix([[1, 2], [1, 2, 3]]) == 2
     assert common_prefix([[1], [2]]) == 0
+    assert common_prefix([[], [1]]) == common_prefix([[]]) == 0
+    long = list(range(100))
+    for place in range(100):
+        assert common_prefix([long, [*long[:place], -1, *long[place + 1 :]], long]) == place
+        assert common_prefix([long[:place], long]) == place
 
 
 def test_neighbouring_texts_are_read_as_one() -> None:
