@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import RenderableType
 from rich.text import Text
 
 from promptshot.errors import many, printable
 from promptshot.metrics import Tally
 from promptshot.report.console import NARROW, people, plain_table
-from promptshot.runs.result import Result
 
 MARGIN = 19  # columns that a number takes before what stands beside it
 MOST = 15  # labels in a table
@@ -34,15 +35,18 @@ def believed(tally: Tally) -> Text:
     return Text("\n").join(lines)
 
 
-def before_and_after(result: Result) -> list[RenderableType]:
-    """What calibration changed: the metrics, or where no row has a label how often each is predicted."""
-    before, after = result.before, result.tally
+def before_and_after(
+    method: str, before: Tally | None, after: Tally, macro_f1: Sequence[float] = ()
+) -> list[RenderableType]:
+    """What calibration changed: the metrics, or where no row has a label how often each is predicted; nothing where
+    there was none. Of several draws together, `macro_f1` are the means before and after."""
     if before is None:
         return []
-    table = plain_table(f"calibration: {result.recipe.calibration.method}", "before", "after")
+    table = plain_table(f"calibration: {method}", "before", "after")
+    macro_f1 = macro_f1 or [tally.macro_f1 or 0 for tally in (before, after)]
     if after.labelled:
         table.add_row("accuracy", *(Text(f"{tally.accuracy or 0:.1%}", style="bold") for tally in (before, after)))
-        table.add_row("macro-F1", *(f"{tally.macro_f1 or 0:.1%}" for tally in (before, after)))
+        table.add_row("macro-F1", *(f"{value:.1%}" for value in macro_f1))
         table.add_row("ECE", *(f"{tally.reliability.ece or 0:.1%}" for tally in (before, after)))
         table.add_row("Brier score", *(f"{tally.reliability.brier or 0:.3f}" for tally in (before, after)))
     else:

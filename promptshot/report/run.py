@@ -32,7 +32,8 @@ def show_result(result: Result, examples: bool = False, surest: int | None = Non
     the rows that went wrong (default: one of each of the worst confusions)."""
     console = people()
     parts: list[RenderableType] = [examples_of(result)] if examples else []
-    parts += [_head(result), *before_and_after(result), *fares(result.tally, result.worst, surest, result.recipe.draw)]
+    parts += [_head(result), *before_and_after(result.recipe.calibration.method, result.before, result.tally)]
+    parts += fares(result.tally, result.worst, surest, result.recipe.draw)
     parts += notes(result.remarks())
     for part in parts:
         console.print()
