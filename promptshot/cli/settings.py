@@ -160,7 +160,7 @@ def _pairs(parameter: click.Parameter, value: Any) -> list[Any]:
 # Options that name files and folders, and those that may.
 PATHS = (
     *("files", "output", "summary", "record", "rejects", "errors", "save_template", "predictions"),
-    *("demos", "dev", "folder", "suite"),
+    *("demos", "dev", "folder", "suite", "unlabelled", "candidates"),
 )
 NAMES = ("templates", "verbalizer", "verbalizers", "model", "models", "labels")
 
