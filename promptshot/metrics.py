@@ -12,6 +12,7 @@ from typing import Any
 LEAN = 0.9  # of the rows under one label, at least: nearly all
 APART = 0.2  # by which more than its share of the rows
 FEWEST = 10  # rows, from which on that says something
+BINS = 15  # of probabilities, all equally wide
 UNKNOWN = 1000  # different values of unknown gold that are told apart; a column of free text has no end
 
 
@@ -36,6 +37,74 @@ class Lean:
 
 
 @dataclass
+class Reliability:
+    """Whether probabilities can be believed: labelled rows by how sure their predictions were, in equal bins."""
+
+    rows: list[int] = field(default_factory=lambda: [0] * BINS)
+    hits: list[int] = field(default_factory=lambda: [0] * BINS)  # of these, those predicted right
+    sums: list[float] = field(default_factory=lambda: [0.0] * BINS)  # of the probabilities
+    spreads: list[float] = field(default_factory=lambda: [0.0] * BINS)  # of p (1 - p)
+    squares: float = 0.0  # sum over rows and labels of (p - 1 or 0) squared
+    squared: int = 0  # rows in it: those that tell the probability of every label
+
+    def add(self, hit: bool, probability: float, gold: str, chances: Mapping[str, float] | None = None) -> None:
+        """Count a labelled row; `probability` is that of the label predicted, `chances` those of all."""
+        place = min(BINS - 1, max(0, math.ceil(probability * BINS) - 1))  # bin i is (i/15, (i + 1)/15]
+        self.rows[place] += 1
+        self.hits[place] += hit
+        self.sums[place] += probability
+        self.spreads[place] += probability * (1 - probability)
+        if chances and gold in chances:
+            self.squares += sum((chance - (label == gold)) ** 2 for label, chance in chances.items())
+            self.squared += 1
+
+    @property
+    def ece(self) -> float | None:
+        """The expected calibration error (Naeini et al. 2015; bins as in Guo et al. 2017), 0 to 1, None without rows:
+
+        the mean over rows of how far their bin's accuracy is from its mean probability.
+        """
+        gaps = (abs(hits - chance) for hits, chance in zip(self.hits, self.sums, strict=True))
+        return math.fsum(gaps) / sum(self.rows) if sum(self.rows) else None
+
+    @property
+    def by_chance(self) -> float | None:
+        """What it would be about if every probability were right: hits are then drawn with these probabilities, and in
+        each bin lie sqrt(2/pi) standard deviations from their mean, on the average (exact for many rows a bin)."""
+        gaps = (math.sqrt(2 / math.pi * spread) for spread in self.spreads)
+        return math.fsum(gaps) / sum(self.rows) if sum(self.rows) else None
+
+    @property
+    def brier(self) -> float | None:
+        """The Brier score (Brier 1950), 0 to 2: the squared error summed over labels, its mean over rows."""
+        return self.squares / self.squared if self.squared else None
+
+    def __add__(self, other: Reliability) -> Reliability:
+        """The counts of both."""
+        found = {name: _both(value, getattr(other, name)) for name, value in vars(self).items()}
+        return Reliability(**found)
+
+    def summary(self) -> dict[str, float | None]:
+        """Everything above as plain data."""
+        return {"ece": self.ece, "ece_by_chance": self.by_chance, "brier": self.brier}
+
+
+@dataclass
+class Abstained:
+    """Rows whose prediction was too unsure to be counted on, where there may be any."""
+
+    rows: int = 0
+    labelled: int = 0
+    correct: int = 0  # right all the same
+    possible: bool = False
+
+    def __add__(self, other: Abstained) -> Abstained:
+        """The counts of both."""
+        counts = (self.rows + other.rows, self.labelled + other.labelled, self.correct + other.correct)
+        return Abstained(*counts, self.possible or other.possible)
+
+
+@dataclass
 class Tally:
     """Counts of (gold, predicted); rows without a known gold label are counted, not scored."""
 
@@ -45,11 +114,14 @@ class Tally:
     unknown_gold: Counter[str] = field(default_factory=Counter)  # the values no label is known for
     rejected: int = 0
     chance_sum: float = 0.0  # sum of 1/choices over labelled rows
+    reliability: Reliability = field(default_factory=Reliability)
+    abstained: Abstained = field(default_factory=Abstained)
     draws: int = 1  # how often each row is counted: more of these are no more rows, and make nothing surer
 
     @classmethod
     def restored(cls, labels: Sequence[str], state: Mapping[str, Any]) -> Tally:
         """The tally whose `state()` this is; counting goes on as if it had never stopped."""
+        sure, held = state.get("reliability"), state.get("abstained")
         return cls(
             labels,
             Counter({(gold, predicted): count for gold, predicted, count in state["confusion"]}),
@@ -57,6 +129,8 @@ class Tally:
             Counter(dict(state["unknown_gold"])),
             state["rejected"],
             state["chance_sum"],
+            Reliability(**{name: _own(value) for name, value in dict(sure).items()}) if sure else Reliability(),
+            Abstained(**dict(held)) if held else Abstained(),
         )
 
     @classmethod
@@ -78,11 +152,29 @@ class Tally:
             "unknown_gold": list(self.unknown_gold.items()),
             "rejected": self.rejected,
             "chance_sum": self.chance_sum,
+            "reliability": {name: _own(value) for name, value in vars(self.reliability).items()},
+            **({"abstained": dict(vars(self.abstained))} if self.abstained.possible else {}),
         }
 
-    def add(self, predicted: str, gold: str | None, gold_value: str | None = None, choices: int | None = None) -> None:
-        """Count one prediction; `gold_value` is what the row itself said, `choices` its label count."""
+    def add(
+        self,
+        predicted: str,
+        gold: str | None,
+        gold_value: str | None = None,
+        choices: int | None = None,
+        probability: float | None = None,
+        chances: Mapping[str, float] | None = None,
+        abstained: bool = False,
+    ) -> None:
+        """Count one prediction; `gold_value` is what the row itself said, `choices` its label count, `probability` its
+        own, as far as it has one, `chances` those of all labels, and `abstained` whether it is too unsure."""
         self.predictions[predicted] += 1
+        if gold is not None and probability is not None:
+            self.reliability.add(gold == predicted, probability, gold, chances)
+        if abstained:
+            self.abstained.rows += 1
+            self.abstained.labelled += gold is not None
+            self.abstained.correct += gold == predicted
         if gold is not None:
             self.confusion[gold, predicted] += 1
             self.chance_sum += 1 / (choices or len(self.labels) or 1)
@@ -118,6 +210,18 @@ class Tally:
         return wilson(self.correct / self.draws, self.labelled / self.draws) if self.labelled else None
 
     @property
+    def coverage(self) -> float | None:
+        """Share of the rows whose prediction is sure enough; None where no row may abstain."""
+        may = self.abstained.possible and self.predicted
+        return 1 - self.abstained.rows / self.predicted if may else None
+
+    @property
+    def accuracy_of_rest(self) -> float | None:
+        """The accuracy of those, None without labelled ones."""
+        rest = self.labelled - self.abstained.labelled
+        return (self.correct - self.abstained.correct) / rest if self.abstained.possible and rest else None
+
+    @property
     def majority(self) -> float | None:
         """The accuracy of always predicting the most frequent gold label."""
         return max(self.support().values()) / self.labelled if self.labelled else None
@@ -134,7 +238,7 @@ class Tally:
             found[gold] += count
         return found
 
-    def _guesses(self) -> Counter[str]:
+    def guesses(self) -> Counter[str]:
         """Labelled rows of each predicted label."""
         found: Counter[str] = Counter()
         for (_, predicted), count in self.confusion.items():
@@ -145,7 +249,7 @@ class Tally:
     def lean(self) -> Lean | None:
         """The label that nearly all rows were given although they are, or may be, of others; None where none was."""
         labelled = self.labelled >= FEWEST
-        counts, rows = (self._guesses(), self.labelled) if labelled else (self.predictions, self.predicted)
+        counts, rows = (self.guesses(), self.labelled) if labelled else (self.predictions, self.predicted)
         if rows < FEWEST or (self.labels and len(self.labels) < 2):
             return None
         label, given = counts.most_common(1)[0]
@@ -156,7 +260,7 @@ class Tally:
 
     def per_label(self) -> dict[str, LabelScores]:
         """Scores of every label that was gold or predicted on a labelled row, in the labels' order."""
-        support, guesses = self.support(), self._guesses()
+        support, guesses = self.support(), self.guesses()
         hits = Counter({gold: count for (gold, predicted), count in self.confusion.items() if gold == predicted})
         seen = [*self.labels, *support, *guesses]
         return {
@@ -198,7 +302,7 @@ class Tally:
         """
         if not self.labelled:
             return None
-        gold, predicted, n = self.support(), self._guesses(), self.labelled
+        gold, predicted, n = self.support(), self.guesses(), self.labelled
         spread = (n * n - sum(p * p for p in predicted.values())) * (n * n - sum(t * t for t in gold.values()))
         covered = self.correct * n - sum(t * predicted[label] for label, t in gold.items())
         return covered / math.sqrt(spread) if spread else 0.0
@@ -220,6 +324,8 @@ class Tally:
             "matthews": self.matthews,
             "majority": self.majority,
             "chance": self.chance,
+            **self.reliability.summary(),
+            **self._held(),
             "rows": self.predicted + self.rejected,
             "predicted": self.predicted,
             "labelled": self.labelled,
@@ -231,6 +337,23 @@ class Tally:
             "per_label": per_label,
             "confusion": confusion,
         }
+
+    def _held(self) -> dict[str, Any]:
+        """How many rows abstained, as plain data; nothing where none may."""
+        if not self.abstained.possible:
+            return {}
+        counts = {"abstained": self.abstained.rows, "coverage": self.coverage}
+        return {**counts, "accuracy_of_rest": self.accuracy_of_rest}
+
+
+def _own(value: Any) -> Any:
+    """A list of its own, so that a state that is kept does not change with what goes on."""
+    return list(value) if isinstance(value, list) else value
+
+
+def _both(one: Any, other: Any) -> Any:
+    """Two counts, or two lists of them, added up."""
+    return [a + b for a, b in zip(one, other, strict=True)] if isinstance(one, list) else one + other
 
 
 def wilson(hits: float, total: float, z: float = 1.959963984540054) -> tuple[float, float]:

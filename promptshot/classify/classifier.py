@@ -7,15 +7,18 @@ import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, overload
 
 from promptshot import scorers
-from promptshot.classify import choosing, gold, suited
+from promptshot.classify import calibrate, choosing, gold, suited
+from promptshot.classify.calibrate import OF_DEV, Calibration, Fitted, Neutral
 from promptshot.classify.decide import Ranks, Thresholds
-from promptshot.classify.finish import finish
+from promptshot.classify.finish import calibrated, finish
 from promptshot.classify.prediction import NAMED, Outcome, Prediction, ensemble
+from promptshot.classify.prior import prior_of
 from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import DEMOS, DemoOrder, DemoPlan, DemosBy, Recipe
 from promptshot.classify.spool import Spool
@@ -26,6 +29,7 @@ from promptshot.errors import (
     RowError,
     VerbalizerError,
     did_you_mean,
+    many,
     shortlist,
     surfaces,
     told,
@@ -39,6 +43,7 @@ from promptshot.rows.once import kept, once
 from promptshot.rows.row import Item, Reject, Row, raw_of
 from promptshot.scoring import Checkpoint, ModelOptions, Prompt, Scored, Scorer
 
+FEWEST = 2  # labelled rows to calibrate by
 WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut at its edges
 
 
@@ -59,6 +64,9 @@ class Classifier:
         self.decision = recipe.decision
         if isinstance(recipe.decision, Thresholds) and recipe.decision.cuts is None:
             self.decision = self._fixed(recipe.decision)
+        self.fitted: Fitted | None = None  # what calibration has fitted; of a whole run, once that is scored
+        if recipe.calibration and not recipe.calibration.transductive:
+            self.fitted = self._fitted()
 
     @classmethod
     def load(
@@ -81,6 +89,10 @@ class Classifier:
         label_field: str | None = None,
         columns: Mapping[str, str] | None = None,
         ignore_labels: bool = False,
+        calibrate: str = "none",
+        prior: str | Mapping[str, float] | None = None,
+        dev: Any = None,
+        abstain_below: float | None = None,
         model: str = "",
         revision: str | None = None,
         device: str = "auto",
@@ -102,7 +114,10 @@ class Classifier:
         or whatever `predict` takes, of which `k` are put before each row, drawn with `seed`, or chosen for each row by
         its words ("nearest") or embeddings ("similar"); for the rest of these see DemoPlan. `text_field` (a column, or
         several that are joined), `label_field` and `columns` (field -> column) say where a row keeps what the template
-        reads; with `ignore_labels` whatever labels they carry is of no interest. `model` and what follows are how to
+        reads; with `ignore_labels` whatever labels they carry is of no interest. `calibrate` names a method (see
+        `promptshot.classify.calibrate`), `prior` says the share of each label ({"a": 0.3, "b": 0.7}, or as on the
+        command line), `dev` are labelled rows to calibrate by, or rows that fix the thresholds of a pair template, and
+        predictions less probable than `abstain_below` are marked as `abstained`. `model` and what follows are how to
         load and run a checkpoint, as in ModelOptions. Raises a PromptshotError where they do not fit.
         """
         for name in misspelt:
@@ -125,7 +140,12 @@ class Classifier:
         chosen = (seed, demos_by, demo_order, demo_balance, demo_whiten, demo_chunks)
         plan = _plan(DemoPlan("", DEMOS if k is None else k, *chosen), demos, k, found.template, named)
         parts = found.template, found.verbalizer, name, options, plan
-        recipe = Recipe.of(*parts, columns=named, labels_optional=label_field is None, labels_ignored=ignore_labels)
+        beside = _kept("dev", dev, found.template, named)
+        cuts, labelled = (None, beside) if calibrate in OF_DEV else (beside, None)
+        recipe = Recipe.of(*parts, cuts, named, labels_optional=label_field is None, labels_ignored=ignore_labels)
+        told = Calibration.of(calibrate, prior_of(prior, recipe.task), labelled)
+        recipe = replace(recipe, calibration=told, abstain_below=abstain_below)
+        recipe.check()
         return cls.of(recipe)
 
     @classmethod
@@ -139,6 +159,15 @@ class Classifier:
     def cuts(self) -> tuple[float, ...] | None:
         """The scores at which pairs are cut into labels; None where they are not."""
         return self.decision.cuts if isinstance(self.decision, Thresholds) else None
+
+    @cached_property
+    def neutral(self) -> tuple[Neutral, ...]:
+        """What the words score where a row says nothing, for each member of an ensemble: asked once, when it is first
+        wanted, in a call of its own. None where words or demonstrations are not the same for all rows."""
+        members = (self, *self.others)
+        if any(one.task.paired or one.task.own_words or not one.recipe.same_shots for one in members):
+            return ()
+        return tuple(member._neutral() for member in members)
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -201,7 +230,7 @@ class Classifier:
         """A Prediction or a Reject for every row, in order, a window of so many rows in memory at a time.
 
         The rows are whatever `predict` takes. With `on_error="fail"` the first Reject is raised as a RowError instead.
-        Where ranks decide (`Recipe.transductive`), nothing comes out before the last row has been scored.
+        Where the whole run decides (`Recipe.transductive`), nothing comes out before the last row has been scored.
         """
         objects.check(items)
         return self._outcomes(items, progress, on_error, window)
@@ -218,31 +247,33 @@ class Classifier:
             spool = Spool(file)
             for scored in windows:
                 spool.add(scored)
-            yield from self.ranked(spool)
+            yield from self.decided(spool)
 
     def windows(
         self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
     ) -> Iterator[list[Outcome]]:
-        """The outcomes window by window; where ranks decide, the labels are still empty (see `ranked`)."""
+        """The outcomes window by window; where the whole run decides, as long as it has not (see `decided`)."""
         for together in _windows(items, window):
             members = [
                 member._window(together, progress if member is self else None, on_error)
                 for member in (self, *self.others)
             ]
-            yield [self._spelled(ensemble(of_row)) for of_row in zip(*members, strict=True)]
+            yield [self._ended(ensemble(of_row)) for of_row in zip(*members, strict=True)]
 
-    def ranked(self, spool: Spool) -> Iterator[Outcome]:
-        """The spooled outcomes again, with the labels that their ranks in the whole run give them."""
-        assert isinstance(self.decision, Ranks)
-        labels = iter(self.decision.labels(spool.scores))
+    def decided(self, spool: Spool) -> Iterator[Outcome]:
+        """The spooled outcomes again, with what the whole run makes of them: labels by their ranks in it, or calibrated
+        by all its scores."""
+        ranks = iter(self.decision.labels(spool.scores)) if isinstance(self.decision, Ranks) else None
+        if self.recipe.calibration.transductive:
+            self.fitted = calibrate.of_run(self.recipe.calibration, spool.scores)
         for outcome in spool:
-            if isinstance(outcome, Prediction):
-                outcome = replace(outcome, label=next(labels))
-            yield self._spelled(outcome)
+            if ranks and isinstance(outcome, Prediction):
+                outcome = replace(outcome, label=next(ranks))
+            yield self._ended(outcome)
 
-    def _spelled(self, outcome: Outcome) -> Outcome:
-        shown = self.recipe.spelling.get(outcome.label) if isinstance(outcome, Prediction) else None
-        return outcome if shown is None else replace(outcome, shown=shown)
+    def _ended(self, outcome: Outcome) -> Outcome:
+        """An outcome as it goes out, calibrated by what has been fitted."""
+        return outcome if isinstance(outcome, Reject) else ended(outcome, self.recipe, self.fitted)
 
     def prompts(self, row: Row) -> tuple[Prompt, ...]:
         """What is asked of one row; raises RowError."""
@@ -344,6 +375,30 @@ class Classifier:
             raise InputError("too few good rows to fix thresholds", where=decision.dev)
         return decision.fixed(margins)
 
+    def _fitted(self) -> Fitted:
+        """What prompts that say nothing, or labelled rows, come to; raises a PromptshotError."""
+        method, dev = self.recipe.calibration.method, self.recipe.calibration.dev
+        if dev is None:
+            return calibrate.of_prompts(method, self.neutral)
+        items = read.read([dev], self.task.columns, self.recipe.reading)
+        outcomes = [one for window in self.windows(items) for one in window if isinstance(one, Prediction)]
+        return fitted_to(outcomes, self.recipe, dev)
+
+    def _neutral(self) -> Neutral:
+        """What the words of this one score where a row says nothing, or why they do not: that ends no run."""
+        try:
+            asked = {text: self.questions.neutral(text) for text in calibrate.NEUTRAL}
+            if isinstance(self.scorer, Checkpoint):
+                self.scorer.progress = None
+            scored = iter(self._scored([prompt for prompts in asked.values() for prompt in prompts]))
+        except PromptshotError as problem:
+            return dict.fromkeys(calibrate.NEUTRAL, problem.what)
+        found: dict[str, Mapping[str, float] | str] = {}
+        for text, prompts in asked.items():
+            answer = self.questions.answer(prompts, list(islice(scored, len(prompts))))
+            found[text] = answer if isinstance(answer, str) else answer.words
+        return found
+
     # ---------------------------------------------------------------- checks and parts
 
     def _refuse_words(self) -> None:
@@ -369,6 +424,34 @@ class Classifier:
         return ""
 
 
+def ended(prediction: Prediction, recipe: Recipe, fitted: Fitted | None) -> Prediction:
+    """A prediction as it goes out: calibrated, held back where it is too unsure, spelled as the rows spell theirs."""
+    more: dict[str, Any] = {}
+    if fitted is not None:
+        found = calibrated(recipe, fitted, prediction.label_scores, prediction.word_scores)
+        more |= {"label": found.label, "probabilities": found.probabilities}
+    label, chances = more.get("label", prediction.label), more.get("probabilities", prediction.probabilities)
+    if recipe.abstain_below is not None and chances:
+        more["abstained"] = chances[label] < recipe.abstain_below
+    if (shown := recipe.spelling.get(label)) is not None:
+        more["shown"] = shown
+    return replace(prediction, **more) if more else prediction
+
+
+def fitted_to(predictions: Iterable[Prediction], recipe: Recipe, dev: str) -> Fitted:
+    """What the raw scores of a file's rows come to beside their own labels; raises InputError for too few."""
+    rows, labels = [], []
+    for one in predictions:
+        label = recipe.task.gold(one.row)[0] if recipe.labels_ignored else one.gold
+        if label is not None:
+            rows.append(one.label_scores)
+            labels.append(label)
+    if len(rows) < FEWEST:
+        what = f"{many(len(rows), 'good row')} with a label of ours, too few to calibrate by"
+        raise InputError(what, where=dev, hint=f"give {FEWEST} or more; the labels are: {shortlist(recipe.labels)}")
+    return calibrate.of_dev(recipe.calibration.method, rows, labels)
+
+
 class _Asked(NamedTuple):
     """A row of a window that is scored: its place there, its own label, and what is asked of it."""
 
@@ -386,12 +469,17 @@ def _plan(plan: DemoPlan, given: Any, k: int | None, template: Template, columns
         return None
     if not isinstance(k, int | None) or isinstance(k, bool) or (k is not None and k < 0):
         raise OptionError(f"k is a whole number, not {k!r}", hint=f"write k={DEMOS}")
-    if not isinstance(given, str | Path):
-        objects.check(given)
-        given = kept("demos", objects.as_lines(objects.rows_of(given, template.needs, columns)))
-    plan = replace(plan, path=once(str(given) if isinstance(given, Path) else given))
+    plan = replace(plan, path=_kept("demos", given, template, columns) or "")
     plan.check()
     return plan
+
+
+def _kept(name: str, given: Any, template: Template, columns: Mapping[str, str]) -> str | None:
+    """The file of that name, or rows of a program as such a file would have them; None where none were given."""
+    if given is None or isinstance(given, str | Path):
+        return None if given is None else once(str(given) if isinstance(given, Path) else given)
+    objects.check(given)
+    return kept(name, objects.as_lines(objects.rows_of(given, template.needs, columns)))
 
 
 def _of_frame(outcome: Outcome, labels: Sequence[str], spelling: Mapping[str, Any]) -> dict[str, Any]:

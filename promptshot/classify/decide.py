@@ -146,7 +146,8 @@ def decision_of(ordered: Sequence[str] | None, prior: Sequence[float] | None, de
     """
     if not ordered:
         if dev:
-            raise OptionError("--dev fixes thresholds for a template with 'ordered'", hint="leave it out")
+            hint = "leave it out, or say --calibrate temperature or few-label"
+            raise OptionError("--dev fixes thresholds for a template with 'ordered'", hint=hint)
         return Best()
     shares = tuple(prior or [1 / len(ordered) for _ in ordered])
     return Thresholds(tuple(ordered), shares, dev) if dev else Ranks(tuple(ordered), shares)

@@ -1,4 +1,4 @@
-"""From word scores to a label: pooled, made probabilities, decided. Pure: no scorer, no file.
+"""From word scores to a label: pooled, calibrated, made probabilities, decided. Pure: no scorer, no file.
 
 A run comes this way, and so does whoever starts from what a run has kept: both agree to the last digit.
 """
@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from promptshot.classify import decide
+from promptshot.classify.calibrate import Fitted
 from promptshot.classify.recipe import Recipe
 from promptshot.prompts.task import PAIR, Task
 
 
 class Finished(NamedTuple):
-    """Label scores and probabilities (None for a pair), and the label; empty as long as the whole run decides it."""
+    """Label scores, raw, and what comes of them: probabilities (None for a pair) and the label; empty as long as the
+    whole run decides it."""
 
     label_scores: Mapping[str, float]
     probabilities: Mapping[str, float] | None
@@ -34,13 +36,48 @@ def ensemble(members: Sequence[Mapping[str, float]]) -> Finished:
     return Finished(scores, decide.softmax(scores), decide.best(scores))
 
 
-def finished(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Finished]:
-    """The same from what a run wrote of its rows (`word_scores`; of pairs `scores`), without a model.
+def calibrated(
+    recipe: Recipe, fitted: Fitted, label_scores: Mapping[str, float], word_scores: Mapping[str, float]
+) -> Finished:
+    """What the raw scores of a row, as a run writes them, come to after calibration; they stay as they are."""
+    scores = label_scores
+    if fitted.words:
+        members = [
+            finish(member.task, {word: own[word] - minus[word] for word in own}, member.decision)
+            for member, own, minus in zip(
+                (recipe, *recipe.others), _words_of(recipe, word_scores), fitted.words, strict=True
+            )
+        ]
+        found = ensemble([one.label_scores for one in members]) if recipe.others else members[0]
+        scores = found.label_scores
+    scores = fitted.scores(scores)
+    return Finished(label_scores, decide.softmax(scores), decide.best(scores))
+
+
+def finished(recipe: Recipe, rows: Sequence[Mapping[str, Any]], fitted: Fitted | None = None) -> list[Finished]:
+    """The same from what a run wrote of its rows (`word_scores`; of pairs `scores`), without a model; calibrated by
+    what it has fitted.
 
     Raises KeyError where a row has none of these.
     """
+    found = _finished(recipe, rows)
+    if fitted is None:
+        return found
+    kept = zip(found, rows, strict=True)
+    return [calibrated(recipe, fitted, one.label_scores, row["word_scores"]) for one, row in kept]
+
+
+def _finished(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Finished]:
+    """What comes of the rows before any calibration."""
     if recipe.others:
-        return [ensemble([member.label_scores for member in _members(recipe, row["word_scores"])]) for row in rows]
+        members = (recipe, *recipe.others)
+        return [
+            ensemble([
+                finish(member.task, own, member.decision).label_scores
+                for member, own in zip(members, _words_of(recipe, row["word_scores"]), strict=True)
+            ])
+            for row in rows
+        ]  # fmt: skip
     kept = [{"": row["scores"][PAIR]} if recipe.task.paired else row["word_scores"] for row in rows]
     found = [finish(recipe.task, words, recipe.decision) for words in kept]
     if not isinstance(recipe.decision, decide.Ranks):
@@ -49,10 +86,11 @@ def finished(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Finished
     return [one._replace(label=label) for one, label in zip(found, labels, strict=True)]
 
 
-def _members(recipe: Recipe, words: Mapping[str, float]) -> list[Finished]:
-    """What the members of an ensemble come to, whose words are numbered: `1: good`."""
-    found = []
-    for i, member in enumerate((recipe, *recipe.others), 1):
-        own = {word.removeprefix(f"{i}: "): s for word, s in words.items() if word.startswith(f"{i}: ")}
-        found.append(finish(member.task, own, member.decision))
-    return found
+def _words_of(recipe: Recipe, words: Mapping[str, float]) -> list[Mapping[str, float]]:
+    """The scores of each member's words, which are numbered in an ensemble: `1: good`."""
+    if not recipe.others:
+        return [words]
+    return [
+        {word.removeprefix(f"{i}: "): score for word, score in words.items() if word.startswith(f"{i}: ")}
+        for i in range(1, len(recipe.others) + 2)
+    ]

@@ -31,6 +31,7 @@ class Prediction:
     split: int = 0  # label words of several tokens
     tokens: tuple[int, ...] = ()  # of each word, those of its own; none where they are not what is scored
     unknown: bool = False  # the tokenizer knows nothing of the row's own text
+    abstained: bool | None = None  # whether it is too unsure to be counted on; None where nobody asks
     shown: Any = None  # the label as the rows spell theirs; None where it goes by its name
 
     @property
@@ -43,11 +44,17 @@ class Prediction:
         """The label as it goes out: by its name, or as the rows spell theirs with the name beside it."""
         return {"prediction": self.label} if self.shown is None else {"prediction": self.shown, NAMED: self.label}
 
+    @property
+    def held(self) -> dict[str, bool]:
+        """Whether it abstains, as it goes out; nothing where nobody asks."""
+        return {} if self.abstained is None else {ABSTAINED: self.abstained}
+
     def record(self) -> dict[str, Any]:
         """The output row: the row's own fields, then what was found."""
         found = {
             **self.row.fields,
             **self.said,
+            **self.held,
             "probability": self.probability,
             "probabilities": self.probabilities,
             "scores": self.label_scores,
@@ -58,13 +65,15 @@ class Prediction:
 
 Outcome = Prediction | Reject
 NAMED = "prediction_label"  # where a label goes by its name if predictions are spelled as the rows spell theirs
+ABSTAINED = "abstained"  # where a row says whether its prediction is too unsure
 OUTPUT_FIELDS = ("prediction", "probability", "probabilities", "scores", "word_scores")
 
 
 def output_fields(recipe: Recipe) -> tuple[str, ...]:
     """What every prediction of a recipe goes out with, in order."""
     first, *rest = OUTPUT_FIELDS
-    return (first, NAMED, *rest) if recipe.spelling else OUTPUT_FIELDS
+    named = [NAMED] if recipe.spelling else []
+    return (first, *named, *([ABSTAINED] if recipe.abstain_below is not None else []), *rest)
 
 
 def ensemble(outcomes: Sequence[Outcome]) -> Outcome:

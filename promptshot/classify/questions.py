@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from promptshot.classify import decide, demonstrations
@@ -18,6 +19,7 @@ from promptshot.prompts.task import Task
 from promptshot.rows.row import Row
 from promptshot.scoring import Kind, Prompt, Scored, fault
 
+EMPTY = "-"  # what stands for an empty row until its prompt is made: rows that say nothing are refused
 Made = TypeVar("Made")
 WITHOUT = 0.25  # beta: how much of what is said without demonstrations is taken back (kexue.fm 9617)
 
@@ -73,6 +75,13 @@ class Questions:
         parts = [shots] if self.chunks == 1 else [*dealt(shots, self.chunks), ()]
         return tuple(self.task.prompt(row, [shot.text for shot in part]) for part in parts)
 
+    def neutral(self, text: str) -> tuple[Prompt, ...]:
+        """What would be asked of a row that says only `text`, which may be empty, wherever the template reads it."""
+        rules, said = self.task.template.spec.fields, text or EMPTY
+        holes = {name: rules[name].hole or "" for name in self.task.template.needs if name in rules}
+        prompts = self.of(Row({name: said + holes.get(name, "") for name in self.task.template.needs}, "calibration"))
+        return prompts if text else tuple(_emptied(prompt) for prompt in prompts)
+
     def answer(self, prompts: Sequence[Prompt], scored: Sequence[Scored]) -> Answer | str:
         """What the scores of a row's prompts come to, or why they come to nothing."""
         answers = list[Answer]()
@@ -114,6 +123,12 @@ class Questions:
             return template.spec.normalize == "mean"
         uneven = len(set(scored.tokens)) > 1 or (any(scored.lead) and not all(scored.lead))
         return template.kind.means and uneven
+
+
+def _emptied(prompt: Prompt) -> Prompt:
+    """The prompt without what stands for an empty row."""
+    pieces = [replace(piece, text="") if piece.kind is Kind.FIELD else piece for piece in prompt.pieces]
+    return replace(prompt, pieces=tuple(pieces))
 
 
 def _tried(make: Callable[..., Made], *given: Any) -> Made | RowError:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 from promptshot import shelf
+from promptshot.classify.calibrate import OF_ANY_WORDS, OF_PROMPTS, Calibration
 from promptshot.classify.decide import Best, Decision, Thresholds, decision_of
-from promptshot.errors import OptionError, PromptshotError, many, unreadable
+from promptshot.errors import OptionError, PromptshotError, many, shortlist, unreadable
 from promptshot.files import Named
 from promptshot.kinds import builtin_for
 from promptshot.prompts import library
@@ -106,7 +107,9 @@ class Recipe:
     scorer: str
     options: ModelOptions = field(default_factory=ModelOptions)
     demos: DemoPlan | None = None
+    calibration: Calibration = field(default_factory=Calibration)
     decision: Decision = field(default_factory=Best)
+    abstain_below: float | None = None  # the probability below which a prediction abstains
     guessed: Mapping[str, str] = field(default_factory=dict)  # columns that go by a usual name; only told
     reading: Reading = PLAIN  # how files of rows are read
     labels_ignored: bool = False
@@ -126,16 +129,17 @@ class Recipe:
         demos: DemoPlan | None = None,
         dev: str | None = None,
         columns: Mapping[str, str] | None = None,
+        calibration: Calibration | None = None,
         **more: Any,
     ) -> Recipe:
         """A recipe from its parts: the template's own scorer, and labels decided as it says, where nothing is said.
 
-        `dev` is a file whose scores fix the thresholds of an ordered pair template, `columns` say where a row keeps a
-        field. Raises OptionError where they do not go together.
+        `dev` is a file whose scores fix the thresholds of an ordered pair template (a calibration names its own),
+        `columns` say where a row keeps a field. Raises OptionError where they do not go together.
         """
-        task = Task(template, verbalizer, columns or {})
+        task, own = Task(template, verbalizer, columns or {}), calibration or Calibration()
         decision = decision_of(template.spec.ordered, template.spec.prior, dev)
-        return cls(task, scorer or template.spec.scorer, options or ModelOptions(), demos, decision, **more)
+        return cls(task, scorer or template.spec.scorer, options or ModelOptions(), demos, own, decision, **more)
 
     @property
     def template(self) -> Template:
@@ -174,6 +178,11 @@ class Recipe:
         return self.demos.seed if self.demos and self.demos.k else None
 
     @property
+    def same_shots(self) -> bool:
+        """Whether the same demonstrations go before all rows, if any do."""
+        return not (self.demos and self.demos.k and self.demos.by != "random")
+
+    @property
     def draw(self) -> str:
         """What numbers with demonstrations are of: one draw; empty where there are none, or nothing is drawn."""
         plan = self.demos
@@ -183,12 +192,12 @@ class Recipe:
     @property
     def transductive(self) -> bool:
         """Whether labels are decided over the whole run."""
-        return self.decision.transductive
+        return self.decision.transductive or self.calibration.transductive
 
     @property
     def dev(self) -> str | None:
-        """The file whose scores fix thresholds."""
-        return self.decision.dev if isinstance(self.decision, Thresholds) else None
+        """The file whose scores fix thresholds or calibrate."""
+        return self.decision.dev if isinstance(self.decision, Thresholds) else self.calibration.dev
 
     @property
     def reads(self) -> list[Named]:
@@ -239,6 +248,8 @@ class Recipe:
             **({"spelling": dict(self.spelling)} if self.spelling else {}),
             "ensemble": [other.as_dict() for other in self.others],
             "decision": self.decision.name,
+            **self.calibration.as_dict(),
+            **({} if self.abstain_below is None else {"abstain_below": self.abstain_below}),
         }
 
     def identity(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -260,6 +271,8 @@ class Recipe:
         return {
             **self.task.identity(),
             **self.decision.identity(),
+            **self.calibration.identity(),
+            **({} if self.abstain_below is None else {"abstain_below": self.abstain_below}),
             "scorer": self.scorer,
             "model": self.model,
             "demonstrations": self.demos.identity() if self.demos else None,
@@ -278,7 +291,9 @@ class Recipe:
         return digest(self.identity(inputs, selection))
 
     def check(self) -> None:
-        """Refuse an ensemble whose members do not speak of the same labels; raises OptionError."""
+        """Refuse an ensemble whose members do not speak of the same labels, and a calibration that cannot be; raises
+        OptionError."""
+        self._check_calibration()
         for recipe in (self, *self.others) if self.others else ():
             if recipe.task.paired:
                 what = f"{recipe.template.name} ranks pairs and gives no probabilities"
@@ -286,6 +301,27 @@ class Recipe:
             if set(recipe.verbalizer.names) != set(self.verbalizer.names):
                 labels = f"{', '.join(recipe.verbalizer.names)} against {', '.join(self.verbalizer.names)}"
                 raise OptionError(f"no ensemble: different labels, {labels}", hint="use templates of one task")
+
+    def _check_calibration(self) -> None:
+        """Refuse what cannot be calibrated, or has no probability to be sure by; raises OptionError."""
+        method, members, below = self.calibration.method, (self, *self.others), self.abstain_below
+        if below is not None and not 0 <= below <= 1:
+            raise OptionError(f"a prediction abstains below a probability, and {below} is none", hint="0.5, say")
+        if any(one.task.paired for one in members):
+            what = f"{self.name} tells labels by ranks or thresholds, and gives no probabilities"
+            if self.calibration:
+                raise OptionError(f"no calibration {method}: {what}", hint="leave it out")
+            if self.abstain_below is not None:
+                raise OptionError(f"nothing to abstain by: {what}", hint="leave out --abstain-below")
+        if self.calibration and method not in OF_ANY_WORDS and any(one.task.own_words for one in members):
+            what = f"no calibration {method}: each row of {self.name} has its own words"
+            raise OptionError(what, hint=f"take {' or '.join(OF_ANY_WORDS)}, or leave it out")
+        if method in OF_PROMPTS and not self.same_shots:
+            what = f"no calibration {method}: demonstrations are chosen for each row, and no prompt stands for all"
+            raise OptionError(what, hint="take another method, or --demos-by random")
+        labels = set(self.labels)
+        if self.calibration.prior and labels and set(self.calibration.prior) != labels:
+            raise OptionError("the prior has other labels", hint=f"the labels are: {shortlist(self.labels)}")
 
 
 def of_model(model: str) -> list[Named]:

@@ -7,6 +7,7 @@ import os
 import re
 import time
 import zlib
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO, Any
@@ -33,7 +34,8 @@ class Spool:
         the file is of none.
         """
         self._file, self._of, self._durable = file, of, durable
-        self._scores: list[tuple[tuple[str, ...], tuple[float, ...]]] = []  # of the good rows: their labels, each score
+        self._labels: list[tuple[str, ...]] = []  # of each good row, and beside them
+        self._scores = array("d")  # their scores, row after row
         self.rows = 0
         self.note: Any = []  # what was told with the last window
         self._next = 0.0  # when the disk is waited for again
@@ -71,12 +73,15 @@ class Spool:
     @property
     def good(self) -> int:
         """How many rows were scored."""
-        return len(self._scores)
+        return len(self._labels)
 
     @property
     def scores(self) -> Iterator[Mapping[str, float]]:
         """The label scores of each row that was scored, in order."""
-        return (dict(zip(labels, scores, strict=True)) for labels, scores in self._scores)
+        start = 0
+        for labels in self._labels:
+            yield dict(zip(labels, self._scores[start : start + len(labels)], strict=True))
+            start += len(labels)
 
     def __iter__(self) -> Iterator[Outcome]:
         self._file.seek(0)
@@ -88,9 +93,10 @@ class Spool:
         for found in window:
             if isinstance(found, Prediction):
                 labels = tuple(found.label_scores)
-                if self._scores and self._scores[-1][0] == labels:  # kept once
-                    labels = self._scores[-1][0]
-                self._scores.append((labels, tuple(found.label_scores.values())))
+                if self._labels and self._labels[-1] == labels:  # kept once
+                    labels = self._labels[-1]
+                self._labels.append(labels)
+                self._scores.extend(found.label_scores.values())
 
 
 def _spooled(outcome: Outcome) -> dict[str, Any]:
@@ -114,12 +120,15 @@ def _unspooled(line: bytes) -> tuple[Any, Any, Any, list[Outcome]]:
     if not line.endswith(b"\n") or int(sum_of, 16) != zlib.crc32(data):
         raise ValueError("damaged")
     whose, start, note, window = json.loads(data)
-    return (
-        whose,
-        start,
-        note,
-        [Reject(**said["reject"]) if "reject" in said else Prediction(_row(said), **said["rest"]) for said in window],
-    )
+    return whose, start, note, [_outcome(said) for said in window]
+
+
+def _outcome(said: Mapping[str, Any]) -> Outcome:
+    """A spooled row, with what came of it."""
+    if "reject" in said:
+        return Reject(**said["reject"])
+    found = Prediction(_row(said), **said["rest"])
+    return replace(found, tokens=tuple(found.tokens))
 
 
 def _row(said: Mapping[str, Any]) -> Row:

@@ -17,6 +17,7 @@ import click
 
 from promptshot import __version__, standard
 from promptshot.cli import (
+    calibrate,
     classify,
     compare,
     completion,
@@ -151,7 +152,7 @@ def _refuse_misspelt(names: Iterable[str]) -> None:
 for group, own in (
     (shelf.templates, (lint.templates, new.template, preview.templates)),
     (shelf.verbalizers, (lint.verbalizers, new.verbalizer, preview.verbalizers)),
-    (cli, (classify.command, compare.command, diff.command, doctor.command, report.command)),
+    (cli, (calibrate.command, classify.command, compare.command, diff.command, doctor.command, report.command)),
     (cli, (suggest.command, explain.command, shelf.templates, shelf.verbalizers, completion.command)),
 ):
     for command in own:

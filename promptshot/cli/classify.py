@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from promptshot.classify.calibrate import METHODS, OF_DEV
 from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
+    calibrate_flags,
     config_flag,
     demo_flags,
     errors_flag,
@@ -25,6 +26,7 @@ from promptshot.cli.flags import (
     model_options,
     names_of,
     option,
+    output_of,
     quiet_flag,
     read_by,
     read_once,
@@ -123,7 +125,27 @@ PLANNED = {
     "--demos-from-input", "set_aside", type=Count(1), metavar="N", help="Draw them from N labelled rows of the input."
 )
 @demo_flags
-@option("--dev", metavar="FILE", help="Rows that fix the thresholds of an NSP pair template.")
+@option(
+    "--dev",
+    metavar="FILE",
+    help="Labelled rows to calibrate by, or rows that fix the thresholds of an NSP pair template.",
+)
+@option(
+    "--calibrate",
+    type=click.Choice(METHODS),
+    default="none",
+    show_default=True,
+    help="Take out of the scores what the prompt says whatever the text (see: promptshot calibrate --help).",
+)
+@calibrate_flags
+@option(
+    "--no-calibration-scores",
+    "calibration_scores",
+    is_flag=True,
+    default=True,
+    flag_value=False,
+    help="Do not ask prompts without a text for the run record.",
+)
 @option("--summary", metavar="FILE", help="Metrics as JSON; - is stdout.")
 @errors_flag
 @option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
@@ -148,11 +170,11 @@ def command(files: tuple[str, ...], dry_run: bool, quiet: bool, **given: Any) ->
 
     read_once(given, files)
     files = _reread(given, files)
-    names = ("summary", "record", "rejects", "overwrite", "resume", "format", "bom", "scores")
+    names = ("summary", "record", "rejects", "overwrite", "resume", "format", "bom", "scores", "calibration_scores")
     chosen = fields(given["fields"]) if given["fields"] is not None else ()
     errors, surest = errors_of(given["errors"])
     said = {name: given[name] for name in names}
-    outputs = Outputs(_output(given), fields=chosen, errors=errors, surest=surest or 0, **said)
+    outputs = Outputs(output_of(given), fields=chosen, errors=errors, surest=surest or 0, **said)
     saved = [Named("--save-template", str(given["save_template"]))] if given["save_template"] else []
     outputs.check(read_by(given, files), saved)
     inputs = Inputs(files, given["limit"], given["sample"], given["seed"], reading(given, files, quiet))
@@ -172,12 +194,6 @@ def _reread(given: dict[str, Any], files: tuple[str, ...]) -> tuple[str, ...]:
 
     several = len(given["num_shots"] or ()) > 1 or (given["demo_seeds"] or 1) > 1
     return tuple(map(once, files)) if several or given["set_aside"] else files
-
-
-def _output(given: dict[str, Any]) -> str | None:
-    """Where predictions go; nowhere on a terminal, unless something is said of how they are written."""
-    said = any(given[name] for name in ("format", "fields", "bom")) or not given["scores"]
-    return given["output"] if given["output"] is not None else "-" if said or not sys.stdout.isatty() else None
 
 
 def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe, list[Guess]]:
@@ -202,7 +218,7 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
             scorer=given["scorer"] or one.template.spec.scorer,
             options=options,
             demos=demos,
-            dev=given["dev"],
+            dev=None if given["calibrate"] in OF_DEV else given["dev"],
             columns=names.of(one.template),
             reading=inputs.how,
             labels_ignored=given["ignore_labels"],
@@ -214,8 +230,21 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
     (recipe, lines), *others = [recipe.seen(inputs.peek_rows(recipe.columns)) for recipe in recipes]
     for line in () if quiet else lines:
         note(line)
-    recipe = replace(recipe, others=tuple(other for other, _ in others))
-    return _set_aside(recipe, inputs, quiet), found
+    recipe = replace(recipe, others=tuple(other for other, _ in others), abstain_below=given["abstain_below"])
+    return _calibrated(_set_aside(recipe, inputs, quiet), given), found
+
+
+def _calibrated(recipe: Recipe, given: dict[str, Any]) -> Recipe:
+    """The recipe with the calibration that the options name; refused before a model is loaded where it cannot be."""
+    from promptshot.classify.calibrate import Calibration
+    from promptshot.classify.prior import prior_of
+
+    method = given["calibrate"]
+    prior = prior_of(given["prior"], recipe.task, recipe.reading)
+    recipe = replace(recipe, calibration=Calibration.of(method, prior, given["dev"] if method in OF_DEV else None))
+    if recipe.calibration or recipe.abstain_below is not None:
+        recipe.check()
+    return recipe
 
 
 def _set_aside(recipe: Recipe, inputs: Inputs, quiet: bool) -> Recipe:

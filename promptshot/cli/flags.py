@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from promptshot.cli import completion, settings
-from promptshot.cli.settings import Columns, Count, Labels, Library, Pair
+from promptshot.cli.settings import Columns, Count, Labels, Library, Pair, Share
 from promptshot.errors import OptionError
 from promptshot.files import Named
 from promptshot.kinds import KINDS
@@ -220,6 +221,21 @@ errors_flag = option(
     help="The rows that went wrong, the surest first: to a file, or N of them in the report.  "
     "[default: one of each of the worst confusions]",
 )
+calibrate_flags = flags(
+    option(
+        "--prior",
+        type=Labels(),
+        metavar="uniform|FILE|LABEL=P,...",
+        help="The share of the rows that each label has, for prior and can: numbers, a YAML or JSON file of them, or "
+        "rows whose labels are counted.  [default: uniform]",
+    ),
+    option(
+        "--abstain-below",
+        type=Share(),
+        metavar="P",
+        help="Mark predictions whose probability is below P as abstained, and report the rest beside all.",
+    ),
+)
 scorer_flag = option(
     "--scorer", metavar="NAME", help=f"Another scorer: {', '.join(KINDS)}, fake, package.module:Class."
 )
@@ -288,6 +304,12 @@ def outputs(written: Mapping[str, str | None], read: Iterable[Named], overwrite:
         files.refuse_taken(one.path)
 
 
+def output_of(given: Mapping[str, Any]) -> str | None:
+    """Where predictions go; nowhere on a terminal, unless something is said of how they are written."""
+    said = any(given.get(name) for name in ("format", "fields", "bom")) or not given.get("scores", True)
+    return given["output"] if given["output"] is not None else "-" if said or not sys.stdout.isatty() else None
+
+
 def form_of(given: Mapping[str, Any], one_text: bool = False) -> Form:
     """How --output is written, as its suffix, --format and --bom say; `one_text` is whether .json stands for all of it.
 
@@ -330,6 +352,8 @@ def read_by(given: Mapping[str, Any], read: Sequence[str]) -> list[Named]:
         for one in (said,) if isinstance(said, str) else said:
             path = None if "{" in one else library.path_of(kind, one, given.get("folder"))
             found += [Named(f"--{kind[:-1]}", str(path))] if path else []
+    if (prior := given.get("prior")) and prior != settings.UNIFORM and "=" not in prior:
+        found.append(Named("--prior", prior))
     if str(given.get("labels") or "").startswith("@"):
         found.append(Named("--labels", given["labels"][1:]))
     for model in given.get("models") or filter(None, [given.get("model")]):

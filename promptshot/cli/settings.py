@@ -33,6 +33,13 @@ class Count(click.IntRange):
         return found
 
 
+class Share(click.FloatRange):
+    """A number from 0 to 1."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+
 class Counts(click.types.StringParamType):
     """Whole numbers with commas between them, each once; a file may also have them as a list."""
 
@@ -162,6 +169,7 @@ PATHS = (
     *("files", "output", "summary", "record", "rejects", "errors", "save_template", "predictions"),
     *("demos", "dev", "folder", "suite", "unlabelled", "candidates"),
 )
+UNIFORM = "uniform"  # a prior that is no file
 NAMES = ("templates", "verbalizer", "verbalizers", "model", "models", "labels")
 
 
@@ -174,6 +182,8 @@ def _beside(name: str, value: Any, folder: Path) -> Any:
         return value
     if name == "labels":
         return f"@{folder / value[1:]}" if value.startswith("@") else value
+    if name == "prior":
+        return value if value == UNIFORM or "=" in value else str(folder / value)
     named = name in NAMES and "{" not in value and library.is_path(value)
     if name.startswith("model"):  # the names on a hub have slashes, too
         named = not value.startswith(shelf.BUILTIN) and (folder / value).is_dir()
@@ -232,6 +242,8 @@ def _taken(parameter: click.Parameter) -> tuple[str, str]:
         return f"one of {', '.join(kind.choices)}", str(kind.choices[0])
     if isinstance(kind, click.IntRange) and kind.min is not None:
         return f"a whole number of {kind.min:g} or more", f"{max(kind.min, 10):g}"
+    if isinstance(kind, Share):
+        return "a number from 0 to 1", "0.5"
     if isinstance(kind, click.types.IntParamType):
         return "a whole number", "0"
     if isinstance(kind, Pair):

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from promptshot.errors import many, printable
 from promptshot.metrics import Tally
+from promptshot.report.calibration import before_and_after, believed
 from promptshot.report.console import NARROW, people, plain_table, remark_line
 from promptshot.runs.remarks import MAJORITY, Remark, against_majority
 from promptshot.runs.result import Result
@@ -31,7 +32,8 @@ def show_result(result: Result, examples: bool = False, surest: int | None = Non
     the rows that went wrong (default: one of each of the worst confusions)."""
     console = people()
     parts: list[RenderableType] = [examples_of(result)] if examples else []
-    parts += [_head(result), *fares(result.tally, result.worst, surest, result.recipe.draw)]
+    parts += [_head(result), *before_and_after(result.recipe.calibration.method, result.before, result.tally)]
+    parts += fares(result.tally, result.worst, surest, result.recipe.draw)
     parts += notes(result.remarks())
     for part in parts:
         console.print()
@@ -45,7 +47,8 @@ def fares(
     `means` the metrics that are means over several draws."""
     if tally.labelled:
         return [_accuracy(tally, draw, means), _per_label(tally), _confusion(tally), *_errors(tally, worst, surest)]
-    return [_predictions(tally)]
+    covered = believed(tally)
+    return [_predictions(tally), *([covered] if covered else [])]
 
 
 def notes(remarks: Sequence[Remark]) -> list[RenderableType]:
@@ -110,6 +113,7 @@ def _accuracy(tally: Tally, draw: str, means: Mapping[str, float]) -> Renderable
     if people().width < max(NARROW, MARGIN + len(beside[0])):
         beside = [f"{low:.1%} to {high:.1%}", f"Matthews' {numbers['matthews']:.3f}", f"majority {majority:.1%}"]
         beside[0] += f" · {draw}" if draw else ""
+    sure = believed(tally)
     return Text.assemble(
         ("accuracy  ", "bold"),
         (f"{numbers['accuracy']:6.1%}", f"bold {style}"),
@@ -118,6 +122,8 @@ def _accuracy(tally: Tally, draw: str, means: Mapping[str, float]) -> Renderable
         f"{numbers['balanced_accuracy']:6.1%}   {beside[1]}\n",
         ("macro-F1  ", "bold"),
         f"{numbers['macro_f1']:6.1%}   {beside[2]}\n",
+        sure,
+        "\n" if sure else "",
         (verdict.line, style),
     )
 

@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from promptshot.errors import many, printable
+from promptshot.report.calibration import before_and_after
 from promptshot.report.console import NARROW, people, plain_table
 from promptshot.report.run import examples_of, fares, notes, show_result, told
 from promptshot.runs.predictions import Counted
@@ -27,7 +28,8 @@ def show_series(series: Series, examples: bool = False, surest: int | None = Non
         show_result(last, examples, surest)
         return
     parts: list[RenderableType] = [examples_of(last)] if examples else []
-    parts += [_head(series), *of_draws(series.draws, last.worst, surest), *notes(list(series.remarks()))]
+    parts += [_head(series), *_calibrated(series)]
+    parts += [*of_draws(series.draws, last.worst, surest), *notes(list(series.remarks()))]
     for part in parts:
         people().print()
         people().print(part)
@@ -44,6 +46,13 @@ def _head(series: Series) -> Text:
     if before := sum(result.rows_before for result in series.results):
         line += f"; {'all' if before == scored + series.all_rejected else f'{before:,}'} were done before"
     return Text.assemble((printable(f"{told(last)}{path}"), "bold"), "\n", (line, "dim"))
+
+
+def _calibrated(series: Series) -> list[RenderableType]:
+    """What calibration did to the draws with the most demonstrations, where there was one."""
+    last, both = series.results[-1].recipe, [[result.before, result.tally] for result in series.headline]
+    means = [averaged([tally for tally in of if tally]).get("macro_f1", 0.0) for of in zip(*both, strict=True)]
+    return before_and_after(f"{last.calibration.method}, k={last.shots}", series.before, pooled(series.draws), means)
 
 
 def of_draws(draws: Sequence[Draw], worst: Worst, surest: int | None = None) -> list[RenderableType]:

@@ -28,6 +28,7 @@ class Outputs:
     bom: bool = False  # whether a table begins with a byte order mark, also where the input does not
     fields: tuple[str, ...] = ()  # what goes out (see `Shape`); all
     scores: bool = True
+    calibration_scores: bool = True  # whether the record keeps what words score where a row says nothing
     errors: str | None = None  # where the rows go that went wrong
     surest: int = 0  # how many of these are kept to be shown
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from promptshot.classify.prediction import NAMED, OUTPUT_FIELDS
+from promptshot.classify.prediction import ABSTAINED, NAMED, OUTPUT_FIELDS
 from promptshot.errors import InputError, RowError, many, shortlist
-from promptshot.metrics import Tally
+from promptshot.metrics import Abstained, Tally
 from promptshot.prompts.task import PAIR
 from promptshot.prompts.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 from promptshot.rows import read
@@ -28,7 +29,7 @@ from promptshot.runs import record
 from promptshot.runs.record import RecordedRecipe
 from promptshot.runs.remarks import Remark, against_majority, unknown_gold, unlisted
 from promptshot.runs.series import Draw, pooled, summary_of
-from promptshot.runs.shape import DRAW, PREFIXES
+from promptshot.runs.shape import DRAW, PREFIXES, on_one_line
 from promptshot.runs.wrong import Worst, Wrong
 
 OURS = "prediction"  # the column where `classify` writes them
@@ -52,8 +53,11 @@ class Found:
 
     row: Row
     said: Said
+    whole: Mapping[str, Any]  # all fields of the row, ours among them
     keys: tuple[str, ...] = ()
     probability: float | None = None
+    chances: Mapping[str, float] | None = None  # the probabilities of all labels
+    abstained: bool = False
     draw: tuple[int, int | None] = (0, None)  # of which of several runs it is
 
 
@@ -125,6 +129,7 @@ class File:
     label_field: str | None = None  # the column of the gold label that was asked for
     how: Reading = PLAIN
     spelled: Mapping[str, str] = field(default_factory=dict)  # what is written for a label -> the label
+    abstains: bool = False  # whether its rows say whether they are too unsure
     shots: tuple[int, ...] = ()  # the demonstrations of each of several runs that follow one another in it
 
     @classmethod
@@ -136,8 +141,9 @@ class File:
         columns = recipe.columns | ({gold_field: label_field} if label_field else {})
         words = recipe.verbalizer.restored(beside) if recipe.verbalizer.model_fields_set - {"name"} else None
         spelled = {_folded(text): label for label, shown in recipe.spelling.items() for text in _texts_of(shown)}
+        abstains = recipe.abstain_below is not None
         shots = tuple(ended.shots for ended in there.runs) if there else ()
-        return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled, shots)
+        return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled, abstains, shots)
 
     def read(self) -> Iterator[Found | Reject]:
         """Its rows, and those that hold no prediction.
@@ -189,12 +195,14 @@ class File:
         flat = not isinstance(item.fields.get("probabilities"), dict)  # as tables have it, a column for each label
         hidden = {*OUTPUT_FIELDS, NAMED, self.prediction_field, *(self._flat(keys) if flat else ())}
         hidden |= {name for name in item.fields if flat and _is_word_score(name)}
+        hidden |= {ABSTAINED} if self.abstains else set()
         hidden |= {*DRAW} if self.shots else set()
         kept = {name: value for name, value in item.fields.items() if name not in hidden - {self.label_field}}
         own = like(item.fields, kept)
         row = Row(own, item.source, item.key, self.columns)
-        probability = _probability(item.fields, prediction)
-        return Found(row, self._said(row, prediction, keys), keys, probability, self._draw(item))
+        sure = _probability(item.fields, prediction), _chances(item.fields, keys)
+        abstained = self.abstains and str(item.fields.get(ABSTAINED)).casefold() == "true"
+        return Found(row, self._said(row, prediction, keys), item.fields, keys, *sure, abstained, self._draw(item))
 
     def _draw(self, row: Row) -> tuple[int, int | None]:
         """Of which of several runs a row is; raises RowError where it does not say."""
@@ -263,14 +271,19 @@ def _is_share(value: Any) -> bool:
     return isinstance(value, float) and not value.is_integer()
 
 
-def _keys(said: Any) -> tuple[str, ...]:
-    """The labels that probabilities name: an object, or in a table its text; else none."""
+def nested_of(said: Any) -> dict[str, Any] | None:
+    """An object, or in a table its text; None for anything else."""
     if isinstance(said, str) and said.startswith("{"):
         try:
             said = json.loads(said)
         except (ValueError, RecursionError):
-            return ()
-    return tuple(said) if isinstance(said, dict) else ()
+            return None
+    return said if isinstance(said, dict) else None
+
+
+def _keys(said: Any) -> tuple[str, ...]:
+    """The labels that probabilities name; none where they are no object."""
+    return tuple(nested_of(said) or ())
 
 
 def _probability(fields: Mapping[str, Any], prediction: str) -> float | None:
@@ -279,6 +292,14 @@ def _probability(fields: Mapping[str, Any], prediction: str) -> float | None:
     told = (fields.get("probability"), nested.get(prediction) if isinstance(nested, dict) else None)
     found = (number(value) for value in (*told, fields.get(f"p_{prediction}")))
     return next((value for value in found if value is not None and 0 <= value <= 1), None)
+
+
+def _chances(fields: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, float] | None:
+    """The probabilities of these labels, if all are told."""
+    nested = nested_of(fields.get("probabilities"))
+    told = nested if nested is not None else {key: fields.get(f"p_{on_one_line(key)}") for key in keys}
+    found = {key: value for key in keys if (value := number(told.get(key))) is not None and 0 <= value <= 1}
+    return found if found and len(found) == len(keys) else None
 
 
 def _labels_of_columns(fields: Mapping[str, Any], prediction: str) -> tuple[str, ...]:
@@ -376,6 +397,7 @@ def count(
     path = once(path) if most else path
     file, labels = File.of(path, label_field, prediction_field, how), Labels()
     found = Counted(path, Tally(file.words.names if file.words else ()), worst=Worst(most))
+    found.tally.abstained.possible = file.abstains
     waiting: dict[Said, _Alike] = {}
     for item in file.read():
         if isinstance(item, Reject):
@@ -394,8 +416,8 @@ def count(
         found.tally.labels, found.problem = labels.names, labels.problem
     for said, alike in waiting.items():
         settled = labels.settled(said)
-        for _ in range(alike.count):
-            _tell(found.tally, settled)
+        for probability in alike.sure:
+            _tell(found.tally, settled, None if math.isnan(probability) else probability)
         if wrong := file.wrong(alike.surest, settled):
             found.worst.add(wrong, found.tally.confusion)
     if found.draws:
@@ -411,19 +433,19 @@ def count(
 
 @dataclass
 class _Alike:
-    """Rows that say the same: how many, and the surest."""
+    """Rows that say the same: how sure each is (NaN where that is not told), and the surest."""
 
     surest: Found
-    count: int = 0
+    sure: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, item: Found) -> None:
-        self.count += 1
+        self.sure.append(math.nan if item.probability is None else item.probability)
         if (item.probability or 0.0) > (self.surest.probability or 0.0):
             self.surest = item
 
 
 def _add(counted: Counted, file: File, item: Found, said: Said) -> None:
-    _tell(counted.tally, said)
+    _tell(counted.tally, said, item.probability, item.chances, item.abstained)
     if wrong := file.wrong(item, said):
         counted.worst.add(wrong, counted.tally.confusion)
 
@@ -432,15 +454,15 @@ def _add_run(counted: Counted, file: File, item: Found) -> None:
     """Count a row of one of several runs."""
     draw = next((one for one in counted.draws if (one.shots, one.seed) == item.draw), None)
     if draw is None:
-        draw = Draw(*item.draw, Tally(counted.tally.labels))
+        draw = Draw(*item.draw, Tally(counted.tally.labels, abstained=Abstained(possible=file.abstains)))
         counted.draws.append(draw)
-    _tell(draw.tally, item.said)
+    _tell(draw.tally, item.said, item.probability, item.chances, item.abstained)
     if draw.shots == max(file.shots) and (wrong := file.wrong(item, item.said)):
         counted.worst.add(wrong, draw.tally.confusion)
 
 
-def _tell(tally: Tally, said: Said) -> None:
-    tally.add(said.prediction, said.gold, said.value, said.choices)
+def _tell(tally: Tally, said: Said, *sure: Any) -> None:
+    tally.add(said.prediction, said.gold, said.value, said.choices, *sure)
 
 
 def _worst(file: File, labels: Labels, tally: Tally, most: int) -> Worst:

@@ -30,10 +30,11 @@ from pydantic import (
 )
 
 from promptshot import files
+from promptshot.classify.calibrate import Calibration, Fitted, Method
 from promptshot.classify.decide import Thresholds
 from promptshot.classify.recipe import DemoPlan, Recipe
 from promptshot.errors import InputError, TemplateError, VerbalizerError, shortened, unreadable
-from promptshot.metrics import LabelScores
+from promptshot.metrics import BINS, LabelScores
 from promptshot.prompts import strict
 from promptshot.prompts.template import Template, TemplateSpec
 from promptshot.prompts.verbalizer import Pool, RowWords, Verbalizer, VerbalizerSpec
@@ -46,6 +47,7 @@ from promptshot.scoring import ModelOptions
 FORMAT = 1
 LARGEST = 64 << 20  # bytes; of each of a hundred thousand input files it may tell how far it was read
 AFRESH = "use --overwrite to start afresh"
+ELSEWHERE = "give another file, or classify again"
 # What records did not say that had no format yet: those of 0.1.0, and those that people wrote by hand.
 _EARLIER: Mapping[str, Any] = {
     "format": 0,
@@ -87,6 +89,30 @@ class _Said(BaseModel):
 # ------------------------------------------------------------------ how far a run has got
 
 
+Bins = Annotated[list[Number], Field(min_length=BINS, max_length=BINS)]
+CountedBins = Annotated[list[Count], Field(min_length=BINS, max_length=BINS)]
+
+
+class ReliabilityCounts(_Said):
+    """The counts of a `Reliability`, bin by bin."""
+
+    rows: CountedBins
+    hits: CountedBins
+    sums: Bins
+    spreads: Bins
+    squares: Number
+    squared: Count
+
+
+class AbstainedCounts(_Said):
+    """The counts of `Abstained`."""
+
+    rows: Count
+    labelled: Count
+    correct: Count
+    possible: StrictBool
+
+
 class TallyCounts(_Said):
     """The counts of a `Tally`, in the order in which they came up."""
 
@@ -95,6 +121,8 @@ class TallyCounts(_Said):
     unknown_gold: list[tuple[Text, Count]]
     rejected: Count
     chance_sum: Annotated[Number, Field(ge=0)]
+    reliability: ReliabilityCounts | None = None
+    abstained: AbstainedCounts | None = None
 
 
 class Counts(_Said):
@@ -102,6 +130,7 @@ class Counts(_Said):
 
     tally: TallyCounts
     rejects: list[Reject]
+    before: TallyCounts | None = None  # of the same rows before calibration
     worst: WorstState = WorstState()
     seconds: Number = 0.0
     cut: Count = 0
@@ -173,6 +202,44 @@ class RecordedVerbalizer(_Said):
         return Verbalizer.of(strict.build(keys, VerbalizerSpec, VerbalizerError, where, {}), self.name, where)
 
 
+class RecordedCalibration(_Said):
+    """A `Calibration`."""
+
+    method: Method = "none"
+    prior: dict[Text, Annotated[Number, Field(gt=0)]] | None = None
+    dev: Text | None = None
+
+
+class RecordedFit(_Said):
+    """What a calibration has fitted, and to how many rows; see `Fitted`."""
+
+    method: Method
+    rows: Count = 0
+    words: tuple[dict[Text, Number], ...] = ()
+    bias: dict[Text, Number] = {}
+    temperature: Annotated[Number, Field(gt=0)] = 1.0
+    sure: dict[Text, Number] = {}
+    sure_rows: Count = 0
+    prior: dict[Text, Annotated[Number, Field(gt=0)]] = {}
+
+    def restored(self) -> Fitted:
+        """The same for `finish`."""
+        return Fitted(**dict(self))
+
+
+class Calibrated(_Said):
+    """What a run is calibrated by, and what it may be calibrated by later: the word scores of each member's prompts
+    that say nothing, or why there are none."""
+
+    calibration: RecordedFit | None = None
+    calibration_scores: tuple[dict[Text, dict[Text, Number] | Text], ...] = ()
+
+    @property
+    def fitted(self) -> Fitted | None:
+        """What has been fitted."""
+        return self.calibration.restored() if self.calibration else None
+
+
 class RecordedRecipe(_Said):
     """A `Recipe` as plain data, with the columns that were guessed; the members of an `ensemble` beside the first."""
 
@@ -188,19 +255,24 @@ class RecordedRecipe(_Said):
     spelling: dict[Text, Any] = {}  # label -> what is written for it
     ensemble: tuple[RecordedRecipe, ...] = ()
     decision: Literal["rank", "thresholds", "best"] = "best"
+    calibration: RecordedCalibration = RecordedCalibration()
+    abstain_below: Number | None = None
 
     def restored(self, where: str) -> Recipe:
         """The recipe, with all its columns as if they had been named; raises a PromptshotError where it is none."""
         if self.template is None:
             raise InputError("the run record does not tell the template", where=where, hint="run it again")
+        own = self.calibration
         return Recipe.of(
             self.template.restored(where),
             self.verbalizer.restored(where),
             self.scorer,
             self.options,
             self.demonstrations,
-            self.dev,
+            self.dev if own.dev is None else None,
             self.columns,
+            Calibration(own.method, own.prior, own.dev),
+            abstain_below=self.abstain_below,
             labels_ignored=self.labels == "ignored",
             labels_strict=self.labels == "strict",
             spelling=self.spelling,
@@ -250,6 +322,12 @@ class Metrics(_Said):
     matthews: Number | None = None
     majority: Number | None = None
     chance: Number | None = None
+    ece: Number | None = None
+    ece_by_chance: Number | None = None
+    brier: Number | None = None
+    abstained: Count | None = None
+    coverage: Number | None = None
+    accuracy_of_rest: Number | None = None
     rows: Count = 0
     predicted: Count = 0
     labelled: Count = 0
@@ -271,9 +349,10 @@ class Metrics(_Said):
     words_split: Count = 0
     mean_over_tokens: StrictBool = False
     transductive: StrictBool = False
+    before: dict[Text, Number | None] | None = None  # accuracy and the like before calibration
 
 
-class Ended(Metrics):
+class Ended(Metrics, Calibrated):
     """One of several runs in a file, that has come to its end: which demonstrations it had, and how it fared."""
 
     shots: Count = 0
@@ -309,12 +388,21 @@ class Written(_Said):
     sha256: Text
 
 
-class RunRecord(_Files, Metrics, _Labels, _Run):
+class MadeOf(_Said):
+    """The file of predictions that was calibrated again, and the run that it is of."""
+
+    file: Text
+    sha256: Text
+    fingerprint: Text = ""
+
+
+class RunRecord(_Files, Metrics, Calibrated, _Labels, _Run):
     """A run record, with these parts:
 
     - what was run: `complete`, the rows (`limit` to `inputs`), `machine`, `versions`;
     - what is needed to make other labels and probabilities of the scores in the rows: `gold_field`, `label_order`,
-      `recipe`, `thresholds`, `mean_over_tokens`, and the `tokens` of the label words among the `counts`;
+      `recipe`, `thresholds`, `calibration`, `calibration_scores`, `mean_over_tokens`, and the `tokens` of the label
+      words among the `counts`;
     - how it fared: the `Metrics`, and the `counts` that they come from;
     - where several runs with other demonstrations follow one another, each of the `runs` that has come to its end, with
       its own counts;
@@ -326,6 +414,7 @@ class RunRecord(_Files, Metrics, _Labels, _Run):
     counts: Counts | None = None
     written: Written | None = None
     runs: tuple[Ended, ...] = ()
+    made_of: MadeOf | None = None
 
     @model_validator(mode="after")
     def _can_go_on(self) -> RunRecord:
@@ -357,6 +446,17 @@ def read(path: str, hint: str = AFRESH) -> RunRecord | None:
     """
     plain = _plain(path, hint)
     return None if plain is None else _made(plain, path, hint)
+
+
+def read_sound(path: str) -> RunRecord | None:
+    """The same, of a run or a comparison, every byte as it was written; raises InputError for one that was changed."""
+    plain = _plain(path, ELSEWHERE)
+    if plain is None:
+        return None
+    found = _made(plain, path, ELSEWHERE)
+    if plain.pop("checksum", None) != checksum(plain):
+        raise InputError("a run record that has been changed since it was written", where=path, hint=ELSEWHERE)
+    return found
 
 
 def read_whole(path: str) -> RunRecord | None:

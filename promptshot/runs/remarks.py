@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from promptshot.errors import many, printable, shortlist
 from promptshot.metrics import Tally
+from promptshot.paired import sign_test
 from promptshot.runs.wrong import MOST, Worst
 
 Code = Literal[
@@ -16,6 +18,9 @@ Code = Literal[
     "near-majority",
     "below-majority",
     "leaning",
+    "unbalanced",
+    "calibrated",
+    "worse-calibrated",
     "one-draw",
     "built-in-model",
     # where labels come from, and which of the rows' own count
@@ -64,6 +69,10 @@ Code = Literal[
     "versions",
 ]
 
+FAR, FAR_FROM_EVEN = 0.2, 0.3  # share of the rows that would need another label; more where no label tells
+UNEVEN = 0.15  # of the labels' own shares, from which on a prior must be named
+RARE = 0.001  # a chance below it is none
+LEAST = 30  # rows, from which on shares say something
 MAJORITY: tuple[Code, ...] = ("above-majority", "near-majority", "below-majority")
 
 
@@ -91,16 +100,60 @@ def against_majority(tally: Tally) -> Iterator[Remark]:
         yield Remark("near-majority", "not clearly above the majority class", facts)
 
 
-def leaning(tally: Tally, shots: bool = False) -> Iterator[Remark]:
+def leaning(tally: Tally, shots: bool = False, calibrate: str = "") -> Iterator[Remark]:
     """That nearly all rows were given one label, which says more of the prompt than of the rows; `shots` says whether
-    demonstrations went before them."""
+    demonstrations went before them, and `calibrate` is the command that takes such a bias out."""
     if lean := tally.lean:
         known = "they may not all be so" if lean.gold is None else f"{lean.gold:,} {'is' if lean.gold == 1 else 'are'}"
         given = f"{lean.given:,} of {many(lean.rows, 'row was', 'rows were')} given {lean.label!r}, and {known}"
         what = "the prompt leans to one label whatever the text says"
         more = "other demonstrations (--seed)" if shots else "demonstrations (--demos)"
         line = f"{given}: {what}; try other templates and label words (promptshot compare) or {more}"
-        yield Remark("leaning", line, asdict(lean))
+        yield Remark("leaning", f"{line}, or {calibrate}" if calibrate else line, asdict(lean))
+
+
+def unbalanced(tally: Tally, calibrate: str, prior: Mapping[str, float] | None = None) -> Iterator[Remark]:
+    """That labels were predicted far more and less often than they are: by the rows' own labels, by the `prior` that
+    was told, or else than all alike; `calibrate` is the command that takes such a bias out. A label that nearly all
+    rows were given is told by `leaning`."""
+    gold = tally.labelled >= LEAST
+    counts, rows = (tally.guesses(), tally.labelled) if gold else (tally.predictions, tally.predicted)
+    if tally.lean or rows < LEAST or len(tally.labels) < 2:
+        return
+    even = {label: 1 / len(tally.labels) for label in tally.labels}
+    support = tally.support()
+    shares = {label: support[label] / rows for label in tally.labels} if gold else prior or even
+    given = {label: counts[label] / rows for label in tally.labels}
+    over, under = (pick(tally.labels, key=lambda label: given[label] - shares[label]) for pick in (max, min))
+    apart = _apart(given, shares)
+    if gold:  # rows that got the label and are of another, against rows of it that got another
+        hits = tally.confusion[over, over]
+        chance = sign_test(counts[over] - hits, support[over] - hits)
+    else:
+        chance = math.erfc((given[over] - shares[over]) / math.sqrt(2 * shares[over] * (1 - shares[over]) / rows))
+    if apart < (FAR if gold or prior else FAR_FROM_EVEN) or chance * len(tally.labels) >= RARE:
+        return
+    most, least = printable(over), printable(under)
+    said = f"{most} was predicted for {given[over]:.0%} of the rows, {least} for {given[under]:.0%}"
+    see = f"see {calibrate}" if gold or prior else f"if the labels are about equally frequent, see {calibrate}"
+    if _apart(shares, even) > UNEVEN:
+        see += "; name the shares of the labels there (--prior)"
+    facts = {"over": over, "under": under, "predicted": given, "expected": dict(shares), "p": chance}
+    yield Remark("unbalanced", f"{said}: {see}", facts)
+
+
+def _apart(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """The total variation of two distributions over the same labels."""
+    return sum(abs(share - other[label]) for label, share in one.items()) / 2
+
+
+def worse(before: Tally, after: Tally) -> Iterator[Remark]:
+    """That calibration has lowered accuracy."""
+    old, new = before.accuracy, after.accuracy
+    if old is not None and new is not None and new < old:
+        rows = before.correct - after.correct
+        said = f"calibration lowered accuracy from {old:.1%} to {new:.1%} ({many(rows, 'row')} fewer right)"
+        yield Remark("worse-calibrated", f"{said}: leave it out, or try another method", {"before": old, "after": new})
 
 
 def unknown_gold(tally: Tally) -> Iterator[Remark]:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from promptshot.classify import decide
+from promptshot.classify.calibrate import BY_PRIOR
 from promptshot.classify.decide import Ranks
 from promptshot.classify.prediction import Outcome, Prediction
 from promptshot.classify.recipe import Recipe
-from promptshot.errors import OptionError, many, shortlist
+from promptshot.errors import OptionError, many, printable, shortlist
 from promptshot.metrics import Tally
 from promptshot.rows.row import Reject
 from promptshot.runs.journal import Journal
 from promptshot.runs.record import FORMAT, Counts, RecordedRecipe, RunRecord, TallyCounts, versions
-from promptshot.runs.remarks import Remark, against_majority, leaning, unknown_gold, unlisted
+from promptshot.runs.remarks import Remark, against_majority, leaning, unbalanced, unknown_gold, unlisted, worse
 from promptshot.runs.wrong import Worst, WorstState, Wrong
 
 EXAMPLES = 10  # predictions kept for people to look at
 LISTED = 20  # labels whose words are told
 # Counts of a result, beside its tally.
-KEPT = tuple(name for name in Counts.model_fields if name not in ("tally", "rejects", "worst"))
+KEPT = tuple(name for name in Counts.model_fields if name not in ("tally", "before", "rejects", "worst"))
 
 
 @dataclass
@@ -45,6 +48,7 @@ class Result:
     averaged: bool = False
     unknown: int = 0  # rows of whose text the tokenizer knows nothing
     first_unknown: str = ""  # where the first of them is
+    before: Tally | None = None  # the same rows before calibration
     worst: Worst = field(default_factory=Worst)  # rows that went wrong
     examples: list[Prediction] = field(default_factory=list)  # the first few
     rejects: list[Reject] = field(default_factory=list)  # the first few
@@ -54,6 +58,7 @@ class Result:
     rows_before: int = 0  # rows that an earlier run had done
     overwritten: tuple[str, ...] = ()  # input fields that gave way to output fields
     left_out: tuple[str, ...] = ()  # columns that a table had no room for
+    calibrate: str = ""  # the command that takes a bias out of what was written; empty where nothing could
 
     @classmethod
     def restored(cls, recipe: Recipe, journal: Journal, counts: Counts | None) -> Result:
@@ -61,6 +66,9 @@ class Result:
         labels = recipe.labels
         result = cls(recipe, Tally(labels), journal.fingerprint, rejects_path=journal.outputs.rejects_path)
         result.details = journal.earlier.machine if journal.earlier else {}
+        result.tally.abstained.possible = recipe.abstain_below is not None
+        result.before = Tally(labels) if recipe.calibration else None
+        result.calibrate = _command(recipe, journal)
         result.worst = Worst(journal.outputs.kept_wrong)
         if counts:
             result._restore(counts)
@@ -73,6 +81,7 @@ class Result:
 
     def _restore(self, counts: Counts) -> None:
         self.tally = Tally.restored(self.recipe.labels, dict(counts.tally))
+        self.before = Tally.restored(self.recipe.labels, dict(counts.before)) if counts.before else self.before
         self.rejects = list(counts.rejects)
         for name in KEPT:
             setattr(self, name, getattr(counts, name))
@@ -88,7 +97,13 @@ class Result:
             if len(self.examples) < EXAMPLES:
                 self.examples.append(outcome)
             choices = None if self.tally.labels else len(outcome.label_scores)
-            self.tally.add(outcome.label, outcome.gold, outcome.gold_value, choices)
+            said = (outcome.gold, outcome.gold_value, choices)
+            chances, abstained = outcome.probabilities, bool(outcome.abstained)
+            self.tally.add(outcome.label, *said, outcome.probability, chances, abstained)
+            if self.before is not None:
+                raw = decide.softmax(outcome.label_scores)
+                label = decide.best(outcome.label_scores)
+                self.before.add(label, *said, raw[label], raw)
             if outcome.gold not in (None, outcome.label):
                 self._went_wrong(outcome)
             self.cut += outcome.cut > 0
@@ -121,7 +136,8 @@ class Result:
         """The counts, from which `restored` goes on; at every end of a window, so they are not looked at again."""
         kept = {name: getattr(self, name) for name in KEPT}
         tally, worst = TallyCounts.model_construct(**self.tally.state()), WorstState(**self.worst.state())
-        return Counts.model_construct(tally=tally, rejects=list(self.rejects), worst=worst, **kept)
+        before: dict[str, Any] = {"before": TallyCounts.model_construct(**self.before.state())} if self.before else {}
+        return Counts.model_construct(tally=tally, **before, rejects=list(self.rejects), worst=worst, **kept)
 
     def head(self, **more: Any) -> RunRecord:
         """What the run record says from the start: what is run, how labels come of it, and `more`."""
@@ -155,6 +171,7 @@ class Result:
             "words_split": self.split,
             "mean_over_tokens": self.averaged,
             "transductive": self.recipe.transductive,
+            **({"before": fares(self.before)} if self.before is not None else {}),
             "recipe": self.recipe.as_dict(),
             "fingerprint": self.fingerprint,
             "machine": dict(self.details),
@@ -175,10 +192,19 @@ class Result:
         ]
 
 
+def fares(tally: Tally) -> dict[str, float | None]:
+    """How predictions fare, in the numbers that calibration may change."""
+    numbers = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
+    return {**{name: getattr(tally, name) for name in numbers}, **tally.reliability.summary()}
+
+
 def _of_labels(result: Result) -> Iterator[Remark]:
     """Where the labels come from, and what can be doubted of them."""
     recipe = result.recipe
-    yield from leaning(result.tally, bool(recipe.draw))
+    yield from leaning(result.tally, bool(recipe.draw), result.calibrate)
+    if result.calibrate:
+        yield from unbalanced(result.tally, result.calibrate, recipe.calibration.prior)
+    yield from _of_calibration(result)
     if isinstance(decision := recipe.decision, Ranks):
         prior = dict(zip(decision.ordered, decision.prior, strict=True))
         shares = ", ".join(f"{label} {share:.0%}" for label, share in prior.items())
@@ -186,6 +212,35 @@ def _of_labels(result: Result) -> Iterator[Remark]:
         yield Remark("transductive", line, {"prior": prior})
     if result.doubt:
         yield Remark("doubt", result.doubt)
+
+
+def _command(recipe: Recipe, journal: Journal) -> str:
+    """The command that matches a prior: on the file that is written, where that has the scores."""
+    if recipe.calibration or recipe.task.paired or recipe.task.own_words:
+        return ""
+    outputs = journal.outputs
+    if outputs.on_disk and outputs.scores and not outputs.fields:
+        return f"promptshot calibrate {shlex.quote(str(outputs.output))} --method prior"
+    return "--calibrate prior (or write the scores, -o FILE, and: promptshot calibrate FILE --method prior)"
+
+
+def _of_calibration(result: Result) -> Iterator[Remark]:
+    """How scores were calibrated, and whether that was of use."""
+    calibration, labels = result.recipe.calibration, result.recipe.labels
+    if calibration.transductive:
+        shares = dict(zip(labels, calibration.shares(labels), strict=True))
+        by_prior = calibration.method in BY_PRIOR
+        told = shortlist([f"{printable(label)} {share:.0%}" for label, share in shares.items()], 8)
+        by = f" and this prior: {told}" if by_prior else ""
+        line = f"scores are calibrated ({calibration.method}) by those of the whole run{by} (transductive)"
+        facts = {"method": calibration.method, **({"prior": shares} if by_prior else {})}
+        yield Remark("transductive", line, facts)
+    elif calibration:
+        by = f" by the labelled rows of {calibration.dev}" if calibration.dev else " by prompts that say nothing"
+        line = f"scores are calibrated ({calibration.method}){by}"
+        yield Remark("calibrated", line, {"method": calibration.method, "dev": calibration.dev})
+    if result.before is not None:
+        yield from worse(result.before, result.tally)
 
 
 def _of_reading(result: Result) -> Iterator[Remark]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from promptshot import files, scorers
 from promptshot.classify import demonstrations
@@ -29,7 +30,7 @@ from promptshot.runs.inputs import HOPELESS, Inputs, refuse_foreign
 from promptshot.runs.interrupt import Interrupts
 from promptshot.runs.journal import Journal
 from promptshot.runs.outputs import Outputs
-from promptshot.runs.record import Ended
+from promptshot.runs.record import Ended, RecordedFit
 from promptshot.runs.result import Result
 from promptshot.runs.series import Series
 from promptshot.runs.shape import DRAW, Shape
@@ -173,6 +174,7 @@ class _Runs:
         if self.journal.runs:
             self.current.inputs.refuse_changed(self.journal.runs[0].inputs, self.journal.runs[0].rows_read)
         own = {"rows_read": self.current.rows, "inputs": tuple(seen.parts), "counts": result.state()}
+        own |= self.current.calibrated()
         return Ended.model_validate({**result.summary(), **_draw(result.recipe), **own})
 
     def _finish(self) -> None:
@@ -180,6 +182,7 @@ class _Runs:
         result.left_out, result.changed = self.journal.left_out, tuple(seen.changed)
         runs = (*self.journal.runs, self._ended()) if len(self.recipes) > 1 else ()
         counts = None if runs else result.state()
+        self.journal.head = self.journal.head.model_copy(update=self.current.calibrated())
         wrong = _wrong_rows(result, self.inputs, self.journal)
         self.journal.finish(self.current.rows, counts, seen.parts, self.series.summary(), wrong, runs)
 
@@ -209,7 +212,15 @@ class _Run:
         self.result.details, self.result.rows_before = self.classifier.details, self.rows
         self.result.overwritten = journal.shape.overwritten(_own(inputs.peek()))
         drawn = {"sample": inputs.sample, "seed": inputs.seed, "window": inputs.window}
-        journal.head = self.result.head(**drawn, thresholds=self.classifier.cuts)
+        wanted = journal.outputs.record_path and journal.outputs.calibration_scores
+        self.neutral = self.classifier.neutral if wanted else ()
+        journal.head = self.result.head(**drawn, thresholds=self.classifier.cuts, **self.calibrated())
+
+    def calibrated(self) -> dict[str, Any]:
+        """What the record says of calibration: what has been fitted, and what else can be, without a model."""
+        fitted = self.classifier.fitted
+        said: dict[str, Any] = {"calibration": RecordedFit(**vars(fitted))} if fitted else {}
+        return said | ({"calibration_scores": self.neutral} if self.neutral else {})
 
     def score(self, interrupts: Interrupts) -> None:
         """Score and write all rows that are left; raises InputError where not one could be used."""
@@ -254,8 +265,8 @@ class _Run:
             except InputError as problem:
                 raise InputError(problem.what, where=path, hint=problem.hint) from None
             self._fill(spool, path, interrupts)
-            ranked = self.classifier.ranked(spool)
-            while window := list(islice(ranked, self.inputs.window)):
+            decided = self.classifier.decided(spool)
+            while window := list(islice(decided, self.inputs.window)):
                 yield window
 
     def _fill(self, spool: Spool, path: str, interrupts: Interrupts) -> None:

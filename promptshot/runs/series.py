@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,8 +12,8 @@ from promptshot.classify.recipe import Recipe
 from promptshot.metrics import Tally
 from promptshot.runs.journal import Journal
 from promptshot.runs.record import Counts
-from promptshot.runs.remarks import MAJORITY, Remark
-from promptshot.runs.result import Result
+from promptshot.runs.remarks import MAJORITY, Code, Remark, worse
+from promptshot.runs.result import Result, fares
 
 AVERAGED = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")  # over draws
 
@@ -133,20 +134,33 @@ class Series:
         runs = [_own(result) for result in self.results]
         rows = sum(result.tally.predicted for result in self.results)
         speed = {"rows_per_second": rows / self.seconds if self.seconds else 0.0, "seconds": self.seconds}
-        return {**last.summary(), **summary_of(self.draws), **speed, "runs": runs}
+        before = [result.before for result in self.headline if result.before is not None]
+        raw = {"before": {**fares(Tally.pooled(before)), **averaged(before)}} if before else {}
+        return {**last.summary(), **summary_of(self.draws), **raw, **speed, "runs": runs}
+
+    @property
+    def before(self) -> Tally | None:
+        """Those with the largest number of demonstrations together, before calibration."""
+        found = [result.before for result in self.headline if result.before is not None]
+        return Tally.pooled(found) if found else None
 
     def remarks(self, keep: str = "--rejects FILE") -> Iterator[Remark]:
-        """What a reader of the numbers must know: what the runs with the most demonstrations say, each thing once, and
-        what only others say, with which these are."""
-        several = len(self.results) > 1
-        told = {*MAJORITY, *(["one-draw"] if len(self.headline) > 1 else [])}  # beside the mean over draws
-        seen: dict[Any, None] = {}
-        for result in (*self.headline, *self.results):
-            for remark in result.remarks(keep):
-                if remark.code in seen or (several and remark.code in told):
-                    continue
-                seen[remark.code] = None
-                yield remark if not several or result in self.headline else _of_shots(remark, result)
+        """What a reader of the numbers must know, each thing once: what runs with the most demonstrations say goes
+        first, and with what only some of them say stands which they are."""
+        if len(self.results) == 1:
+            yield from self.results[-1].remarks(keep)
+            return
+        told: set[Code] = {*MAJORITY, "worse-calibrated"}  # of all draws together
+        told |= {"one-draw"} if len(self.headline) > 1 else set()
+        of_run = [(result, result.remarks(keep)) for result in self.results]
+        most = [(result, remarks) for result, remarks in of_run if result in self.headline]
+        shared = Counter(remark.line for _, remarks in most for remark in remarks)
+        for result, remark in [(result, remark) for result, remarks in most + of_run for remark in remarks]:
+            if remark.code not in told:
+                told.add(remark.code)
+                yield remark if shared[remark.line] == len(most) else _of_run(remark, result)
+        if self.before is not None:
+            yield from worse(self.before, pooled(self.draws))
 
 
 def _own(result: Result) -> dict[str, Any]:
@@ -156,6 +170,7 @@ def _own(result: Result) -> dict[str, Any]:
     return {"shots": result.recipe.shots, "demo_seed": result.recipe.demo_seed, **own}
 
 
-def _of_shots(remark: Remark, result: Result) -> Remark:
-    """The same, with the number of demonstrations of which it is so."""
-    return replace(remark, line=f"k={result.recipe.shots}: {remark.line}")
+def _of_run(remark: Remark, result: Result) -> Remark:
+    """The same, with the run of which it is so."""
+    seed = "" if result.recipe.demo_seed is None else f", seed {result.recipe.demo_seed}"
+    return replace(remark, line=f"k={result.recipe.shots}{seed}: {remark.line}")

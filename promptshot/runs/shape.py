@@ -38,7 +38,7 @@ class Shape:
         words' scores); without `scores`, only the prediction and its probability are ours. With `several` runs in one
         file each row says of which it is."""
         self.table, self.fields, self.several = table, tuple(fields), several
-        self._flat = {f"{prefix}{_on_one_line(key)}": (of, key) for prefix, of, key in _keys(recipe)} if scores else {}
+        self._flat = {f"{prefix}{on_one_line(key)}": (of, key) for prefix, of, key in _keys(recipe)} if scores else {}
         self._always = (*(DRAW if several else ()), *output_fields(recipe))
         usual = [name for name in self._always if scores or name not in PREFIXES.values()]
         self._known = [*usual, *self._flat]  # all that can be asked for
@@ -140,10 +140,10 @@ class Shape:
             "word_scores": prediction.word_scores,
         }
         flat = {name: (nested[of] or {}).get(key) for name, (of, key) in self._flat.items() if name in self._ours}
-        return {**prediction.said, "probability": prediction.probability, **nested, **flat}
+        return {**prediction.said, **prediction.held, "probability": prediction.probability, **nested, **flat}
 
 
-def _on_one_line(key: str) -> str:
+def on_one_line(key: str) -> str:
     """A label or word as part of a heading: a TSV has no cells over several lines."""
     return re.sub(r"\s*[\t\r\n]+\s*", " ", key)
 
