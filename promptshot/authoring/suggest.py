@@ -20,6 +20,7 @@ import numpy as np
 
 from promptshot.authoring import ranking, wordlists
 from promptshot.authoring.ranking import Matrix
+from promptshot.classify.calibrate import Calibration
 from promptshot.classify.classifier import Classifier
 from promptshot.classify.gold import check_gold
 from promptshot.classify.prediction import Outcome, Prediction
@@ -346,6 +347,7 @@ class _Work:
             raise OptionError(f"the template {template.name} {why}", hint="use one with label words")
         if recipe.others:
             raise OptionError("label words are for one template, not an ensemble", hint="name one template")
+        recipe = replace(recipe, calibration=Calibration(), abstain_below=None)  # words are judged by themselves
         items = [task.mapped(item) for item in items]
         check_gold(items, recipe)
         rows = Rows.of(items, [task.mapped(item) for item in more], task, seed)
