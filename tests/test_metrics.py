@@ -253,3 +253,104 @@ def test_binomial_draws_have_the_right_mean_and_spread(trials: int, chance: floa
     assert all(0 <= n <= trials for n in drawn)
     assert mean(drawn) == pytest.approx(trials * chance, abs=4 * spread / math.sqrt(4000) + 1e-12)
     assert pstdev(drawn) == pytest.approx(spread, rel=0.1, abs=1e-12)
+
+
+# ------------------------------------------------------------------ whether probabilities can be believed
+
+
+def believed(rows: int, seed: int = 3) -> list[tuple[str, str, dict[str, float]]]:
+    """(gold, predicted, probabilities) of rows, the predicted label being the likeliest."""
+    rng = random.Random(seed)
+    found = []
+    for _ in range(rows):
+        weights = [rng.random() ** 3 for _ in LABELS]
+        chances = {label: weight / sum(weights) for label, weight in zip(LABELS, weights, strict=True)}
+        found.append((rng.choices(LABELS, weights)[0], max(chances, key=chances.__getitem__), chances))
+    return found
+
+
+def test_the_calibration_error_and_the_brier_score_are_as_their_definitions_say() -> None:
+    rows, found = believed(400), Tally(LABELS)
+    for gold, predicted, chances in rows:
+        found.add(predicted, gold, gold, None, chances[predicted], chances)
+    total = 0.0
+    for i in range(15):
+        inside = [(gold == predicted, chances[predicted]) for gold, predicted, chances in rows
+                  if i / 15 < chances[predicted] <= (i + 1) / 15]  # fmt: skip
+        if inside:
+            total += len(inside) / 400 * abs(mean(hit for hit, _ in inside) - mean(chance for _, chance in inside))
+    assert found.reliability.ece == pytest.approx(total)
+    brier = mean(sum((chance - (label == gold)) ** 2 for label, chance in chances.items()) for gold, _, chances in rows)
+    assert found.reliability.brier == pytest.approx(brier)
+    assert found.summary()["ece"] == found.reliability.ece
+    assert found.summary()["brier"] == found.reliability.brier
+
+
+def test_the_error_by_chance_alone_is_that_of_labels_drawn_with_these_very_probabilities() -> None:
+    rows, errors = believed(900), []
+    rng = random.Random(8)
+    for _ in range(60):
+        found = Tally(LABELS)
+        for _, predicted, chances in rows:
+            gold = rng.choices(list(chances), list(chances.values()))[0]
+            found.add(predicted, gold, gold, None, chances[predicted], chances)
+        errors.append(found.reliability.ece)
+    assert found.reliability.by_chance == pytest.approx(mean(filter(None, errors)), rel=0.06)
+
+
+@pytest.mark.parametrize(("probability", "place"), [(0.0, 0), (1 / 15, 0), (0.067, 1), (0.999, 14), (1.0, 14)])
+def test_a_bin_has_its_upper_end(probability: float, place: int) -> None:
+    found = Tally(("a", "b"))
+    found.add("a", "a", "a", None, probability)
+    assert found.reliability.rows.index(1) == place
+    assert found.reliability.brier is None, "of one probability alone there is none"
+
+
+def test_rows_without_gold_or_probability_say_nothing_of_reliability() -> None:
+    found = Tally(LABELS)
+    found.add("b", None, "odd", None, 0.9, {"b": 0.9, "c": 0.1})
+    found.add("b", "b")
+    assert found.reliability.summary() == {"ece": None, "ece_by_chance": None, "brier": None}
+
+
+@given(cut=st.integers(0, 50), below=st.floats(0, 1))
+@settings(deadline=None, max_examples=30)
+def test_a_tally_that_is_stopped_counts_probabilities_and_abstaining_on_to_the_last_digit(
+    cut: int, below: float
+) -> None:
+    def count(into: Tally, rows: list[tuple[str, str, dict[str, float]]]) -> Tally:
+        for gold, predicted, chances in rows:
+            into.add(predicted, gold, gold, None, chances[predicted], chances, chances[predicted] < below)
+        return into
+
+    rows = believed(50)
+    whole, part = Tally(LABELS), Tally(LABELS)
+    whole.abstained.possible = part.abstained.possible = True
+    count(whole, rows)
+    kept = json.loads(json.dumps(count(part, rows[:cut]).state()))
+    again = count(Tally.restored(LABELS, kept), rows[cut:])
+    assert again.state() == whole.state()
+    assert again.summary() == whole.summary()
+    held = [(gold == predicted) for gold, predicted, chances in rows if chances[predicted] < below]
+    rest = [(gold == predicted) for gold, predicted, chances in rows if chances[predicted] >= below]
+    assert whole.summary()["abstained"] == len(held)
+    assert whole.coverage == pytest.approx(len(rest) / 50)
+    assert whole.accuracy_of_rest == (pytest.approx(mean(rest)) if rest else None)
+
+
+def test_what_is_kept_of_a_tally_does_not_change_while_it_goes_on() -> None:
+    found = Tally(("a", "b"))
+    found.add("a", "a", "a", None, 0.75)
+    kept = found.state()
+    found.add("a", "b", "b", None, 0.75)
+    assert kept["reliability"]["rows"][11] == 1
+
+
+def test_the_probabilities_of_several_draws_are_counted_together() -> None:
+    one, other = Tally(("a", "b")), Tally(("a", "b"))
+    one.add("a", "a", "a", None, 0.75, {"a": 0.75, "b": 0.25})
+    other.add("b", "a", "a", None, 0.6, {"a": 0.4, "b": 0.6})
+    both = Tally.pooled([one, other])
+    assert both.reliability.rows == [int(i in (8, 11)) for i in range(15)]
+    assert both.reliability.brier == pytest.approx((0.125 + 0.72) / 2)
+    assert one.reliability.rows != both.reliability.rows

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal, get_args
 
 from promptshot.classify.decide import log_softmax
@@ -52,9 +53,8 @@ class Calibration:
         if dev and known not in OF_DEV:
             raise OptionError(f"calibration {known} uses no labelled rows", hint="leave out --dev")
         if prior and known not in ("none", *BY_PRIOR):
-            raise OptionError(
-                f"calibration {known} uses no prior", hint=f"leave it out, or take {' or '.join(BY_PRIOR)}"
-            )
+            hint = f"leave it out, or take {' or '.join(BY_PRIOR)}"
+            raise OptionError(f"calibration {known} uses no prior", hint=hint)
         return cls(known, prior, dev)
 
     def __bool__(self) -> bool:
@@ -69,15 +69,17 @@ class Calibration:
         """What of it decides labels, as plain data; nothing where there is none."""
         if not self:
             return {}
-        shares = {"prior": dict(self.prior)} if self.prior else {}
-        return {"calibration": {"method": self.method, **shares, "dev": self.dev}}
+        return {"calibration": {"method": self.method, "dev": self.dev, **self._prior}}
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain data, for the run record; nothing where nothing was said."""
         if not self and self.prior is None:
             return {}
-        shares = {"prior": dict(self.prior)} if self.prior else {}
-        return {"calibration": {"method": self.method, **shares, **({"dev": self.dev} if self.dev else {})}}
+        return {"calibration": {"method": self.method, **({"dev": self.dev} if self.dev else {}), **self._prior}}
+
+    @property
+    def _prior(self) -> dict[str, Any]:
+        return {"prior": dict(self.prior)} if self.prior else {}
 
     def shares(self, labels: Sequence[str]) -> list[float]:
         """The share of each label."""
@@ -114,10 +116,9 @@ class Fitted:
         found = {}
         for label, log in logs.items():
             column = (self.sure[label] + math.exp(log)) / (self.sure_rows + 1)
-            # Where nothing at all stands in the column, the row is all of it.
-            found[label] = math.log(self.prior[label]) + (
-                log - math.log(column) if column else math.log(self.sure_rows + 1)
-            )
+            # Where nothing else stands in the column, the row is all of it, however little that is.
+            ratio = log - math.log(column) if column else math.log(self.sure_rows + 1)
+            found[label] = math.log(self.prior[label]) + ratio
         return found
 
 
@@ -171,11 +172,10 @@ def of_run(calibration: Calibration, rows: Iterable[Scores]) -> Fitted:
     first = next(kept, None)
     if first is None:
         return Fitted(calibration.method)
-    labels = tuple(first)
-    chances = _chances(labels, first, kept)
-    prior = calibration.shares(labels)
+    labels, prior = tuple(first), calibration.shares(tuple(first))
     if calibration.method == "can":
-        return _can(labels, chances, prior)
+        return _can(dict(zip(labels, prior, strict=True)), chain([first], kept))
+    chances = _chances(labels, first, kept)
     batch = calibration.method == "batch"
     bias = [-_log_mean(column) for column in chances.T] if batch else _matching(chances, prior)
     return Fitted(calibration.method, len(chances), bias=_centred(labels, bias))
@@ -237,15 +237,17 @@ def _matching(logs: Any, prior: Sequence[float]) -> list[float]:
     return _least(slopes, len(prior))
 
 
-def _can(labels: Sequence[str], logs: Any, prior: Sequence[float]) -> Fitted:
+def _can(prior: Scores, rows: Iterable[Scores]) -> Fitted:
     """Classification with alternating normalization: what the sure rows add up to."""
-    import numpy as np
-
-    top = _log_softmax(np.sort(logs, axis=1)[:, -TOP:])
-    unsure = -(np.exp(top) * top).sum(axis=1) / math.log(top.shape[1])
-    sure = np.exp(logs[unsure < UNSURE])
-    sums = dict(zip(labels, map(float, sure.sum(axis=0)), strict=True))
-    return Fitted("can", len(logs), sure=sums, sure_rows=len(sure), prior=dict(zip(labels, prior, strict=True)))
+    count, sure = 0, dict[str, list[float]]((label, []) for label in prior)
+    for row in rows:
+        logs = log_softmax(row)
+        count += 1
+        if entropy(logs) < UNSURE:
+            for label, log in logs.items():
+                sure[label].append(math.exp(log))
+    sums = {label: math.fsum(chances) for label, chances in sure.items()}
+    return Fitted("can", count, sure=sums, sure_rows=len(next(iter(sure.values()))), prior=prior)
 
 
 # ------------------------------------------------------------------ from labelled rows

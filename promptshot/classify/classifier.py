@@ -17,7 +17,7 @@ from promptshot.classify import calibrate, choosing, gold, suited
 from promptshot.classify.calibrate import OF_DEV, Calibration, Fitted, Neutral
 from promptshot.classify.decide import Ranks, Thresholds
 from promptshot.classify.finish import calibrated, finish
-from promptshot.classify.prediction import NAMED, Outcome, Prediction, ensemble
+from promptshot.classify.prediction import ABSTAINED, NAMED, Outcome, Prediction, ensemble
 from promptshot.classify.prior import prior_of
 from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import DEMOS, DemoOrder, DemoPlan, DemosBy, Recipe
@@ -210,7 +210,8 @@ class Classifier:
         items = list(objects.rows_of(frame, self.task.template.needs, self.task.columns))
         spelling, labels = gold.check_gold(items, self.recipe).spelling, self._chances
         records = [_of_frame(outcome, labels, spelling) for outcome in self.outcomes(items)]
-        names = ["prediction", *([NAMED] if spelling else []), "probability", *(f"p_{label}" for label in labels)]
+        held = [ABSTAINED] if self.recipe.abstain_below is not None else []
+        names = ["prediction", *([NAMED] if spelling else []), *held, "probability", *(f"p_{name}" for name in labels)]
         names += ["problem"] if any("problem" in record for record in records) else []
         made = frame.drop(columns=[name for name in (*names, NAMED, "problem") if name in frame.columns])
         for name in names:
@@ -490,7 +491,7 @@ def _of_frame(outcome: Outcome, labels: Sequence[str], spelling: Mapping[str, An
     chances = outcome.probabilities or {}
     each = {f"p_{label}": chances[label] for label in labels if label in chances}
     prediction = spelling.get(outcome.label, outcome.label)
-    return {"prediction": prediction, **name, "probability": outcome.probability, **each}
+    return {"prediction": prediction, **name, **outcome.held, "probability": outcome.probability, **each}
 
 
 Progress = Callable[[int], None]  # called with the number of rows just finished

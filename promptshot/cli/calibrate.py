@@ -36,7 +36,7 @@ def command(
     quiet: bool,
     **given: Any,
 ) -> int:
-    """Take out of stored scores what the prompt says whatever the text; no model is needed.
+    """Take the bias of a prompt out of stored predictions, without a model.
 
     PREDICTIONS is a file as classify -o writes it, with its run record beside it. The new file has a record of its own,
     and the numbers are those of classify --calibrate. The report goes to stderr; rows with a label tell what it did to

@@ -135,7 +135,7 @@ PLANNED = {
     type=click.Choice(METHODS),
     default="none",
     show_default=True,
-    help="Take out of the scores what the prompt says whatever the text (see: promptshot calibrate --help).",
+    help="Take the bias of prompt and words out of the scores (see: promptshot calibrate --help).",
 )
 @calibrate_flags
 @option(

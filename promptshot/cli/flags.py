@@ -352,7 +352,7 @@ def read_by(given: Mapping[str, Any], read: Sequence[str]) -> list[Named]:
         for one in (said,) if isinstance(said, str) else said:
             path = None if "{" in one else library.path_of(kind, one, given.get("folder"))
             found += [Named(f"--{kind[:-1]}", str(path))] if path else []
-    if (prior := given.get("prior")) and prior != settings.UNIFORM and "=" not in prior:
+    if (prior := given.get("prior")) and prior != settings.UNIFORM and not {"=", "{"} & {*prior}:
         found.append(Named("--prior", prior))
     if str(given.get("labels") or "").startswith("@"):
         found.append(Named("--labels", given["labels"][1:]))

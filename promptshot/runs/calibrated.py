@@ -34,6 +34,7 @@ from promptshot.runs.series import Series
 from promptshot.runs.shape import Shape, on_one_line
 
 AGAIN = "classify again with -o, without --no-scores"
+LARGEST = 1e9  # of a score; sums of larger ones could leave the range of numbers
 SAME = ("template", "verbalizer", "scorer", "model", "ensemble")  # what makes scores comparable
 
 
@@ -116,6 +117,8 @@ def calibrate_again(
     runs = [_recalibrated(run, told, abstain_below) for run in stored.runs]
     runs[0].recipe.check()
     beside = _dev(stored, dev) if dev else None
+    for run in runs if told.method in calibrate.OF_PROMPTS else ():
+        _refuse_lacking(run, path)
     fits = [_fitted(run, beside.run_of(run.draw, path) if beside else None) for run in runs]
     outputs = replace(outputs, bom=outputs.form.delimiter is not None and (outputs.bom or marked(path)))
     own = [name for run in runs for prediction in run.predictions[:WINDOW] for name in prediction.row.fields]
@@ -176,7 +179,8 @@ def _numbers(whole: Mapping[str, Any], name: str, prefix: str, keys: Sequence[st
     """The numbers of an object, or of the columns of a table, in this order; None where one is lacking."""
     nested = nested_of(whole.get(name))
     told = nested if nested is not None else {key: whole.get(f"{prefix}{on_one_line(key)}") for key in keys}
-    found = {key: value for key in keys if (value := number(told.get(key))) is not None}
+    numbers = {key: number(told.get(key)) for key in keys}
+    found = {key: value for key, value in numbers.items() if value is not None and abs(value) < LARGEST}
     return found if found and len(found) == len(keys) else None
 
 
@@ -187,6 +191,31 @@ def _recalibrated(run: Run, told: Calibration, abstain_below: float | None) -> R
     """The run with another calibration in its recipe."""
     below = run.recipe.abstain_below if abstain_below is None else abstain_below
     return replace(run, recipe=replace(run.recipe, calibration=told, abstain_below=below))
+
+
+def _refuse_lacking(run: Run, path: str) -> None:
+    """Word scores must be there, of rows and of prompts that say nothing; raises InputError with how to get them."""
+    if not run.known.calibration_scores:
+        what = "holds no scores of prompts that say nothing"
+        hint = "classify again with -o, without --no-calibration-scores"
+        raise InputError(what, where=f"{path}.run.json", hint=hint)
+    if any(set(of) != words for words, of in _asked(run)):
+        raise InputError(
+            "its scores of prompts that say nothing are of other words", where=f"{path}.run.json", hint=AGAIN
+        )
+    for prediction in run.predictions:
+        if not prediction.word_scores:
+            hint = "write .jsonl, or a table with --fields '...,score_*,word_score_*'"
+            raise InputError("no score for each of the label words", where=prediction.row.source, hint=hint)
+
+
+def _asked(run: Run) -> Iterator[tuple[set[str], Mapping[str, float]]]:
+    """The words of each member beside the scores of words of each of its prompts that say nothing."""
+    known = run.known.calibration_scores
+    for place, one in enumerate((run.recipe, *run.recipe.others)):
+        words = {word for of in one.verbalizer.labels.values() for word in of}
+        said = known[place] if place < len(known) else {"": dict[str, float]()}
+        yield from ((words, scores) for scores in said.values() if not isinstance(scores, str))
 
 
 def _dev(stored: Stored, path: str) -> Stored:

@@ -469,3 +469,15 @@ def test_too_few_labelled_rows_are_refused_with_how_many_there_are() -> None:
         Classifier.load("{mask}满意。{text}", dev=[*rows(1), {"text": "x"}, {"text": "y", "label": "other"}], **keys)
     with pytest.raises(OptionError, match="a prediction abstains below a probability, and 7 is none"):
         Classifier.load("{mask}{text}", labels="a,b", scorer="fake", abstain_below=7)
+
+
+def test_a_data_frame_gets_a_column_of_what_abstains() -> None:
+    pandas = pytest.importorskip("pandas")
+    classifier = Classifier.load(
+        "{mask}{text}", labels=["good", "bad"], scorer="fake", calibrate="batch", abstain_below=0.8
+    )
+    done = classifier.frame(pandas.DataFrame(rows(20)))
+    assert list(done.columns) == ["text", "label", "prediction", "abstained", "probability", "p_good", "p_bad"]
+    assert (done["abstained"] == (done["probability"] < 0.8)).all()
+    assert 0 < done["abstained"].sum() < 20
+    assert done["p_good"].mean() != 0.5

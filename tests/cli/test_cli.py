@@ -568,8 +568,8 @@ def test_every_option_has_help_and_a_variable() -> None:
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["--version"]) == 0
     assert "promptshot, version" in capsys.readouterr().out
-    named = {"classify", "compare", "completion", "diff", "doctor", "explain", "report", "suggest", "templates"}
-    named |= {"verbalizers"}
+    named = {"calibrate", "classify", "compare", "completion", "diff", "doctor"}
+    named |= {"explain", "report", "suggest", "templates", "verbalizers"}
     assert set(cli.commands) == named
 
 

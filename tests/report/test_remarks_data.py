@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -14,6 +15,7 @@ import pytest
 from helpers import tally, write_rows
 
 import promptshot
+from promptshot.classify.prediction import Prediction
 from promptshot.classify.recipe import DemoPlan, Recipe
 from promptshot.compare.candidates import Candidate
 from promptshot.compare.compare import Entry, Failure
@@ -23,10 +25,10 @@ from promptshot.errors import InputError
 from promptshot.metrics import Tally
 from promptshot.prompts import library
 from promptshot.report import run
-from promptshot.rows.row import Reject
+from promptshot.rows.row import Reject, Row
 from promptshot.runs import remarks
 from promptshot.runs.predictions import Counted, count
-from promptshot.runs.remarks import MAJORITY, Remark, against_majority
+from promptshot.runs.remarks import MAJORITY, Remark, against_majority, unbalanced
 from promptshot.runs.result import Result, circumstances
 from promptshot.runs.wrong import Worst
 from promptshot.scoring import ModelOptions
@@ -101,6 +103,17 @@ def test_a_run_says_what_became_of_its_demonstrations() -> None:
     assert facts(result_of(name="en-topic-causal", plan=DemoPlan("d.jsonl", 0, 11)).remarks()) == {}
 
 
+@pytest.mark.parametrize(("chunks", "more"), [(1, ": try --demo-chunks"), (2, "")])
+def test_a_run_says_how_many_demonstrations_fit(chunks: int, more: str) -> None:
+    result = result_of(name="en-topic-causal", plan=DemoPlan("d.jsonl", 12, chunks=chunks))
+    row = Row({"text": "t"}, "r.jsonl:1")
+    result.count([Prediction(row, "yes", {}, {}, None, dropped=n) for n in (0, 5, 3, 0)])
+    (dropped,) = [remark for remark in result.remarks() if remark.code == "dropped"]
+    assert dropped.facts == {"rows": 2, "demonstrations": 8, "fit": 7}
+    line = "2 rows lost demonstrations, oldest first, to fit the context (8 in all); 7 of 12 fit before every row"
+    assert dropped.line == line + more
+
+
 @pytest.mark.parametrize(("averaged", "how"), [(False, "sum"), (True, "mean")])
 def test_a_run_says_what_the_tokenizer_made_of_words_and_texts(averaged: bool, how: str) -> None:
     result = result_of()
@@ -128,6 +141,82 @@ def test_a_run_says_where_its_labels_come_from_and_which_rows_do_not_count() -> 
 def test_a_run_that_leans_says_to_which_label_and_by_how_many_rows() -> None:
     result = result_of(tally({("yes", "yes"): 9, ("no", "yes"): 12, ("no", "no"): 1}, "yes", "no"))
     assert facts(result.remarks())["leaning"] == {"label": "yes", "given": 21, "rows": 22, "gold": 9}
+
+
+BUSINESS = ("World", "Sports", "Business", "Sci/Tech")
+
+
+def of_shares(gold: Sequence[int], predicted: Sequence[int]) -> Tally:
+    """Rows of four labels, so many of each, as many as possible predicted right."""
+    right = [min(pair) for pair in zip(gold, predicted, strict=True)]
+    given = {(label, label): count for label, count in zip(BUSINESS, right, strict=True)}
+    missed = [label for label, of, hit in zip(BUSINESS, gold, right, strict=True) for _ in range(of - hit)]
+    wrongly = [label for label, of, hit in zip(BUSINESS, predicted, right, strict=True) for _ in range(of - hit)]
+    for pair in zip(missed, wrongly, strict=True):
+        given[pair] = given.get(pair, 0) + 1
+    return tally(given, *BUSINESS)  # type: ignore[arg-type]
+
+
+COMMAND = "promptshot calibrate out.jsonl --method prior"
+
+
+def said_of(counts: Tally, prior: dict[str, float] | None = None) -> list[str]:
+    return [remark.line for remark in unbalanced(counts, COMMAND, prior)]
+
+
+def test_predictions_far_from_balanced_are_told_with_the_command_to_try() -> None:
+    counts = of_shares([50, 50, 50, 50], [40, 34, 124, 2])
+    (remark,) = unbalanced(counts, COMMAND)
+    assert remark.line == f"Business was predicted for 62% of the rows, Sci/Tech for 1%: see {COMMAND}"
+    assert remark.facts["over"] == "Business"
+    assert remark.facts["predicted"]["Sci/Tech"] == 0.01
+    result = Result(recipe_of(), counts, "", calibrate=COMMAND)
+    assert [one for one in result.remarks() if one.code == "unbalanced"] == [remark]
+    result.calibrate = ""  # calibrated already, or nothing to calibrate
+    assert "unbalanced" not in facts(result.remarks())
+
+
+@pytest.mark.parametrize(
+    ("gold", "predicted"),
+    [
+        ((20, 20, 140, 20), (22, 18, 138, 22)),  # as they are
+        ((50, 50, 50, 50), (60, 48, 70, 22)),  # not far
+        ((5, 5, 5, 5), (3, 3, 14, 0)),  # too few rows to tell
+        ((50, 50, 50, 50), (3, 2, 190, 5)),  # nearly all of one label, which is told already
+    ],
+)
+def test_balance_is_no_matter_where_gold_explains_it_where_rows_are_few_or_where_leaning_is_told(
+    gold: Sequence[int], predicted: Sequence[int]
+) -> None:
+    assert said_of(of_shares(gold, predicted)) == []
+
+
+def test_labels_that_are_not_equally_frequent_need_a_prior_that_is_named() -> None:
+    (line,) = said_of(of_shares([10, 10, 160, 20], [90, 10, 80, 20]))
+    assert line.startswith("World was predicted for 45% of the rows, Business for 40%: see promptshot")
+    assert line.endswith("; name the shares of the labels there (--prior)")
+
+
+def test_without_gold_labels_balance_is_doubted_by_more_and_a_prior_explains_it() -> None:
+    given = tally(
+        {(None, "World"): 20, (None, "Sports"): 20, (None, "Business"): 150, (None, "Sci/Tech"): 10}, *BUSINESS
+    )
+    (line,) = said_of(given)
+    assert line.startswith(
+        "Business was predicted for 75% of the rows, Sci/Tech for 5%: if the labels are about equally "
+    )
+    assert said_of(given, {"World": 0.1, "Sports": 0.1, "Business": 0.75, "Sci/Tech": 0.05}) == []
+    assert said_of(given, dict.fromkeys(BUSINESS, 0.25)) == [
+        f"Business was predicted for 75% of the rows, Sci/Tech for 5%: see {COMMAND}"
+    ]
+    nearer = {(None, "World"): 30, (None, "Sports"): 50, (None, "Business"): 90, (None, "Sci/Tech"): 30}
+    assert said_of(tally(nearer, *BUSINESS)) == []
+
+
+def test_a_run_that_leans_names_the_command_as_well() -> None:
+    result = Result(recipe_of(), of_shares([50, 50, 50, 50], [0, 0, 195, 5]), "", calibrate=COMMAND)
+    (line,) = (remark.line for remark in result.remarks() if remark.code == "leaning")
+    assert line.endswith(f", or {COMMAND}")
 
 
 def test_a_run_says_what_is_not_in_its_files() -> None:
