@@ -189,10 +189,8 @@ class Suggestion:
             yield Remark("soft-labels", f"{said} without a label found words by what {self.present.name} makes of them")
         few = {label: n for label, n in rows.per_label.items() if n < FEW}
         if few and not self.pruning:
-            what = (
-                f"{min(few.values())} to {max(few.values())}" if len(set(few.values())) > 1 else f"{max(few.values())}"
-            )
-            yield Remark("few-rows", f"words were found on {what} rows a label: others would find other words", few)
+            least = many(min(few.values()), "row")
+            yield Remark("few-rows", f"a label's words were found on {least}: other rows would find others", few)
         if rows.left_out:
             first = rows.left_out[0]
             line = f"{many(len(rows.left_out), 'row')} could not be used; {first.source}: {first.reason}"
