@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from helpers import write_rows
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ is not installed
 
-from benchmarks import around, encoder, measure, shapes, tables, worker, workloads
+from benchmarks import around, encoder, measure, shapes, suggest, tables, worker, workloads
 from benchmarks.cases import Case, Work, completions, sample
 
 COMPLETION = Case((("fixed", "Article: "), ("field", "a {b} c"), ("fixed", "\nTopic: "), ("mask", "")), ("x", "y z"))
@@ -232,3 +233,32 @@ def test_generated_rows_are_always_the_same(tmp_path: Path) -> None:
         around.write_rows(tmp_path / name, 20)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert set(json.loads((tmp_path / "a").read_text().splitlines()[0])) == {"id", "text", "label"}
+
+
+# ------------------------------------------------------------------ suggested label words
+
+
+def test_without_data_the_table_of_label_words_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert suggest.main([str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"skipped: no eprstmt or tnews under {tmp_path / 'fewclue'}\n"
+
+
+@pytest.mark.torch
+def test_suggested_label_words_stand_in_a_table_beside_those_of_the_shelf(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suggest, "WORKS", {"eprstmt": ("zh-sentiment-mlm",)})
+    texts = {"Positive": "又香又脆 房间很干净 下次还来 老板热情", "Negative": "太差了 又吵又脏 再也不来 坏了"}
+    rows = [{"sentence": text, "label": label} for label, of in texts.items() for text in of.split()]
+    folder = tmp_path / "fewclue" / "eprstmt"
+    folder.mkdir(parents=True)
+    for name in ("train_0", "test_public"):
+        write_rows(folder / f"{name}.json", rows)
+    assert suggest.main([str(tmp_path)]) == 0
+    head, rule, shelf, ours = capsys.readouterr().out.splitlines()
+    assert len({line.count("|") for line in (head, rule, shelf, ours)}) == 1
+    assert "| shelf: zh-satisfied | 1.0 |" in shelf
+    assert "| suggested, train_0 |" in ours
+    assert " of 4 |" in ours

@@ -15,6 +15,7 @@ from typing import Any
 
 from promptshot.authoring.clauses import clauses, words
 from promptshot.classify import decide, finish
+from promptshot.classify.calibrate import Fitted
 from promptshot.classify.classifier import Classifier
 from promptshot.classify.prediction import Outcome, Prediction
 from promptshot.classify.questions import Questions
@@ -279,16 +280,19 @@ def _log_odds(chances: Mapping[str, float], label: str) -> float:
 
 @dataclass(frozen=True)
 class _Member:
-    """What a template of an ensemble, or the only one, makes of the row, before any calibration."""
+    """What a template of an ensemble, or the only one, makes of the row: raw scores, and those whose words are
+    calibrated, which are the same without calibration."""
 
     verbalizer: Verbalizer
     word_scores: Mapping[str, float]
-    label_scores: Mapping[str, float]
+    words_after: Mapping[str, float]
+    label_scores: Mapping[str, float]  # raw
+    labels_after: Mapping[str, float]
 
 
 def _of_members(classifier: Classifier, whole: Prediction) -> list[_Member]:
     """The word scores of an ensemble are numbered: `1: good`."""
-    members = (classifier, *classifier.others)
+    members, fitted = (classifier, *classifier.others), classifier.fitted
     found = []
     for number, member in enumerate(members, 1):
         start = f"{number}: " if classifier.others else ""
@@ -296,15 +300,20 @@ def _of_members(classifier: Classifier, whole: Prediction) -> list[_Member]:
         verbalizer = member.task.verbalizer
         if isinstance(verbalizer, RowWords):
             verbalizer = Verbalizer(verbalizer.name, {word: {word: 1.0} for word in own})
-        found.append(_Member(verbalizer, own, verbalizer.pooled(tuple(own), tuple(own.values())) if own else {}))
+        minus = fitted.words[number - 1] if fitted and fitted.words else {}
+        after = {word: score - minus.get(word, 0.0) for word, score in own.items()}
+        found.append(_Member(verbalizer, own, after, _pooled(verbalizer, own), _pooled(verbalizer, after)))
     return found
 
 
-def _together(label_scores: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """The probabilities of one template, or of an ensemble."""
-    if len(label_scores) == 1:
-        return decide.softmax(label_scores[0])
-    return finish.ensemble(label_scores).probabilities or {}
+def _pooled(verbalizer: Verbalizer, scores: Mapping[str, float]) -> dict[str, float]:
+    return verbalizer.pooled(tuple(scores), tuple(scores.values())) if scores else {}
+
+
+def _together(label_scores: Sequence[Mapping[str, float]], fitted: Fitted | None) -> Mapping[str, float]:
+    """The probabilities of one template, or of an ensemble, calibrated by what has been fitted."""
+    scores = label_scores[0] if len(label_scores) == 1 else finish.ensemble(label_scores).label_scores
+    return decide.softmax(fitted.scores(scores) if fitted else scores)
 
 
 def _words(
@@ -313,26 +322,28 @@ def _words(
     """Every label word of every template."""
     if whole.probabilities is None:
         return
-    all_scores = [one.label_scores for one in scored]
-    now = _log_odds(_together(all_scores), whole.label)
+    fitted, all_scores = members[0].fitted, [one.labels_after for one in scored]
+    now = _log_odds(_together(all_scores, fitted), whole.label)
     for number, (member, questions, one) in enumerate(zip(members, asked, scored, strict=True)):
-        prompts = questions.variants[0].prompts
-        spelled = _spelled(member, prompts)
+        spelled = _spelled(member, questions.variants[0].prompts)
         for label, of in one.verbalizer.labels.items():
             parts = _parts(of, one.word_scores, one.verbalizer.pool)
             for word in of:
-                tokens = spelled.get(word, ())
-                score = one.word_scores[word]
-                effect = None
+                tokens, score, effect = spelled.get(word, ()), one.word_scores[word], None
                 if len(of) > 1:
-                    rest: Words = {other: weight for other, weight in of.items() if other != word}
-                    alone = Verbalizer("", {label: rest}, pool=one.verbalizer.pool)
-                    less = alone.pooled(tuple(rest), [one.word_scores[other] for other in rest])
-                    without = [*all_scores[:number], {**one.label_scores, **less}, *all_scores[number + 1 :]]
-                    effect = now - _log_odds(_together(without), whole.label)
+                    less = {**one.labels_after, label: _without(word, of, one)}
+                    without = [*all_scores[:number], less, *all_scores[number + 1 :]]
+                    effect = now - _log_odds(_together(without, fitted), whole.label)
                 averaged = bool(tokens) and whole.averaged and _is_mean(tokens, score)
                 name = member.recipe.template.name
                 yield WordPart(name, label, word, score, parts[word], tokens, averaged, effect)
+
+
+def _without(word: str, words: Words, scored: _Member) -> float:
+    """The score of a label without one of its words."""
+    rest = {other: weight for other, weight in words.items() if other != word}
+    alone = Verbalizer("", {"": rest}, pool=scored.verbalizer.pool)
+    return alone.pooled(tuple(rest), [scored.words_after[other] for other in rest])[""]
 
 
 def _parts(words: Words, scores: Mapping[str, float], pool: Pool) -> dict[str, float]:
@@ -370,12 +381,12 @@ def _is_mean(tokens: Sequence[TokenScore], score: float) -> bool:
 
 def _templates(members: Sequence[Classifier], scored: Sequence[_Member], whole: Prediction) -> Iterator[TemplatePart]:
     """Every template of an ensemble: its part is its log-probability, of which the ensemble's score is the mean."""
-    all_scores = [one.label_scores for one in scored]
-    now = _log_odds(_together(all_scores), whole.label)
+    fitted, all_scores = members[0].fitted, [one.labels_after for one in scored]
+    now = _log_odds(_together(all_scores, fitted), whole.label)
     for number, (member, one) in enumerate(zip(members, scored, strict=True)):
         logs = decide.log_softmax(one.label_scores)
         rest = [*all_scores[:number], *all_scores[number + 1 :]]
-        effect = now - _log_odds(_together(rest), whole.label)
+        effect = now - _log_odds(_together(rest, fitted), whole.label)
         best = decide.best(one.label_scores)
         part = logs[whole.label] / len(members)
         yield TemplatePart(member.recipe.template.name, best, math.exp(logs[whole.label]), part, effect)

@@ -23,6 +23,7 @@ Matrix = NDArray[np.float64]
 LIKELY = 20  # words of a label, by their mean, that are compared by their contrast
 SIZES = (1, 2, 4, 8)  # words a label that are tried
 WORTH = 0.2  # of the words of the largest group, that a group must have to be tried
+BEHIND = 2  # standard errors, below which two ways of choosing are not told apart
 FOLDS = 4  # parts of the rows that are held out in turn
 LIGHTEST = 3e-4  # of the loss, by which leaving a word out must lower it
 
@@ -165,9 +166,9 @@ def best(
 ) -> Ranked | None:
     """Of groups of words (scores, and what their rows belong to) and sizes those that held-out rows like, or nearly.
 
-    On few rows the best is best by chance: of all that are less than a standard error behind it, the `usual` group is
-    taken, or the one whose words are likeliest at the blank, and of that the most words (the rule of one standard
-    error, Breiman et al. 1984). None where no group has a word for every label.
+    On few rows the best is best by chance: of all that are less than BEHIND standard errors behind it, the `usual`
+    group is taken, or the one whose words are likeliest at the blank, and of that the most words (after the rule of
+    one standard error, Breiman et al. 1984). None where no group has a word for every label.
     """
     tried: list[tuple[float, Ranked]] = []
     largest = max((scores.shape[1] for scores, _ in groups), default=0)
@@ -181,7 +182,7 @@ def best(
         return None
     first = max(tried, key=lambda one: one[1].held_out)[1]
     rows = max(1.0, float(groups[first.group][1].sum()))
-    least = first.held_out - math.sqrt(first.held_out * (1 - first.held_out) / rows)
+    least = first.held_out - BEHIND * math.sqrt(first.held_out * (1 - first.held_out) / rows)
     near = [one for one in tried if one[1].held_out >= least]
     group = max(near, key=lambda one: (one[1].group == usual, one[0]))[1].group
     return max((one for _, one in near if one.group == group), key=lambda one: one.size)

@@ -20,6 +20,7 @@ import numpy as np
 
 from promptshot.authoring import ranking, wordlists
 from promptshot.authoring.ranking import Matrix
+from promptshot.classify.calibrate import Calibration
 from promptshot.classify.classifier import Classifier
 from promptshot.classify.gold import check_gold
 from promptshot.classify.prediction import Outcome, Prediction
@@ -38,7 +39,7 @@ from promptshot.scoring import Checkpoint, Prompt, Proposing, Scored, Scorer, fa
 
 LEAST = 2  # rows of a label: one finds, one judges
 FEW = 8  # rows of a label that find, below which that is said
-FINDING = 2_000  # rows that find, at most
+MOST = 2_000  # rows that find, and that judge
 LIKELY = 400  # words that a model proposes for a label
 COSTS = 5_000  # texts to run, about; beyond, some rows choose which words the others see
 SHARED, ALL = 8, 1_000_000  # words that a causal model reads at the cost of one more text, about, and a cloze
@@ -48,7 +49,8 @@ APART = 18.0  # of a word's prior from that of the middle one, at most: no weigh
 
 @dataclass(frozen=True)
 class Rows:
-    """Which rows find words and which judge them; `left_out` cannot be used, `same` say what another one says."""
+    """Which rows find words and which judge them; `left_out` cannot be used, `same` say what another one says, and
+    `spare` ones are more than it takes."""
 
     finding: tuple[tuple[Row, str], ...]
     judging: tuple[tuple[Row, str], ...]
@@ -56,6 +58,7 @@ class Rows:
     left_out: tuple[Reject, ...] = ()
     same: int = 0
     seed: int = 0
+    spare: int = 0
 
     @classmethod
     def of(cls, items: Iterable[Item], more: Iterable[Item], task: Task, seed: int) -> Rows:
@@ -87,16 +90,18 @@ class Rows:
         if any(by_label.values()):
             _refuse_few(by_label)
         rng = random.Random(seed)
-        finding, judging = [], []
+        finding, judging, usable = [], [], len(unlabelled) + sum(map(len, by_label.values()))
+        most = max(1, MOST // max(1, len(by_label)))  # of each label
         for label, rows in by_label.items():
             rng.shuffle(rows)
-            half = (len(rows) + 1) // 2
+            half = min(most, (len(rows) + 1) // 2)
             finding += [(row, label) for row in rows[:half]]
             judging += [(row, label) for row in rows[half:]]
-        room = max(0, FINDING - len(finding))
-        if len(unlabelled) > room:
+        judging = judging if len(judging) <= MOST else sorted(rng.sample(judging, MOST), key=lambda one: one[0].key)
+        if len(unlabelled) > (room := max(0, MOST - len(finding))):
             unlabelled = rng.sample(unlabelled, room)
-        return cls(tuple(finding), tuple(judging), tuple(unlabelled), tuple(left_out), same, seed)
+        spare = usable - len(finding) - len(judging) - len(unlabelled)
+        return cls(tuple(finding), tuple(judging), tuple(unlabelled), tuple(left_out), same, seed, spare)
 
     @property
     def per_label(self) -> Counter[str]:
@@ -188,10 +193,8 @@ class Suggestion:
             yield Remark("soft-labels", f"{said} without a label found words by what {self.present.name} makes of them")
         few = {label: n for label, n in rows.per_label.items() if n < FEW}
         if few and not self.pruning:
-            what = (
-                f"{min(few.values())} to {max(few.values())}" if len(set(few.values())) > 1 else f"{max(few.values())}"
-            )
-            yield Remark("few-rows", f"words were found on {what} rows a label: others would find other words", few)
+            least = many(min(few.values()), "row")
+            yield Remark("few-rows", f"a label's words were found on {least}: other rows would find others", few)
         if rows.left_out:
             first = rows.left_out[0]
             line = f"{many(len(rows.left_out), 'row')} could not be used; {first.source}: {first.reason}"
@@ -235,6 +238,7 @@ class Suggestion:
                 "judging": len(rows.judging),
                 "left_out": len(rows.left_out),
                 "same": rows.same,
+                "spare": rows.spare,
                 "seed": rows.seed,
             },
             "candidates": self.candidates,
@@ -346,6 +350,7 @@ class _Work:
             raise OptionError(f"the template {template.name} {why}", hint="use one with label words")
         if recipe.others:
             raise OptionError("label words are for one template, not an ensemble", hint="name one template")
+        recipe = replace(recipe, calibration=Calibration(), abstain_below=None)  # words are judged by themselves
         items = [task.mapped(item) for item in items]
         check_gold(items, recipe)
         rows = Rows.of(items, [task.mapped(item) for item in more], task, seed)

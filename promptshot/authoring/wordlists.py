@@ -65,10 +65,10 @@ message joke opinion fact insult hate friendly polite rude
 """
 
 
-def built_in(language: str, folder: Path | None = None) -> list[str]:
-    """The label words of the shelf (and of a library) in a language, "zh" or "en", and some more, each once."""
-    shelf = [name for name in library.names("verbalizers", folder) if name.startswith(f"{language}-")]
-    words = [word for name in shelf for of in library.verbalizer(name, folder).labels.values() for word in of]
+def built_in(language: str) -> list[str]:
+    """The label words of the shelf in a language, "zh" or "en", and some more, each once."""
+    shelf = [name for name in library.names("verbalizers") if name.startswith(f"{language}-")]
+    words = [word for name in shelf for of in library.verbalizer(name).labels.values() for word in of]
     more = (_ZH if language == "zh" else _EN).split()
     return list(dict.fromkeys([*words, *more]))
 

@@ -14,7 +14,7 @@ from bm25s import BM25
 
 from promptshot.errors import OptionError, PromptshotError
 
-AT_ONCE = 2**22  # numbers of a matrix (texts, pool)
+AT_ONCE = 2**21  # numbers of a matrix (texts, pool)
 # Words of letters and digits, but characters of Chinese each on its own: no list of words, and the same everywhere.
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003347f"
 _WORD = re.compile(rf"[{_HAN}]|[^\W{_HAN}]+")

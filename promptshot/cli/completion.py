@@ -67,7 +67,7 @@ def _columns(context: click.Context) -> list[str]:
     from promptshot.rows import read, row
 
     # While an option still lacks its value, click leaves the arguments unread.
-    said = [*(context.params.get("files") or ()), *context.args]
+    said = [*(context.params.get("files") or ()), *filter(None, [context.params.get("said")]), *context.args]
     files = [str(path) for path in said if Path(path).is_file()]
     try:
         return next((list(item.fields) for item in read.read(files[:1]) if isinstance(item, row.Row)), [])

@@ -167,7 +167,7 @@ def _pairs(parameter: click.Parameter, value: Any) -> list[Any]:
 # Options that name files and folders, and those that may.
 PATHS = (
     *("files", "output", "summary", "record", "rejects", "errors", "save_template", "predictions"),
-    *("demos", "dev", "folder", "suite"),
+    *("demos", "dev", "folder", "suite", "unlabelled", "candidates"),
 )
 UNIFORM = "uniform"  # a prior that is no file
 NAMES = ("templates", "verbalizer", "verbalizers", "model", "models", "labels")

@@ -50,7 +50,8 @@ def _rows(found: Suggestion) -> str:
     if rows.judging:
         said += f", judged on {many(len(rows.judging), 'other')} (seed {rows.seed})"
     said += f"; {found.candidates:,} candidates" if found.candidates else ""
-    return said + (f"; {many(rows.same, 'row says', 'rows say')} what another does" if rows.same else "")
+    said += f"; {many(rows.same, 'row says', 'rows say')} what another does" if rows.same else ""
+    return said + (f"; {many(rows.spare, 'more row is', 'more rows are')} not needed" if rows.spare else "")
 
 
 def _words(words: Sequence[Word], judged: bool) -> Table:

@@ -17,7 +17,7 @@ from promptshot.classify.recipe import DemoPlan
 from promptshot.errors import InputError, OptionError, many
 from promptshot.prompts.task import Task
 from promptshot.rows import formats, objects, read
-from promptshot.rows.once import kept
+from promptshot.rows.once import Once, kept
 from promptshot.rows.row import Item, Reject, Row, with_columns
 from promptshot.rows.streams import PLAIN, Part, Reading, Seen
 
@@ -57,8 +57,11 @@ class Inputs:
         """Draw labelled rows that are demonstrations for all tasks, and score all others only; a name under which they
         can be read, as JSON lines.
 
-        They are drawn from all rows, whichever are selected. Raises OptionError where there are too few.
+        They are drawn from all rows, whichever are selected. Raises OptionError where there are too few, or where the
+        files are such as can be read only once (see `once`).
         """
+        if gone := next((path for path in self.paths if not isinstance(path, Once) and not files.is_file(path)), None):
+            raise OptionError("no rows of a pipe can be set aside", where=gone, hint="write them to a file first")
         found = list(read.select(self._usable(tasks), None, plan.set_aside, plan.seed))
         if len(found) < max(plan.set_aside, plan.k):
             few = f"only {many(len(found), 'row has', 'rows have')} a label that the template knows"
@@ -82,7 +85,7 @@ class Inputs:
 
     def afresh(self) -> Inputs:
         """The same rows, to be read once more."""
-        found = Inputs(self.paths, self.limit, self.sample, self.seed, self.how, self.window)
+        found = type(self)(self.paths, self.limit, self.sample, self.seed, self.how, self.window)
         found._aside, found._drawn = self._aside, self._drawn
         found._begin()
         return found

@@ -138,6 +138,7 @@ class Counts(_Said):
     first_odd: Text = ""
     dropped: Count = 0
     short: Count = 0
+    most_dropped: Count = 0
     lacking: Count = 0
     split: Count = 0
     tokens: dict[Text, Count] = {}  # of each label word, those of its own; 0 where they are not the same in all rows

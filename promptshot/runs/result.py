@@ -42,6 +42,7 @@ class Result:
     first_odd: str = ""  # where the first of them is, and why
     dropped: int = 0  # demonstrations left out, over all rows
     short: int = 0  # rows that lost some of them
+    most_dropped: int = 0  # of one row
     lacking: int = 0  # rows with fewer demonstrations than asked for
     split: int = 0  # label words of several tokens
     tokens: dict[str, int] = field(default_factory=dict)  # of each label word; 0 where they differ from row to row
@@ -112,6 +113,7 @@ class Result:
                 self.first_odd = self.first_odd or f"{outcome.row.source}: {outcome.row.remark}"
             self.dropped += outcome.dropped
             self.short += outcome.dropped > 0
+            self.most_dropped = max(self.most_dropped, outcome.dropped)
             self.lacking += outcome.lacking > 0
             self.split = max(self.split, outcome.split)
             self.averaged |= outcome.averaged
@@ -264,9 +266,15 @@ def _of_demonstrations(result: Result) -> Iterator[Remark]:
     if result.dropped:
         lost = many(result.short, "row", "rows") if result.short else "some rows"
         line = f"{lost} lost demonstrations, oldest first, to fit the context ({result.dropped:,} in all)"
-        yield Remark("dropped", line, {"rows": result.short, "demonstrations": result.dropped})
+        facts = {"rows": result.short, "demonstrations": result.dropped}
+        if demos and result.most_dropped and not result.recipe.others:
+            facts["fit"] = demos.k - result.most_dropped
+            more = "" if demos.chunks > 1 else ": try --demo-chunks"
+            line += f"; {facts['fit']} of {demos.k} fit before every row{more}"
+        yield Remark("dropped", line, facts)
     if demos and (draw := result.recipe.draw):
-        line = f"{draw}: other demonstrations may move accuracy by many points; try --demo-seeds 5"
+        how = "--demo-seeds 5" if demos.by == "random" else "--seed 1, --seed 2 ..."
+        line = f"{draw}: other demonstrations may move accuracy by many points; try {how}"
         yield Remark("one-draw", line, {"seed": demos.seed, "k": demos.k})
     if result.lacking and demos:
         what = f"{many(result.lacking, 'row')} had fewer than {demos.k} demonstrations"

@@ -20,10 +20,11 @@ from promptshot import Classifier
 from promptshot.authoring import clauses
 from promptshot.authoring.explain import Explanation, explain
 from promptshot.classify import decide
+from promptshot.classify.calibrate import Calibration
 from promptshot.classify.prediction import Prediction
 from promptshot.classify.recipe import DemoPlan, Recipe
 from promptshot.cli import run_command
-from promptshot.errors import RowError
+from promptshot.errors import OptionError, RowError
 from promptshot.prompts.verbalizer import Pool, Verbalizer
 from promptshot.report import console
 from promptshot.rows.row import Row
@@ -268,6 +269,34 @@ def test_an_ensemble_asks_each_template_once_and_its_words_are_told_apart() -> N
     assert {(f"{i}: {word.word}", word.score) for i in (1, 2) for word in found.words[6 * (i - 1) : 6 * i]} == {
         *found.prediction.word_scores.items()
     }
+
+
+@pytest.mark.parametrize("texts", [("{mask}: {text}",), ("{mask}: {text}", "{text} {mask}")])
+@pytest.mark.parametrize("method", ["content-free", "pmi"])
+def test_what_is_calibrated_is_explained_as_calibrated(method: Any, texts: tuple[str, ...]) -> None:
+    plain = ensemble_of(*texts)
+    recipe = replace(plain.recipe, calibration=Calibration(method))
+    classifier = Classifier(recipe, FakeScorer(), plain.others)
+    found, row = explain(classifier, Row({"text": TEXT})), Row({"text": TEXT})
+    assert found.prediction == classifier.predict(row)
+    other = classifier.predict("".join(clauses.clauses(TEXT)[1:]))
+    assert found.clauses[0].probability == (other.probabilities or {})[found.label]
+    for label, of in WORDS.labels.items():
+        for word in of if len(of) > 1 else ():
+            (part,) = [one for one in found.words if one.word == word][:1]
+            labels = {**WORDS.labels, label: {w: x for w, x in of.items() if w != word}}
+            less = replace(plain.recipe.task, verbalizer=replace(plain.recipe.verbalizer, labels=labels))
+            without = Classifier(replace(recipe, task=less), FakeScorer(), plain.others)
+            without.fitted = classifier.fitted  # what was fitted stays: not all of it is anew for fewer words
+            chances = without.predict(row).probabilities or {}
+            now = log_odds(found.prediction.probabilities or {}, found.label)
+            assert part.effect == pytest.approx(now - log_odds(chances, found.label))
+
+
+def test_a_calibration_by_the_whole_run_explains_no_row() -> None:
+    recipe = replace(classifier_of().recipe, calibration=Calibration("prior"))
+    with pytest.raises(OptionError, match="decided over a whole run"):
+        explain(Classifier(recipe, FakeScorer()), Row({"text": TEXT}))
 
 
 def test_a_pair_is_explained_by_its_score() -> None:

@@ -76,6 +76,16 @@ def test_what_another_row_says_neither_finds_nor_judges() -> None:
     assert len(rows.finding) + len(rows.judging) == 10
 
 
+def test_of_very_many_rows_some_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suggest, "MOST", 10)
+    rows = Rows.of(rows_of(30), rows_of(9, seed=5), recipe_of().task, seed=0)
+    assert rows.per_label == {"sport": 5, "money": 5}
+    assert (len(rows.judging), len(rows.unlabelled), rows.spare) == (10, 0, 58)
+    assert {label for _, label in rows.judging} == {"sport", "money"}
+    some = Rows.of(rows_of(2), rows_of(9, seed=5), recipe_of().task, seed=0)
+    assert (len(some.finding), len(some.unlabelled), some.spare) == (2, 8, 10)
+
+
 def test_a_row_of_another_label_or_without_text_is_left_out_and_told() -> None:
     bad = [
         Row({"text": "x", "label": "art"}, "a:1"),
@@ -358,7 +368,15 @@ def test_what_is_suggested_can_be_used(rows: str, tmp_path: Path) -> None:
     asked = ("-t", put_in(tmp_path, "t.yaml", lines), "--scorer", "helpers:Hearing", "-q")
     assert run_command(["suggest", rows, *asked, "-o", words, "--summary", str(out), "--per-label", "5"]) == 0
     said = json.loads(out.read_text(encoding="utf-8"))
-    assert said["rows"] == {"finding": 12, "unlabelled": 0, "judging": 12, "left_out": 0, "same": 0, "seed": 0}
+    assert said["rows"] == {
+        "finding": 12,
+        "unlabelled": 0,
+        "judging": 12,
+        "left_out": 0,
+        "same": 0,
+        "spare": 0,
+        "seed": 0,
+    }
     run = ["classify", rows, *asked, "--verbalizer", words, "-o", str(tmp_path / "p.jsonl")]
     assert run_command([*run, "--summary", str(tmp_path / "s.json")]) == 0
     accuracy = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["accuracy"]

@@ -31,9 +31,9 @@ def rows(tmp_path: Path) -> str:
 
 
 def test_commands_are_offered() -> None:
-    assert {"classify", "compare", "diff", "report", "templates", "verbalizers", "doctor", "completion"} <= set(
-        offered("")
-    )
+    found = set(offered(""))
+    assert {"classify", "compare", "diff", "report", "templates", "verbalizers", "doctor", "completion"} <= found
+    assert {"suggest", "explain"} <= found
     assert offered("templates", "p") == ["path", "preview"]
 
 
@@ -42,6 +42,8 @@ def test_names_of_the_shelf_are_offered() -> None:
         name for name in library.names("templates") if name.startswith("zh-news-")
     ]
     assert offered("classify", "x.jsonl", "--verbalizer", "en-true") == ["en-true-false"]
+    assert offered("suggest", "x.jsonl", "-t", "zh-keywords-m") == ["zh-keywords-mlm"]
+    assert offered("explain", "a text", "-t", "zh-keywords-m") == ["zh-keywords-mlm"]
     for command in ("show", "lint", "preview", "path"):
         assert offered("templates", command, "zh-keywords-m") == ["zh-keywords-mlm"]
     assert offered("verbalizers", "show", "zh-k") == ["zh-keywords"]
@@ -55,6 +57,8 @@ def test_names_of_a_library_are_offered(tmp_path: Path) -> None:
 def test_columns_of_the_first_row_are_offered(rows: str) -> None:
     assert offered("classify", rows, "--text-field", "") == ["body", "grade", "body.x"]
     assert offered("classify", rows, "--label-field", "g") == ["grade"]
+    assert offered("suggest", rows, "--text-field", "bo") == ["body", "body.x"]
+    assert offered("explain", rows, "--text-field", "bo") == ["body", "body.x"]
     assert offered("report", rows, "--prediction-field", "g") == ["grade"]
     assert offered("report", rows, "--label-field", "b") == ["body", "body.x"]
     assert offered("classify", rows, "-t", "zh-same-mlm", "--map", "") == ["text_a=", "text_b=", "label="]

@@ -48,6 +48,8 @@ def without(packages: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         (("templates", "preview", "en-sentiment-nsp", "--scores"), "a tokenizer"),
         (("verbalizers", "lint", "zh-news", "-m", "builtin:gpt2"), "a tokenizer"),
         (("doctor", "-m", "builtin:gpt2", "--scorer", "causal"), "the scorer 'causal'"),
+        (("suggest", ROWS, "-t", "en-sentiment-mlm", "-q"), "the scorer 'mlm'"),
+        (("explain", ROWS, "-t", "en-sentiment-causal", "-q"), "the scorer 'causal'"),
     ],
 )
 def test_without_torch_whatever_needs_it_says_what_to_install(arguments: tuple[str, ...], what: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from helpers import tally, write_rows
 
 import promptshot
+from promptshot.classify.prediction import Prediction
 from promptshot.classify.recipe import DemoPlan, Recipe
 from promptshot.compare.candidates import Candidate
 from promptshot.compare.compare import Entry, Failure
@@ -24,7 +25,7 @@ from promptshot.errors import InputError
 from promptshot.metrics import Tally
 from promptshot.prompts import library
 from promptshot.report import run
-from promptshot.rows.row import Reject
+from promptshot.rows.row import Reject, Row
 from promptshot.runs import remarks
 from promptshot.runs.predictions import Counted, count
 from promptshot.runs.remarks import MAJORITY, Remark, against_majority, unbalanced
@@ -100,6 +101,17 @@ def test_a_run_says_what_became_of_its_demonstrations() -> None:
         remark.line for remark in result.remarks()
     ]
     assert facts(result_of(name="en-topic-causal", plan=DemoPlan("d.jsonl", 0, 11)).remarks()) == {}
+
+
+@pytest.mark.parametrize(("chunks", "more"), [(1, ": try --demo-chunks"), (2, "")])
+def test_a_run_says_how_many_demonstrations_fit(chunks: int, more: str) -> None:
+    result = result_of(name="en-topic-causal", plan=DemoPlan("d.jsonl", 12, chunks=chunks))
+    row = Row({"text": "t"}, "r.jsonl:1")
+    result.count([Prediction(row, "yes", {}, {}, None, dropped=n) for n in (0, 5, 3, 0)])
+    (dropped,) = [remark for remark in result.remarks() if remark.code == "dropped"]
+    assert dropped.facts == {"rows": 2, "demonstrations": 8, "fit": 7}
+    line = "2 rows lost demonstrations, oldest first, to fit the context (8 in all); 7 of 12 fit before every row"
+    assert dropped.line == line + more
 
 
 @pytest.mark.parametrize(("averaged", "how"), [(False, "sum"), (True, "mean")])

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from helpers import fake, write_rows
 
+from promptshot.classify.classifier import Classifier
 from promptshot.classify.recipe import DemoPlan
 from promptshot.cli import run_command
 from promptshot.errors import InputError
@@ -91,6 +92,25 @@ def test_demonstrations_come_from_standard_input_where_the_rows_do_not(name: str
     assert done.returncode == 0, done.stderr
     (tmp_path / "d.jsonl").write_bytes(SENTIMENT)
     assert done.stdout == predictions(tmp_path, *SHOTS, "--demos", str(tmp_path / "d.jsonl"))
+
+
+@pytest.mark.parametrize("by", ["random", "nearest"])
+def test_demonstrations_of_several_runs_and_templates_come_from_one_pipe(by: str, tmp_path: Path) -> None:
+    shots = ("-t", "zh-sentiment-causal", "-t", "zh-sentiment-mlm", "-k", "0,2,4", "--demos-by", by, "--ignore-labels")
+    (tmp_path / "d.jsonl").write_bytes(SENTIMENT)
+    expected = predictions(tmp_path, *shots, "--demos", str(tmp_path / "d.jsonl"))
+    with pipe(SENTIMENT) as name:
+        assert predictions(tmp_path, *shots, "--demos", name) == expected
+
+
+def test_a_pipe_that_a_program_names_for_demonstrations_is_read_once() -> None:
+    with pipe(SENTIMENT) as name:
+        made = Classifier.load("zh-sentiment-causal", scorer="fake", demos=Path(name), k=4)
+    assert made.recipe.demos is not None
+    assert isinstance(made.recipe.demos.path, Once)
+    assert made.recipe.demos.path.said == SENTIMENT
+    assert made.recipe.fingerprint() == made.recipe.fingerprint()
+    assert made.prompts(Row({"text": "a"}))[0].text().count("row ") == 4
 
 
 def test_the_rows_that_fix_thresholds_come_from_a_pipe(tmp_path: Path) -> None:
@@ -204,7 +224,7 @@ def test_what_was_read_is_read_again_and_goes_along_to_another_process(monkeypat
         assert [item.fields for item in found if isinstance(item, Row)] == ROWS
         assert found[0].source == "<stdin>:1"
     assert isinstance(plan.path, Once)
-    assert json.dumps(vars(plan)) == '{"path": "-", "k": 4, "seed": 0}'
+    assert json.dumps(plan.identity()) == '{"path": "-", "k": 4, "seed": 0}'
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,11 @@ def test_common_prefix_is_what_all_sequences_share() -> None:
     assert common_prefix([[1, 2, 3], [1, 2, 4, 5]]) == 2
     assert common_prefix([[1, 2], [1, 2, 3]]) == 2
     assert common_prefix([[1], [2]]) == 0
+    assert common_prefix([[], [1]]) == common_prefix([[]]) == 0
+    long = list(range(100))
+    for place in range(100):
+        assert common_prefix([long, [*long[:place], -1, *long[place + 1 :]], long]) == place
+        assert common_prefix([long[:place], long]) == place
 
 
 def test_neighbouring_texts_are_read_as_one() -> None:
@@ -163,6 +168,25 @@ def test_demonstrations_go_first_and_the_oldest_first(words: TextEncoder) -> Non
     assert (fitted.dropped, fitted.cut) == (2, 0)
     fitted = fit([*demos, field("it was great")], sized(words), 2, words)
     assert (shown(fitted), fitted.dropped, fitted.cut) == (["it was"], 3, 1)
+
+
+@pytest.mark.parametrize("marks", [-1, 0, 2])  # tokens that a demonstration has among others, more than alone
+def test_as_few_demonstrations_go_as_must_without_a_try_for_each(words: TextEncoder, marks: int) -> None:
+    demos = [Piece(Kind.DEMO, "a great day " * (1 + i % 3)) for i in range(40)]
+    pieces = [*demos, field("it was great")]
+    asked: list[Sequence[Piece]] = []
+
+    def size(of: Sequence[Piece]) -> int:
+        asked.append(of)
+        return sized(words)(of) + marks * (len(of) - 1)
+
+    for limit in range(3, size(pieces) + 2, 7):
+        expected = next(n for n in range(41) if size(pieces[n:]) <= limit)
+        asked.clear()
+        fitted = fit(pieces, size, limit, words)
+        assert (fitted.dropped, list(fitted.pieces)) == (expected, pieces[expected:])
+        assert list(asked[-1]) == pieces[expected:]
+        assert len(asked) < 12 or marks
 
 
 def test_a_template_that_does_not_fit_is_too_long(words: TextEncoder) -> None:

@@ -350,3 +350,41 @@ def xlm(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     names = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
     folder = tmp_path_factory.mktemp("xlm")
     return build(folder, transformers.RobertaForMaskedLM, config, made, **names)
+
+
+# ------------------------------------------------------------------ demonstrations
+
+FILLED = ["the movie was great. It was good.\n", "的文章很满意。好\n", "sports news last night. It was awful.\n"]
+BEFORE = "".join(FILLED)
+
+
+def test_filled_sentences_before_a_text_equal_the_reference(named: Named) -> None:
+    _, tiny = named
+    one, two = {"scorer": "mlm", "text": "{text} It was {mask}."}, {"scorer": "mlm", "text": ["{mask}新闻", "{text}"]}
+    prompts = [rendered(keys, {"text": text}, WORDS, *FILLED) for text in ROWS[:4] for keys in (one, two)]
+    wanted: list[list[Segment]] = []
+    for text in ROWS[:4]:
+        wanted += [[(f"{BEFORE}{text} It was ", ".")], [(BEFORE, "新闻"), text]]
+    kept = [(prompt, case) for prompt, case in zip(prompts, wanted, strict=True) if fits(tiny, case)]
+    assert len(kept) > 4
+    made = scorer(tiny, batch_size=3)
+    assert_agrees(made.score([prompt for prompt, _ in kept]), expected(tiny, [case for _, case in kept], WORDS))
+
+
+def fits(tiny: Tiny, case: list[Segment]) -> bool:
+    """Whether it need not be cut, whichever the word."""
+    texts = [segment if isinstance(segment, str) else "".join(segment) for segment in case]
+    longest = max(len(reference.encode(tiny.tokenizer, f" {word}")) for word in WORDS)
+    return sum(len(reference.encode(tiny.tokenizer, text)) for text in texts) + longest + 6 <= LENGTH
+
+
+def test_whole_demonstrations_go_oldest_first_before_the_text_of_a_cloze_is_cut(bert_mlm: Tiny) -> None:
+    keys = {"scorer": "mlm", "text": ["It was {mask}. {text}", "{other}"]}
+    filled = [f"It was good. the food was great {i}\n" for i in range(9)]
+    prompt = rendered(keys, {"text": LONG, "other": "good day"}, ["good"], *filled)
+    made = scorer(bert_mlm)
+    (found,), dropped = made.score([prompt]), made.plan(prompt).fitted.dropped
+    assert 0 < dropped < 9
+    assert (found.dropped, found.cut) == (dropped, 0)
+    case: list[Segment] = [("".join(filled[dropped:]) + "It was ", f". {LONG}"), "good day"]
+    assert_agrees([found], expected(bert_mlm, [case], ["good"]))

@@ -325,5 +325,8 @@ def in_runs(pieces: Sequence[Piece]) -> list[list[list[Piece]]]:
 def common_prefix(sequences: Sequence[Ids]) -> int:
     """How many first ids all sequences share."""
     first, last = min(sequences), max(sequences)  # what these share lies in all between them
-    pairs = enumerate(zip(first, last, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(last)))
+    shared, most = 0, min(len(first), len(last))
+    while shared < most:  # by halves: contexts of a thousand tokens are compared at once, and not token by token
+        middle = (shared + most + 1) // 2
+        shared, most = (middle, most) if first[shared:middle] == last[shared:middle] else (shared, middle - 1)
+    return shared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from promptshot.scorers.checkpoints.encoder import Encoder, Unfit
 from promptshot.scoring import Kind, Piece
@@ -28,14 +29,14 @@ class Fitted:
 def fit(pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: int, encoder: Encoder) -> Fitted:
     """Drop the oldest demonstrations, then shorten fields, until `size` is at most `limit` tokens.
 
-    Raises TooLong when what must stay does not fit, or no text of a row would remain.
+    What fits is what `size` was asked of last. Raises TooLong when what must stay does not fit, or no text of a row
+    would remain.
     """
     kept, cut, dropped = list(pieces), 0, 0
     while (over := size(kept) - limit) > 0:
-        demo = next((i for i, piece in enumerate(kept) if piece.kind is Kind.DEMO), None)
-        if demo is not None:
-            del kept[demo]
-            dropped += 1
+        if not dropped and any(piece.kind is Kind.DEMO for piece in kept):
+            dropped = _in_the_way(kept, size, limit, over, encoder)
+            kept = _without(kept, dropped)
             continue
         at, tokens = _gives_way(kept, over, encoder)
         if at is None:
@@ -46,6 +47,28 @@ def fit(pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: 
     if cut and not any(p.text.strip() for p in kept if p.kind is Kind.FIELD):
         raise TooLong(f"nothing of the text fits into {limit} tokens beside the template")
     return Fitted(tuple(kept), cut, dropped)
+
+
+def _in_the_way(
+    pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: int, over: int, encoder: Encoder
+) -> int:
+    """How many demonstrations must go, all of them where that is not enough.
+
+    Their own tokens say about how many, so that a prompt is not put together anew for each.
+    """
+    lengths = [len(encoder.ids(piece.text)) for piece in pieces if piece.kind is Kind.DEMO]
+    count = next((n for n, tokens in enumerate(accumulate(lengths), 1) if tokens >= over), len(lengths))
+    while count > 1 and size(_without(pieces, count - 1)) <= limit:
+        count -= 1
+    while count < len(lengths) and size(_without(pieces, count)) > limit:
+        count += 1
+    return count
+
+
+def _without(pieces: Sequence[Piece], count: int) -> list[Piece]:
+    """The pieces without the first so many demonstrations."""
+    demos = [i for i, piece in enumerate(pieces) if piece.kind is Kind.DEMO][:count]
+    return [piece for i, piece in enumerate(pieces) if i not in demos]
 
 
 def _gives_way(pieces: Sequence[Piece], over: int, encoder: Encoder) -> tuple[int | None, int]:
