@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptshot import standard
+from promptshot.classify.calibrate import METHODS, OF_DEV, OF_RUN
 from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
@@ -58,6 +59,18 @@ if TYPE_CHECKING:
 @option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before the row (causal, mlm).")
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @demo_flags
+@option(
+    "--calibrate",
+    type=click.Choice([name for name in METHODS if name not in OF_RUN]),
+    default="none",
+    show_default=True,
+    help="As for classify, by prompts that say nothing or by the rows of --dev.",
+)
+@option(
+    "--dev",
+    metavar="FILE",
+    help="Labelled rows to calibrate by, or rows that fix the thresholds of an NSP pair template.",
+)
 @option("--json", "to_stdout", is_flag=True, help="Everything as JSON, and no picture.")
 @seed_flag
 @column_flags
@@ -85,6 +98,7 @@ def command(said: str, number: int, to_stdout: bool, quiet: bool, **given: Any) 
     from promptshot.runs.record import as_json
 
     recipe, row = _asked(said, number, given, quiet or to_stdout)
+    recipe = _calibrated(recipe, given)
     with doing(quiet or to_stdout) as watch:
         watch("loading the model")
         classifier = Classifier.of(recipe)
@@ -106,10 +120,11 @@ def _asked(said: str, number: int, given: dict[str, Any], quiet: bool) -> tuple[
     from promptshot.rows.streams import PLAIN
     from promptshot.runs.inputs import Inputs, look_at
 
-    given["demos"] = once(given["demos"]) if given["demos"] else None
+    for name in ("demos", "dev"):
+        given[name] = once(given[name]) if given[name] else None
     plan, names = _demo_plan(given), names_of(given)
     if said == "-" or is_file(said):
-        refuse_twice([("FILE", said), *([("--demos", given["demos"])] if given["demos"] else [])])
+        refuse_twice([("FILE", said), *((f"--{name}", given[name]) for name in ("demos", "dev") if given[name])])
         path = once(said)
         inputs = Inputs([path], how=reading(given, [path], quiet))
         recipe = recipe_of(given, inputs.look(names.usual), inputs.peek_rows({}), inputs.how, quiet, plan)
@@ -136,6 +151,16 @@ def _numbered(inputs: Inputs, number: int, recipe: Recipe) -> Row:
                 raise RowError(item.reason, where=item.source)
             return item
     raise InputError(f"no row {number}: there are {count:,}", where=inputs.paths[0], hint=f"--row 1 to {count}")
+
+
+def _calibrated(recipe: Recipe, given: dict[str, Any]) -> Recipe:
+    """The recipe with the calibration that the options name; refused where it cannot be."""
+    from promptshot.classify.calibrate import Calibration
+
+    method = given["calibrate"]
+    recipe = replace(recipe, calibration=Calibration.of(method, None, given["dev"] if method in OF_DEV else None))
+    recipe.check()
+    return recipe
 
 
 def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:

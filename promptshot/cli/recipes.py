@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from promptshot.classify.calibrate import OF_DEV
 from promptshot.cli.flags import model_options, names_of, typed
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def recipe_of(
             scorer=given["scorer"] or one.template.spec.scorer,
             options=model_options(given),
             demos=demos,
+            dev=None if given.get("calibrate") in OF_DEV else given.get("dev"),
             columns=names.of(one.template),
             reading=how,
         )

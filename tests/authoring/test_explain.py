@@ -446,9 +446,31 @@ def test_a_terminal_without_unicode_gets_plain_bars(rows: str) -> None:
     assert "\\u" not in out
 
 
+def test_a_calibrated_explanation_has_the_probabilities_of_a_calibrated_run(
+    rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev = write_rows(tmp_path / "dev.jsonl", [{"text": f"row {i}", "label": ["good", "bad"][i % 2]} for i in range(8)])
+    for way in (("content-free",), ("few-label", "--dev", dev)):
+        out = str(tmp_path / f"{way[0]}.jsonl")
+        assert run_command(["classify", rows, *ASKED, "-q", "--calibrate", *way, "-o", out]) == 0
+        run = json.loads(Path(out).read_text(encoding="utf-8").splitlines()[1])
+        found = json.loads(shown(capsys, rows, "--row", "2", *ASKED, "--calibrate", *way, "--json"))
+        assert found["probabilities"] == run["probabilities"]
+        assert found["prediction"] == run["prediction"]
+
+
+def test_a_pair_with_fixed_thresholds_has_a_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dev = write_rows(tmp_path / "dev.jsonl", [{"text_a": f"a {i}", "text_b": f"b {i}"} for i in range(9)])
+    row = json.dumps({"text_a": "房间干净，又安静", "text_b": "不吵"})
+    found = json.loads(shown(capsys, row, "-t", "zh-same-nsp", "--scorer", "fake", "--dev", dev, "--json"))
+    assert found["prediction"] in ("same", "different")
+    assert "fixed thresholds" in found["remarks"][0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("a text", "--calibrate", "few-label"), "calibration few-label needs labelled rows"),
         (("{rows}", "--row", "3"), "no row 3: there are 2; --row 1 to 2"),
         (("a text", "--row", "2"), "--row is for a file, and 'a text' is none"),
         (("lost.jsonl",), "lost.jsonl: no such file"),
