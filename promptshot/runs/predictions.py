@@ -26,9 +26,10 @@ from promptshot.rows.row import Reject, Row, raw_of
 from promptshot.rows.streams import PLAIN, Reading
 from promptshot.rows.writer import FORMULA
 from promptshot.runs import record
-from promptshot.runs.record import RecordedRecipe
-from promptshot.runs.remarks import Remark, against_majority, unknown_gold, unlisted
+from promptshot.runs.record import RecordedRecipe, RunRecord
+from promptshot.runs.remarks import Remark, against_majority, calibrating, leaning, unbalanced, unknown_gold, unlisted
 from promptshot.runs.series import Draw, pooled, summary_of
+from promptshot.runs.series import most as largest
 from promptshot.runs.shape import DRAW, PREFIXES, on_one_line
 from promptshot.runs.wrong import Worst, Wrong
 
@@ -143,7 +144,10 @@ class File:
         spelled = {_folded(text): label for label, shown in recipe.spelling.items() for text in _texts_of(shown)}
         abstains = recipe.abstain_below is not None
         shots = tuple(ended.shots for ended in there.runs) if there else ()
-        return cls(path, columns, words, gold_field, prediction_field, label_field, how, spelled, abstains, shots)
+        told = (gold_field, prediction_field, label_field, how, spelled, abstains, shots)
+        return cls(path, columns, words, *told, _calibrates(path, there, words))
+
+    calibrates: str = ""  # the command that takes a bias out of its scores; empty where nothing is known to
 
     def read(self) -> Iterator[Found | Reject]:
         """Its rows, and those that hold no prediction.
@@ -354,6 +358,7 @@ class Counted:
     rejects: list[Reject] = field(default_factory=list)  # the first few rows that hold no prediction
     worst: Worst = field(default_factory=Worst)  # rows that went wrong
     draws: list[Draw] = field(default_factory=list)  # each of several runs; the tally is of those with the most shots
+    file: File | None = None
 
     def record(self) -> dict[str, Any]:
         """Everything as plain data."""
@@ -364,11 +369,23 @@ class Counted:
     def remarks(self) -> list[Remark]:
         """What a reader of the numbers must know."""
         found = [*against_majority(self.tally), *uncounted(self.tally, self.problem), *unlisted(self.tally, self.worst)]
+        if self.file and self.file.calibrates:
+            draw = largest(self.draws)[0] if self.draws else Draw(0, None, self.tally)  # more draws are no more rows
+            found += leaning(draw.tally, draw.shots > 0, self.file.calibrates)
+            found += unbalanced(draw.tally, self.file.calibrates)
         if rejected := self.tally.rejected:
             said = f"{self.rejects[0].source}: {self.rejects[0].reason}"
             line = f"{many(rejected, 'row')} cannot be used; the first, {said}"
             found.append(Remark("rejected", line, {"rows": rejected, "path": None, "first": said}))
         return found
+
+
+def _calibrates(path: str, there: RunRecord | None, words: Verbalizer | None) -> str:
+    """The command that takes a bias out of the scores of a file, where they are of a run of ours as it was."""
+    if there is None or words is None or isinstance(words, RowWords) or there.recipe.calibration.method != "none":
+        return ""
+    paired = there.recipe.template is None or there.recipe.template.ordered
+    return "" if paired else calibrating(path)
 
 
 def uncounted(tally: Tally, problem: str = "") -> Iterator[Remark]:
@@ -396,7 +413,7 @@ def count(
     """
     path = once(path) if most else path
     file, labels = File.of(path, label_field, prediction_field, how), Labels()
-    found = Counted(path, Tally(file.words.names if file.words else ()), worst=Worst(most))
+    found = Counted(path, Tally(file.words.names if file.words else ()), worst=Worst(most), file=file)
     found.tally.abstained.possible = file.abstains
     waiting: dict[Said, _Alike] = {}
     for item in file.read():

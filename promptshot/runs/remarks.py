@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -140,6 +141,11 @@ def unbalanced(tally: Tally, calibrate: str, prior: Mapping[str, float] | None =
         see += "; name the shares of the labels there (--prior)"
     facts = {"over": over, "under": under, "predicted": given, "expected": dict(shares), "p": chance}
     yield Remark("unbalanced", f"{said}: {see}", facts)
+
+
+def calibrating(path: str) -> str:
+    """The command to try on a file of predictions."""
+    return f"promptshot calibrate {shlex.quote(path)} --method prior"
 
 
 def _apart(one: Mapping[str, float], other: Mapping[str, float]) -> float:

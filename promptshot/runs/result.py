@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,7 +18,16 @@ from promptshot.metrics import Tally
 from promptshot.rows.row import Reject
 from promptshot.runs.journal import Journal
 from promptshot.runs.record import FORMAT, Counts, RecordedRecipe, RunRecord, TallyCounts, versions
-from promptshot.runs.remarks import Remark, against_majority, leaning, unbalanced, unknown_gold, unlisted, worse
+from promptshot.runs.remarks import (
+    Remark,
+    against_majority,
+    calibrating,
+    leaning,
+    unbalanced,
+    unknown_gold,
+    unlisted,
+    worse,
+)
 from promptshot.runs.wrong import Worst, WorstState, Wrong
 
 EXAMPLES = 10  # predictions kept for people to look at
@@ -222,7 +230,7 @@ def _command(recipe: Recipe, journal: Journal) -> str:
         return ""
     outputs = journal.outputs
     if outputs.on_disk and outputs.scores and not outputs.fields:
-        return f"promptshot calibrate {shlex.quote(str(outputs.output))} --method prior"
+        return calibrating(str(outputs.output))
     return "--calibrate prior (or write the scores, -o FILE, and: promptshot calibrate FILE --method prior)"
 
 

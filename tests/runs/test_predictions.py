@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import write_rows
+from helpers import read_rows, write_rows
 from sklearn.metrics import accuracy_score, f1_score
 
 from promptshot.cli import run_command
@@ -419,3 +419,25 @@ def test_another_encoding_may_be_named(tmp_path: Path, capsys: pytest.CaptureFix
     assert run_command(["report", str(path)]) == 1
     assert "say --encoding utf-16" in capsys.readouterr().err
     assert run_command(["report", str(path), "--encoding", "utf-16"]) == 0
+
+
+@pytest.mark.parametrize(("gold", "told"), [("even", True), ("leaning", False)])
+def test_a_stored_file_far_from_balanced_names_the_command_to_try(tmp_path: Path, gold: str, told: bool) -> None:
+    rows = [{"text": f"row {n}", "label": ("positive", "negative")[n % 2]} for n in range(200)]
+    out = tmp_path / "o.jsonl"
+    assert run_command(["classify", write_rows(tmp_path / "r.jsonl", rows), "-t", "en-sentiment-mlm",
+                        "--scorer", "fake", "-q", "-o", str(out)]) == 0  # fmt: skip
+    found = read_rows(out)
+    for n, row in enumerate(found):
+        row["prediction"] = "positive" if n % 5 else "negative"
+        row["label"] = row["prediction"] if gold == "leaning" else row["label"]
+    write_rows(out, found)
+    remarks = {remark.code: remark.line for remark in count(str(out)).remarks()}
+    assert ("unbalanced" in remarks) is told
+    if told:
+        assert (
+            f"positive was predicted for 80% of the rows, negative for 20%: see promptshot calibrate {out}"
+            in (remarks["unbalanced"])
+        )
+    Path(f"{out}.run.json").unlink()  # of whose run nothing is known
+    assert "unbalanced" not in {remark.code for remark in count(str(out)).remarks()}
