@@ -94,7 +94,7 @@ BREACHES: dict[str, tuple[Callable[[Sequence[Prompt], list[Scored]], Any], str]]
         "among others, and .* alone",
     ),
     "the batch cuts": (lambda prompts, found: [replace(one, cut=len(found)) for one in found], "among others, and"),
-    "raised": (raised, "score failed for 43 prompts.*: RowError: too long"),
+    "raised": (raised, "score failed for 51 prompts.*: RowError: too long"),
     "spread": (spread, "with .*: too long"),
     "unknown": (unknown, "房间.*: no$"),
     "beside": (beside, "has an error and scores"),

@@ -9,6 +9,7 @@ labelled rows. Fitted, all of them finish a row alone. What is saved of rows is 
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -185,11 +186,10 @@ def _chances(labels: Sequence[str], first: Scores, rest: Iterable[Scores]) -> An
     """The logarithms of the probabilities of all rows, an array of rows x labels."""
     import numpy as np
 
-    flat = [first[label] for label in labels]
+    flat = array("d", [first[label] for label in labels])
     for row in rest:
-        flat += [row[label] for label in labels]
-    scores = np.array(flat, dtype=np.float64).reshape(-1, len(labels))
-    return _log_softmax(scores)
+        flat.extend([row[label] for label in labels])
+    return _log_softmax(np.frombuffer(flat).reshape(-1, len(labels)))
 
 
 def _log_softmax(scores: Any) -> Any:

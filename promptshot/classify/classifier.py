@@ -293,9 +293,9 @@ class Classifier:
                 outcomes[i] = _reject(row, problem)
         if on_error == "fail" and outcomes:  # before a window's worth of scoring
             raise _raised(outcomes[min(outcomes)])
-        if isinstance(self.scorer, Checkpoint):
-            self.scorer.progress = progress
         prompts = [prompt for one in asked for prompt in one.prompts]
+        if isinstance(self.scorer, Checkpoint):
+            self.scorer.progress = _in_rows(progress, len(asked), len(prompts))
         self.asked += len(prompts)
         scored = iter(self._scored(prompts))
         for one in asked:
@@ -495,6 +495,20 @@ def _of_frame(outcome: Outcome, labels: Sequence[str], spelling: Mapping[str, An
 
 
 Progress = Callable[[int], None]  # called with the number of rows just finished
+
+
+def _in_rows(progress: Progress | None, rows: int, prompts: int) -> Progress | None:
+    """What is called with the number of prompts just finished, where rows ask several of them."""
+    if progress is None or rows == prompts:
+        return progress
+    tell, done = progress, 0
+
+    def finished(count: int) -> None:
+        nonlocal done
+        before, done = done * rows // prompts, done + count
+        tell(done * rows // prompts - before)
+
+    return finished
 
 
 def _windows(items: Iterable[Item], size: int = WINDOW) -> Iterator[list[Item]]:

@@ -108,14 +108,14 @@ def calibrate_again(
     nothing is said of abstaining, it is as before. Raises a PromptshotError where scores or record do not have what the
     method needs.
     """
-    outputs.check(
-        [Named(by, name) for by, one in (("PREDICTIONS", path), ("--dev", dev)) if one for name in _read(one)]
-    )
+    read = [Named(by, name) for by, one in (("PREDICTIONS", path), ("--dev", dev)) if one for name in _read(one)]
+    outputs.check([*read, *([Named("--prior", prior)] if isinstance(prior, str) and os.path.isfile(prior) else [])])
     stored = Stored.of(path)
     first = stored.runs[0].recipe
     told = Calibration.of(method, prior_of(prior, first.task, first.reading), dev)
     runs = [_recalibrated(run, told, abstain_below) for run in stored.runs]
-    runs[0].recipe.check()
+    for run in runs:
+        run.recipe.check()
     beside = _dev(stored, dev) if dev else None
     for run in runs if told.method in calibrate.OF_PROMPTS else ():
         _refuse_lacking(run, path)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import functools
 import io
 import os
 import random
@@ -45,6 +46,8 @@ READ = {
     "--dev": ("dev.jsonl", ROWS, "{}"),
     "-t": ("./read.yaml", TEMPLATE, "{}"),
     "--labels": ("labels.txt", "positive\nnegative\n", "@{}"),
+    "--prior": ("prior.jsonl", ROWS, "{}"),
+    "PREDICTIONS": ("predictions.jsonl", "", "{}"),  # as a run has left them, see `stored`
     "-c": ("config.yaml", "quiet: true\n", "{}"),
     "A": ("a.jsonl", '{"text": "x", "label": "positive", "prediction": "positive"}\n', "{}"),
     "B": ("b.jsonl", '{"text": "x", "label": "positive", "prediction": "negative"}\n', "{}"),
@@ -53,13 +56,15 @@ BASE = ["--scorer", "fake", "-q"]
 # The options of a command that name files: those that it reads and those that it writes.
 COMMANDS = {
     "classify": (
-        ("FILE", "--demos", "-t", "--labels", "-c"),
+        ("FILE", "--demos", "-t", "--labels", "--prior", "-c"),
         ("-o", "--summary", "--record", "--rejects", "--errors", "--save-template"),
     ),
+    "calibrate": (("PREDICTIONS", "--dev", "--prior"), ("-o", "--summary")),
     "compare": (("FILE", "--demos", "-t", "-c"), ("-o", "--predictions")),
     "diff": (("A", "B"), ("-o",)),
     "report": (("A",), ("--summary", "--errors")),
 }
+PLACES = ("FILE", "A", "B", "PREDICTIONS")  # which have no option
 KINDS = ("one file", "link", "hard link", "dangling link", "folder", "device", "another's")
 THEIRS = "theirs of another\n"
 
@@ -109,15 +114,31 @@ PIPES: list[int] = []
 def arguments(command: str, given: dict[str, str]) -> list[str]:
     """The command line that names these files by these options, and all it needs beside."""
     reads, _ = COMMANDS[command]
-    said = {name: READ[name][0] for name in reads if name in ("FILE", "A", "B")} | given
-    places = [said.pop(name) for name in ("FILE", "A", "B") if name in said]
+    said = {name: READ[name][0] for name in reads if name in PLACES} | given
+    places = [said.pop(name) for name in PLACES if name in said]
     base = [] if command in ("diff", "report") else BASE
+    if command == "calibrate":
+        base = ["-q", "--method", "few-label" if "--dev" in said else "prior"]
     if command == "classify" and "-t" not in said:
         said["-t"] = "en-sentiment-causal" if "--demos" in said else "en-sentiment-mlm"
     if command == "compare" and "-t" not in said:
         said["-t"] = "en-sentiment-causal" if "--demos" in said else "en-film-mlm"
     options = [part for name, path in said.items() for part in (name, READ.get(name, ("", "", "{}"))[2].format(path))]
     return [command, *places, *base, *options]
+
+
+@functools.cache
+def stored() -> dict[str, str]:
+    """Predictions and the run record beside them."""
+    start, name = Path.cwd(), READ["PREDICTIONS"][0]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            Path("rows.jsonl").write_text(ROWS)
+            assert run_command(["classify", "rows.jsonl", "-t", "en-sentiment-mlm", *BASE, "-o", name]) == 0
+            return {file: Path(file).read_text() for file in (name, f"{name}.run.json")}
+        finally:
+            os.chdir(start)
 
 
 def snapshot() -> dict[str, str]:
@@ -134,6 +155,8 @@ def snapshot() -> dict[str, str]:
 def meeting(command: str, one: str, other: str, kind: str, overwrite: bool) -> tuple[int, str]:
     """What comes of two options whose files meet; asserts that nothing is changed that may not be."""
     for name, text, _ in READ.values():
+        Path(name).write_text(text)
+    for name, text in stored().items() if command == "calibrate" else ():
         Path(name).write_text(text)
     for name in ("theirs.jsonl", "nothing.txt"):
         Path(name).write_text(THEIRS)

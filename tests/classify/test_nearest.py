@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from promptshot.prompts.library import verbalizer_of
 from promptshot.rows.row import Row
 from promptshot.runs.inputs import Inputs
 from promptshot.scorers.fake import FakeScorer
-from promptshot.scoring import Kind, Prompt
+from promptshot.scoring import Kind, Prompt, Scored
 
 TEXTS = {
     "the soup was cold": "bad",
@@ -138,6 +138,25 @@ class Counting(FakeScorer):
         return [[float(len(text.split())), float(len(text)), 1.0] for text in texts]
 
 
+class Ticking(FakeScorer):
+    """Tells of its prompts by threes, as a checkpoint does."""
+
+    progress: Callable[[int], None] | None = None
+    details: Mapping[str, Any] = {}
+
+    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
+        for start in range(0, len(prompts), 3):
+            if self.progress:
+                self.progress(len(prompts[start : start + 3]))
+        return super().score(prompts)
+
+    def unknown(self, words: Sequence[str]) -> list[str]:
+        return []
+
+    def alike(self, words: Sequence[str]) -> list[tuple[str, str]]:
+        return []
+
+
 def recipe(folder: Path, scorer: str = "causal", text: Any = "{text}: {mask}", **plan: Any) -> Recipe:
     path = write_rows(folder / "train.jsonl", [{"text": text, "label": label} for text, label in TEXTS.items()])
     template = template_of(scorer=scorer, text=text, **KEYS)
@@ -161,6 +180,16 @@ def test_each_row_of_a_window_has_its_own_and_a_bad_row_disturbs_none(tmp_path: 
     assert questions.of(rows[0]) == first
     with pytest.raises(RowError, match="f:2"):
         questions.of(rows[1])
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 3])
+def test_progress_counts_rows_however_many_prompts_they_ask(tmp_path: Path, chunks: int) -> None:
+    told: list[int] = []
+    classifier = Classifier(recipe(tmp_path, k=4, chunks=chunks), Ticking())
+    found = list(classifier.outcomes([{"text": f"t {i}"} for i in range(11)], progress=told.append, window=5))
+    assert (sum(told), len(found)) == (11, 11)
+    assert min(told) >= 0
+    assert len(told) > 3
 
 
 def test_a_window_is_embedded_at_once(tmp_path: Path) -> None:

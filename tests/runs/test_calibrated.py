@@ -368,6 +368,13 @@ def test_a_record_that_is_not_there_torn_edited_or_of_no_end_is_told(
     assert line.startswith("error: raw.jsonl.run.json: a run record that has been changed since it was written")
     put(here / "raw.jsonl.run.json", whole[: len(whole) // 2])
     assert "raw.jsonl.run.json: not a run record of ours" in refused(capsys, "raw.jsonl", "--method", "prior")
+    others = json.loads(whole) | {"calibration_scores": [{text: {"很": -1.0} for text in ("N/A", "[MASK]", "")}]}
+    put(here / "raw.jsonl.run.json", record.written(others))
+    line = refused(capsys, "raw.jsonl", "--method", "content-free")
+    assert "raw.jsonl.run.json: its scores of prompts that say nothing are of other words" in line
+    odd = json.loads(whole) | {"calibration_scores": [{"N/A": {"很": "-1"}}]}
+    put(here / "raw.jsonl.run.json", record.written(odd))
+    assert "raw.jsonl.run.json: not a run record of ours" in refused(capsys, "raw.jsonl", "--method", "pmi")
     stopped = json.loads(whole) | {"complete": False}
     put(here / "raw.jsonl.run.json", record.written(stopped))
     assert "raw.jsonl.run.json: the run has not come to its end" in refused(capsys, "raw.jsonl", "--method", "prior")
@@ -446,6 +453,7 @@ def test_demonstrations_of_each_row_have_no_prompt_that_stands_for_all(
         (["--method", "prior", "--prior", "positive=1"], "--prior: no share for 'negative'"),
         (["--method", "batch", "--prior", "uniform"], "calibration batch uses no prior"),
         (["--method", "prior", "-o", "raw.jsonl"], "raw.jsonl"),
+        (["--method", "prior", "--prior", "dev.jsonl", "-o", "dev.jsonl"], "dev.jsonl: this is what --prior reads"),
         (["--method", "prior", "-o", "again.xlsx"], "again.xlsx"),
         (["--method", "prior", "-o", "again.jsonl", "--summary", "again.jsonl"], "again.jsonl"),
     ],
