@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptshot.classify.calibrate import METHODS, OF_DEV
+from promptshot.classify.calibrate import METHODS
 from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
@@ -19,11 +19,9 @@ from promptshot.cli.flags import (
     errors_flag,
     errors_of,
     form_flags,
-    is_said,
     labels_flag,
     library_flag,
     model_flags,
-    model_options,
     names_of,
     option,
     output_of,
@@ -34,28 +32,19 @@ from promptshot.cli.flags import (
     row_flags,
     scorer_flag,
     spelling_flag,
-    typed,
 )
+from promptshot.cli.recipes import calibrated, demo_plan, recipe_of
 from promptshot.cli.settings import Count, Counts, Fields, Text, fields
-from promptshot.errors import InputError, OptionError, many
+from promptshot.errors import InputError, many
 from promptshot.files import Named
 
 if TYPE_CHECKING:
-    from promptshot.classify.recipe import DemoPlan, Recipe
+    from promptshot.classify.recipe import Recipe
     from promptshot.classify.suited import Guess
     from promptshot.runs.inputs import Inputs
     from promptshot.runs.outputs import Outputs
 
 PREVIEWED = 3  # prompts shown by --dry-run
-# What says how demonstrations are chosen, and what it is called in their plan.
-PLANNED = {
-    "demos_by": "by",
-    "demo_order": "order",
-    "demo_balance": "balanced",
-    "demo_whiten": "whiten",
-    "demo_chunks": "chunks",
-    "set_aside": "set_aside",
-}
 
 
 @click.command("classify", cls=Command)
@@ -198,53 +187,19 @@ def _reread(given: dict[str, Any], files: tuple[str, ...]) -> tuple[str, ...]:
 
 def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe, list[Guess]]:
     """The recipe that the options describe, and what it is made from; what they leave open is looked up and told."""
-    from promptshot.classify import choosing
-    from promptshot.classify.recipe import Recipe
-    from promptshot.report.console import note
-
-    names = names_of(given)
-    said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
-    templates = typed("templates", given["templates"], quiet)
-    seen = {"shots": bool(given["demos"]), "labels_ignored": given["ignore_labels"]}
-    wish = choosing.Wish(templates, model=given["model"] or "", **seen, **said)
-    found = choosing.choose(wish, inputs.look(names.usual))
-    for reason in () if quiet else found[0].reasons:
-        note(reason)
-    options, demos = model_options(given), _demo_plan(given)
-    recipes = [
-        Recipe.of(
-            template=one.template,
-            verbalizer=one.verbalizer,
-            scorer=given["scorer"] or one.template.spec.scorer,
-            options=options,
-            demos=demos,
-            dev=None if given["calibrate"] in OF_DEV else given["dev"],
-            columns=names.of(one.template),
-            reading=inputs.how,
-            labels_ignored=given["ignore_labels"],
-            labels_strict=given["strict_labels"],
-            spelled_as=given["spelled_as"],
-        )
-        for one in found
-    ]
-    (recipe, lines), *others = [recipe.seen(inputs.peek_rows(recipe.columns)) for recipe in recipes]
-    for line in () if quiet else lines:
-        note(line)
-    recipe = replace(recipe, others=tuple(other for other, _ in others), abstain_below=given["abstain_below"])
-    return _calibrated(_set_aside(recipe, inputs, quiet), given), found
-
-
-def _calibrated(recipe: Recipe, given: dict[str, Any]) -> Recipe:
-    """The recipe with the calibration that the options name; refused before a model is loaded where it cannot be."""
-    from promptshot.classify.calibrate import Calibration
-    from promptshot.classify.prior import prior_of
-
-    method = given["calibrate"]
-    prior = prior_of(given["prior"], recipe.task, recipe.reading)
-    recipe = replace(recipe, calibration=Calibration.of(method, prior, given["dev"] if method in OF_DEV else None))
-    if recipe.calibration or recipe.abstain_below is not None:
-        recipe.check()
-    return recipe
+    taken = {"labels_ignored": given["ignore_labels"], "labels_strict": given["strict_labels"]}
+    recipe, found = recipe_of(
+        given,
+        inputs.look(names_of(given).usual),
+        lambda recipe: inputs.peek_rows(recipe.columns),
+        inputs.how,
+        quiet,
+        demo_plan(given),
+        spelled_as=given["spelled_as"],
+        **taken,
+    )
+    recipe = replace(_set_aside(recipe, inputs, quiet), abstain_below=given["abstain_below"])
+    return calibrated(recipe, given), found
 
 
 def _set_aside(recipe: Recipe, inputs: Inputs, quiet: bool) -> Recipe:
@@ -259,28 +214,6 @@ def _set_aside(recipe: Recipe, inputs: Inputs, quiet: bool) -> Recipe:
         rows = many(plan.set_aside, "labelled row is", "labelled rows are")
         note(f"{rows} set aside for demonstrations, and not scored (seed {plan.seed})")
     return replace(recipe, demos=plan, others=tuple(replace(other, demos=plan) for other in recipe.others))
-
-
-def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
-    """Which demonstrations; those of rows of the input that are set aside have no file yet."""
-    from promptshot.classify.recipe import DEMOS, DemoPlan
-
-    said = [name for name in ("demo_seeds", *PLANNED) if is_said(name)]
-    shots, hint = given["num_shots"] or (), "add --demos FILE, or --demos-from-input N"
-    if not given["demos"] and not given["set_aside"]:
-        if any(shots) or said:
-            no = "no-" if said and given[said[0]] is False else ""
-            wanting = "-k" if any(shots) else f"--{no}{said[0].replace('_', '-')}"
-            raise OptionError(f"{wanting} needs rows to draw from", hint=hint)
-        return None
-    if given["demos"] and given["set_aside"]:
-        raise OptionError("--demos and --demos-from-input both give demonstrations", hint="leave one out")
-    how = {PLANNED[name]: given[name] for name in said if name in PLANNED}
-    plan = DemoPlan(given["demos"] or "", max(shots, default=DEMOS), given["seed"], **how)
-    plan.check()
-    if "demo_seeds" in said and plan.by != "random":
-        raise OptionError(f"--demo-seeds: by {plan.by}, nothing is drawn", hint="leave one of the two out")
-    return plan
 
 
 def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any], quiet: bool) -> int:

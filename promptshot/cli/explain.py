@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptshot import standard
-from promptshot.classify.calibrate import METHODS, OF_DEV, OF_RUN
+from promptshot.classify.calibrate import METHODS, OF_RUN
 from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
@@ -26,12 +26,13 @@ from promptshot.cli.flags import (
     scorer_flag,
     seed_flag,
 )
+from promptshot.cli.recipes import calibrated, demo_plan, recipe_of
 from promptshot.cli.settings import Count, Text
 from promptshot.errors import InputError, OptionError, RowError, shortened
 from promptshot.kinds import FIRST
 
 if TYPE_CHECKING:
-    from promptshot.classify.recipe import DemoPlan, Recipe
+    from promptshot.classify.recipe import Recipe
     from promptshot.rows.row import Row
     from promptshot.runs.inputs import Inputs
 
@@ -98,7 +99,7 @@ def command(said: str, number: int, to_stdout: bool, quiet: bool, **given: Any) 
     from promptshot.runs.record import as_json
 
     recipe, row = _asked(said, number, given, quiet or to_stdout)
-    recipe = _calibrated(recipe, given)
+    recipe = calibrated(recipe, given)
     with doing(quiet or to_stdout) as watch:
         watch("loading the model")
         classifier = Classifier.of(recipe)
@@ -114,7 +115,6 @@ def command(said: str, number: int, to_stdout: bool, quiet: bool, **given: Any) 
 def _asked(said: str, number: int, given: dict[str, Any], quiet: bool) -> tuple[Recipe, Row]:
     """The recipe that the options describe, and the row that is meant; raises a PromptshotError."""
     from promptshot.authoring.preview import is_file, rows_of
-    from promptshot.cli.recipes import recipe_of
     from promptshot.prompts.template import Template, TemplateSpec
     from promptshot.rows.once import once, refuse_twice
     from promptshot.rows.streams import PLAIN
@@ -122,17 +122,19 @@ def _asked(said: str, number: int, given: dict[str, Any], quiet: bool) -> tuple[
 
     for name in ("demos", "dev"):
         given[name] = once(given[name]) if given[name] else None
-    plan, names = _demo_plan(given), names_of(given)
+    plan, names = demo_plan(given), names_of(given)
     if said == "-" or is_file(said):
         refuse_twice([("FILE", said), *((f"--{name}", given[name]) for name in ("demos", "dev") if given[name])])
         path = once(said)
         inputs = Inputs([path], how=reading(given, [path], quiet))
-        recipe = recipe_of(given, inputs.look(names.usual), inputs.peek_rows({}), inputs.how, quiet, plan)
+        look = inputs.look(names.usual)
+        recipe, _ = recipe_of(given, look, lambda one: inputs.peek_rows(one.columns), inputs.how, quiet, plan)
         return recipe, _numbered(inputs, number, recipe)
     if is_said("number"):
         raise OptionError(f"--row is for a file, and {shortened(said)!r} is none", hint="leave it out")
     (row,) = rows_of([said], Template.of(TemplateSpec(scorer=FIRST, text="{text}{mask}"), "text"))  # whatever reads it
-    recipe = recipe_of(given, look_at([row], names.usual), [row], PLAIN, quiet, plan)
+    look = look_at([row], names.usual)
+    recipe, _ = recipe_of(given, look, lambda one: [replace(row, columns=one.columns)], PLAIN, quiet, plan)
     if said.lstrip().startswith("{"):
         return recipe, replace(row, columns=recipe.columns)
     (row,) = rows_of([said], recipe.template)
@@ -151,29 +153,3 @@ def _numbered(inputs: Inputs, number: int, recipe: Recipe) -> Row:
                 raise RowError(item.reason, where=item.source)
             return item
     raise InputError(f"no row {number}: there are {count:,}", where=inputs.paths[0], hint=f"--row 1 to {count}")
-
-
-def _calibrated(recipe: Recipe, given: dict[str, Any]) -> Recipe:
-    """The recipe with the calibration that the options name; refused where it cannot be."""
-    from promptshot.classify.calibrate import Calibration
-
-    method = given["calibrate"]
-    recipe = replace(recipe, calibration=Calibration.of(method, None, given["dev"] if method in OF_DEV else None))
-    recipe.check()
-    return recipe
-
-
-def _demo_plan(given: dict[str, Any]) -> DemoPlan | None:
-    from promptshot.classify.recipe import DEMOS, DemoPlan
-    from promptshot.cli.classify import PLANNED
-
-    said = [name for name in PLANNED if name in given and is_said(name)]
-    if not given["demos"]:
-        if given["num_shots"] or said:
-            wanting = f"--{said[0].replace('_', '-')}" if said else "-k"
-            raise OptionError(f"{wanting} needs rows to draw from", hint="add --demos FILE")
-        return None
-    how = {PLANNED[name]: given[name] for name in said}
-    plan = DemoPlan(given["demos"], DEMOS if given["num_shots"] is None else given["num_shots"], given["seed"], **how)
-    plan.check()
-    return plan

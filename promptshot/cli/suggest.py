@@ -145,4 +145,6 @@ def _recipe(inputs: Inputs, given: dict[str, Any], quiet: bool) -> Recipe:
     from promptshot.cli.flags import names_of
     from promptshot.cli.recipes import recipe_of
 
-    return recipe_of(given, inputs.look(names_of(given).usual), inputs.peek_rows({}), inputs.how, quiet)
+    look = inputs.look(names_of(given).usual)
+    recipe, _ = recipe_of(given, look, lambda one: inputs.peek_rows(one.columns), inputs.how, quiet)
+    return recipe
