@@ -11,10 +11,10 @@ from rich.text import Text
 
 from promptshot.errors import many, printable
 from promptshot.metrics import Tally
-from promptshot.report.calibration import before_and_after, believed
+from promptshot.report.calibration import NO_MEANS, before_and_after, believed
 from promptshot.report.console import NARROW, people, plain_table, remark_line
 from promptshot.runs.remarks import MAJORITY, Remark, against_majority
-from promptshot.runs.result import Result
+from promptshot.runs.result import Result, metrics_of
 from promptshot.runs.wrong import Worst
 
 MARGIN = 19  # columns that accuracy takes before its interval
@@ -23,7 +23,6 @@ CORNER = "gold \\ predicted"
 MATRIX = 8  # labels; beyond these the confusion matrix becomes a list
 LISTED = 200  # labels in a table
 CONFUSIONS = 5  # of which a row is shown
-NO_MEANS: Mapping[str, float] = {}
 MOST = 30  # of more labels than that, those with the most rows
 
 
@@ -101,8 +100,7 @@ def _accuracy(tally: Tally, draw: str, means: Mapping[str, float]) -> Renderable
     verdict = next(against_majority(tally))
     low, high, majority, chance = (verdict.facts[name] for name in ("low", "high", "majority", "chance"))
     style = STYLE[verdict.code]
-    numbers = {name: getattr(tally, name) or 0.0 for name in ("accuracy", "balanced_accuracy", "macro_f1", "matthews")}
-    numbers |= means
+    numbers = {name: value or 0.0 for name, value in {**metrics_of(tally), **means}.items()}
     beside = [
         f"95% interval {low:.1%} to {high:.1%}",
         f"Matthews' correlation {numbers['matthews']:.3f}",
@@ -113,7 +111,7 @@ def _accuracy(tally: Tally, draw: str, means: Mapping[str, float]) -> Renderable
     if people().width < max(NARROW, MARGIN + len(beside[0])):
         beside = [f"{low:.1%} to {high:.1%}", f"Matthews' {numbers['matthews']:.3f}", f"majority {majority:.1%}"]
         beside[0] += f" · {draw}" if draw else ""
-    sure = believed(tally)
+    sure = believed(tally, means)
     return Text.assemble(
         ("accuracy  ", "bold"),
         (f"{numbers['accuracy']:6.1%}", f"bold {style}"),

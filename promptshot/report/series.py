@@ -50,8 +50,8 @@ def _head(series: Series) -> Text:
 
 def _calibrated(series: Series) -> list[RenderableType]:
     """What calibration did to the draws with the most demonstrations, where there was one."""
-    last, both = series.results[-1].recipe, [[result.before, result.tally] for result in series.headline]
-    means = [averaged([tally for tally in of if tally]).get("macro_f1", 0.0) for of in zip(*both, strict=True)]
+    last, raw = series.results[-1].recipe, [result.before for result in series.headline if result.before is not None]
+    means = [averaged(raw), averaged([result.tally for result in series.headline])] if raw else ()
     return before_and_after(f"{last.calibration.method}, k={last.shots}", series.before, pooled(series.draws), means)
 
 

@@ -181,7 +181,7 @@ class Result:
             "words_split": self.split,
             "mean_over_tokens": self.averaged,
             "transductive": self.recipe.transductive,
-            **({"before": fares(self.before)} if self.before is not None else {}),
+            **({"before": metrics_of(self.before)} if self.before is not None else {}),
             "recipe": self.recipe.as_dict(),
             "fingerprint": self.fingerprint,
             "machine": dict(self.details),
@@ -202,7 +202,7 @@ class Result:
         ]
 
 
-def fares(tally: Tally) -> dict[str, float | None]:
+def metrics_of(tally: Tally) -> dict[str, float | None]:
     """How predictions fare, in the numbers that calibration may change."""
     numbers = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
     return {**{name: getattr(tally, name) for name in numbers}, **tally.reliability.summary()}

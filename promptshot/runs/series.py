@@ -13,9 +13,7 @@ from promptshot.metrics import Tally
 from promptshot.runs.journal import Journal
 from promptshot.runs.record import Counts
 from promptshot.runs.remarks import MAJORITY, Code, Remark, worse
-from promptshot.runs.result import Result, fares
-
-AVERAGED = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")  # over draws
+from promptshot.runs.result import Result, metrics_of
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,9 @@ def summary_of(draws: Sequence[Draw]) -> dict[str, Any]:
 
 def averaged(tallies: Sequence[Tally]) -> dict[str, float]:
     """The metrics of several draws of the same rows as means over the draws; none where no row has a label."""
-    found: dict[str, float] = {}
-    for name in AVERAGED:
-        values = [value for tally in tallies if (value := getattr(tally, name)) is not None]
-        found |= {name: statistics.fmean(values)} if values else {}
-    return found
+    each = [metrics_of(tally) for tally in tallies]
+    values = {name: [value for one in each if (value := one[name]) is not None] for name in each[0]}
+    return {name: statistics.fmean(some) for name, some in values.items() if some}
 
 
 @dataclass
@@ -135,7 +131,7 @@ class Series:
         rows = sum(result.tally.predicted for result in self.results)
         speed = {"rows_per_second": rows / self.seconds if self.seconds else 0.0, "seconds": self.seconds}
         before = [result.before for result in self.headline if result.before is not None]
-        raw = {"before": {**fares(Tally.pooled(before)), **averaged(before)}} if before else {}
+        raw = {"before": averaged(before)} if before else {}
         return {**last.summary(), **summary_of(self.draws), **raw, **speed, "runs": runs}
 
     @property
