@@ -135,6 +135,12 @@ def node_of(path: str) -> list[int] | None:
     return [found.st_dev, found.st_ino]
 
 
+def same(one: str, other: str) -> bool:
+    """Whether two names are of one file."""
+    found = node_of(one)
+    return found is not None and found == node_of(other)
+
+
 def is_free(path: str) -> bool:
     """Whether nothing would be lost: no such file, or an empty one, or something that takes what is written."""
     if not is_file(path):

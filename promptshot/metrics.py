@@ -247,14 +247,20 @@ class Tally:
 
     @property
     def lean(self) -> Lean | None:
-        """The label that nearly all rows were given although they are, or may be, of others; None where none was."""
+        """See `leaning`, where no prior was told."""
+        return self.leaning()
+
+    def leaning(self, prior: Mapping[str, float] | None = None) -> Lean | None:
+        """The label that nearly all rows were given although they are, or by the prior may be, of others; None where
+        none was."""
         labelled = self.labelled >= FEWEST
         counts, rows = (self.guesses(), self.labelled) if labelled else (self.predictions, self.predicted)
         if rows < FEWEST or (self.labels and len(self.labels) < 2):
             return None
         label, given = counts.most_common(1)[0]
         gold = self.support()[label] if labelled else None
-        share = 1 / (len(self.labels) or len(counts)) if gold is None else gold / rows
+        even = 1 / (len(self.labels) or len(counts))
+        share = (prior or {}).get(label, even) if gold is None else gold / rows
         far = given >= LEAN * rows and given / rows - share >= APART
         return Lean(label, given, rows, gold) if far else None
 

@@ -29,7 +29,7 @@ def show_series(series: Series, examples: bool = False, surest: int | None = Non
         return
     parts: list[RenderableType] = [examples_of(last)] if examples else []
     parts += [_head(series), *_calibrated(series)]
-    parts += [*of_draws(series.draws, last.worst, surest), *notes(list(series.remarks()))]
+    parts += [*of_draws(series.draws, series.worst, surest), *notes(list(series.remarks()))]
     for part in parts:
         people().print()
         people().print(part)

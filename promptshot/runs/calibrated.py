@@ -61,6 +61,13 @@ class Stored:
     record: RunRecord
     runs: list[Run]
 
+    @property
+    def edited(self) -> bool:
+        """Whether the file is not as its run wrote it."""
+        end = (self.record.ends or {}).get("output")
+        wrote = end.sha256 if end else self.record.written.sha256 if self.record.written else None
+        return wrote is not None and files.digest_of(self.path) != wrote
+
     @classmethod
     def of(cls, path: str) -> Stored:
         """Read it; raises InputError where scores or record are not as a run has left them."""
@@ -286,7 +293,9 @@ def _result(stored: Stored, run: Run, fitted: Fitted | None, journal: Journal) -
     """The result of a run before its first row, with what is known of its rows; the journal's head says what it is."""
     there = stored.record
     result = Result.restored(run.recipe, journal, None)
-    result.details = there.machine
+    result.details, result.fitted = there.machine, fitted
+    result.fitted_here = run.recipe.calibration.dev is not None and files.same(run.recipe.calibration.dev, stored.path)
+    result.edited = stored.path if stored.edited else ""
     for name in KEPT if run.counts else ():
         setattr(result, name, getattr(run.counts, name))
     result.seconds = 0.0

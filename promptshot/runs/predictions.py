@@ -145,9 +145,10 @@ class File:
         abstains = recipe.abstain_below is not None
         shots = tuple(ended.shots for ended in there.runs) if there else ()
         told = (gold_field, prediction_field, label_field, how, spelled, abstains, shots)
-        return cls(path, columns, words, *told, _calibrates(path, there, words))
+        return cls(path, columns, words, *told, _calibrates(path, there, words), recipe.calibration.prior)
 
     calibrates: str = ""  # the command that takes a bias out of its scores; empty where nothing is known to
+    prior: Mapping[str, float] | None = None  # the shares of labels that were told
 
     def read(self) -> Iterator[Found | Reject]:
         """Its rows, and those that hold no prediction.
@@ -371,8 +372,8 @@ class Counted:
         found = [*against_majority(self.tally), *uncounted(self.tally, self.problem), *unlisted(self.tally, self.worst)]
         if self.file and self.file.calibrates:
             draw = largest(self.draws)[0] if self.draws else Draw(0, None, self.tally)  # more draws are no more rows
-            found += leaning(draw.tally, draw.shots > 0, self.file.calibrates)
-            found += unbalanced(draw.tally, self.file.calibrates)
+            found += leaning(draw.tally, draw.shots > 0, self.file.calibrates, self.file.prior)
+            found += unbalanced(draw.tally, self.file.calibrates, self.file.prior)
         if rejected := self.tally.rejected:
             said = f"{self.rejects[0].source}: {self.rejects[0].reason}"
             line = f"{many(rejected, 'row')} cannot be used; the first, {said}"
@@ -385,7 +386,7 @@ def _calibrates(path: str, there: RunRecord | None, words: Verbalizer | None) ->
     if there is None or words is None or isinstance(words, RowWords) or there.recipe.calibration.method != "none":
         return ""
     paired = there.recipe.template is None or there.recipe.template.ordered
-    return "" if paired else calibrating(path)
+    return "" if paired else calibrating(path, there.recipe.calibration.prior)
 
 
 def uncounted(tally: Tally, problem: str = "") -> Iterator[Remark]:
@@ -475,7 +476,8 @@ def _add_run(counted: Counted, file: File, item: Found) -> None:
         counted.draws.append(draw)
     _tell(draw.tally, item.said, item.probability, item.chances, item.abstained)
     if draw.shots == max(file.shots) and (wrong := file.wrong(item, item.said)):
-        counted.worst.add(wrong, draw.tally.confusion)
+        of_draw = dict(zip(DRAW, item.draw, strict=True))
+        counted.worst.add(replace(wrong, draw=of_draw), draw.tally.confusion)
 
 
 def _tell(tally: Tally, said: Said, *sure: Any) -> None:

@@ -21,6 +21,10 @@ Code = Literal[
     "leaning",
     "unbalanced",
     "calibrated",
+    "fitted-here",
+    "few-fitted",
+    "at-bound",
+    "edited",
     "worse-calibrated",
     "one-draw",
     "built-in-model",
@@ -101,10 +105,13 @@ def against_majority(tally: Tally) -> Iterator[Remark]:
         yield Remark("near-majority", "not clearly above the majority class", facts)
 
 
-def leaning(tally: Tally, shots: bool = False, calibrate: str = "") -> Iterator[Remark]:
-    """That nearly all rows were given one label, which says more of the prompt than of the rows; `shots` says whether
-    demonstrations went before them, and `calibrate` is the command that takes such a bias out."""
-    if lean := tally.lean:
+def leaning(
+    tally: Tally, shots: bool = False, calibrate: str = "", prior: Mapping[str, float] | None = None
+) -> Iterator[Remark]:
+    """That nearly all rows were given one label, which says more of the prompt than of the rows unless the `prior`
+    says so too; `shots` says whether demonstrations went before them, and `calibrate` is the command that takes such a
+    bias out."""
+    if lean := tally.leaning(prior):
         known = "they may not all be so" if lean.gold is None else f"{lean.gold:,} {'is' if lean.gold == 1 else 'are'}"
         given = f"{lean.given:,} of {many(lean.rows, 'row was', 'rows were')} given {lean.label!r}, and {known}"
         what = "the prompt leans to one label whatever the text says"
@@ -119,7 +126,7 @@ def unbalanced(tally: Tally, calibrate: str, prior: Mapping[str, float] | None =
     rows were given is told by `leaning`."""
     gold = tally.labelled >= LEAST
     counts, rows = (tally.guesses(), tally.labelled) if gold else (tally.predictions, tally.predicted)
-    if tally.lean or rows < LEAST or len(tally.labels) < 2:
+    if tally.leaning(prior) or rows < LEAST or len(tally.labels) < 2:
         return
     even = {label: 1 / len(tally.labels) for label in tally.labels}
     support = tally.support()
@@ -137,15 +144,21 @@ def unbalanced(tally: Tally, calibrate: str, prior: Mapping[str, float] | None =
     most, least = printable(over), printable(under)
     said = f"{most} was predicted for {given[over]:.0%} of the rows, {least} for {given[under]:.0%}"
     see = f"see {calibrate}" if gold or prior else f"if the labels are about equally frequent, see {calibrate}"
-    if _apart(shares, even) > UNEVEN:
+    if not prior and _apart(shares, even) > UNEVEN:
         see += "; name the shares of the labels there (--prior)"
     facts = {"over": over, "under": under, "predicted": given, "expected": dict(shares), "p": chance}
     yield Remark("unbalanced", f"{said}: {see}", facts)
 
 
-def calibrating(path: str) -> str:
-    """The command to try on a file of predictions."""
-    return f"promptshot calibrate {shlex.quote(path)} --method prior"
+def calibrating(path: str, prior: Mapping[str, float] | None = None) -> str:
+    """The command to try on a file of predictions, with the prior that was told."""
+    return f"promptshot calibrate {shlex.quote(path)} --method prior{by_prior(prior)}"
+
+
+def by_prior(prior: Mapping[str, float] | None) -> str:
+    """The option that tells a prior, where there is one."""
+    shares = ",".join(f"{label}={share:.6g}" for label, share in (prior or {}).items())
+    return f" --prior {shlex.quote(shares)}" if prior else ""
 
 
 def _apart(one: Mapping[str, float], other: Mapping[str, float]) -> float:

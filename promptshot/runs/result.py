@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from promptshot.classify import decide
-from promptshot.classify.calibrate import BY_PRIOR
+from promptshot.classify.calibrate import BY_PRIOR, HOTTEST, Fitted
 from promptshot.classify.decide import Ranks
 from promptshot.classify.prediction import Outcome, Prediction
 from promptshot.classify.recipe import Recipe
@@ -31,6 +31,7 @@ from promptshot.runs.remarks import (
 from promptshot.runs.wrong import Worst, WorstState, Wrong
 
 EXAMPLES = 10  # predictions kept for people to look at
+FEW = 8  # labelled rows of a label that calibration is fitted to, below which that is said
 LISTED = 20  # labels whose words are told
 # Counts of a result, beside its tally.
 KEPT = tuple(name for name in Counts.model_fields if name not in ("tally", "before", "rejects", "worst"))
@@ -67,6 +68,9 @@ class Result:
     rows_before: int = 0  # rows that an earlier run had done
     overwritten: tuple[str, ...] = ()  # input fields that gave way to output fields
     left_out: tuple[str, ...] = ()  # columns that a table had no room for
+    fitted: Fitted | None = None  # what calibration has fitted
+    fitted_here: bool = False  # to the very rows that are judged
+    edited: str = ""  # the file of predictions that is not as its run wrote it
     calibrate: str = ""  # the command that takes a bias out of what was written; empty where nothing could
 
     @classmethod
@@ -211,7 +215,7 @@ def metrics_of(tally: Tally) -> dict[str, float | None]:
 def _of_labels(result: Result) -> Iterator[Remark]:
     """Where the labels come from, and what can be doubted of them."""
     recipe = result.recipe
-    yield from leaning(result.tally, bool(recipe.draw), result.calibrate)
+    yield from leaning(result.tally, bool(recipe.draw), result.calibrate, recipe.calibration.prior)
     if result.calibrate:
         yield from unbalanced(result.tally, result.calibrate, recipe.calibration.prior)
     yield from _of_calibration(result)
@@ -230,7 +234,7 @@ def _command(recipe: Recipe, journal: Journal) -> str:
         return ""
     outputs = journal.outputs
     if outputs.on_disk and outputs.scores and not outputs.fields:
-        return calibrating(str(outputs.output))
+        return calibrating(str(outputs.output), recipe.calibration.prior)
     return "--calibrate prior (or write the scores, -o FILE, and: promptshot calibrate FILE --method prior)"
 
 
@@ -249,8 +253,25 @@ def _of_calibration(result: Result) -> Iterator[Remark]:
         by = f" by the labelled rows of {calibration.dev}" if calibration.dev else " by prompts that say nothing"
         line = f"scores are calibrated ({calibration.method}){by}"
         yield Remark("calibrated", line, {"method": calibration.method, "dev": calibration.dev})
+        yield from _of_fit(result)
     if result.before is not None:
         yield from worse(result.before, result.tally)
+
+
+def _of_fit(result: Result) -> Iterator[Remark]:
+    """What can be doubted of the numbers that were fitted to labelled rows."""
+    fitted, labels = result.fitted, max(1, len(result.recipe.labels))
+    if fitted is None or not result.recipe.calibration.dev:
+        return
+    if result.fitted_here and result.tally.labelled:
+        line = "the rows that it was fitted to are judged as well: accuracy looks better than it is on others"
+        yield Remark("fitted-here", line)
+    if fitted.rows < FEW * labels:
+        line = f"it was fitted to {many(fitted.rows, 'labelled row')}: others would give other numbers"
+        yield Remark("few-fitted", line, {"rows": fitted.rows})
+    if not 1 / HOTTEST < fitted.temperature < HOTTEST:
+        line = f"the temperature went to its bound, {fitted.temperature:g}: those rows do not tell it"
+        yield Remark("at-bound", line, {"temperature": fitted.temperature})
 
 
 def _of_reading(result: Result) -> Iterator[Remark]:
@@ -308,6 +329,9 @@ def _of_files(result: Result, keep: str) -> Iterator[Remark]:
     if result.overwritten:
         line = f"input fields overwritten in the output: {', '.join(result.overwritten)}"
         yield Remark("overwritten", line, {"fields": list(result.overwritten)})
+    if result.edited:
+        line = f"{result.edited} is not as its run wrote it: what was changed in it counts here"
+        yield Remark("edited", line, {"file": result.edited})
     if result.left_out:
         line = f"columns that only later rows have are not in the table: {shortlist(result.left_out)}"
         yield Remark("left-out-columns", line, {"columns": list(result.left_out)})

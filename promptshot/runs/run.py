@@ -101,9 +101,10 @@ def run_all(
     else:
         with Interrupts() as interrupts:
             series = _Runs(recipes, inputs, journal, watcher or Watcher(), on_error).to_their_end(interrupts)
+    here = recipe.calibration.dev is not None and any(files.same(recipe.calibration.dev, path) for path in inputs.paths)
     for result in series.results:
-        result.doubt = looked.doubt
-    journal.list_wrong(_wrong_rows(series.results[-1], inputs, journal))
+        result.doubt, result.fitted_here = looked.doubt, here
+    journal.list_wrong(_wrong_rows(series, inputs, journal))
     journal.summarize(series.summary())
     return series
 
@@ -183,7 +184,7 @@ class _Runs:
         runs = (*self.journal.runs, self._ended()) if len(self.recipes) > 1 else ()
         counts = None if runs else result.state()
         self.journal.head = self.journal.head.model_copy(update=self.current.calibrated())
-        wrong = _wrong_rows(result, self.inputs, self.journal)
+        wrong = _wrong_rows(self.series, self.inputs, self.journal)
         self.journal.finish(self.current.rows, counts, seen.parts, self.series.summary(), wrong, runs)
 
 
@@ -210,6 +211,7 @@ class _Run:
         self.rows = journal.mark.rows  # that are written
         self.result = Result.restored(recipe, journal, journal.mark.counts)
         self.result.details, self.result.rows_before = self.classifier.details, self.rows
+        self.result.fitted = self.classifier.fitted
         self.result.overwritten = journal.shape.overwritten(_own(inputs.peek()))
         drawn = {"sample": inputs.sample, "seed": inputs.seed, "window": inputs.window}
         wanted = journal.outputs.record_path and journal.outputs.calibration_scores
@@ -285,13 +287,14 @@ class _Run:
         return self.classifier.windows(items, self.watcher.advance, self.on_error, self.inputs.window)
 
 
-def _wrong_rows(result: Result, inputs: Inputs, journal: Journal) -> bytes:
+def _wrong_rows(series: Series, inputs: Inputs, journal: Journal) -> bytes:
     """The file of --errors, if one is asked for; rows that an earlier run had scored are read again."""
     if journal.outputs.errors is None:
         return b""
-    if keys := result.worst.lacking:
-        result.worst.fill(inputs.numbered(keys, result.recipe.columns))
-    return whole([wrong.record() for wrong in result.worst.surest], journal.outputs.errors_form)
+    worst = series.worst
+    if keys := worst.lacking:
+        worst.fill(inputs.numbered(keys, series.results[-1].recipe.columns))
+    return whole([wrong.record() for wrong in worst.surest], journal.outputs.errors_form)
 
 
 def _hopeless(predicted: int, rejected: int, asked: int) -> bool:

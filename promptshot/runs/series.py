@@ -14,6 +14,8 @@ from promptshot.runs.journal import Journal
 from promptshot.runs.record import Counts
 from promptshot.runs.remarks import MAJORITY, Code, Remark, worse
 from promptshot.runs.result import Result, metrics_of
+from promptshot.runs.shape import DRAW
+from promptshot.runs.wrong import Worst
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,16 @@ class Series:
         before = [result.before for result in self.headline if result.before is not None]
         raw = {"before": averaged(before)} if before else {}
         return {**last.summary(), **summary_of(self.draws), **raw, **speed, "runs": runs}
+
+    @property
+    def worst(self) -> Worst:
+        """The rows that went wrong, of those with the largest number of demonstrations."""
+        if len(self.results) == 1:
+            return self.results[-1].worst
+        of_recipe = [(result.recipe, result.worst) for result in self.headline]
+        return Worst.of_draws(
+            (dict(zip(DRAW, (one.shots, one.demo_seed), strict=True)), worst) for one, worst in of_recipe
+        )
 
     @property
     def before(self) -> Tally | None:

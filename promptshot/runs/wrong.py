@@ -30,6 +30,7 @@ class Wrong:
     probability: float | None
     text: str
     row: Row | None = field(default=None, compare=False)
+    draw: Mapping[str, int | None] = field(default_factory=dict, compare=False)  # of which of several runs it is
 
     @classmethod
     def of(cls, row: Row, gold: str, prediction: str, probability: float | None, names: Sequence[str]) -> Wrong:
@@ -37,9 +38,10 @@ class Wrong:
         return cls(row.key, gold, prediction, probability, encodable(shortened(text_of(row, names), TEXT)), row)
 
     @property
-    def rank(self) -> tuple[float, int]:
+    def rank(self) -> tuple[float, ...]:
         """The surest has the highest; of two that are as sure, the first."""
-        return (UNSURE if self.probability is None else self.probability), -self.key
+        sure = UNSURE if self.probability is None else self.probability
+        return sure, -self.key, *(-(number or 0) for number in self.draw.values())
 
     @property
     def plain(self) -> _Plain:
@@ -49,7 +51,7 @@ class Wrong:
     def record(self) -> dict[str, Any]:
         """The row's own fields, then what it is, what it was predicted to be, and how sure that was."""
         own = self.row.fields if self.row else {}
-        found = {"gold": self.gold, "prediction": self.prediction, "probability": self.probability}
+        found = {**self.draw, "gold": self.gold, "prediction": self.prediction, "probability": self.probability}
         return like(own, {**{name: value for name, value in own.items() if name not in found}, **found})
 
 
@@ -65,16 +67,36 @@ class Worst:
     def __init__(self, most: int = 0) -> None:
         self.most = most
         self._pairs: dict[tuple[str, str], Wrong] = {}
-        self._heap: list[tuple[tuple[float, int], Wrong]] = []  # the least sure of those that are kept is the first
+        self._heap: list[tuple[tuple[float, ...], Wrong]] = []  # the least sure of those that are kept is the first
+
+    @classmethod
+    def of_draws(cls, parts: Iterable[tuple[Mapping[str, int | None], Worst]]) -> Worst:
+        """Those of several draws of the same rows together, each with what its rows say of its draw."""
+        found = cls()
+        for draw, worst in parts:
+            found.most = max(found.most, worst.most)
+            for wrong in worst._pairs.values():
+                found._compare(replace(wrong, draw=draw))
+            for wrong in worst.surest:
+                found._keep(replace(wrong, draw=draw))
+        return found
 
     def add(self, wrong: Wrong, confusion: Mapping[tuple[str, str], int]) -> None:
         """Take in a row; `confusion` counts (gold, predicted) so far."""
-        pair = wrong.gold, wrong.prediction
-        if pair not in self._pairs or wrong.rank > self._pairs[pair].rank:
-            self._pairs[pair] = replace(wrong, row=None)
+        self._compare(wrong)
         if len(self._pairs) > 2 * PAIRS:
             common = sorted(self._pairs, key=lambda pair: -confusion.get(pair, 0))
             self._pairs = {pair: self._pairs[pair] for pair in common[:PAIRS]}
+        self._keep(wrong)
+
+    def _compare(self, wrong: Wrong) -> None:
+        """With the surest row so far of its confusion."""
+        pair = wrong.gold, wrong.prediction
+        if pair not in self._pairs or wrong.rank > self._pairs[pair].rank:
+            self._pairs[pair] = replace(wrong, row=None)
+
+    def _keep(self, wrong: Wrong) -> None:
+        """Among the surest of all, if it is one."""
         if self.most and len(self._heap) < self.most:
             heapq.heappush(self._heap, (wrong.rank, wrong))
         elif self.most and wrong.rank > self._heap[0][0]:
