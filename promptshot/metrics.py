@@ -213,7 +213,7 @@ class Tally:
     def coverage(self) -> float | None:
         """Share of the rows whose prediction is sure enough; None where no row may abstain."""
         may = self.abstained.possible and self.predicted
-        return 1 - self.abstained.rows / self.predicted if may else None
+        return (self.predicted - self.abstained.rows) / self.predicted if may else None
 
     @property
     def accuracy_of_rest(self) -> float | None:

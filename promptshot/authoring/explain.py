@@ -15,7 +15,7 @@ from typing import Any
 
 from promptshot.authoring.clauses import clauses, words
 from promptshot.classify import decide, finish
-from promptshot.classify.calibrate import Fitted
+from promptshot.classify.calibrate import Fitted, Method
 from promptshot.classify.classifier import Classifier
 from promptshot.classify.prediction import Outcome, Prediction
 from promptshot.classify.questions import Questions
@@ -82,6 +82,7 @@ class Explanation:
     words: tuple[WordPart, ...] = ()
     demonstrations: tuple[Part, ...] = ()
     templates: tuple[TemplatePart, ...] = ()
+    calibration: Method = "none"
 
     @property
     def label(self) -> str:
@@ -101,6 +102,9 @@ class Explanation:
     def remarks(self) -> Iterator[Remark]:
         """What a reader should know beside the numbers."""
         found = self.prediction
+        if self.calibration != "none":
+            line = f"probabilities are calibrated ({self.calibration}); the scores of words are as the model gave them"
+            yield Remark("calibrated", line, {"method": self.calibration})
         if found.probabilities is None:
             what = (
                 "its label is decided over a whole run" if not self.label else "its label comes from fixed thresholds"
@@ -128,6 +132,7 @@ class Explanation:
             "template": self.name,
             "scorer": self.scorer,
             "model": self.model,
+            "calibration": self.calibration,
             "measure": self.measure,
             "value": self.value,
             "clauses": [asdict(part) for part in self.clauses],
@@ -166,6 +171,7 @@ def explain(classifier: Classifier, row: Row) -> Explanation:
         tuple(_words(members, asked, scored, whole)),
         tuple(part for kind, part in parts if kind is Kind.DEMO),
         tuple(_templates(members, scored, whole)) if classifier.others else (),
+        recipe.calibration.method,
     )
 
 

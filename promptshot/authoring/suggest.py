@@ -307,7 +307,8 @@ def prune(
     of_labels = [{words.index(word): weight for word, weight in of.items()} for of in old.labels.values()]
     gone = {words[i] for i in ranking.pruned(scores, belongs, of_labels, old.pool)}
     labels = {label: {w: x for w, x in of.items() if w not in gone} for label, of in old.labels.items()}
-    about = old.about or f"pruned for {recipe.template.name} by {work.model}"
+    rows = many(len(predictions), "row")
+    about = f"what is left of {old.name}, pruned for {recipe.template.name} by {work.model}, from {rows}"
     made = Verbalizer(old.name, labels, old.gold, old.pool, about)
     found = replace(work.judged(made), pruning=True)
     return replace(found, gone=work.described(old, predictions, only=gone))
@@ -414,7 +415,11 @@ class _Work:
         texts = ["\n".join(task.values(row)) for row in self._finding]
         language = language_of(texts)
         listed = [*wordlists.built_in(language), *wordlists.of_rows(texts, language)]
-        found = [word for word in (*self._proposed(), *listed) if wordlists.in_language(word, language)]
+        proposed = self._proposed()
+        if self.recipe.template.kind.left_to_right and language != "zh":  # a token may be the beginning of many words
+            known = {*map(str.casefold, listed), *wordlists.words_of(texts)}
+            proposed = [word for word in proposed if word.casefold() in known]
+        found = [word for word in (*proposed, *listed) if wordlists.in_language(word, language)]
         return list(dict.fromkeys([*self.recipe.verbalizer.choices(Row({})), *found]))
 
     def _proposed(self) -> list[str]:

@@ -90,6 +90,11 @@ def of_rows(texts: Sequence[str], language: str) -> list[str]:
     return _of_two(texts) if language == "zh" else _of_latin(texts)
 
 
+def words_of(texts: Iterable[str]) -> set[str]:
+    """All words of letters in texts, in lower case."""
+    return {word.casefold() for text in texts for word in _LATIN.findall(text)}
+
+
 def _of_latin(texts: Iterable[str]) -> list[str]:
     counts = Counter(word for text in texts for word in {*map(str.casefold, _LATIN.findall(text))})
     stop = {*_STOP.split()}

@@ -93,6 +93,7 @@ class Fitted:
 
     method: Method
     rows: int = 0
+    left_out: int = 0  # rows of the file of labelled ones that have no label of ours
     words: tuple[Scores, ...] = ()  # of each member of an ensemble, subtracted from the scores of its words
     bias: Scores = field(default_factory=dict)  # added to label scores
     temperature: float = 1.0  # label scores are divided by it

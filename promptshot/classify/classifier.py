@@ -441,16 +441,17 @@ def ended(prediction: Prediction, recipe: Recipe, fitted: Fitted | None) -> Pred
 
 def fitted_to(predictions: Iterable[Prediction], recipe: Recipe, dev: str) -> Fitted:
     """What the raw scores of a file's rows come to beside their own labels; raises InputError for too few."""
-    rows, labels = [], []
+    rows, labels, left_out = [], [], 0
     for one in predictions:
         label = recipe.task.gold(one.row)[0] if recipe.labels_ignored else one.gold
         if label is not None:
             rows.append(one.label_scores)
             labels.append(label)
+        left_out += label is None
     if len(rows) < FEWEST:
         what = f"{many(len(rows), 'good row')} with a label of ours, too few to calibrate by"
         raise InputError(what, where=dev, hint=f"give {FEWEST} or more; the labels are: {shortlist(recipe.labels)}")
-    return calibrate.of_dev(recipe.calibration.method, rows, labels)
+    return replace(calibrate.of_dev(recipe.calibration.method, rows, labels), left_out=left_out)
 
 
 class _Asked(NamedTuple):

@@ -1,7 +1,7 @@
 """What share of the rows each label has, as far as a user knows it.
 
 uniform        all alike
-label=p,...    shares that sum to 1, or counts
+label=p,...    shares that sum to 1 or 100, or counts
 FILE           .yaml or .json with a number for each label; else rows, whose own labels are counted
 """
 
@@ -19,13 +19,14 @@ from promptshot.errors import InputError, OptionError, RowError, did_you_mean, s
 from promptshot.prompts import strict
 from promptshot.prompts.task import Task
 from promptshot.rows import read
+from promptshot.rows.once import STDIN, Once
 from promptshot.rows.row import Row
 from promptshot.rows.streams import PLAIN, Reading
 
 UNIFORM = "uniform"
 FLAG = "--prior"
 NEARLY = 0.01  # by which shares may miss their sum, for people round
-HOW = "write label=share,label=share, name a file, or say uniform"
+HOW = """write label=share,label=share (or {"label": share, ...} as JSON), name a file, or say uniform"""
 
 
 def prior_of(said: str | Mapping[str, Any] | None, task: Task, how: Reading = PLAIN) -> dict[str, float] | None:
@@ -38,12 +39,14 @@ def prior_of(said: str | Mapping[str, Any] | None, task: Task, how: Reading = PL
     if isinstance(said, Mapping):
         return _shares(said, task, FLAG)
     text = said.strip()
-    if text == UNIFORM:
+    if text.lower() == UNIFORM:
         return {label: 1 / len(task.labels) for label in task.labels}
     if text.startswith("{"):
         return _shares(_json(text), task, FLAG)
     if re.search("[=＝]", text) and not Path(text).is_file():
         return _shares(_pairs(text), task, FLAG)
+    if not text or not (isinstance(said, Once) or text == STDIN or Path(text).exists()):
+        raise OptionError(f"{FLAG} {shortened(text or repr(text))}: no shares, and no such file", hint=HOW)
     if Path(text).suffix.lower() in (".yaml", ".yml", ".json") and (found := _mapping(text)):
         return _shares(found, task, text)
     return _shares(_counted(text, task, how), task, text)
@@ -108,10 +111,11 @@ def _shares(said: Mapping[str, Any], task: Task, where: str) -> dict[str, float]
         raise InputError(
             f"no share for {shortlist(map(repr, lacking), 4)}", where=where, hint=f"give all labels one{rows}"
         )
-    total = math.fsum(found.values())
-    if not (all(share.is_integer() for share in found.values()) or max(found.values()) > 1 or abs(total - 1) <= NEARLY):
+    total = sum(found.values())
+    counted = all(share.is_integer() for share in found.values())
+    if not (math.isfinite(total) and (counted or abs(total - 1) <= NEARLY or abs(total - 100) <= 100 * NEARLY)):
         raise InputError(
-            f"the shares sum to {total:g}", where=where, hint="write shares that sum to 1, or counts of rows"
+            f"the shares sum to {total:g}", where=where, hint="write shares that sum to 1 or 100, or counts of rows"
         )
     return {label: found[label] / total for label in task.labels}
 

@@ -288,6 +288,7 @@ def read_once(given: dict[str, Any], files: Sequence[str]) -> None:
 
     labels = given.get("labels") or ""
     asked = {"--demos": given["demos"], "--dev": given["dev"], "--labels": labels[1:] if labels[:1] == "@" else ""}
+    asked |= {"--prior": given.get("prior") or ""}
     refuse_twice([*(("FILE", file) for file in files), *((role, path) for role, path in asked.items() if path)])
     for name in ("demos", "dev"):
         if given[name]:

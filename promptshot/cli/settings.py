@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,10 @@ class Counts(click.types.StringParamType):
         """The numbers in their order; raises click's BadParameter."""
         if isinstance(value, tuple):
             return value
-        said = value if isinstance(value, list) else str(value).split(",")
-        found = tuple(Count(0).convert(str(one).strip(), param, ctx) for one in said)
+        said = [str(one).strip() for one in (value if isinstance(value, list) else re.split("[,，]", str(value)))]
+        if not all(one.lstrip("+-").isdecimal() for one in said):
+            self.fail(f"{value!r}; write whole numbers with commas between them: 0,4,8", param, ctx)
+        found = tuple(Count(0).convert(one, param, ctx) for one in said)
         if not found or len(set(found)) < len(found):
             self.fail(f"{value!r}; write each number once: 0,4,8", param, ctx)
         return found

@@ -15,6 +15,7 @@ from promptshot.scoring import TokenScore
 
 LISTED = 12  # labels, words of a label and parts that are shown; all of them are in the JSON
 TOKENS = 8  # of a word
+LEAST = 0.2  # an effect that a bar is as long as can be for, at least: less is next to nothing
 WIDE = 100  # columns of a terminal; below, bars are short, and tokens stand beside no bars
 WIDEST = 18  # columns of half a bar
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -31,7 +32,7 @@ def show_explanation(found: Explanation) -> None:
         indented(console, Text(printable(found.clauses[0].text)))
     console.print()
     _verdict(console, found)
-    largest = max((abs(part.effect or 0) for part in _all(found)), default=0.0)
+    largest = max(LEAST, *(abs(part.effect or 0) for part in _all(found)))
     for title, table in _sections(console, found, largest):
         console.print()
         console.print(Text(title, style="bold"))

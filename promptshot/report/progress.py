@@ -46,6 +46,7 @@ class Watch(Watcher):
         self.quiet, self.verbose, self.total = quiet, verbose, total
         self.done = self.first = 0
         self.began = self.told = time.monotonic()
+        self.run = ""  # which it is, of several
         self.found: list[str] = []  # what is known of the rows so far
         self._bar: Progress | None = None
         if not quiet and self.console.is_terminal:
@@ -76,8 +77,8 @@ class Watch(Watcher):
 
     def turned(self, recipe: Recipe) -> None:
         """The next of several runs begins."""
-        if self._bar:
-            self._bar.update(self._task, description=f"k={recipe.shots}")
+        seed = "" if recipe.demo_seed is None else f", seed {recipe.demo_seed}"
+        self.run = f"k={recipe.shots}{seed}: "
 
     def advance(self, rows: int) -> None:
         """About so many more rows have been scored."""
@@ -88,7 +89,7 @@ class Watch(Watcher):
         """So many rows have been written in all, and this is what they come to."""
         self.done, self.found = rows, []
         if tally.accuracy is not None:
-            self.found.append(f"accuracy {tally.accuracy:.1%}")
+            self.found.append(f"{self.run}accuracy {tally.accuracy:.1%}")
         if tally.rejected:
             self.found.append(f"{tally.rejected:,} rejected")
         self._tell()

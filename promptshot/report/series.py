@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from promptshot.errors import many, printable
@@ -27,7 +27,8 @@ def show_series(series: Series, examples: bool = False, surest: int | None = Non
     if len(series.results) == 1:
         show_result(last, examples, surest)
         return
-    parts: list[RenderableType] = [examples_of(last)] if examples else []
+    first = f"the first rows of the last run, k={last.recipe.shots}"
+    parts: list[RenderableType] = [Group(Text(first, style="dim"), examples_of(last))] if examples else []
     parts += [_head(series), *_calibrated(series)]
     parts += [*of_draws(series.draws, series.worst, surest), *notes(list(series.remarks()))]
     for part in parts:
@@ -70,16 +71,19 @@ def _table(found: Sequence[Spread]) -> list[RenderableType]:
     """A line for each number of demonstrations; nothing where no row has a label."""
     if not found:
         return []
-    narrow, width = people().width < NARROW, max(STRIP[0], min(STRIP[1], people().width - BESIDE))
+    raw = ["before"] if any(spread.before is not None for spread in found) else []
+    narrow, beside = people().width < NARROW, BESIDE + (10 if raw else 0)
+    width = max(STRIP[0], min(STRIP[1], people().width - beside))
     values = [value for spread in found for value in spread.values]
     low, high = math.floor(100 * min(values)) / 100, math.ceil(100 * max(values)) / 100
     scale = f"{low:.0%}{f'{high:.0%}':>{width - len(f'{low:.0%}')}}"
-    table = plain_table("k", "accuracy", "sd", *([] if narrow else ["min", "max"]), "draws", scale, texts=0)
+    table = plain_table("k", *raw, "accuracy", "sd", *([] if narrow else ["min", "max"]), "draws", scale, texts=0)
     table.columns[-1].justify = "left"
     for spread in found:
         deviation = spread.deviation
         table.add_row(
             str(spread.shots),
+            *(["" if spread.before is None else f"{spread.before:.1%}"] if raw else []),
             Text(f"{spread.mean:.1%}", style="bold"),
             "" if deviation is None else f"{100 * deviation:.1f}",
             *([] if narrow else [f"{min(spread.values):.1%}", f"{max(spread.values):.1%}"]),

@@ -21,7 +21,7 @@ from promptshot.classify.classifier import WINDOW, ended, fitted_to
 from promptshot.classify.prediction import Prediction
 from promptshot.classify.prior import prior_of
 from promptshot.classify.recipe import Recipe
-from promptshot.errors import InputError, OptionError, PromptshotError, shortlist
+from promptshot.errors import InputError, OptionError, PromptshotError, many, shortlist
 from promptshot.files import Named
 from promptshot.rows.streams import marked
 from promptshot.runs import record
@@ -33,6 +33,7 @@ from promptshot.runs.result import KEPT, Result
 from promptshot.runs.series import Series
 from promptshot.runs.shape import Shape, on_one_line
 
+LIKE = "score the labelled rows with the same classify command"
 AGAIN = "classify again with -o, without --no-scores"
 LARGEST = 1e9  # of a score; sums of larger ones could leave the range of numbers
 SAME = ("template", "verbalizer", "scorer", "model", "ensemble")  # what makes scores comparable
@@ -85,20 +86,29 @@ class Stored:
         of_draw: dict[tuple[int, int | None], list[Prediction]] = {}
         for found in File.of(path).strict():
             of_draw.setdefault(found.draw, []).append(_prediction(found, recipe))
-        written = sum(run.predicted for run in there.runs) or there.predicted
-        if (rows := sum(map(len, of_draw.values()))) != written:
-            raise InputError(f"holds {rows:,} rows, and its run wrote {written:,}", where=path, hint=AGAIN)
         parts: Sequence[Ended | RunRecord] = there.runs or [there]
-        return cls(path, there, [_run(recipe, part, of_draw) for part in parts])
+        runs = [_run(recipe, part, of_draw) for part in parts]
+        _refuse_other_rows(path, runs, parts, of_draw)
+        return cls(path, there, runs)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """How the demonstrations of its rows were chosen, and of what; nothing where there are none. How many they are,
+        and which draw, each run says."""
+        plan = self.runs[-1].recipe.demos
+        if plan is None or not plan.k:
+            return {}
+        return {**plan.identity(), "path": self.record.identity.get("demo_file"), "k": 0, "seed": 0}
 
     def run_of(self, draw: tuple[int, int | None], path: str) -> Run:
         """The one run there is, or that with these demonstrations; raises InputError, which names the file `path` whose
         run has them."""
-        found = self.runs if len(self.runs) == 1 else [run for run in self.runs if run.draw == draw]
-        if not found:
-            what = f"has no run with {draw[0]} demonstrations of seed {draw[1]}, as {path} has"
-            raise InputError(what, where=self.path, hint="name predictions of one run, or of the same ones")
-        return found[0]
+        found = next((run for run in self.runs if run.draw == draw), None)
+        if found is None:
+            drawn = "" if draw[1] is None else f" drawn with seed {draw[1]}"
+            what = f"has no run with {many(draw[0], 'demonstration')}{drawn}, as {path} has"
+            raise InputError(what, where=self.path, hint=LIKE)
+        return found
 
 
 def calibrate_again(
@@ -158,6 +168,22 @@ def _run(recipe: Recipe, part: Ended | RunRecord, of_draw: Mapping[Any, list[Pre
     return Run(own, part, part.counts, of_draw.get((part.shots, part.demo_seed), []))
 
 
+def _refuse_other_rows(
+    path: str, runs: Sequence[Run], parts: Sequence[Ended | RunRecord], of_draw: Mapping[Any, Sequence[Prediction]]
+) -> None:
+    """Each run has the rows that it wrote, and no row is of another; raises InputError."""
+    hint = "give the file as classify -o wrote it, with its own record"
+    known = [run.draw if len(runs) > 1 else (0, None) for run in runs]
+    for draw in of_draw:
+        if draw not in known:
+            what = f"shots {draw[0]} and demo_seed {draw[1]}, and the file has no such run"
+            raise InputError(what, where=of_draw[draw][0].row.source, hint=hint)
+    for run, part in zip(runs, parts, strict=True):
+        if (rows := len(run.predictions)) != part.predicted:
+            of = f" of k={run.draw[0]}, seed {run.draw[1]}" if len(runs) > 1 else ""
+            raise InputError(f"holds {rows:,} rows{of}, and its run wrote {part.predicted:,}", where=path, hint=hint)
+
+
 def _prediction(found: Found, recipe: Recipe) -> Prediction:
     """A row with its raw scores, not yet calibrated; raises InputError where it has none for each label."""
     whole, row = found.whole, found.row
@@ -166,7 +192,8 @@ def _prediction(found: Found, recipe: Recipe) -> Prediction:
     if scores is None:
         told = f"no score for each of the labels ({shortlist(labels, 6)})" if labels else "no scores"
         raise InputError(told, where=row.source, hint=AGAIN)
-    words = _numbers(whole, "word_scores", "word_score_", _words(recipe)) or {}
+    known = labels if recipe.task.own_words else _words(recipe)  # where rows bring their words, these are the labels
+    words = _numbers(whole, "word_scores", "word_score_", known) or {}
     gold = (None, None) if recipe.labels_ignored else (found.said.gold, found.said.value)
     return Prediction(row, "", scores, words, None, *gold)
 
@@ -231,11 +258,13 @@ def _dev(stored: Stored, path: str) -> Stored:
     labels, others = stored.runs[0].recipe.labels, found.runs[0].recipe.labels
     if set(labels) != set(others):
         what = f"its labels are {shortlist(others, 6)}; those of {stored.path} are {shortlist(labels, 6)}"
-        raise InputError(what, where=path, hint="score the labelled rows with the same classify command")
+        raise InputError(what, where=path, hint=LIKE)
     ours, theirs = (one.record.recipe.model_dump(include={*SAME}) for one in (stored, found))
+    for known, one in ((ours, stored), (theirs, found)):
+        known |= {"options": one.record.recipe.options.identity(), "demonstrations": one.chosen}
     if unlike := differences(ours, theirs):
         what = f"its scores were made otherwise than those of {stored.path}: they differ in {shortlist(unlike, 4)}"
-        raise InputError(what, where=path, hint="score the labelled rows with the same classify command")
+        raise InputError(what, where=path, hint=LIKE)
     return found
 
 

@@ -371,14 +371,19 @@ class Counted:
         """What a reader of the numbers must know."""
         found = [*against_majority(self.tally), *uncounted(self.tally, self.problem), *unlisted(self.tally, self.worst)]
         if self.file and self.file.calibrates:
+            told = self.file.calibrates, self.file.prior
             draw = largest(self.draws)[0] if self.draws else Draw(0, None, self.tally)  # more draws are no more rows
-            found += leaning(draw.tally, draw.shots > 0, self.file.calibrates, self.file.prior)
-            found += unbalanced(draw.tally, self.file.calibrates, self.file.prior)
+            found += [self._of_draw(remark, draw) for remark in leaning(draw.tally, draw.shots > 0, *told)]
+            found += [self._of_draw(remark, draw) for remark in unbalanced(draw.tally, *told)]
         if rejected := self.tally.rejected:
             said = f"{self.rejects[0].source}: {self.rejects[0].reason}"
             line = f"{many(rejected, 'row')} cannot be used; the first, {said}"
             found.append(Remark("rejected", line, {"rows": rejected, "path": None, "first": said}))
         return found
+
+    def _of_draw(self, remark: Remark, draw: Draw) -> Remark:
+        """A remark of one of several runs, with which it is."""
+        return draw.named(remark) if self.draws else remark
 
 
 def _calibrates(path: str, there: RunRecord | None, words: Verbalizer | None) -> str:

@@ -216,6 +216,7 @@ class RecordedFit(_Said):
 
     method: Method
     rows: Count = 0
+    left_out: Count = 0
     words: tuple[dict[Text, Number], ...] = ()
     bias: dict[Text, Number] = {}
     temperature: Annotated[Number, Field(gt=0)] = 1.0

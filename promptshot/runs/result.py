@@ -249,6 +249,9 @@ def _of_calibration(result: Result) -> Iterator[Remark]:
         line = f"scores are calibrated ({calibration.method}) by those of the whole run{by} (transductive)"
         facts = {"method": calibration.method, **({"prior": shares} if by_prior else {})}
         yield Remark("transductive", line, facts)
+        if calibration.method == "can" and result.fitted and result.fitted.sure_rows in (0, result.fitted.rows):
+            which = "sure" if not result.fitted.sure_rows else "unsure"
+            yield Remark("can-in-vain", f"can changed nothing: no row is {which} to begin with")
     elif calibration:
         by = f" by the labelled rows of {calibration.dev}" if calibration.dev else " by prompts that say nothing"
         line = f"scores are calibrated ({calibration.method}){by}"
@@ -269,6 +272,10 @@ def _of_fit(result: Result) -> Iterator[Remark]:
     if fitted.rows < FEW * labels:
         line = f"it was fitted to {many(fitted.rows, 'labelled row')}: others would give other numbers"
         yield Remark("few-fitted", line, {"rows": fitted.rows})
+    if fitted.left_out:
+        have = many(fitted.left_out, "row has", "rows have")
+        line = f"{have} no label of ours in {result.recipe.calibration.dev}, and did not count"
+        yield Remark("left-out-of-dev", line, {"rows": fitted.left_out})
     if not 1 / HOTTEST < fitted.temperature < HOTTEST:
         line = f"the temperature went to its bound, {fitted.temperature:g}: those rows do not tell it"
         yield Remark("at-bound", line, {"temperature": fitted.temperature})

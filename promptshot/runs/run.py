@@ -268,6 +268,7 @@ class _Run:
                 raise InputError(problem.what, where=path, hint=problem.hint) from None
             self._fill(spool, path, interrupts)
             decided = self.classifier.decided(spool)
+            self.result.fitted = self.classifier.fitted
             while window := list(islice(decided, self.inputs.window)):
                 yield window
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from promptshot.classify.recipe import Recipe
+from promptshot.errors import many
 from promptshot.metrics import Tally
 from promptshot.runs.journal import Journal
 from promptshot.runs.record import Counts
@@ -25,6 +26,12 @@ class Draw:
     shots: int
     seed: int | None
     tally: Tally
+    before: Tally | None = None  # before calibration
+
+    def named(self, remark: Remark) -> Remark:
+        """A remark with the run of which it is so."""
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        return replace(remark, line=f"k={self.shots}{seed}: {remark.line}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class Spread:
 
     shots: int
     values: tuple[float, ...]
+    before: float | None = None  # the mean before calibration
 
     @property
     def mean(self) -> float:
@@ -46,16 +54,21 @@ class Spread:
     def record(self) -> dict[str, Any]:
         """Everything as plain data."""
         numbers = {"mean": self.mean, "sd": self.deviation, "min": min(self.values), "max": max(self.values)}
+        numbers |= {} if self.before is None else {"before": self.before}
         return {"shots": self.shots, "draws": len(self.values), **numbers}
 
 
 def spreads(draws: Sequence[Draw]) -> list[Spread]:
     """The accuracies by the number of demonstrations, in the order of the draws; none where no row has a label."""
-    values: dict[int, list[float]] = {}
-    for draw in draws:
-        if draw.tally.accuracy is not None:
-            values.setdefault(draw.shots, []).append(draw.tally.accuracy)
-    return [Spread(shots, tuple(of_draws)) for shots, of_draws in values.items()]
+    found = []
+    for shots in dict.fromkeys(draw.shots for draw in draws):
+        values, before = [], []
+        for draw in draws:
+            if draw.shots == shots and draw.tally.accuracy is not None:
+                values.append(draw.tally.accuracy)
+                before += [draw.before.accuracy] if draw.before and draw.before.accuracy is not None else []
+        found += [Spread(shots, tuple(values), statistics.fmean(before) if before else None)] if values else []
+    return found
 
 
 def most(draws: Sequence[Draw]) -> list[Draw]:
@@ -100,8 +113,7 @@ class Series:
     @property
     def draws(self) -> list[Draw]:
         """How each run fared."""
-        recipes = [(result.recipe, result.tally) for result in self.results]
-        return [Draw(recipe.shots, recipe.demo_seed, tally) for recipe, tally in recipes]
+        return [_draw(result) for result in self.results]
 
     @property
     def headline(self) -> list[Result]:
@@ -136,6 +148,13 @@ class Series:
         raw = {"before": averaged(before)} if before else {}
         return {**last.summary(), **summary_of(self.draws), **raw, **speed, "runs": runs}
 
+    def _of_run(self, remark: Remark, result: Result, most: Sequence[tuple[Result, Sequence[Remark]]]) -> Remark:
+        """A remark with the run of which it is so, and how many other draws have one of its kind."""
+        others = sum(one is not result and remark.code in [other.code for other in told] for one, told in most)
+        more = f" (and {many(others, 'other draw')} like it)" if others and result in self.headline else ""
+        named = _draw(result).named(remark)
+        return replace(named, line=f"{named.line}{more}")
+
     @property
     def worst(self) -> Worst:
         """The rows that went wrong, of those with the largest number of demonstrations."""
@@ -166,9 +185,14 @@ class Series:
         for result, remark in [(result, remark) for result, remarks in most + of_run for remark in remarks]:
             if remark.code not in told:
                 told.add(remark.code)
-                yield remark if shared[remark.line] == len(most) else _of_run(remark, result)
+                yield remark if shared[remark.line] == len(most) else self._of_run(remark, result, most)
         if self.before is not None:
             yield from worse(self.before, pooled(self.draws))
+
+
+def _draw(result: Result) -> Draw:
+    """How a run fared."""
+    return Draw(result.recipe.shots, result.recipe.demo_seed, result.tally, result.before)
 
 
 def _own(result: Result) -> dict[str, Any]:
@@ -176,9 +200,3 @@ def _own(result: Result) -> dict[str, Any]:
     shared = ("fingerprint", "machine", "versions", "recipe")
     own = {key: value for key, value in result.summary().items() if key not in shared}
     return {"shots": result.recipe.shots, "demo_seed": result.recipe.demo_seed, **own}
-
-
-def _of_run(remark: Remark, result: Result) -> Remark:
-    """The same, with the run of which it is so."""
-    seed = "" if result.recipe.demo_seed is None else f", seed {result.recipe.demo_seed}"
-    return replace(remark, line=f"k={result.recipe.shots}{seed}: {remark.line}")

@@ -400,14 +400,19 @@ def test_a_prior_may_stand_in_a_file_as_numbers_or_as_rows_whose_labels_are_coun
     ("said", "told"),
     [
         ("good=0.5", "--prior: no share for 'bad'; give all labels one"),
-        ("good=0.5,bad=0.6", "--prior: the shares sum to 1.1; write shares that sum to 1, or counts of rows"),
+        ("good=0.5,bad=0.6", "--prior: the shares sum to 1.1; write shares that sum to 1 or 100, or counts of rows"),
         ("good=-1,bad=2", "--prior: the share of 'good' is '-1', no number above 0"),
         ("good=nan,bad=1", "--prior: the share of 'good' is 'nan', no number above 0"),
         ("good=much,bad=1", "--prior: the share of 'good' is 'much', no number above 0"),
         ("good=1,good=2,bad=1", "--prior: the label 'good' has two shares"),
         ("goood=1,bad=1", "--prior: a share for 'goood', which is none of our labels; did you mean 'good'?"),
         ("{good", "--prior {good: no shares"),
-        ("nothing-here.jsonl", "nothing-here.jsonl: cannot be read"),
+        ("nothing-here.jsonl", "--prior nothing-here.jsonl: no shares, and no such file; write label=share"),
+        ("unifrom", "--prior unifrom: no shares, and no such file"),
+        ("", "--prior '': no shares, and no such file"),
+        ("good:0.7,bad:0.3", "--prior good:0.7,bad:0.3: no shares, and no such file"),
+        ("good=0.5,bad=1.5", "--prior: the shares sum to 2; write shares that sum to 1 or 100, or counts of rows"),
+        ("good=1e308,bad=1e308", "--prior: the shares sum to inf; write shares that sum to 1 or 100"),
     ],
 )
 def test_a_prior_that_is_none_is_one_clear_line(said: str, told: str) -> None:

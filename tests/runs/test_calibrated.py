@@ -420,6 +420,103 @@ def test_labelled_predictions_of_other_labels_or_another_recipe_are_told(
     assert line.startswith("error: one.jsonl: 1 good row with a label of ours, too few to calibrate by; give 2 or more")
 
 
+def test_rows_of_a_run_that_the_file_does_not_have_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    classify("-t", "en-sentiment-causal", "--demos", "dev.jsonl", "-k", "0,2", "--demo-seeds", "2")
+    rows = read_rows("raw.jsonl")
+    write_rows("raw.jsonl", [*rows[:70], {**rows[70], "demo_seed": 9}, *rows[71:]])
+    line = refused(capsys, "raw.jsonl", "--method", "prior")
+    assert line.startswith("error: raw.jsonl:71: shots 2 and demo_seed 9, and the file has no such run")
+    write_rows("raw.jsonl", [*rows[:70], {**rows[70], "demo_seed": 1}, *rows[71:]])
+    line = refused(capsys, "raw.jsonl", "--method", "prior")
+    assert line.startswith("error: raw.jsonl: holds 59 rows of k=2, seed 0, and its run wrote 60")
+
+
+def test_labelled_predictions_behind_other_demonstrations_are_told(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts(here / "pool.jsonl", 12, 2000)
+    texts(here / "other.jsonl", 12, 3000)
+    template = ["-t", "en-sentiment-causal"]
+    classify(*template, "--demos", "pool.jsonl", "-k", "2")
+    for given in (
+        [],
+        ["--demos", "other.jsonl", "-k", "2"],
+        ["--demos", "pool.jsonl", "-k", "2", "--demos-by", "nearest"],
+    ):
+        classify(*template, *given, "--overwrite", rows="dev.jsonl", out="scored.jsonl")
+        line = refused(capsys, "raw.jsonl", "--method", "few-label", "--dev", "scored.jsonl")
+        assert "they differ in demonstrations" in line
+    classify(*template, "--demos", "pool.jsonl", "-k", "4", "--overwrite", rows="dev.jsonl", out="scored.jsonl")
+    line = refused(capsys, "raw.jsonl", "--method", "few-label", "--dev", "scored.jsonl")
+    assert "scored.jsonl: has no run with 2 demonstrations drawn with seed 0, as raw.jsonl has" in line
+
+
+def test_what_calibration_was_fitted_to_is_told_where_it_is_doubtful(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*given: str) -> str:
+        capsys.readouterr()
+        assert run_command([*given, "--overwrite", "-o", "z.jsonl"]) == 0
+        return capsys.readouterr().err
+
+    classify("-t", "zh-sentiment-mlm")
+    here_too = "the rows that it was fitted to are judged as well"
+    assert here_too in told("calibrate", "raw.jsonl", "--method", "few-label", "--dev", "raw.jsonl")
+    assert here_too in told("classify", "rows.jsonl", "-t", "zh-sentiment-mlm", *SCORER, "--calibrate", "few-label",
+                            "--dev", "rows.jsonl")  # fmt: skip
+    classify("-t", "zh-sentiment-mlm", rows="dev.jsonl", out="scored.jsonl")
+    said = told("calibrate", "raw.jsonl", "--method", "few-label", "--dev", "scored.jsonl")
+    assert here_too not in said
+    assert "labelled row" not in said.replace("by the labelled rows of", "")
+    few = [{"text": "很好", "label": "positive"}, {"text": "不好", "label": "negative"}, {"text": "好", "label": "meh"}]
+    write_rows(here / "few.jsonl", few)
+    said = told("classify", "rows.jsonl", "-t", "zh-sentiment-mlm", *SCORER, "--calibrate", "temperature", "--dev",
+                "few.jsonl")  # fmt: skip
+    assert "it was fitted to 2 labelled rows: others would give other numbers" in said
+    assert "1 row has no label of ours in few.jsonl, and did not count" in said
+
+
+def test_a_file_that_was_changed_is_calibrated_and_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    classify("-t", "zh-sentiment-mlm")
+    calibrate("--method", "batch")
+    assert run_command(["calibrate", "raw.jsonl", "--method", "prior", "-o", "a.jsonl"]) == 0
+    assert "is not as its run wrote it" not in capsys.readouterr().err
+    rows = read_rows("raw.jsonl")
+    write_rows("raw.jsonl", [{**rows[0], "label": "negative"}, *rows[1:]])
+    assert run_command(["calibrate", "raw.jsonl", "--method", "prior", "-o", "b.jsonl"]) == 0
+    assert "raw.jsonl is not as its run wrote it: what was changed in it counts here" in capsys.readouterr().err
+
+
+def test_can_says_where_it_changed_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    classify("-t", "zh-sentiment-mlm")
+    rows = read_rows("raw.jsonl")
+    even = [{**row, "scores": {"positive": -1.0 - i / 1000, "negative": -1.0}} for i, row in enumerate(rows)]
+    write_rows("raw.jsonl", even)
+    assert run_command(["calibrate", "raw.jsonl", "--method", "can", "-o", "a.jsonl"]) == 0
+    assert "can changed nothing: no row is sure to begin with" in capsys.readouterr().err
+
+
+def test_words_that_rows_bring_keep_their_scores(here: Path) -> None:
+    rows = [{"question": f"q{i}", "choices": ["a", f"b{i}", "c"], "label": i % 3} for i in range(9)]
+    write_rows(here / "rows.jsonl", rows)
+    raw = classify("-t", "en-choice-causal", out="own.jsonl")
+    again = calibrate("--method", "temperature", "--dev", "own.jsonl", rows="own.jsonl", out="own-again.jsonl")
+    assert [row["word_scores"] for row in again] == [row["word_scores"] for row in raw]
+    assert again[0]["word_scores"].keys() == {"a", "b0", "c"}
+
+
+def test_the_prior_that_was_told_explains_what_leans_and_is_in_the_hint(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows(here / "plain.jsonl", [{"text": f"第 {i} 句"} for i in range(200)])
+    base = ["classify", "plain.jsonl", "-t", "zh-sentiment-mlm", *SCORER, "--overwrite", "-o", "o.jsonl"]
+    assert run_command([*base, "--prior", "positive=5,negative=95"]) == 0
+    assert "promptshot calibrate o.jsonl --method prior --prior positive=0.05,negative=0.95" in capsys.readouterr().err
+    share = sum(row["prediction"] == "positive" for row in read_rows("o.jsonl")) / 200
+    assert run_command([*base, "--prior", f"positive={share:.3f},negative={1 - share:.3f}"]) == 0
+    assert "--method prior" not in capsys.readouterr().err
+
+
 def test_pairs_and_words_of_the_row_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_rows(here / "rows.jsonl", [{"text_a": f"a{i}", "text_b": "b", "label": str(i % 2)} for i in range(6)])
     classify("-t", "zh-same-nsp", out="pairs.jsonl")

@@ -242,6 +242,40 @@ def test_the_report_of_a_stored_series_is_that_of_the_run(
     assert table() == first
 
 
+def test_wrong_rows_are_those_of_all_draws_of_the_most_demonstrations(
+    rows: str, pool: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, errors = str(tmp_path / "out.jsonl"), tmp_path / "errors.jsonl"
+    series = score(rows, pool, tmp_path / "out.jsonl", errors=str(errors))
+    found = read_rows(errors)
+    assert len(found) == sum(result.tally.labelled - result.tally.correct for result in series.headline)
+    assert {(one["shots"], one["demo_seed"]) for one in found} == {(4, 3), (4, 4)}
+    assert [one["probability"] for one in found] == sorted((one["probability"] for one in found), reverse=True)
+    assert run_command(["report", out, "--errors", str(tmp_path / "again.jsonl")]) == 0
+    assert read_rows(tmp_path / "again.jsonl") == found
+    confusion = pooled(series.draws).confusion
+    assert {(one.gold, one.prediction) for one in series.worst.of_confusions(confusion, 9)} == {
+        pair for pair in confusion if pair[0] != pair[1]
+    }
+
+
+def test_the_calibration_error_of_several_draws_is_the_mean_over_them(rows: str, pool: str, tmp_path: Path) -> None:
+    summary = score(rows, pool, tmp_path / "out.jsonl").summary()
+    for name in ("ece", "ece_by_chance", "brier"):
+        assert summary[name] == pytest.approx(statistics.fmean(one[name] for one in summary["runs"][3:]))
+
+
+def test_a_remark_of_one_draw_says_of_which_and_how_many_are_like_it(rows: str, pool: str, tmp_path: Path) -> None:
+    series = score(rows, pool, tmp_path / "out.jsonl")
+    for number, result in enumerate(series.headline):
+        result.tally = Tally(("positive", "negative"))
+        for n in range(40):
+            result.tally.add("negative" if n > number else "positive", ("positive", "negative")[n % 2])
+    (line,) = [remark.line for remark in series.remarks() if remark.code == "leaning"]
+    assert line.startswith("k=4, seed 3: 39 of 40 rows were given 'negative', and 20 are: ")
+    assert line.endswith(" (and 1 other draw like it)")
+
+
 def test_two_series_are_not_compared_as_if_they_were_one_run(
     rows: str, pool: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -255,10 +289,10 @@ def test_two_series_are_not_compared_as_if_they_were_one_run(
     [
         (["-k", "0,4"], "-k needs rows to draw from"),
         (["--demo-seeds", "3"], "--demo-seeds needs rows to draw from"),
-        (["--demos", "POOL", "-k", "4,x"], "'x' is not a valid integer"),
+        (["--demos", "POOL", "-k", "4,x"], "write whole numbers with commas between them: 0,4,8"),
         (["--demos", "POOL", "-k", "4,4"], "write each number once: 0,4,8"),
         (["--demos", "POOL", "-k", "0,-2"], "is not in the range x>=0"),
-        (["--demos", "POOL", "-k", ""], "is not a valid integer"),
+        (["--demos", "POOL", "-k", ""], "write whole numbers with commas between them: 0,4,8"),
     ],
 )
 def test_wrong_numbers_of_demonstrations_get_one_line(
