@@ -16,6 +16,7 @@ from promptshot import scorers
 from promptshot.classify import calibrate, choosing, gold, suited
 from promptshot.classify.calibrate import OF_DEV, Calibration, Fitted, Neutral
 from promptshot.classify.decide import Ranks, Thresholds
+from promptshot.classify.demonstrations import Pools
 from promptshot.classify.finish import calibrated, finish
 from promptshot.classify.prediction import ABSTAINED, NAMED, Outcome, Prediction, ensemble
 from promptshot.classify.prior import prior_of
@@ -50,17 +51,20 @@ WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut a
 class Classifier:
     """A recipe with its live parts."""
 
-    def __init__(self, recipe: Recipe, scorer: Scorer, others: Sequence[Classifier] = ()) -> None:
+    def __init__(
+        self, recipe: Recipe, scorer: Scorer, others: Sequence[Classifier] = (), pools: Pools | None = None
+    ) -> None:
         """Use `Classifier.load` or `Classifier.of`, or bring any scorer; unknown label words are refused here.
 
-        With `others` it is an ensemble: the mean of all their log-probabilities decides.
+        With `others` it is an ensemble: the mean of all their log-probabilities decides. `pools` have what
+        demonstrations are chosen from, as far as it has been read.
         """
         recipe.check()
         self.recipe, self.scorer, self.others = recipe, scorer, tuple(others)
         self.asked = 0  # prompts that the scorer has been given
         self.task = recipe.task
         self._refuse_words()
-        self.questions = Questions.of_recipe(recipe, scorer)
+        self.questions = Questions.of_recipe(recipe, scorer, pools)
         self.decision = recipe.decision
         if isinstance(recipe.decision, Thresholds) and recipe.decision.cuts is None:
             self.decision = self._fixed(recipe.decision)
@@ -149,11 +153,11 @@ class Classifier:
         return cls.of(recipe)
 
     @classmethod
-    def of(cls, recipe: Recipe, loader: scorers.Loader | None = None) -> Classifier:
+    def of(cls, recipe: Recipe, loader: scorers.Loader | None = None, pools: Pools | None = None) -> Classifier:
         """Load what the recipe names (each scorer once); raises a PromptshotError where it does not fit."""
         loader = loader or scorers.Loader()
         first, *others = [(part, loader.scorer(part.scorer, part.options)) for part in (recipe, *recipe.others)]
-        return cls(*first, [cls(*other) for other in others])
+        return cls(*first, [cls(*other, pools=pools) for other in others], pools)
 
     @property
     def cuts(self) -> tuple[float, ...] | None:

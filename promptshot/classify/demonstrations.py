@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from promptshot.classify.recipe import DemoPlan, Recipe
 from promptshot.errors import InputError, OptionError, RowError, shortlist
@@ -16,6 +16,7 @@ from promptshot.rows.row import Item, Reject, Row
 from promptshot.rows.streams import PLAIN
 from promptshot.scoring import Embedding
 
+Near = Callable[[Sequence[str]], Any]  # texts -> (texts, pool): the higher, the nearer
 Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]  # texts -> their vectors
 Values = tuple[str, ...]  # of the fields that a template uses: what makes two rows the same
 
@@ -101,13 +102,10 @@ def _taken(spares: list[Demonstration], label: str) -> Demonstration | None:
 class Nearest:
     """For each row those demonstrations of a pool that are nearest to it, never the row itself."""
 
-    def __init__(self, pool: Sequence[Demonstration], plan: DemoPlan, embed: Embed | None = None) -> None:
-        """By the words they share or, where that is planned, by their embeddings."""
+    def __init__(self, pool: Sequence[Demonstration], plan: DemoPlan, near: Near) -> None:
+        """`near` says how near each of the pool is to texts, see `nearness`."""
         from promptshot.classify import retrieval  # which loads what counts with large numbers
 
-        texts = [_text_of(demo.values) for demo in pool]
-        similar = plan.by == "similar" and embed is not None
-        near = retrieval.by_embedding(texts, embed, plan.whiten) if similar and embed else retrieval.by_words(texts)
         self.pool, self.k, self.first = pool, plan.k, plan.placed == "nearest-first"
         self._index = retrieval.Index(near, [demo.label for demo in pool], plan.k, plan.balanced)
         self._same = dict[Values, list[int]]()
@@ -118,6 +116,16 @@ class Nearest:
         """See `Source`; a row has fewer where nearly all of the pool is the row itself."""
         found = self._index.places([_text_of(row) for row in rows], [self._same.get(row, ()) for row in rows])
         return [tuple(self.pool[place] for place in (places if self.first else places[::-1])) for places in found]
+
+
+def nearness(pool: Sequence[Demonstration], plan: DemoPlan, embed: Embed | None = None) -> Near:
+    """How near those of a pool are to texts: by the words they share or, where that is planned, by their embeddings."""
+    from promptshot.classify import retrieval
+
+    texts = [_text_of(demo.values) for demo in pool]
+    if plan.by == "similar" and embed is not None:
+        return retrieval.by_embedding(texts, embed, plan.whiten)
+    return retrieval.by_words(texts)
 
 
 def _text_of(values: Values) -> str:
@@ -153,12 +161,42 @@ def dealt(shots: Sequence[Demonstration], chunks: int) -> list[tuple[Demonstrati
 # ------------------------------------------------------------------ where they come from
 
 
-def of_recipe(recipe: Recipe, scorer: object = None) -> Source | None:
-    """The demonstrations that a recipe asks for, `similar` ones by the embeddings of a scorer.
+class Pools:
+    """What demonstrations are chosen from: each file is read, and its texts looked through, once for all recipes of a
+    task."""
+
+    def __init__(self) -> None:
+        self._read: dict[Any, tuple[Task, list[Demonstration]]] = {}
+        self._near: dict[Any, Near] = {}
+
+    def of(self, recipe: Recipe) -> list[Demonstration]:
+        """The pool of a recipe's demonstrations; raises a PromptshotError."""
+        plan, task = recipe.demos, recipe.task
+        assert plan is not None
+        key = id(task), plan.path
+        if key not in self._read:
+            items = read([plan.path], recipe.columns, PLAIN if plan.set_aside else recipe.reading)
+            self._read[key] = task, pool_of(items, task, 0)
+        _, pool = self._read[key]
+        _refuse_fewer(pool, plan.k, "" if plan.set_aside else plan.path)
+        return pool
+
+    def near(self, pool: Sequence[Demonstration], plan: DemoPlan, embed: Embed | None) -> Near:
+        """See `nearness`; the pool is one of these."""
+        key = id(pool), plan.by, plan.whiten
+        if key not in self._near:
+            self._near[key] = nearness(pool, plan, embed)
+        return self._near[key]
+
+
+def of_recipe(recipe: Recipe, scorer: object = None, pools: Pools | None = None) -> Source | None:
+    """The demonstrations that a recipe asks for, `similar` ones by the embeddings of a scorer; with `pools`, from what
+    has been read.
 
     Raises a PromptshotError for templates that take none, a scorer without embeddings, and a file that does not do.
     """
-    pool, plan = check(recipe), recipe.demos
+    pools = pools or Pools()
+    pool, plan = check(recipe, pools), recipe.demos
     if plan is None or not pool:
         return None
     if plan.by == "similar" and scorer is None:
@@ -167,10 +205,10 @@ def of_recipe(recipe: Recipe, scorer: object = None) -> Source | None:
     if plan.by == "similar" and not isinstance(scorer, Embedding):
         what = f"the scorer {recipe.scorer!r} has no embeddings to tell what is similar"
         raise OptionError(what, hint="say --demos-by nearest, which goes by words")
-    return chosen(pool, plan, recipe.labels, scorer.embed if isinstance(scorer, Embedding) else None)
+    return chosen(pool, plan, recipe.labels, scorer.embed if isinstance(scorer, Embedding) else None, pools)
 
 
-def check(recipe: Recipe) -> list[Demonstration]:
+def check(recipe: Recipe, pools: Pools | None = None) -> list[Demonstration]:
     """All that a recipe chooses its demonstrations from, finished; none where it asks for none.
 
     Raises a PromptshotError where the template takes none, or the file cannot be read or has too few.
@@ -182,16 +220,22 @@ def check(recipe: Recipe) -> list[Demonstration]:
         hint = f"use a template for scorer {WITH_DEMONSTRATIONS}, or leave out --demos and -k"
         raise OptionError(f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, not {kind.name}", hint=hint)
     plan.check()
-    items = read([plan.path], recipe.columns, PLAIN if plan.set_aside else recipe.reading)
-    return pool_of(items, recipe.task, plan.k, "" if plan.set_aside else plan.path)
+    return (pools or Pools()).of(recipe)
 
 
 def chosen(
-    pool: Sequence[Demonstration], plan: DemoPlan, labels: Sequence[str] = (), embed: Embed | None = None
+    pool: Sequence[Demonstration],
+    plan: DemoPlan,
+    labels: Sequence[str] = (),
+    embed: Embed | None = None,
+    pools: Pools | None = None,
 ) -> Source:
     """Demonstrations of a pool as a plan has it; `embed` gives the vectors of texts."""
-    drawn = plan.by == "random"
-    found: Source = Demonstrations(pool, plan.k, plan.seed, plan.balanced) if drawn else Nearest(pool, plan, embed)
+    found: Source
+    if plan.by == "random":
+        found = Demonstrations(pool, plan.k, plan.seed, plan.balanced)
+    else:
+        found = Nearest(pool, plan, (pools or Pools()).near(pool, plan, embed))
     return ByLabel(found, labels) if plan.placed == "by-label" else found
 
 
@@ -207,9 +251,13 @@ def pool_of(items: Iterable[Item], task: Task, k: int, where: str = "") -> list[
         if label is None:
             raise _without_label(item, value, task)
         pool.append(Demonstration(task.demonstration(item, label), label, task.values(item)))
+    _refuse_fewer(pool, k, where)
+    return pool
+
+
+def _refuse_fewer(pool: Sequence[Demonstration], k: int, where: str) -> None:
     if len(pool) < k:
         raise OptionError(f"{k} demonstrations asked for, {len(pool)} in the file", where=where, hint="lower -k")
-    return pool
 
 
 def is_demonstration(row: Row, task: Task) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from promptshot.classify import decide, demonstrations
-from promptshot.classify.demonstrations import Demonstration, Source, dealt
+from promptshot.classify.demonstrations import Demonstration, Pools, Source, dealt
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import RowError
 from promptshot.prompts.task import Task
@@ -48,11 +48,11 @@ class Questions:
         self.task, self.demonstrations, self.chunks = task, source, chunks
 
     @classmethod
-    def of_recipe(cls, recipe: Recipe, scorer: object = None) -> Questions:
+    def of_recipe(cls, recipe: Recipe, scorer: object = None, pools: Pools | None = None) -> Questions:
         """Those that a recipe asks, behind its demonstrations; a scorer is needed only for those that are similar by
-        its embeddings. Raises a PromptshotError."""
+        its embeddings. What `pools` have is not read again. Raises a PromptshotError."""
         chunks = recipe.demos.chunks if recipe.demos else 1
-        return cls(recipe.task, demonstrations.of_recipe(recipe, scorer), chunks)
+        return cls(recipe.task, demonstrations.of_recipe(recipe, scorer, pools), chunks)
 
     def of(self, row: Row) -> tuple[Prompt, ...]:
         """What is asked of a row; raises RowError."""

@@ -15,6 +15,7 @@ from typing import Any
 from promptshot import files, scorers
 from promptshot.classify import demonstrations
 from promptshot.classify.classifier import Classifier
+from promptshot.classify.demonstrations import Pools
 from promptshot.classify.gold import check_gold
 from promptshot.classify.prediction import Outcome
 from promptshot.classify.recipe import Recipe
@@ -133,7 +134,10 @@ class _Runs:
         self.recipes, self.inputs, self.journal, self.watcher = recipes, inputs, journal, watcher
         self.on_error, self.loader = on_error, scorers.Loader()
         self.series = Series.restored(recipes, journal, [ended.counts for ended in journal.runs])
-        demonstrations.check(max(recipes, key=lambda recipe: recipe.shots))  # now, and not after the others are scored
+        self.pools = Pools()
+        demonstrations.check(
+            max(recipes, key=lambda recipe: recipe.shots), self.pools
+        )  # now, and not after the others are scored
         self.current = self._next()
         watcher.ready(self.current.classifier, self.current.before + self.current.rows)
 
@@ -141,7 +145,9 @@ class _Runs:
         """The first that is not done."""
         number = len(self.series.results)
         inputs = self.inputs.afresh() if number else self.inputs
-        run = _Run(self.recipes[number], inputs, self.journal, self.watcher, self.on_error, self.loader, number)
+        run = _Run(
+            self.recipes[number], inputs, self.journal, self.watcher, self.on_error, self.loader, self.pools, number
+        )
         self.series.results.append(run.result)
         self.journal.draw = _draw(run.result.recipe) if len(self.recipes) > 1 else {}
         return run
@@ -199,6 +205,7 @@ class _Run:
         watcher: Watcher,
         on_error: str,
         loader: scorers.Loader,
+        pools: Pools,
         number: int = 0,
     ) -> None:
         """The `number` says which it is of several. Raises a PromptshotError where the model cannot be loaded."""
@@ -206,7 +213,7 @@ class _Run:
         self.number, self.before = number, sum(ended.rows_read for ended in journal.runs)
         budget = recipe.options.batch_budget or journal.budget()
         live = replace(recipe, options=replace(recipe.options, batch_budget=budget))
-        self.classifier = Classifier.of(live, loader)
+        self.classifier = Classifier.of(live, loader, pools)
         self.transductive = recipe.transductive
         self.rows = journal.mark.rows  # that are written
         self.result = Result.restored(recipe, journal, journal.mark.counts)

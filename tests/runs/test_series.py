@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import failed, fake, read_rows, write_rows
 
+from promptshot.classify import demonstrations
 from promptshot.classify.recipe import DemoPlan, Recipe
 from promptshot.cli import run_command
 from promptshot.errors import InputError, OptionError
@@ -301,3 +303,18 @@ def test_wrong_numbers_of_demonstrations_get_one_line(
     flags = [pool if flag == "POOL" else flag for flag in flags]
     assert fake(rows, "-t", "zh-sentiment-causal", *flags) in (1, 2)
     assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_demonstrations_are_read_once_for_all_runs(
+    rows: str, pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    read = demonstrations.read
+    monkeypatch.setattr(demonstrations, "read", lambda paths, *more: opened.append(paths) or read(paths, *more))
+    for by in ("random", "nearest"):
+        opened.clear()
+        recipes = [
+            replace(one, demos=replace(one.demos, by=by)) for one in recipes_of(pool, (0, 2, 4), (3,)) if one.demos
+        ]
+        score(rows, pool, tmp_path / f"{by}.jsonl", recipes=recipes)
+        assert opened == [[pool]]
