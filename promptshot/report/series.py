@@ -72,7 +72,8 @@ def _table(found: Sequence[Spread]) -> list[RenderableType]:
     if not found:
         return []
     raw = ["before"] if any(spread.before is not None for spread in found) else []
-    narrow, beside = people().width < NARROW, BESIDE + (10 if raw else 0)
+    beside = BESIDE + (10 if raw else 0)
+    narrow = people().width < max(NARROW, beside + STRIP[0])
     width = max(STRIP[0], min(STRIP[1], people().width - beside))
     values = [value for spread in found for value in spread.values]
     low, high = math.floor(100 * min(values)) / 100, math.ceil(100 * max(values)) / 100
