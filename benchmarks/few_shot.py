@@ -88,6 +88,16 @@ def write(path: Path, lines: Sequence[str]) -> Path:
     return path
 
 
+def balanced(lines: Sequence[str], rows: int, dice: random.Random) -> list[str]:
+    """About so many of the lines, as many of each label, mixed: a uniform prior is then the right one."""
+    of_label: dict[str, list[str]] = {}
+    for line in lines:
+        of_label.setdefault(json.loads(line)["label"], []).append(line)
+    each = min(rows // len(of_label), *map(len, of_label.values()))
+    found = [line for label in sorted(of_label) for line in dice.sample(of_label[label], each)]
+    return dice.sample(found, len(found))
+
+
 def prepare(folder: Path, data: Path, task: Task, rows: int, seed: int = 0) -> dict[str, Path]:
     """Files of rows that judge, rows to draw demonstrations from, and labelled rows to fit on; none in two of them."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +105,7 @@ def prepare(folder: Path, data: Path, task: Task, rows: int, seed: int = 0) -> d
     trained = (data / task.train).read_text(encoding="utf-8").splitlines()
     pool, dev = trained[-POOL:], trained[-POOL - DEV : -POOL]
     rest = tested[: -POOL - DEV] if task.test == task.train else tested
-    judged = random.Random(seed).sample(rest, min(rows, len(rest)))
+    judged = balanced(rest, rows, random.Random(seed))
     named = {"test": judged, "pool": pool, "dev": dev}
     return {name: write(folder / f"{name}.jsonl", lines) for name, lines in named.items()}
 

@@ -95,15 +95,16 @@ def _table(found: Sequence[Spread]) -> list[RenderableType]:
 
 
 def _strip(spread: Spread, low: float, high: float, width: int) -> Text:
-    """The draws on a line from `low` to `high`, and their mean: ╶──•─●────•╴"""
+    """The draws on a line from `low` to `high`, and their mean: •──•─●────•"""
 
     def place(value: float) -> int:
         return round((value - low) / (high - low) * (width - 1)) if high > low else 0
 
-    marks = {place(value): "•" for value in spread.values}
+    draw, mean, between = "o*-" if people().options.ascii_only else "•●─"
+    marks = {place(value): draw for value in spread.values}
     first, last = min(marks), max(marks)
-    line = [marks.get(i, "─" if first <= i <= last else " ") for i in range(width)]
-    line[place(spread.mean)] = "●"
+    line = [marks.get(i, between if first <= i <= last else " ") for i in range(width)]
+    line[place(spread.mean)] = mean
     found = Text("".join(line).rstrip(), style="dim")
     found.stylize("not dim bold", place(spread.mean), place(spread.mean) + 1)
     return found

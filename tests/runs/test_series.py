@@ -318,3 +318,16 @@ def test_demonstrations_are_read_once_for_all_runs(
         ]
         score(rows, pool, tmp_path / f"{by}.jsonl", recipes=recipes)
         assert opened == [[pool]]
+
+
+def test_the_plot_is_of_plain_signs_where_the_terminal_has_no_others(
+    rows: str, pool: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score(rows, pool, tmp_path / "out.jsonl")
+    assert run_command(["report", str(tmp_path / "out.jsonl")]) == 0
+    assert "●" in capsys.readouterr().err
+    monkeypatch.setattr("rich.console.ConsoleOptions.ascii_only", True)
+    assert run_command(["report", str(tmp_path / "out.jsonl")]) == 0
+    said = capsys.readouterr().err
+    assert "*" in said
+    assert not {"●", "•", "─"} & set(said)
