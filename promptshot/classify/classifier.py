@@ -17,8 +17,8 @@ from promptshot.classify import calibrate, choosing, gold, suited
 from promptshot.classify.calibrate import OF_DEV, Calibration, Fitted, Neutral
 from promptshot.classify.decide import Ranks, Thresholds
 from promptshot.classify.demonstrations import Pools
-from promptshot.classify.finish import calibrated, finish
-from promptshot.classify.prediction import ABSTAINED, NAMED, Outcome, Prediction, ensemble
+from promptshot.classify.finish import finish
+from promptshot.classify.prediction import ABSTAINED, NAMED, Outcome, Prediction, ended, ensemble
 from promptshot.classify.prior import prior_of
 from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import DEMOS, DemoOrder, DemoPlan, DemosBy, Recipe
@@ -427,20 +427,6 @@ class Classifier:
             if label_of is None or label_of[one] != label_of[other]:
                 return f"{said} spells {one!r} and {other!r} the same"
         return ""
-
-
-def ended(prediction: Prediction, recipe: Recipe, fitted: Fitted | None) -> Prediction:
-    """A prediction as it goes out: calibrated, held back where it is too unsure, spelled as the rows spell theirs."""
-    more: dict[str, Any] = {}
-    if fitted is not None:
-        found = calibrated(recipe, fitted, prediction.label_scores, prediction.word_scores)
-        more |= {"label": found.label, "probabilities": found.probabilities}
-    label, chances = more.get("label", prediction.label), more.get("probabilities", prediction.probabilities)
-    if recipe.abstain_below is not None and chances:
-        more["abstained"] = chances[label] < recipe.abstain_below
-    if (shown := recipe.spelling.get(label)) is not None:
-        more["shown"] = shown
-    return replace(prediction, **more) if more else prediction
 
 
 def fitted_to(predictions: Iterable[Prediction], recipe: Recipe, dev: str) -> Fitted:

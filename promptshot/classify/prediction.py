@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promptshot.classify import finish
+from promptshot.classify.calibrate import Fitted
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import shortlist
 from promptshot.rows.json_text import like
@@ -74,6 +75,20 @@ def output_fields(recipe: Recipe) -> tuple[str, ...]:
     first, *rest = OUTPUT_FIELDS
     named = [NAMED] if recipe.spelling else []
     return (first, *named, *([ABSTAINED] if recipe.abstain_below is not None else []), *rest)
+
+
+def ended(prediction: Prediction, recipe: Recipe, fitted: Fitted | None) -> Prediction:
+    """A prediction as it goes out: calibrated, held back where it is too unsure, spelled as the rows spell theirs."""
+    more: dict[str, Any] = {}
+    if fitted is not None:
+        found = finish.calibrated(recipe, fitted, prediction.label_scores, prediction.word_scores)
+        more |= {"label": found.label, "probabilities": found.probabilities}
+    label, chances = more.get("label", prediction.label), more.get("probabilities", prediction.probabilities)
+    if recipe.abstain_below is not None and chances:
+        more["abstained"] = chances[label] < recipe.abstain_below
+    if (shown := recipe.spelling.get(label)) is not None:
+        more["shown"] = shown
+    return replace(prediction, **more) if more else prediction
 
 
 def ensemble(outcomes: Sequence[Outcome]) -> Outcome:

@@ -8,7 +8,7 @@ import click
 
 from promptshot.classify.calibrate import METHODS
 from promptshot.cli import completion
-from promptshot.cli.flags import Command, calibrate_flags, form_flags, option, output_of, quiet_flag
+from promptshot.cli.flags import Command, calibrate_flags, form_flags, option, output_of, predictions_flag, quiet_flag
 
 
 @click.command("calibrate", cls=Command)
@@ -16,12 +16,7 @@ from promptshot.cli.flags import Command, calibrate_flags, form_flags, option, o
 @option("--method", type=click.Choice(METHODS), required=True, help="How; none is the scores as they are.")
 @calibrate_flags
 @option("--dev", metavar="FILE", help="Labelled predictions by the same classify command, for temperature, few-label.")
-@option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    help="Predictions; .jsonl, .csv, .tsv, also .gz; - is stdout.  [default: stdout, on a terminal ten examples]",
-)
+@predictions_flag
 @form_flags
 @option("--summary", metavar="FILE", help="Metrics as JSON; - is stdout.")
 @option("--overwrite", is_flag=True, help="Replace the files that are written, where they exist.")

@@ -25,6 +25,7 @@ from promptshot.cli.flags import (
     names_of,
     option,
     output_of,
+    predictions_flag,
     quiet_flag,
     read_by,
     read_once,
@@ -32,9 +33,11 @@ from promptshot.cli.flags import (
     row_flags,
     scorer_flag,
     spelling_flag,
+    template_flag,
+    verbalizer_flag,
 )
 from promptshot.cli.recipes import calibrated, demo_plan, recipe_of
-from promptshot.cli.settings import Count, Counts, Fields, Text, fields
+from promptshot.cli.settings import Count, Counts, Fields, fields
 from promptshot.errors import InputError, many
 from promptshot.files import Named
 
@@ -49,31 +52,14 @@ PREVIEWED = 3  # prompts shown by --dry-run
 
 @click.command("classify", cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=completion.file)
-@option(
-    "-t",
-    "--template",
-    "templates",
-    type=Text(),
-    multiple=True,
-    metavar="NAME|FILE|TEXT",
-    shell_complete=completion.of_shelf("templates"),
-    help="A name on the shelf, a YAML file, or a text with {mask} and {text}; several make an ensemble.  "
-    "[default: chosen by labels and language]",
+@template_flag(
+    "A name on the shelf, a YAML file, or a text with {mask} and {text}; several make an ensemble.  "
+    "[default: chosen by labels and language]"
 )
 @labels_flag
-@option(
-    "--verbalizer",
-    metavar="NAME|FILE",
-    shell_complete=completion.of_shelf("verbalizers"),
-    help="Label words other than the template's own.",
-)
+@verbalizer_flag("Label words other than the template's own.")
 @option("--save-template", type=click.Path(path_type=Path), metavar="FILE", help="Write down the template in use.")
-@option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    help="Predictions; .jsonl, .csv, .tsv, also .gz; - is stdout.  [default: stdout, on a terminal ten examples]",
-)
+@predictions_flag
 @form_flags
 @option(
     "--fields",

@@ -29,6 +29,7 @@ from promptshot.cli.flags import (
     reading,
     row_flags,
     scorer_flag,
+    template_flag,
     typed,
 )
 from promptshot.cli.settings import Count, Text
@@ -58,16 +59,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
 
 @click.command("compare", cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=completion.file)
-@option(
-    "-t",
-    "--template",
-    "templates",
-    type=Text(),
-    multiple=True,
-    shell_complete=completion.of_shelf("templates"),
-    metavar="NAME|FILE|TEXT",
-    help="As for classify; again for each.  [default: all of the shelf that fit labels and language]",
-)
+@template_flag("As for classify; again for each.  [default: all of the shelf that fit labels and language]")
 @option(
     "--verbalizer",
     "verbalizers",

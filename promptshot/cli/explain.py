@@ -25,9 +25,11 @@ from promptshot.cli.flags import (
     reading,
     scorer_flag,
     seed_flag,
+    template_flag,
+    verbalizer_flag,
 )
 from promptshot.cli.recipes import calibrated, demo_plan, recipe_of
-from promptshot.cli.settings import Count, Text
+from promptshot.cli.settings import Count
 from promptshot.errors import InputError, OptionError, RowError, shortened
 from promptshot.kinds import FIRST
 
@@ -40,23 +42,9 @@ if TYPE_CHECKING:
 @click.command("explain", cls=Command)
 @click.argument("said", metavar="FILE|TEXT", shell_complete=completion.file)
 @option("--row", "number", type=Count(1), default=1, show_default=True, metavar="N", help="Which row of a FILE.")
-@option(
-    "-t",
-    "--template",
-    "templates",
-    type=Text(),
-    multiple=True,
-    metavar="NAME|FILE|TEXT",
-    shell_complete=completion.of_shelf("templates"),
-    help="As for classify; several are an ensemble.  [default: chosen by labels and language]",
-)
+@template_flag("As for classify; several are an ensemble.  [default: chosen by labels and language]")
 @labels_flag
-@option(
-    "--verbalizer",
-    metavar="NAME|FILE",
-    shell_complete=completion.of_shelf("verbalizers"),
-    help="Label words other than the template's own.",
-)
+@verbalizer_flag("Label words other than the template's own.")
 @option("-k", "--num-shots", type=Count(0), metavar="K", help="Demonstrations before the row (causal, mlm).")
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @demo_flags

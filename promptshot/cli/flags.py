@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from promptshot.cli import completion, settings
-from promptshot.cli.settings import Columns, Count, Labels, Library, Pair, Share
+from promptshot.cli.settings import Columns, Count, Labels, Library, Pair, Share, Text
 from promptshot.errors import OptionError
 from promptshot.files import Named
 from promptshot.kinds import KINDS
@@ -122,6 +122,34 @@ model_flags = flags(model_flag("the built-in model"), machine_flags)
 
 
 seed_flag = option("--seed", type=int, default=0, show_default=True, help="For all that is drawn at random.")
+
+
+def template_flag(help_text: str) -> Callable[[F], F]:
+    """Which templates."""
+    return option(
+        "-t",
+        "--template",
+        "templates",
+        type=Text(),
+        multiple=True,
+        metavar="NAME|FILE|TEXT",
+        shell_complete=completion.of_shelf("templates"),
+        help=help_text,
+    )
+
+
+def verbalizer_flag(help_text: str) -> Callable[[F], F]:
+    """Which label words."""
+    complete = completion.of_shelf("verbalizers")
+    return option("--verbalizer", metavar="NAME|FILE", shell_complete=complete, help=help_text)
+
+
+predictions_flag = option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Predictions; .jsonl, .csv, .tsv, also .gz; - is stdout.  [default: stdout, on a terminal ten examples]",
+)
 
 # Which columns of the rows, and how their files are read.
 column_flags = flags(

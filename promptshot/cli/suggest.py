@@ -22,8 +22,10 @@ from promptshot.cli.flags import (
     reading,
     row_flags,
     scorer_flag,
+    template_flag,
+    verbalizer_flag,
 )
-from promptshot.cli.settings import Count, Text
+from promptshot.cli.settings import Count
 from promptshot.errors import OptionError
 
 if TYPE_CHECKING:
@@ -36,23 +38,9 @@ MOST = 64  # words a label that can be asked for
 
 @click.command("suggest", cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=completion.file)
-@option(
-    "-t",
-    "--template",
-    "templates",
-    type=Text(),
-    multiple=True,
-    metavar="NAME|FILE|TEXT",
-    shell_complete=completion.of_shelf("templates"),
-    help="As for classify, one.  [default: chosen by labels and language]",
-)
+@template_flag("As for classify, one.  [default: chosen by labels and language]")
 @labels_flag
-@option(
-    "--verbalizer",
-    metavar="NAME|FILE",
-    shell_complete=completion.of_shelf("verbalizers"),
-    help="The present label words, in place of the template's own.",
-)
+@verbalizer_flag("The present label words, in place of the template's own.")
 @option("--per-label", type=Count(1), metavar="N", help="So many words a label.  [default: 1, 2, 4 or 8, as rows say]")
 @option("--unlabelled", metavar="FILE", help="More rows that find words, whatever labels they carry.")
 @option("--candidates", metavar="FILE", help="The words to choose from, one a line, in place of the model's and ours.")

@@ -17,8 +17,8 @@ from typing import Any
 from promptshot import files
 from promptshot.classify import calibrate
 from promptshot.classify.calibrate import Calibration, Fitted
-from promptshot.classify.classifier import WINDOW, ended, fitted_to
-from promptshot.classify.prediction import Prediction
+from promptshot.classify.classifier import WINDOW, fitted_to
+from promptshot.classify.prediction import Prediction, ended
 from promptshot.classify.prior import prior_of
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import InputError, OptionError, PromptshotError, many, shortlist
@@ -28,10 +28,10 @@ from promptshot.runs import record
 from promptshot.runs.journal import Journal, differences
 from promptshot.runs.outputs import Outputs
 from promptshot.runs.predictions import File, Found, nested_of, number
-from promptshot.runs.record import Calibrated, Counts, Ended, MadeOf, RecordedFit, RunRecord
+from promptshot.runs.record import Calibrated, Counts, Ended, MadeOf, RunRecord
 from promptshot.runs.result import KEPT, Result
 from promptshot.runs.series import Series
-from promptshot.runs.shape import Shape, on_one_line
+from promptshot.runs.shape import Shape, draw_of, on_one_line
 
 LIKE = "score the labelled rows with the same classify command"
 AGAIN = "classify again with -o, without --no-scores"
@@ -332,22 +332,19 @@ def _result(stored: Stored, run: Run, fitted: Fitted | None, journal: Journal) -
     made_of = MadeOf(file=name, sha256=digest, fingerprint=there.fingerprint)
     drawn = {"sample": there.sample, "seed": there.seed, "window": there.window}
     journal.head = result.head(**drawn, **_known(run, fitted), made_of=made_of)
-    journal.draw = {"shots": run.recipe.shots, "demo_seed": run.recipe.demo_seed} if there.runs else {}
+    journal.draw = draw_of(run.recipe) if there.runs else {}
     return result
 
 
 def _known(run: Run, fitted: Fitted | None) -> dict[str, Any]:
     """What the record says of calibration."""
-    said: dict[str, Any] = {"calibration": RecordedFit(**vars(fitted))} if fitted else {}
-    kept = run.known.calibration_scores
-    return said | ({"calibration_scores": kept} if kept else {})
+    return record.calibrated(fitted, run.known.calibration_scores)
 
 
 def _ended(run: Run, fitted: Fitted | None, result: Result) -> Ended:
     """What the record keeps of one of several runs."""
-    draw = {"shots": run.recipe.shots, "demo_seed": run.recipe.demo_seed}
     own = {"rows_read": len(run.predictions), "counts": result.state(), **_known(run, fitted)}
-    return Ended.model_validate({**result.summary(), **draw, **own})
+    return Ended.model_validate({**result.summary(), **draw_of(run.recipe), **own})
 
 
 def _rows(run: Run, fitted: Fitted | None, result: Result, journal: Journal) -> None:

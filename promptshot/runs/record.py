@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from promptshot import files
-from promptshot.classify.calibrate import Calibration, Fitted, Method
+from promptshot.classify.calibrate import Calibration, Fitted, Method, Neutral
 from promptshot.classify.decide import Thresholds
 from promptshot.classify.recipe import DemoPlan, Recipe
 from promptshot.errors import InputError, TemplateError, VerbalizerError, shortened, unreadable
@@ -242,6 +242,12 @@ class Calibrated(_Said):
         return self.calibration.restored() if self.calibration else None
 
 
+def calibrated(fitted: Fitted | None, scores: Sequence[Neutral]) -> dict[str, Any]:
+    """The fields of `Calibrated`, those that are known."""
+    said: dict[str, Any] = {"calibration": RecordedFit(**vars(fitted))} if fitted else {}
+    return said | ({"calibration_scores": scores} if scores else {})
+
+
 class RecordedRecipe(_Said):
     """A `Recipe` as plain data, with the columns that were guessed; the members of an `ensemble` beside the first."""
 
@@ -362,11 +368,6 @@ class Ended(Metrics, Calibrated):
     rows_read: Count
     inputs: tuple[Part, ...] = ()
     counts: Counts
-
-    @property
-    def draw(self) -> dict[str, int | None]:
-        """What its rows say of it."""
-        return {"shots": self.shots, "demo_seed": self.demo_seed}
 
 
 class _Files(_Said):

@@ -31,10 +31,10 @@ from promptshot.runs.inputs import HOPELESS, Inputs, refuse_foreign
 from promptshot.runs.interrupt import Interrupts
 from promptshot.runs.journal import Journal
 from promptshot.runs.outputs import Outputs
-from promptshot.runs.record import Ended, RecordedFit
+from promptshot.runs.record import Ended
 from promptshot.runs.result import Result
 from promptshot.runs.series import Series
-from promptshot.runs.shape import DRAW, Shape
+from promptshot.runs.shape import Shape, draw_of
 
 IN_VAIN = 1000  # prompts that were scored, and not one accepted: these take time
 
@@ -93,7 +93,7 @@ def run_all(
     outputs = replace(outputs, resume=outputs.resume and inputs.rereadable)  # another pipe may say something else
     shape = _shape(recipes[-1], inputs, outputs, several)
     identity = recipes[-1].identity(inputs.paths, selection) | outputs.identity(inputs.marked)
-    identity |= {"runs": [list(_draw(one).values()) for one in recipes]} if several else {}
+    identity |= {"runs": [list(draw_of(one).values()) for one in recipes]} if several else {}
     outputs = replace(outputs, bom=outputs.form.delimiter is not None and (outputs.bom or inputs.marked))
     journal = Journal(outputs, shape, identity, inputs.limit)
     inputs.refuse_changed(*journal.done)
@@ -108,11 +108,6 @@ def run_all(
     journal.list_wrong(_wrong_rows(series, inputs, journal))
     journal.summarize(series.summary())
     return series
-
-
-def _draw(recipe: Recipe) -> dict[str, int | None]:
-    """What rows say of their demonstrations, where several runs stand in one file."""
-    return dict(zip(DRAW, (recipe.shots, recipe.demo_seed), strict=True))
 
 
 def _refuse_lacking(recipe: Recipe, inputs: Inputs) -> None:
@@ -135,9 +130,8 @@ class _Runs:
         self.on_error, self.loader = on_error, scorers.Loader()
         self.series = Series.restored(recipes, journal, [ended.counts for ended in journal.runs])
         self.pools = Pools()
-        demonstrations.check(
-            max(recipes, key=lambda recipe: recipe.shots), self.pools
-        )  # now, and not after the others are scored
+        most = max(recipes, key=lambda recipe: recipe.shots)
+        demonstrations.check(most, self.pools)  # now, and not after the others are scored
         self.current = self._next()
         watcher.ready(self.current.classifier, self.current.before + self.current.rows)
 
@@ -149,7 +143,7 @@ class _Runs:
             self.recipes[number], inputs, self.journal, self.watcher, self.on_error, self.loader, self.pools, number
         )
         self.series.results.append(run.result)
-        self.journal.draw = _draw(run.result.recipe) if len(self.recipes) > 1 else {}
+        self.journal.draw = draw_of(run.result.recipe) if len(self.recipes) > 1 else {}
         return run
 
     def to_their_end(self, interrupts: Interrupts) -> Series:
@@ -182,7 +176,7 @@ class _Runs:
             self.current.inputs.refuse_changed(self.journal.runs[0].inputs, self.journal.runs[0].rows_read)
         own = {"rows_read": self.current.rows, "inputs": tuple(seen.parts), "counts": result.state()}
         own |= self.current.calibrated()
-        return Ended.model_validate({**result.summary(), **_draw(result.recipe), **own})
+        return Ended.model_validate({**result.summary(), **draw_of(result.recipe), **own})
 
     def _finish(self) -> None:
         result, seen = self.current.result, self.current.inputs.seen
@@ -227,9 +221,7 @@ class _Run:
 
     def calibrated(self) -> dict[str, Any]:
         """What the record says of calibration: what has been fitted, and what else can be, without a model."""
-        fitted = self.classifier.fitted
-        said: dict[str, Any] = {"calibration": RecordedFit(**vars(fitted))} if fitted else {}
-        return said | ({"calibration_scores": self.neutral} if self.neutral else {})
+        return record.calibrated(self.classifier.fitted, self.neutral)
 
     def score(self, interrupts: Interrupts) -> None:
         """Score and write all rows that are left; raises InputError where not one could be used."""

@@ -15,7 +15,7 @@ from promptshot.runs.journal import Journal
 from promptshot.runs.record import Counts
 from promptshot.runs.remarks import MAJORITY, Code, Remark, worse
 from promptshot.runs.result import Result, metrics_of
-from promptshot.runs.shape import DRAW
+from promptshot.runs.shape import draw_of
 from promptshot.runs.wrong import Worst
 
 
@@ -116,10 +116,14 @@ class Series:
         return [_draw(result) for result in self.results]
 
     @property
+    def shots(self) -> int:
+        """The largest number of demonstrations."""
+        return max(result.recipe.shots for result in self.results)
+
+    @property
     def headline(self) -> list[Result]:
         """Those with the largest number of demonstrations."""
-        largest = max(result.recipe.shots for result in self.results)
-        return [result for result in self.results if result.recipe.shots == largest]
+        return [result for result in self.results if result.recipe.shots == self.shots]
 
     @property
     def rejected(self) -> int:
@@ -148,10 +152,10 @@ class Series:
         raw = {"before": averaged(before)} if before else {}
         return {**last.summary(), **summary_of(self.draws), **raw, **speed, "runs": runs}
 
-    def _of_run(self, remark: Remark, result: Result, most: Sequence[tuple[Result, Sequence[Remark]]]) -> Remark:
+    def _of_run(self, remark: Remark, result: Result, first: Sequence[tuple[Result, Sequence[Remark]]]) -> Remark:
         """A remark with the run of which it is so, and how many other draws have one of its kind."""
-        others = sum(one is not result and remark.code in [other.code for other in told] for one, told in most)
-        more = f" (and {many(others, 'other draw')} like it)" if others and result in self.headline else ""
+        others = sum(one is not result and remark.code in [other.code for other in told] for one, told in first)
+        more = f" (and {many(others, 'other draw')} like it)" if others and result.recipe.shots == self.shots else ""
         named = _draw(result).named(remark)
         return replace(named, line=f"{named.line}{more}")
 
@@ -160,10 +164,7 @@ class Series:
         """The rows that went wrong, of those with the largest number of demonstrations."""
         if len(self.results) == 1:
             return self.results[-1].worst
-        of_recipe = [(result.recipe, result.worst) for result in self.headline]
-        return Worst.of_draws(
-            (dict(zip(DRAW, (one.shots, one.demo_seed), strict=True)), worst) for one, worst in of_recipe
-        )
+        return Worst.of_draws((draw_of(result.recipe), result.worst) for result in self.headline)
 
     @property
     def before(self) -> Tally | None:
@@ -180,12 +181,12 @@ class Series:
         told: set[Code] = {*MAJORITY, "worse-calibrated"}  # of all draws together
         told |= {"one-draw"} if len(self.headline) > 1 else set()
         of_run = [(result, result.remarks(keep)) for result in self.results]
-        most = [(result, remarks) for result, remarks in of_run if result in self.headline]
-        shared = Counter(remark.line for _, remarks in most for remark in remarks)
-        for result, remark in [(result, remark) for result, remarks in most + of_run for remark in remarks]:
+        first = [(result, remarks) for result, remarks in of_run if result.recipe.shots == self.shots]
+        shared = Counter(remark.line for _, remarks in first for remark in remarks)
+        for result, remark in [(result, remark) for result, remarks in first + of_run for remark in remarks]:
             if remark.code not in told:
                 told.add(remark.code)
-                yield remark if shared[remark.line] == len(most) else self._of_run(remark, result, most)
+                yield remark if shared[remark.line] == len(first) else self._of_run(remark, result, first)
         if self.before is not None:
             yield from worse(self.before, pooled(self.draws))
 
@@ -199,4 +200,4 @@ def _own(result: Result) -> dict[str, Any]:
     """What a run says that is not the same for all."""
     shared = ("fingerprint", "machine", "versions", "recipe")
     own = {key: value for key, value in result.summary().items() if key not in shared}
-    return {"shots": result.recipe.shots, "demo_seed": result.recipe.demo_seed, **own}
+    return {**draw_of(result.recipe), **own}

@@ -23,6 +23,11 @@ NO_DRAW: Mapping[str, Any] = {}
 PREFIXES = {"p_": "probabilities", "score_": "scores", "word_score_": "word_scores"}
 
 
+def draw_of(recipe: Recipe) -> dict[str, int | None]:
+    """What rows say of their demonstrations, where several runs stand in one file."""
+    return dict(zip(DRAW, (recipe.shots, recipe.demo_seed), strict=True))
+
+
 class Shape:
     """Which fields go out, in which order; all are known before the first row but for the rows' own."""
 

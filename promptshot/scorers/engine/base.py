@@ -185,9 +185,7 @@ class TorchScorer(ABC):
             types = layout.token_types([len(ids)])
             queries.append(Query([*layout.before, *ids, *layout.after] or [self.pad], (0,), types=types or [0]))
         found: dict[int, array[float]] = {}
-        most = 1 if self.options.plain or self.mates == "none" else self.options.batch_size
-        work = Batches(queries, self._means, most, even=self.mates == "even")
-        for batch in self.pieces(work, self.budget):
+        for batch in self.pieces(self.batches(queries, self._means), self.budget):
             for number, values in batch:
                 if not isinstance(values, list):
                     what = f"no embedding of a text: {values or 'it does not fit into the memory'}"
