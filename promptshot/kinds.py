@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,12 +31,15 @@ class ScorerKind:
         str  # what is said of a family that has none, with what to try: where it reads in the same direction or not
     )
     hints: tuple[str, str]
-    builtin: str  # the model where none is named
+    made: str  # a pattern: the architectures in a config.json that say that a model is made for it
+    builtin: str  # the model where none is named; empty where there is none
     advice: Mapping[str, str]  # language -> a model for real results
     left_to_right: bool = False  # a text goes on: what follows the blank, or the text behind a label, can be scored
     margin: bool = False  # a score is how well two segments go together, and not that of a word's tokens
     means: bool = False  # where words differ in their number of tokens, a word's score is the mean over them
     demonstrations: bool = False  # whether rows with their labels can be put before a row
+    odds: bool = False  # asked of each choice by itself (see Prompt.several), a score is the log-odds that it holds
+    made_labels: str = ""  # a pattern of which one of the model's own labels must be, where it has a head for labels
 
 
 _BERT, _QWEN = "google-bert/bert-base-uncased", "Qwen/Qwen3-0.6B-Base"
@@ -55,6 +58,7 @@ KINDS: Mapping[str, ScorerKind] = {
             head="masked-LM head",
             lacking="has no masked-LM head",
             hints=("use a BERT-like model", "use --scorer causal with a causal template"),
+            made="ForMaskedLM|ForPreTraining",
             builtin="builtin:bert",
             advice={"zh": "hfl/chinese-roberta-wwm-ext", "en": _BERT},
             means=True,
@@ -72,9 +76,11 @@ KINDS: Mapping[str, ScorerKind] = {
             head="next-sentence head",
             lacking="has no next-sentence head",
             hints=("use a BERT with its NSP head, such as bert-base-chinese or bert-base-uncased",) * 2,
+            made="ForNextSentencePrediction",
             builtin="builtin:bert",
             advice={"zh": "google-bert/bert-base-chinese", "en": _BERT},
             margin=True,
+            odds=True,
         ),
         ScorerKind(
             name="causal",
@@ -88,6 +94,7 @@ KINDS: Mapping[str, ScorerKind] = {
             head="language-model head",
             lacking="does not read from left to right",
             hints=("use a GPT-like model", "use a template for scorer mlm or nsp"),
+            made="ForCausalLM|LMHeadModel",
             builtin="builtin:gpt2",
             advice={"zh": _QWEN, "en": _QWEN},
             left_to_right=True,
@@ -116,14 +123,15 @@ def for_words(scorer: str | None) -> ScorerKind:
     return kind if kind.left_to_right else KINDS[FIRST]
 
 
-def made_for(architectures: Iterable[str], encoder_decoder: bool = False) -> ScorerName | None:
-    """The scorer for a model whose configuration names these architectures; None where they do not tell."""
-    heads = " ".join(architectures)
-    if re.search(r"ForCausalLM|LMHeadModel", heads) and not encoder_decoder:
-        return "causal"
-    if re.search(r"ForMaskedLM|ForPreTraining", heads):
-        return "mlm"
-    return "nsp" if "ForNextSentencePrediction" in heads else None
+def made_for(config: Mapping[str, Any]) -> ScorerName | None:
+    """The scorer for a model with this config.json; None where it does not tell."""
+    heads = " ".join(config.get("architectures") or ())
+    labels = " ".join(map(str, (config.get("id2label") or {}).values()))
+    for kind in KINDS.values():
+        other_way = kind.left_to_right and config.get("is_encoder_decoder")
+        if re.search(kind.made, heads) and not other_way and re.search(kind.made_labels, labels, re.IGNORECASE):
+            return kind.name
+    return None
 
 
 def loaded(path: str) -> Any:

@@ -38,11 +38,16 @@ class Piece:
 
 @dataclass(frozen=True)
 class Prompt:
-    """The message that crosses to a scorer: pieces, the choices for the blank, and what is scored."""
+    """The message that crosses to a scorer: pieces, the choices for the blank, and what is scored.
+
+    Where `several` choices may hold at once, each is judged by itself: kinds with `odds` then give the natural-log odds
+    that it holds, others what they always do.
+    """
 
     pieces: tuple[Piece, ...]
     choices: tuple[str, ...]
     scored: Scope = "choice"
+    several: bool = False
 
     def text(self, choice: str | None = None) -> str:
         """The prompt as a person would read it; the blank shows the choice, or ____; segments by ' | '."""

@@ -45,7 +45,7 @@ def scorer_of(model: str) -> str | None:
         if not path.is_file() or path.stat().st_size > LARGEST:  # whoever loads it says what is wrong
             return None
         config = json.loads(path.read_text(encoding="utf-8"))
-        return kinds.made_for(config.get("architectures") or (), bool(config.get("is_encoder_decoder")))
+        return kinds.made_for(config)
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return None
 

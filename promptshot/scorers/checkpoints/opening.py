@@ -97,6 +97,8 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
     """
     device = pick_device(options.device)
     dtype = _dtype(options.dtype, device)
+    if not (options.model or kind.builtin):
+        raise OptionError(f"scorer {kind.name} has no built-in model", hint=f"-m {kind.advice['en']}, or a folder")
     opened = opening(options.model or kind.builtin, options).own()
     name, config = opened.name, opened.config
     check_architecture(kind, name, config)
