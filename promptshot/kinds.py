@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-ScorerName = Literal["mlm", "nsp", "causal"]
+ScorerName = Literal["mlm", "nsp", "causal", "seq2seq"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class ScorerKind:
     means: bool = False  # where words differ in their number of tokens, a word's score is the mean over them
     demonstrations: bool = False  # whether rows with their labels can be put before a row
     odds: bool = False  # asked of each choice by itself (see Prompt.several), a score is the log-odds that it holds
+    writes: bool = False  # an encoder reads the text, and a decoder writes the word
     made_labels: str = ""  # a pattern of which one of the model's own labels must be, where it has a head for labels
 
 
@@ -99,6 +100,24 @@ KINDS: Mapping[str, ScorerKind] = {
             advice={"zh": _QWEN, "en": _QWEN},
             left_to_right=True,
             demonstrations=True,
+        ),
+        ScorerKind(
+            name="seq2seq",
+            scorer="promptshot.scorers.seq2seq:Seq2seqScorer",
+            planner="promptshot.scorers.seq2seq:Seq2seqPlanner",
+            short="a text with a gap",
+            about="a text with a gap: an encoder-decoder such as T5 says how likely it writes each word there",
+            segments=(1,),
+            auto_class="AutoModelForSeq2SeqLM",
+            mapping="MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
+            head="decoder with a language-model head",
+            lacking="is no encoder-decoder for text",
+            hints=("use a T5, mT5 or BART, or --scorer mlm", "use a T5, mT5 or BART, or --scorer causal"),
+            made=r"\b(T5|MT5|UMT5|LongT5|SwitchTransformers|Bart|LED|Pegasus|PegasusX)ForConditionalGeneration"
+            "|T5WithLMHeadModel",
+            builtin="",
+            advice={"zh": "google/mt5-base", "en": "google-t5/t5-base"},
+            writes=True,
         ),
     )
 }

@@ -11,6 +11,7 @@ from promptshot.scorers.checkpoints.encoder import Encoder, Ids, common_prefix
 from promptshot.scorers.engine import prefix
 from promptshot.scorers.engine.base import HeadScorer
 from promptshot.scorers.engine.batches import Answers
+from promptshot.scorers.engine.heads import Head
 from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
 from promptshot.scorers.engine.trials import Mates, astray
 from promptshot.scoring import Kind, Piece, Prompt
@@ -152,6 +153,7 @@ class CausalScorer(HeadScorer):
     """Sum of log p of the tokens that `scored` names, given all before them."""
 
     name = "causal"
+    head: Head
 
     def _prepare(self) -> None:
         super()._prepare()

@@ -19,7 +19,7 @@ import transformers
 from promptshot import shelf
 from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, install, lacking, shortened
 from promptshot.kinds import ScorerKind
-from promptshot.scorers.checkpoints import cpm, suspect
+from promptshot.scorers.checkpoints import cpm, suspect, t5_pegasus
 from promptshot.scorers.checkpoints.checks import check_architecture, check_head, check_layers
 from promptshot.scorers.checkpoints.encoder import Encoder, TextEncoder
 from promptshot.scoring import ModelOptions
@@ -156,6 +156,8 @@ def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
     """The tokenizer of a checkpoint, as functions from text to ids."""
     if cpm.is_cpm(place, config, where):
         return cpm.CpmEncoder(cpm.load(place, config, where))
+    if t5_pegasus.is_t5_pegasus(place, config, where):
+        return t5_pegasus.load(place, where)
     return TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
 
 
