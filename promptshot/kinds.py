@@ -112,7 +112,7 @@ KINDS: Mapping[str, ScorerKind] = {
             mapping="MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
             head="decoder with a language-model head",
             lacking="is no encoder-decoder for text",
-            hints=("use a T5, mT5 or BART, or --scorer mlm", "use a T5, mT5 or BART, or --scorer causal"),
+            hints=("use a T5, mT5 or BART",) * 2,
             made=r"\b(T5|MT5|UMT5|LongT5|SwitchTransformers|Bart|LED|Pegasus|PegasusX)ForConditionalGeneration"
             "|T5WithLMHeadModel",
             builtin="",

@@ -250,21 +250,14 @@ def bart_config(made: Tokenizer, **others: Any) -> Any:
     )  # fmt: skip
 
 
+BART_NAMES = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}
+BART_NAMES |= {"unk_token": "<unk>", "mask_token": "<mask>"}
+
+
 def bart(folder: Path) -> Tiny:
     """BART: the byte-level BPE of RoBERTa, learned positions."""
     made = roberta_bpe()
-    names = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}
-    mask = {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "rstrip": False, "normalized": False}
-    special = {**mask, "single_word": False, "special": True}
-    return build(
-        folder,
-        transformers.BartForConditionalGeneration,
-        bart_config(made),
-        made,
-        **names,
-        unk_token="<unk>",
-        mask_token=special,
-    )
+    return build(folder, transformers.BartForConditionalGeneration, bart_config(made), made, **BART_NAMES)
 
 
 # ------------------------------------------------------------------ harm

@@ -115,9 +115,10 @@ class Seq2seqPlanner(Planner):
         gap = runs.index(Kind.MASK)
         if not self.way.gap and any(str(run).strip() for run in runs[gap + 1 :]):
             raise Unfit("this model writes what a text ends with: the template must end with {mask}")
-        if not gap or self.way.alone:
+        before = str(runs[gap - 1]) if gap else ""
+        if not before or self.way.alone:
             return [self.encoder.ids(choice) for choice in prompt.choices]
-        space = " " if str(runs[gap - 1]).endswith(" ") else ""
+        space = " " if before.endswith(" ") else ""
         return [self.encoder.continuing(space + choice) for choice in prompt.choices]
 
     def _text(self, pieces: Sequence[Piece]) -> Iterator[Stretch]:

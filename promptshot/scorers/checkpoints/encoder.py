@@ -94,7 +94,7 @@ class Encoder(ABC):
         """How many of some first tokens are white space: one, several bytes of a wide space, or none."""
         for n in range(1, len(ids) + 1):
             text = self._decoded(tuple(ids[:n]))
-            if not text.strip():
+            if not text.strip() and (text or not "".join(map(self.shown, ids[:n])).strip("▁")):  # and no part of one
                 return n
             if "\ufffd" not in text:  # no part of a character
                 break

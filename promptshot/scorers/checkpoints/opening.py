@@ -20,7 +20,7 @@ from promptshot import shelf
 from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, install, lacking, shortened
 from promptshot.kinds import ScorerKind
 from promptshot.scorers.checkpoints import cpm, suspect, t5_pegasus
-from promptshot.scorers.checkpoints.checks import check_architecture, check_head, check_layers
+from promptshot.scorers.checkpoints.checks import check_architecture, check_head, check_layers, check_tied
 from promptshot.scorers.checkpoints.encoder import Encoder, TextEncoder
 from promptshot.scoring import ModelOptions
 
@@ -115,7 +115,9 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
             ignore_mismatched_sizes=True,  # they are in the report, and refused by name
             **opened.where,
         )
+        said, _ = transformers.PretrainedConfig.get_config_dict(opened.place, **opened.where)
     check_head(kind, name, model, report)
+    check_tied(kind, name, model, said)
     check_layers(name, model, report)
     if not kind.left_to_right and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
