@@ -44,6 +44,7 @@ Code = Literal[
     "lacking",
     "unknown-text",
     "split-words",
+    "caution",
     "rejected",
     # what is not, or not as it was, in the files
     "unlisted",

@@ -27,8 +27,9 @@ from promptshot.scorers.engine.base import HeadScorer
 from promptshot.scorers.engine.batches import Answers
 from promptshot.scorers.engine.decoder import Decoder
 from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
-from promptshot.scoring import Kind, Piece, Prompt
+from promptshot.scoring import CAUTION, Kind, Piece, Prompt
 
+SUMMARIES = "the model was trained to sum texts up, not to fill gaps: a word is scored as the summary of its row"
 SENTENCE = "<mask_1>"  # Pegasus's sign for a sentence that is left out
 
 
@@ -180,7 +181,8 @@ class Seq2seqScorer(HeadScorer):
     def details(self) -> dict[str, Any]:
         """Also which way the model is run."""
         doubt = self.head.doubt
-        return {**super().details, "engine": f"plain ({doubt})" if doubt else "shared encoder"}
+        caution = {} if self.planner.way.gap else {CAUTION: SUMMARIES}
+        return {**super().details, "engine": f"plain ({doubt})" if doubt else "shared encoder", **caution}
 
     def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
         """What the encoder reads is read once in a window, whatever words are asked for there."""

@@ -10,10 +10,11 @@ import pytest
 import reference
 import torch
 import transformers
-from helpers import Tiny, prompt_of, rendered
+from helpers import Tiny, prompt_of, rendered, write_rows
 from reference import assert_agrees
 from tiny import SPECIAL, randomized, t5_config, unigram
 
+from promptshot.cli import run_command
 from promptshot.errors import ModelError
 from promptshot.scorers import load
 from promptshot.scorers.checkpoints.t5_pegasus import T5PegasusEncoder
@@ -104,6 +105,25 @@ def test_a_gap_within_a_text_is_refused_for_it_was_trained_for_summaries(pegasus
     keys = {"scorer": "seq2seq", "text": "{mask}满意。{text}"}
     (found,) = made.score([rendered(keys, {"text": "房间"}, ["很", "不"])])
     assert found.error == "this model writes what a text ends with: the template must end with {mask}"
+
+
+def test_a_run_says_that_the_model_sums_texts_up(
+    pegasus: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_rows(tmp_path / "r.jsonl", [{"text": "房间干净的体育", "label": "体育"}])
+    keys = ["-t", "{text}主题：{mask}", "--labels", "体育,新闻,天气"]
+    assert run_command(["classify", rows, "-m", pegasus.name, "--scorer", "seq2seq", *keys]) == 0
+    err = capsys.readouterr().err
+    assert "the model was trained to sum texts up, not to fill gaps: a word is scored as the summary of its row" in err
+
+
+def test_a_doctor_does_not_call_a_model_unsound_that_cannot_be_asked(
+    pegasus: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["doctor", "-m", pegasus.name, "--scorer", "seq2seq"]) == 0
+    err = capsys.readouterr().err
+    assert "none of the questions can be asked: this model writes what a text ends with" in err
+    assert "look at this" in err
 
 
 def test_a_text_is_cut_between_words(pegasus: Tiny) -> None:
