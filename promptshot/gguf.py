@@ -18,7 +18,7 @@ MAGIC = b"GGUF"
 SUFFIX = ".gguf"
 VERSIONS = (2, 3)
 KEYS, TENSORS, AXES = 10_000, 200_000, 4  # the most that are read of each
-ITEMS = 20_000_000  # of an array; the largest vocabularies have some hundred thousand
+ITEMS = 4_000_000  # of all arrays; tokens and merges of the largest vocabularies are a million
 TEXT = 16 << 20  # bytes of a string; templates of chats take some thousand
 ALIGNED = 1 << 20  # bytes
 DENSEST = 8  # weights in a byte, at most
@@ -150,6 +150,7 @@ class _Reader:
 
     def __init__(self, said: mmap.mmap, size: int) -> None:
         self.said, self.size, self.place = said, size, len(MAGIC)
+        self.left = ITEMS
 
     def header(self) -> Header:
         version, tensors, keys = self.numbers("<IQQ")
@@ -158,6 +159,8 @@ class _Reader:
         if keys > KEYS or tensors > TENSORS:
             raise NoGguf(f"{keys:,} keys and {tensors:,} tensors; {KEYS:,} and {TENSORS:,} there may be")
         metadata = {self.string(): self.value() for _ in range(keys)}
+        if len(metadata) < keys:
+            raise NoGguf("a key stands in its header twice")
         end = self.place
         table = tuple(self.tensor() for _ in range(tensors))
         aligned = metadata.get("general.alignment", 32)
@@ -201,7 +204,8 @@ class _Reader:
         if kind != _ARRAY:
             raise NoGguf(f"a value of the unknown type {kind} in its header")
         inner, count = self.numbers("<IQ")
-        if count > ITEMS or inner not in (*_FIXED, _STRING):
+        self.left -= count
+        if self.left < 0 or inner not in (*_FIXED, _STRING):
             raise NoGguf(f"an array of {count:,} values of type {inner} in its header")
         if inner in _FIXED:
             self.skip(count * struct.calcsize(_FIXED[inner]))

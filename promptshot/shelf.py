@@ -91,6 +91,22 @@ def headers_of(model: str) -> list[gguf.Header]:
     return found
 
 
+def unpacked(model: str, dtype: str = "auto") -> str:
+    """What a GGUF file takes once its weights are numbers again, in one line; empty for any other model, and where that
+    is no more than the file has."""
+    headers = headers_of(model)
+    weights, there = gguf.weights_of(headers), sum(header.size for header in headers)
+    taken = weights * (2 if dtype in ("float16", "bfloat16") else 4)
+    if taken <= there + (there >> 3):
+        return ""
+    said = f"{weights / 1e6:,.0f} million weights of {_size(there)}; unpacked they take {_size(taken)} of memory"
+    return f"{model}: {said}" + ("" if taken < weights * 4 else " (half with --dtype bfloat16)")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.0f} MiB"
+
+
 def scorer_of(model: str) -> str | None:
     """The scorer for a model on this machine, from its config.json or GGUF file; None where that does not tell."""
     place = place_of(model)

@@ -33,6 +33,7 @@ from promptshot.cli.flags import (
     row_flags,
     scorer_flag,
     spelling_flag,
+    tell_sizes,
     template_flag,
     verbalizer_flag,
 )
@@ -209,6 +210,7 @@ def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any]
 
     recipes = recipe.drawn(given["num_shots"] or [recipe.shots], _seeds(given))
     total = inputs.total
+    tell_sizes([recipe.model], recipe.options.dtype, quiet)
     with Watch(total and total * len(recipes), quiet, given["verbose"]) as watch:
         series = run_all(recipes, inputs, outputs, watch, given["on_error"])
     if not quiet:

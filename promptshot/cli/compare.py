@@ -29,6 +29,7 @@ from promptshot.cli.flags import (
     reading,
     row_flags,
     scorer_flag,
+    tell_sizes,
     template_flag,
     typed,
 )
@@ -77,8 +78,8 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
     type=Text(),
     multiple=True,
     shell_complete=completion.model,
-    metavar="NAME|FOLDER",
-    help="A hub name or local folder; again for each.  [default: the built-in models]",
+    metavar="NAME|PATH",
+    help="As for classify; again for each.  [default: the built-in models]",
 )
 @option(
     "-k",
@@ -142,6 +143,7 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     dev = rows_of([given["dev"]], how=inputs.how) if given["dev"] else None
     plan = compare.Plan(candidates, items, given["search"], dev, folder, given["seed"], files)
     watch = Watch(quiet=quiet)
+    tell_sizes(given["models"] or (), given["dtype"], quiet)
     try:
         with watch:
             found = compare.compare(plan, watch)

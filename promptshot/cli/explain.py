@@ -25,6 +25,7 @@ from promptshot.cli.flags import (
     reading,
     scorer_flag,
     seed_flag,
+    tell_sizes,
     template_flag,
     verbalizer_flag,
 )
@@ -88,6 +89,7 @@ def command(said: str, number: int, to_stdout: bool, quiet: bool, **given: Any) 
 
     recipe, row = _asked(said, number, given, quiet or to_stdout)
     recipe = calibrated(recipe, given)
+    tell_sizes([recipe.model], recipe.options.dtype, quiet or to_stdout)
     with doing(quiet or to_stdout) as watch:
         watch("loading the model")
         classifier = Classifier.of(recipe)

@@ -86,8 +86,8 @@ def flags(*settings: Callable[[Any], Any]) -> Callable[[F], F]:
 
 def model_flag(default: str) -> Callable[[F], F]:
     """Which checkpoint; `default` says what is used where none is named."""
-    help_text = f"A hub name or local folder.  [default: {default}]"
-    return option("-m", "--model", metavar="NAME|FOLDER", help=help_text, shell_complete=completion.model)
+    help_text = f"A hub name, a local folder, a GGUF file, or ollama:NAME.  [default: {default}]"
+    return option("-m", "--model", metavar="NAME|PATH", help=help_text, shell_complete=completion.model)
 
 
 # Where a checkpoint is found, and what it may do.
@@ -400,6 +400,16 @@ def model_options(given: dict[str, Any]) -> ModelOptions:
 
     names = [field.name for field in dataclass_fields(ModelOptions)]
     return ModelOptions(**{name: given[name] for name in names if given.get(name) is not None})
+
+
+def tell_sizes(models: Iterable[str], dtype: str, quiet: bool = False) -> None:
+    """Say what GGUF files take in memory, before it is taken."""
+    from promptshot import shelf
+    from promptshot.report.console import note
+
+    for model in () if quiet else dict.fromkeys(models):
+        if line := shelf.unpacked(model, dtype):
+            note(line)
 
 
 def reading(given: dict[str, Any], files: Sequence[str], quiet: bool) -> Reading:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptshot.cli import completion
-from promptshot.cli.flags import Command, library_flag, model_flag, model_options, option, source_flags, typed
+from promptshot.cli.flags import (
+    Command,
+    library_flag,
+    model_flag,
+    model_options,
+    option,
+    source_flags,
+    tell_sizes,
+    typed,
+)
 from promptshot.errors import OptionError, PromptshotError
 from promptshot.kinds import FIRST, KINDS, for_words
 
@@ -57,6 +66,7 @@ def templates(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given:
 
     asked = given["tokens"] or ids or bool(given["model"])
     previewer = Previewer(model_options(given), asked, given["scores"])
+    tell_sizes([given["model"] or ""] if given["scores"] else (), "auto")
     given["kept"] = cache(once)  # a pipe is read once, also under --watch
     if not watch:
         _preview(previewer, name, rows, ids, given)

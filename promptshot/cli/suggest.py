@@ -22,6 +22,7 @@ from promptshot.cli.flags import (
     reading,
     row_flags,
     scorer_flag,
+    tell_sizes,
     template_flag,
     verbalizer_flag,
 )
@@ -122,6 +123,7 @@ def _suggestion(inputs: Inputs, given: dict[str, Any], quiet: bool) -> Suggestio
     refuse_foreign(items)
     words = wordlists.read(given["candidates"]) if given["candidates"] else ()
     more = read.read([given["unlabelled"]], recipe.columns, inputs.how) if given["unlabelled"] else ()
+    tell_sizes([recipe.model], recipe.options.dtype, quiet)
     with doing(quiet) as watch:
         if given["prune"]:
             return suggest.prune(recipe, items, seed=given["seed"], watch=watch)

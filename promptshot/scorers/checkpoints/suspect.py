@@ -69,6 +69,18 @@ def weights_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.suffix in WEIGHTS and path.is_file())
 
 
+# What weights of other libraries are called: as transformers saved them, and as BERT and its kin were first released.
+FOREIGN = {"tf_model*.h5": "TensorFlow", "*.ckpt*": "TensorFlow", "flax_model*.msgpack": "Flax"}
+
+
+def foreign_weights(folder: Path) -> tuple[str, Path] | None:
+    """Of which library a folder has weights, where it has none that are read, and one of their files."""
+    if not folder.is_dir() or weights_in(folder):
+        return None
+    found = ((library, path) for sign, library in FOREIGN.items() for path in sorted(folder.glob(sign)))
+    return next(found, None)
+
+
 # ------------------------------------------------------------------ files
 
 
