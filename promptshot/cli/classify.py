@@ -14,6 +14,7 @@ from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
     calibrate_flags,
+    chat_flags,
     config_flag,
     demo_flags,
     errors_flag,
@@ -126,6 +127,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @errors_flag
 @option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
 @option("--rejects", metavar="FILE", help="Rows that failed; - is stdout.  [default: OUTPUT.rejects.jsonl]")
+@chat_flags
 @scorer_flag
 @library_flag
 @model_flags

@@ -12,6 +12,7 @@ from promptshot.classify.calibrate import METHODS, OF_RUN
 from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
+    chat_flags,
     column_flags,
     config_flag,
     demo_flags,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 @option("--json", "to_stdout", is_flag=True, help="Everything as JSON, and no picture.")
 @seed_flag
 @column_flags
+@chat_flags
 @scorer_flag
 @library_flag
 @model_flags

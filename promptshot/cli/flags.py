@@ -216,6 +216,30 @@ demo_flags = flags(
     ),
 )
 
+# How a template is put to a model that was made for chats.
+chat_flags = flags(
+    option(
+        "--chat",
+        is_flag=True,
+        help="Ask as in a chat, by the checkpoint's own chat template: for instruct models and causal templates.",
+    ),
+    option(
+        "--chat-system",
+        metavar="TEXT",
+        help="The system text of a chat.  [default: the template's, or the checkpoint's]",
+    ),
+    option(
+        "--chat-answer",
+        metavar="TEXT",
+        help="The end of the text before the blank that already belongs to the answer: Topic:, say.",
+    ),
+    option(
+        "--chat-demos",
+        type=click.Choice(["turns", "message"]),
+        help="Demonstrations of a chat: as earlier turns, or in the one message.  [default: turns]",
+    ),
+)
+
 labels_flag = option(
     "--labels",
     type=Labels(),
@@ -400,6 +424,13 @@ def model_options(given: dict[str, Any]) -> ModelOptions:
 
     names = [field.name for field in dataclass_fields(ModelOptions)]
     return ModelOptions(**{name: given[name] for name in names if given.get(name) is not None})
+
+
+def chat_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the options say of a chat; None where they want none."""
+    names = {"chat_system": "system", "chat_answer": "answer", "chat_demos": "demonstrations"}
+    said = {key: given[name] for name, key in names.items() if given[name] is not None}
+    return said if said or given["chat"] else None
 
 
 def tell_sizes(models: Iterable[str], dtype: str, quiet: bool = False) -> None:

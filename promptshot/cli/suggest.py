@@ -11,6 +11,7 @@ from promptshot import standard
 from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
+    chat_flags,
     config_flag,
     labels_flag,
     library_flag,
@@ -50,6 +51,7 @@ MOST = 64  # words a label that can be asked for
 @option("--summary", metavar="FILE", help="Everything as JSON; - is stdout.")
 @option("--overwrite", is_flag=True, help="Replace what is written, where it exists.")
 @row_flags
+@chat_flags
 @scorer_flag
 @library_flag
 @model_flags

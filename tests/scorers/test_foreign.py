@@ -72,7 +72,7 @@ def in_parts(folder: Path, weights: dict[str, Any]) -> None:
 
 def test_pickles_in_parts_are_read_by_flag_only(gpt2: Tiny, folder: Path) -> None:
     in_parts(folder, {name: tensor.clone() for name, tensor in gpt2.model.state_dict().items()})
-    with pytest.raises(ModelError, match="only pickled weights .*--allow-pickle"):
+    with pytest.raises(ModelError, match=r"only pickled weights .*--allow-pickle"):
         load("causal", ModelOptions(str(folder)))
     (found,) = load("causal", ModelOptions(str(folder), allow_pickle=True)).score([PROMPT])
     (wanted,) = load("causal", ModelOptions(gpt2.name)).score([PROMPT])

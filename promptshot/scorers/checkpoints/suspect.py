@@ -180,6 +180,28 @@ def patience() -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
+GROWTH = 1 << 30  # bytes that a template of a stranger may take
+
+
+@contextlib.contextmanager
+def room() -> Iterator[None]:
+    """Within, this process grows by so much at most, and whatever asks for more gets a MemoryError; on Linux."""
+    try:
+        import resource
+
+        size = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        most = size + GROWTH if before[0] == resource.RLIM_INFINITY else min(size + GROWTH, before[0])
+        resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    except (ImportError, OSError, ValueError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 def memory() -> int | None:
     """The bytes of memory of this machine, swap included; None where it does not tell."""
     try:
