@@ -121,7 +121,7 @@ def build(folder: Path, kind: type[Any], config: Any, made: Tokenizer, **setting
     torch.manual_seed(0)
     model = randomized(kind(config), seed=1)
     model.save_pretrained(folder)
-    save_tokenizer(made, folder, model_max_length=LENGTH, **settings)
+    save_tokenizer(made, folder, **{"model_max_length": LENGTH, **settings})
     return Tiny(folder, model, transformers.AutoTokenizer.from_pretrained(folder))
 
 
@@ -255,6 +255,7 @@ CHATML = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n'}}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+CHAT_LENGTH = 400  # positions, for chats are long
 CHAT_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
@@ -262,11 +263,12 @@ def chat_llama(folder: Path, template: str | None = CHATML, made: Tokenizer | No
     """Llama with byte-level BPE and a template for chats."""
     made = made or byte_bpe(list(CHAT_TOKENS))
     config = transformers.LlamaConfig(
-        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, num_key_value_heads=2,
+        vocab_size=made.get_vocab_size(), max_position_embeddings=CHAT_LENGTH, num_key_value_heads=2,
         bos_token_id=0, eos_token_id=2, tie_word_embeddings=False, rms_norm_eps=1e-5, **SIZES,
     )  # fmt: skip
     names: dict[str, Any] = {"bos_token": "<|endoftext|>", "eos_token": "<|im_end|>", "unk_token": "<|endoftext|>"}
-    return build(folder, transformers.LlamaForCausalLM, config, made, **names, chat_template=template)
+    names |= {"chat_template": template, "model_max_length": CHAT_LENGTH}
+    return build(folder, transformers.LlamaForCausalLM, config, made, **names)
 
 
 def as_gguf(tiny: Tiny, file: Path, split: int = 0, half: bool = False, **keys: str) -> list[Path]:
