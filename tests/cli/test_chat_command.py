@@ -91,7 +91,7 @@ def test_a_checkpoint_with_a_template_for_chats_asked_without_it_is_told_in_one_
 REFUSED = {
     "a base model": (["-t", "en-news-causal", "-m", "builtin:gpt2", "--chat"], "has no template for chats"),
     "another scorer": (["-t", "en-news-mlm", "--chat"], "--chat is for scorer causal, and the template en-news-mlm"),
-    "a channel": (["-t", CHANNEL, "--chat"], "scores a text behind it"),
+    "a channel": (["-t", "zh-news-channel-causal", "--chat"], "scores a text behind it"),
     "another answer": (["-t", "en-news-causal", "--chat-answer", "Theme:"], "does not end with the answer's beginning"),
     "text behind the blank": (["-t", "{text} is {mask}, indeed", "--scorer", "causal", "--chat"], "behind it"),
     "nothing asked": (["-t", "{mask}", "--scorer", "causal", "--chat"], "no field"),
