@@ -212,6 +212,7 @@ class TorchScorer(ABC):
             "batch_budget": self.budget,
             **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
             "batch_size": self.options.batch_size,
+            **({"head": self.kind.stand_ins[self.options.head].head} if self.options.head else {}),
             **({"batches": MATES[self.mates]} if self.mates in MATES and not self.options.plain else {}),
             "threads": torch.get_num_threads(),
         }
@@ -261,7 +262,7 @@ class TorchScorer(ABC):
         return int(getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
 
     def read(self, batch: Sequence[Query], head: Head) -> list[list[float]]:
-        """Sum of natural-log probabilities of the targets, for each choice of each query, and those of the leads."""
+        """Sum of what `read_each` gives, for each choice of each query, and the part of the leads."""
         answers = []
         for query, found in zip(batch, self.read_each(batch, head), strict=True):
             answers.append(found.sum(-1).tolist())
@@ -292,15 +293,55 @@ class TorchScorer(ABC):
         return Batches(queries, answer, most, even=self.mates == "even")
 
 
-class HeadScorer(TorchScorer):
-    """A scorer with a language-model head, which gives every token of the vocabulary a probability."""
+class WordScorer(TorchScorer):
+    """A scorer whose scores are sums over the tokens of words, which a head reads where they stand."""
+
+    head: Head
+
+    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
+        """Sums over tokens."""
+        return self.read(batch, self.head)
+
+    @quiet()
+    def spell(self, prompts: Sequence[Prompt]) -> list[list[tuple[TokenScore, ...]]]:
+        """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
+        plans = [self._planned(prompt) for prompt in prompts]
+        asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
+        found: list[dict[int, tuple[TokenScore, ...]]] = [{} for _ in prompts]
+
+        def each(batch: Sequence[Query]) -> list[list[float]]:
+            return [values.flatten().tolist() for values in self.read_each(batch, self.head)]
+
+        for answers in self.pieces(self.batches([query for _, query in asked], each), self.budget):
+            for number, values in answers:
+                owner, query = asked[number]
+                if isinstance(values, list):
+                    found[owner] |= self._spelled(query, values)
+        return [
+            [of[i] for i in range(len(prompt.choices))] if len(of) == len(prompt.choices) else []
+            for prompt, of in zip(prompts, found, strict=True)
+        ]
+
+    def _spelled(self, query: Query, values: Sequence[float]) -> dict[int, tuple[TokenScore, ...]]:
+        """The tokens of each choice of a query, whose log-probabilities are `values`, one choice behind the other."""
+        found, size = {}, len(query.asked)
+        for place, choice in enumerate(query.choices):
+            lead = query.leads[place] if query.leads else 0
+            tokens = zip(query.targets[place], values[place * size :], strict=False)
+            found[choice] = tuple(
+                TokenScore(self.encoder.shown(token), score, i < lead) for i, (token, score) in enumerate(tokens)
+            )
+        return found
+
+
+class HeadScorer(WordScorer):
+    """A scorer with a language-model head, which gives every token of the vocabulary a probability.
+
+    The masks of a cloze are taken as independent.
+    """
 
     def _prepare(self) -> None:
         self.head = Head(self.model, self.options.plain)
-
-    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
-        """Sums of log-probabilities; the masks of a cloze are taken as independent."""
-        return self.read(batch, self.head)
 
     @quiet()
     def top(self, prompts: Sequence[Prompt], n: int) -> list[list[tuple[str, float]]]:
@@ -343,37 +384,6 @@ class HeadScorer(TorchScorer):
         named = cache(lambda token: self._word(bare, token, lead))
         ordered = torch.nan_to_num(sums, nan=-math.inf).argsort(-1, descending=True).tolist()
         return [list(islice(filter(None, map(named, tokens)), n)) for tokens in ordered]
-
-    @quiet()
-    def spell(self, prompts: Sequence[Prompt]) -> list[list[tuple[TokenScore, ...]]]:
-        """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
-        plans = [self._planned(prompt) for prompt in prompts]
-        asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
-        found: list[dict[int, tuple[TokenScore, ...]]] = [{} for _ in prompts]
-
-        def each(batch: Sequence[Query]) -> list[list[float]]:
-            return [values.flatten().tolist() for values in self.read_each(batch, self.head)]
-
-        for answers in self.pieces(self.batches([query for _, query in asked], each), self.budget):
-            for number, values in answers:
-                owner, query = asked[number]
-                if isinstance(values, list):
-                    found[owner] |= self._spelled(query, values)
-        return [
-            [of[i] for i in range(len(prompt.choices))] if len(of) == len(prompt.choices) else []
-            for prompt, of in zip(prompts, found, strict=True)
-        ]
-
-    def _spelled(self, query: Query, values: Sequence[float]) -> dict[int, tuple[TokenScore, ...]]:
-        """The tokens of each choice of a query, whose log-probabilities are `values`, one choice behind the other."""
-        found, size = {}, len(query.asked)
-        for place, choice in enumerate(query.choices):
-            lead = query.leads[place] if query.leads else 0
-            tokens = zip(query.targets[place], values[place * size :], strict=False)
-            found[choice] = tuple(
-                TokenScore(self.encoder.shown(token), score, i < lead) for i, (token, score) in enumerate(tokens)
-            )
-        return found
 
     def _at_blanks(
         self, prompts: Sequence[Prompt], reduce: Callable[[Sequence[int], Tensor], Any], keep: Callable[[Any], object]
