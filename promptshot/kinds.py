@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -228,8 +228,18 @@ def head_for(scorer: str, head: str) -> str:
 
 def held(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
     """The scorers whose heads a checkpoint holds, by the names of its tensors and its config.json."""
-    said = {**config, **(config.get("text_config") or {})}  # that of a model for more than text
-    return [kind.name for kind in KINDS.values() if any(trace.fits(names, said) for trace in kind.weights)]
+    return [kind.name for kind in KINDS.values() if _fit(kind.weights, names, config)]
+
+
+def stand_ins_of(names: Collection[str], config: Mapping[str, Any]) -> list[str]:
+    """The heads that a checkpoint holds for --head, likewise."""
+    return [head for head, kind in HEADS.items() if _fit(kind.stand_ins[head].weights, names, config)]
+
+
+def _fit(traces: Sequence[Trace], names: Collection[str], config: Mapping[str, Any]) -> bool:
+    inner = config.get("text_config")  # of a model for more than text
+    said = {**config, **inner} if isinstance(inner, dict) else config
+    return any(trace.fits(names, said) for trace in traces)
 
 
 def loaded(path: str) -> Any:
