@@ -46,15 +46,17 @@ class Head:
 
     def logits(self, states: Tensor) -> Tensor:
         """(positions, vocabulary) from the states of those positions."""
-        if not self.sparse:
-            return states
+        return self.headed(states[None])[0] if self.sparse else states
+
+    def headed(self, states: Tensor) -> Tensor:
+        """The logits of the model for (rows, width, hidden) states of its body."""
         body = self.model.base_model
         before = body.__dict__.get("forward")
-        said = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
+        said = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states)
         body.forward = lambda *args, **kwargs: said  # the body has been run
         try:
-            ids = torch.zeros(1, len(states), dtype=torch.long, device=states.device)
-            found: Tensor = self.model(input_ids=ids).logits[0]
+            ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
+            found: Tensor = self.model(input_ids=ids).logits
         finally:
             del body.forward
             if before is not None:
