@@ -154,6 +154,43 @@ def nsp_in_hole(model: Any, tokenizer: Any, left: str, right: str, choice: str, 
     return _margin(model, tokenizer, lefts + rights, c, positions)
 
 
+def rtd(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:
+    """The sum over the word's tokens of log p(its own) - log p(replaced), the word filled in (ELECTRA, section 2)."""
+    return sum(_of_tokens(model, tokenizer, segments, choice)[0])
+
+
+def rtd_mean(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:
+    """The mean over the word's own tokens: one that is the space alone is none of them."""
+    scores, spelled = _of_tokens(model, tokenizer, segments, choice)
+    own = own_tokens(tokenizer, spelled, len(spelled) - len(choice))
+    return sum(scores[-len(own) :]) / len(own)
+
+
+def _of_tokens(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> tuple[list[float], str]:
+    """The log-odds of each token of the word in its text; and the word with the space that belongs to it."""
+    ids, types, place, size = [tokenizer.cls_token_id], [0], 0, 0
+    for number, segment in enumerate(segments):
+        if number:
+            ids += between(model, tokenizer)
+            types += [0] * (len(ids) - len(types))
+        if isinstance(segment, str):
+            ids += encode(tokenizer, segment)
+        else:
+            before, after = segment
+            if before.endswith(" "):
+                before, choice = before[:-1], " " + choice
+            ids += encode(tokenizer, before)
+            place, size = len(ids), len(encode(tokenizer, choice))
+            ids += encode(tokenizer, choice) + encode(tokenizer, after)
+        types += [number] * (len(ids) - len(types))
+    ids.append(tokenizer.sep_token_id)
+    types.append(len(segments) - 1)
+    more = {"token_type_ids": types} if model.config.type_vocab_size > 1 else {}
+    replaced = logits_of(model, ids, **more).sigmoid()  # (tokens,)
+    odds = (1 - replaced).log() - replaced.log()
+    return [float(odds[place + i]) for i in range(size)], choice
+
+
 def _run(first: int, last: int) -> list[int]:
     """first ... last, both included."""
     return list(range(first, last + 1))

@@ -18,6 +18,7 @@ from helpers import LENGTH, Tiny
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
+from promptshot.scorers.checkpoints.own_heads import DebertaV2ForReplacedTokens
 from promptshot.scorers.engine.base import TorchScorer
 from promptshot.scorers.engine.plans import Query
 from promptshot.scorers.engine.prefix import Trie, Walk
@@ -170,6 +171,35 @@ def roberta(folder: Path) -> Tiny:
         unk_token="<unk>",
         mask_token={**mask, "single_word": False, "special": True},
     )
+
+
+def electra(folder: Path, kind: type[Any] = transformers.ElectraForPreTraining) -> Tiny:
+    """ELECTRA: the discriminator, or with another class its generator; embeddings narrower than its states."""
+    made = wordpiece()
+    config = transformers.ElectraConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, embedding_size=16, **SIZES
+    )
+    return build(folder, kind, config, made, **SPECIAL)
+
+
+def deberta_v3(folder: Path, kind: type[Any] = DebertaV2ForReplacedTokens) -> Tiny:
+    """DeBERTa-v3: places relative to one another only, no token types, and the head that finds replaced tokens."""
+    made = wordpiece()
+    config = transformers.DebertaV2Config(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, type_vocab_size=0, relative_attention=True,
+        position_buckets=8, norm_rel_ebd="layer_norm", share_att_key=True, pos_att_type="p2c|c2p",
+        position_biased_input=False, max_relative_positions=-1, **SIZES,
+    )  # fmt: skip
+    return build(folder, kind, config, made, **SPECIAL)
+
+
+def albert(folder: Path, kind: type[Any] = transformers.AlbertForPreTraining) -> Tiny:
+    """ALBERT with a masked-LM head and one for the order of sentences; all layers are the same one."""
+    made = wordpiece()
+    config = transformers.AlbertConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, embedding_size=16, num_labels=2, **SIZES
+    )
+    return build(folder, kind, config, made, **SPECIAL)
 
 
 def gpt2(folder: Path) -> Tiny:

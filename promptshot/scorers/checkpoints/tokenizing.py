@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from promptshot.errors import ModelError
-from promptshot.kinds import KINDS, ScorerKind, loaded
-from promptshot.scorers.checkpoints.checks import check_architecture
+from promptshot.kinds import KINDS, ScorerKind, head_for, loaded
+from promptshot.scorers.checkpoints.checks import check_architecture, headed
 from promptshot.scorers.checkpoints.encoder import Encoder, common_prefix
 from promptshot.scorers.checkpoints.opening import Opened, limit_of, loading, quiet, skeleton
 from promptshot.scorers.engine.plans import Planner, Stretch
@@ -20,7 +20,8 @@ class CheckpointTokenizer:
 
     def __init__(self, opened: Opened, options: ModelOptions) -> None:
         """Raises ModelError where no kind of scorer can use the checkpoint."""
-        suiting = [kind for kind in KINDS.values() if _has_head(kind, opened)]
+        kinds = [headed(kind, head_for(kind.name, options.head)) for kind in KINDS.values()]
+        suiting = [kind for kind in kinds if _has_head(kind, opened)]
         if not suiting:
             family = getattr(opened.config, "model_type", "such")
             raise ModelError(f"a {family} model has no scorer", where=opened.name, hint="use a BERT- or GPT-like model")

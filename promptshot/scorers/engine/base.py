@@ -219,6 +219,7 @@ class TorchScorer(ABC):
             "batch_budget": self.budget,
             **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
             "batch_size": self.options.batch_size,
+            **({"head": self.kind.stand_ins[self.options.head].head} if self.options.head else {}),
             **({"batches": MATES[self.mates]} if self.mates in MATES and not self.options.plain else {}),
             "threads": torch.get_num_threads(),
         }
@@ -268,7 +269,7 @@ class TorchScorer(ABC):
         return int(getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
 
     def read(self, batch: Sequence[Query], head: Reading) -> list[list[float]]:
-        """Sum of natural-log probabilities of the targets, for each choice of each query, and those of the leads."""
+        """Sum of what `read_each` gives, for each choice of each query, and the part of the leads."""
         answers = []
         for query, found in zip(batch, self.read_each(batch, head), strict=True):
             answers.append(found.sum(-1).tolist())
@@ -285,17 +286,64 @@ class TorchScorer(ABC):
         return Batches(queries, answer, most, even=self.mates == "even")
 
 
-class HeadScorer(TorchScorer):
-    """A scorer with a language-model head, which gives every token of the vocabulary a probability."""
+class WordScorer(TorchScorer):
+    """A scorer whose scores are sums over the tokens of words, which a head reads where they stand."""
 
     head: Reading
 
+    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
+        """Sums over tokens."""
+        return self.read(batch, self.head)
+
+    @quiet()
+    def spell(self, prompts: Sequence[Prompt]) -> list[list[tuple[TokenScore, ...]]]:
+        """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
+        plans = [self._planned(prompt) for prompt in prompts]
+        asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
+        found: list[dict[int, list[tuple[int, TokenScore]]]] = [{} for _ in prompts]  # with the place of each token
+        failed: set[int] = set()
+
+        def each(batch: Sequence[Query]) -> list[list[float]]:
+            return [values.flatten().tolist() for values in self.read_each(batch, self.head)]
+
+        for answers in self.pieces(self.batches([query for _, query in asked], each), self.budget):
+            for number, values in answers:
+                owner, query = asked[number]
+                if not isinstance(values, list):
+                    failed.add(owner)
+                else:
+                    for choice, tokens in self._spelled(query, values):
+                        found[owner].setdefault(choice, []).extend(tokens)
+        return [
+            [tuple(token for _, token in sorted(of[choice], key=itemgetter(0))) for choice in sorted(of)]
+            if owner not in failed
+            else []
+            for owner, of in enumerate(found)
+        ]
+
+    def _spelled(self, query: Query, values: Sequence[float]) -> Iterator[tuple[int, list[tuple[int, TokenScore]]]]:
+        """The tokens of each choice of a query, whose log-probabilities are `values`, one choice behind the other."""
+        size = len(query.asked)
+        for number, choice in enumerate(query.choices):
+            lead = query.leads[number] if query.leads else 0
+            asked = zip(query.asked, query.targets[number], values[number * size :], strict=False)
+            yield (
+                choice,
+                [
+                    (place, TokenScore(self.encoder.shown(token), score, i < lead))
+                    for i, (place, token, score) in enumerate(asked)
+                ],
+            )
+
+
+class HeadScorer(WordScorer):
+    """A scorer with a language-model head, which gives every token of the vocabulary a probability.
+
+    The masks of a cloze are taken as independent.
+    """
+
     def _prepare(self) -> None:
         self.head = Head(self.model, self.options.plain)
-
-    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
-        """Sums of log-probabilities; the masks of a cloze are taken as independent."""
-        return self.read(batch, self.head)
 
     @quiet()
     def top(self, prompts: Sequence[Prompt], n: int) -> list[list[tuple[str, float]]]:
@@ -338,46 +386,6 @@ class HeadScorer(TorchScorer):
         named = cache(lambda token: self._word(bare, token, lead))
         ordered = torch.nan_to_num(sums, nan=-math.inf).argsort(-1, descending=True).tolist()
         return [list(islice(filter(None, map(named, tokens)), n)) for tokens in ordered]
-
-    @quiet()
-    def spell(self, prompts: Sequence[Prompt]) -> list[list[tuple[TokenScore, ...]]]:
-        """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
-        plans = [self._planned(prompt) for prompt in prompts]
-        asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
-        found: list[dict[int, list[tuple[int, TokenScore]]]] = [{} for _ in prompts]  # with the place of each token
-        failed: set[int] = set()
-
-        def each(batch: Sequence[Query]) -> list[list[float]]:
-            return [values.flatten().tolist() for values in self.read_each(batch, self.head)]
-
-        for answers in self.pieces(self.batches([query for _, query in asked], each), self.budget):
-            for number, values in answers:
-                owner, query = asked[number]
-                if not isinstance(values, list):
-                    failed.add(owner)
-                else:
-                    for choice, tokens in self._spelled(query, values):
-                        found[owner].setdefault(choice, []).extend(tokens)
-        return [
-            [tuple(token for _, token in sorted(of[choice], key=itemgetter(0))) for choice in sorted(of)]
-            if owner not in failed
-            else []
-            for owner, of in enumerate(found)
-        ]
-
-    def _spelled(self, query: Query, values: Sequence[float]) -> Iterator[tuple[int, list[tuple[int, TokenScore]]]]:
-        """The tokens of each choice of a query, whose log-probabilities are `values`, one choice behind the other."""
-        size = len(query.asked)
-        for number, choice in enumerate(query.choices):
-            lead = query.leads[number] if query.leads else 0
-            asked = zip(query.asked, query.targets[number], values[number * size :], strict=False)
-            yield (
-                choice,
-                [
-                    (place, TokenScore(self.encoder.shown(token), score, i < lead))
-                    for i, (place, token, score) in enumerate(asked)
-                ],
-            )
 
     def _at_blanks(
         self, prompts: Sequence[Prompt], reduce: Callable[[Sequence[int], Tensor], Any], keep: Callable[[Any], object]

@@ -64,8 +64,7 @@ class Head:
         The head runs on the asked positions only; the softmax is over the whole vocabulary.
         """
         device = self.model.device
-        rows = torch.tensor([r for r, q in enumerate(batch) for _ in q.asked], dtype=torch.long, device=device)
-        places = torch.tensor([p for q in batch for p in q.asked], dtype=torch.long, device=device)
+        rows, places = asked(batch, device)
         logits = self.logits(self.states(inputs, rows, places)).float()  # (asked in all, vocabulary)
         norms = logits.logsumexp(-1)  # (asked in all,)
         found, start = [], 0
@@ -83,15 +82,17 @@ class Head:
 
     def logits(self, states: Tensor) -> Tensor:
         """(positions, vocabulary) from the states of those positions."""
-        if not self.sparse:
-            return states
+        return self.headed(states[None])[0] if self.sparse else states
+
+    def headed(self, states: Tensor) -> Tensor:
+        """The logits of the model for (rows, width, hidden) states of its body."""
         body = self.model.base_model
         before = body.__dict__.get("forward")
-        said = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
+        said = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states)
         body.forward = lambda *args, **kwargs: said  # the body has been run
         try:
-            ids = torch.zeros(1, len(states), dtype=torch.long, device=states.device)
-            found: Tensor = self.model(input_ids=ids).logits[0]
+            ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
+            found: Tensor = self.model(input_ids=ids).logits
         finally:
             del body.forward
             if before is not None:
@@ -107,6 +108,13 @@ class Head:
         """The same logits, the way they are read."""
         rows, places = (torch.tensor(chosen, device=self.model.device) for chosen in PROBED)
         return self.logits(self.states(probe(self.model), rows, places))
+
+
+def asked(batch: Sequence[Query], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The rows and places that a batch asks for, of all its queries behind one another: (asked in all,) each."""
+    rows = torch.tensor([r for r, q in enumerate(batch) for _ in q.asked], dtype=torch.long, device=device)
+    places = torch.tensor([p for q in batch for p in q.asked], dtype=torch.long, device=device)
+    return rows, places
 
 
 class LastLayer:
