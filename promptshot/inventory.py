@@ -119,7 +119,7 @@ class Model:
             lost = KINDS[self.made].head
             yield f"its config.json says {said}, and its weights have no {lost}: it would be random, and is refused"
         elif not self.scorers:
-            yield "no head that a scorer knows: its weights make states of a text, and no more"
+            yield "no head whose tensors are known by their names: it may make states of a text, and no more"
         for head in self.stand_ins:
             kind = kinds.HEADS[head]
             yield f"--head {head} makes scorer {kind.name} ask its {kind.stand_ins[head].head}: it tells " + (

@@ -75,7 +75,7 @@ class ScorerKind:
 
 _OWN = "promptshot.scorers.checkpoints.own_heads"  # the heads that transformers has no class for
 # The embeddings of causal models: where these are the head as well, no tensor of its own stands for it.
-_EMBEDDINGS = r"(^|\.)(wte|embed_tokens|embed_in)\.weight$|^(transformer\.)?word_embeddings\.weight$"
+_EMBEDDINGS = r"(^|\.)(wte|embed_tokens|embed_in|tokens_embed)\.weight$|^(transformer\.)?word_embeddings\.weight$"
 _BOTH_WAYS = {"is_encoder_decoder": True}
 _BERT, _QWEN = "google-bert/bert-base-uncased", "Qwen/Qwen3-0.6B-Base"
 KINDS: Mapping[str, ScorerKind] = {
@@ -106,6 +106,8 @@ KINDS: Mapping[str, ScorerKind] = {
                 Trace((r"^predictions\.dense\.weight$",)),  # ALBERT
                 Trace((r"^generator_predictions\.dense\.weight$", r"^generator_lm_head\.bias$")),  # ELECTRA, ConvBERT
                 Trace((r"^vocab_transform\.weight$",)),  # DistilBERT
+                Trace((r"^pred_layer\.proj\.bias$",)),  # XLM
+                Trace((r"^lm_head\.weight$",), {"model_type": "eurobert"}),
                 Trace((r"^head\.dense\.weight$", r"^decoder\.bias$")),  # ModernBERT
             ),
         ),
@@ -157,6 +159,9 @@ KINDS: Mapping[str, ScorerKind] = {
             weights=(
                 Trace((r"(^|\.)(lm_head|embed_out)\.weight$",), unless=_BOTH_WAYS),
                 Trace((_EMBEDDINGS,), unless={"tie_word_embeddings": False, **_BOTH_WAYS}),
+                Trace(
+                    (r"^(backbone\.)?embeddings\.weight$", r"\.mixer\."), unless={"tie_word_embeddings": False}
+                ),  # Mamba
                 Trace((r"^cls\.predictions\.transform\.dense\.weight$",), {"is_decoder": True}),  # BERT made to go on
                 Trace((r"^lm_head\.dense\.weight$", r"^lm_head\.layer_norm\.weight$"), {"is_decoder": True}),
             ),
