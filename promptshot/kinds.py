@@ -76,7 +76,7 @@ class ScorerKind:
 _OWN = "promptshot.scorers.checkpoints.own_heads"  # the heads that transformers has no class for
 # The embeddings of causal models: where these are the head as well, no tensor of its own stands for it.
 _EMBEDDINGS = r"(^|\.)(wte|embed_tokens|embed_in|tokens_embed)\.weight$|^(transformer\.)?word_embeddings\.weight$"
-_BOTH_WAYS = {"is_encoder_decoder": True}
+_BOTH_WAYS = {"is_encoder_decoder": True, "model_type": "eurobert"}
 _BERT, _QWEN = "google-bert/bert-base-uncased", "Qwen/Qwen3-0.6B-Base"
 KINDS: Mapping[str, ScorerKind] = {
     kind.name: kind
