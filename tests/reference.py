@@ -250,3 +250,23 @@ def channel(model: Any, tokenizer: Any, before: str, choice: str, after: str, le
 def _begin(tokenizer: Any) -> list[int]:
     """What the tokenizer itself puts before a text: <s> for Llama, nothing for GPT-2."""
     return [i for i in tokenizer("")["input_ids"] if i == tokenizer.bos_token_id]
+
+
+# ------------------------------------------------------------------ chats
+
+
+def chat(model: Any, tokenizer: Any, messages: Sequence[dict[str, str]], begun: str, word: str) -> float:
+    """log p of a word with which the assistant goes on: the whole chat as one string, tokenized at once.
+
+    `begun` is what the answer begins with, up to the word and with the space before it.
+    """
+    backend = tokenizer.backend_tokenizer
+    asked = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    backend.encode_special_tokens = False
+
+    def encode_all(text: str) -> list[int]:
+        return list(backend.encode(text, add_special_tokens=False).ids)
+
+    context, whole = encode_all(asked + begun.rstrip()), encode_all(asked + begun + word)
+    begin = next((i for i, (a, b) in enumerate(zip(context, whole, strict=False)) if a != b), len(context))
+    return continued(model, whole, begin)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from promptshot import standard
-from promptshot.cli.flags import Command, model_flags, model_options, option
+from promptshot.cli.flags import Command, model_flags, model_options, option, tell_sizes
 from promptshot.kinds import KINDS, head_for
 
 
@@ -36,6 +36,7 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     kinds = [scorer] if scorer else [name for name, kind in KINDS.items() if options.model or kind.builtin]
     loader = Loader(keeps=False)
     show_question(options.model, kinds)
+    tell_sizes([options.model], options.dtype)
     found: list[tuple[str, doctoring.Finding]] = []
     refused: dict[str, ModelError] = {}
     with Steps() as steps:

@@ -47,7 +47,7 @@ def _facts(one: Model, templates: Mapping[str, int]) -> Iterator[tuple[str, str]
     yield "model", one.name
     yield "from", one.source + (f", revision {one.revision} (--revision)" if one.revision else "")
     yield "path", str(one.place)
-    yield "size", size(one.size) + (f", {one.held.weights:,} weights in {one.held.dtype}" if one.held.weights else "")
+    yield "size", size(one.size) + (f", {one.weights:,} weights, {one.dtype}" if one.weights else "")
     if one.broken:
         yield "broken", one.broken
         return
