@@ -55,6 +55,8 @@ class Model:
     @property
     def architectures(self) -> list[str]:
         """The classes that config.json names."""
+        if self.headers:
+            return []
         said = self.config.get("architectures")
         return [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
 
@@ -194,7 +196,7 @@ def models(folders: Iterable[str] = ()) -> list[Model]:
     found += map(_pulled, shelf.pulled())
     for folder in folders:
         found += [Model(str(place), FOLDER, place) for place in _in_folder(Path(folder))]
-    return [*map(_looked_at, found)]
+    return [*map(_looked_at, {one.name: one for one in found}.values())]
 
 
 def model(name: str) -> Model:

@@ -182,7 +182,6 @@ KINDS: Mapping[str, ScorerKind] = {
             builtin="",
             advice={"zh": "hfl/chinese-electra-180g-base-discriminator", "en": "google/electra-base-discriminator"},
             means=True,
-            demonstrations=True,
             odds=True,
             weights=(
                 Trace((r"^discriminator_predictions\.dense_prediction\.weight$",), {"model_type": "electra"}),

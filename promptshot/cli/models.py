@@ -26,8 +26,9 @@ def models() -> None:
 def list_models(folders: tuple[str, ...], to_json: bool, folder: Path | None) -> None:
     """The built-in models, those in the hub's cache (HF_HOME, HF_HUB_CACHE) and of Ollama, and those in each FOLDER.
 
-    A FOLDER is that of a model, or holds some, or is a GGUF file. Nothing is loaded: which heads a model has, and so which scorers can use
-    it, is read off the names of its tensors; beside them stands how many templates of the shelf are for these.
+    A FOLDER is that of a model, or holds some, or is a GGUF file. Nothing is loaded: which heads a model has, and so
+    which scorers can use it, is read off the names of its tensors; beside them stands how many templates of the shelf
+    are for these.
 
     \b
     promptshot models list
