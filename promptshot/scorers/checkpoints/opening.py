@@ -170,7 +170,7 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
 
 def _names(opened: Opened) -> list[str]:
     """The names of the tensors in its files; none where these do not tell."""
-    if opened.files:
+    if opened.files:  # of GGUF, whose tensors go by other names
         return []
     there = Path(opened.place) if Path(opened.place).is_dir() else None
     folder = there or snapshot(opened.place, opened.where.get("revision", "main"))
