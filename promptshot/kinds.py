@@ -76,8 +76,9 @@ class ScorerKind:
 
 _OWN = "promptshot.scorers.checkpoints.own_heads"  # the heads that transformers has no class for
 # The embeddings of causal models: where these are the head as well, no tensor of its own stands for it.
-_EMBEDDINGS = r"(^|\.)(wte|embed_tokens|embed_in)\.weight$|^(transformer\.)?word_embeddings\.weight$"
-_BOTH_WAYS = {"is_encoder_decoder": True}
+_EMBEDDINGS = r"(^|\.)(wte|embed_tokens|embed_in|tokens_embed)\.weight$|^(transformer\.)?word_embeddings\.weight$"
+_BOTH_WAYS = {"is_encoder_decoder": True, "model_type": "eurobert"}
+_TWO_PARTS = {"is_encoder_decoder": True}
 _T5_DECODER, _LM_HEAD = r"^decoder\.block\.0\.layer\.1\.EncDecAttention\.k\.weight$", r"^lm_head\.weight$"
 _BART_DECODER = r"^(model\.)?decoder\.layers\.0\.encoder_attn\.k_proj\.weight$"
 _LIKE_BART = ("bart", "led", "pegasus", "pegasus_x")  # other families have such decoders for speech
@@ -110,6 +111,8 @@ KINDS: Mapping[str, ScorerKind] = {
                 Trace((r"^predictions\.dense\.weight$",)),  # ALBERT
                 Trace((r"^generator_predictions\.dense\.weight$", r"^generator_lm_head\.bias$")),  # ELECTRA, ConvBERT
                 Trace((r"^vocab_transform\.weight$",)),  # DistilBERT
+                Trace((r"^pred_layer\.proj\.bias$",)),  # XLM
+                Trace((r"^lm_head\.weight$",), {"model_type": "eurobert"}),
                 Trace((r"^head\.dense\.weight$", r"^decoder\.bias$")),  # ModernBERT
             ),
         ),
@@ -161,6 +164,9 @@ KINDS: Mapping[str, ScorerKind] = {
             weights=(
                 Trace((r"(^|\.)(lm_head|embed_out)\.weight$",), unless=_BOTH_WAYS),
                 Trace((_EMBEDDINGS,), unless={"tie_word_embeddings": False, **_BOTH_WAYS}),
+                Trace(
+                    (r"^(backbone\.)?embeddings\.weight$", r"\.mixer\."), unless={"tie_word_embeddings": False}
+                ),  # Mamba
                 Trace((r"^cls\.predictions\.transform\.dense\.weight$",), {"is_decoder": True}),  # BERT made to go on
                 Trace((r"^lm_head\.dense\.weight$", r"^lm_head\.layer_norm\.weight$"), {"is_decoder": True}),
             ),
@@ -181,7 +187,6 @@ KINDS: Mapping[str, ScorerKind] = {
             builtin="",
             advice={"zh": "hfl/chinese-electra-180g-base-discriminator", "en": "google/electra-base-discriminator"},
             means=True,
-            demonstrations=True,
             odds=True,
             weights=(
                 Trace((r"^discriminator_predictions\.dense_prediction\.weight$",), {"model_type": "electra"}),
@@ -206,8 +211,8 @@ KINDS: Mapping[str, ScorerKind] = {
             advice={"zh": "google/mt5-base", "en": "google-t5/t5-base"},
             writes=True,
             weights=(
-                Trace((_T5_DECODER, _LM_HEAD), _BOTH_WAYS),
-                Trace((_T5_DECODER, r"^shared\.weight$"), _BOTH_WAYS, unless={"tie_word_embeddings": False}),
+                Trace((_T5_DECODER, _LM_HEAD), _TWO_PARTS),
+                Trace((_T5_DECODER, r"^shared\.weight$"), _TWO_PARTS, unless={"tie_word_embeddings": False}),
                 *(Trace((_BART_DECODER, _LM_HEAD), {"model_type": family}) for family in _LIKE_BART),
                 *(Trace((_BART_DECODER,), {"model_type": f}, {"tie_word_embeddings": False}) for f in _LIKE_BART),
             ),

@@ -24,10 +24,12 @@ def models() -> None:
 @as_json
 @library_flag
 def list_models(folders: tuple[str, ...], to_json: bool, folder: Path | None) -> None:
-    """The built-in models, those in the hub's cache (HF_HOME, HF_HUB_CACHE), and those in each FOLDER.
+    """What there is, and for which scorers.
 
-    A FOLDER is that of a model, or holds some. Nothing is loaded: which heads a model has, and so which scorers can use
-    it, is read off the names of its tensors; beside them stands how many templates of the shelf are for these.
+    The built-in models, those in the hub's cache (HF_HOME, HF_HUB_CACHE) and of Ollama, and those in each FOLDER, which
+    is that of a model, or holds some, or is a GGUF file. Nothing is loaded: which heads a model has, and so which
+    scorers can use it, is read off the names of its tensors; beside them stands how many templates of the shelf are for
+    these.
 
     \b
     promptshot models list
@@ -48,7 +50,9 @@ def list_models(folders: tuple[str, ...], to_json: bool, folder: Path | None) ->
 @as_json
 @library_flag
 def show_model(name: str, to_json: bool, folder: Path | None) -> None:
-    """One model in full: its heads, its scorers, its limits, and where its config.json and its weights disagree.
+    """One model in full.
+
+    Its heads and scorers, its limits, and where its config.json and its weights disagree.
 
     \b
     promptshot models show builtin:bert

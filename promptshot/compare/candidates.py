@@ -170,9 +170,13 @@ def seen(
 
 
 def may_have_head(scorer: str, model: str) -> bool:
-    """Whether a model can have the head that the scorer needs, as far as its config tells."""
+    """Whether a model can have the head that the scorer needs, as far as its files tell."""
+    if not model:
+        return bool(KINDS[scorer].builtin)
+    if (there := shelf.scorers_of(model)) and KINDS[scorer].weights:
+        return scorer in there
     kind = shelf.scorer_of(model)
-    return not model or kind is None or KINDS[kind].left_to_right == KINDS[scorer].left_to_right
+    return kind is None or KINDS[kind].left_to_right == KINDS[scorer].left_to_right
 
 
 def _named(recipes: Sequence[Recipe]) -> list[Candidate]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from promptshot.errors import many, printable, shortlist
@@ -13,11 +14,22 @@ from promptshot.report.lists import show_list
 
 HEADERS = ("model", "from", "size", "type", "templates", "scorers")
 MARGIN = 12  # columns before what is said
+BESIDE = 56  # columns that all but the names take in a table
 
 
 def show_models(found: Sequence[Model], templates: Mapping[str, int]) -> None:
-    """A line for each model, on standard output; a broken one says what is wrong in the place of its scorers."""
-    show_list(HEADERS, [_line(one, templates) for one in found])
+    """A line for each model, on standard output; a broken one says what is wrong in the place of its scorers.
+
+    On a terminal that is too narrow for a table, what is said of a model stands under its name.
+    """
+    lines, console = [_line(one, templates) for one in found], data()
+    if not console.is_terminal or max(cell_len(line[0]) for line in lines) + BESIDE <= console.width:
+        show_list(HEADERS, lines)
+        return
+    for name, _, weight, family, fit, scorers in lines:
+        console.print(Text(printable(name), style="bold"), soft_wrap=True)
+        more = f" ({many(int(fit), 'template')})" if fit.isdecimal() else ""
+        indented(console, Text(printable(f"{weight}, {family}: {scorers}{more}")))
 
 
 def _line(one: Model, templates: Mapping[str, int]) -> tuple[str, ...]:
@@ -47,7 +59,7 @@ def _facts(one: Model, templates: Mapping[str, int]) -> Iterator[tuple[str, str]
     yield "model", one.name
     yield "from", one.source + (f", revision {one.revision} (--revision)" if one.revision else "")
     yield "path", str(one.place)
-    yield "size", size(one.size) + (f", {one.held.weights:,} weights in {one.held.dtype}" if one.held.weights else "")
+    yield "size", size(one.size) + (f", {one.weights:,} weights, {one.dtype}" if one.weights else "")
     if one.broken:
         yield "broken", one.broken
         return
