@@ -86,7 +86,7 @@ class Rows:
                 same += 1
             else:
                 seen.add(values)
-                (unlabelled if label is None else by_label[label]).append(row)
+                (by_label[label] if isinstance(label, str) else unlabelled).append(row)
         if any(by_label.values()):
             _refuse_few(by_label)
         rng = random.Random(seed)

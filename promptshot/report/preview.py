@@ -135,7 +135,8 @@ def _scores(console: Console, preview: Preview) -> None:
     chances = prediction.probabilities
     shown = plain_table("  label", "score", *(["probability"] if chances else []))
     for label, score in sorted(prediction.label_scores.items(), key=lambda pair: -pair[1])[:WORDS]:
-        best = bool(chances) and label == prediction.label
+        given = (prediction.label,) if isinstance(prediction.label, str) else prediction.label
+        best = bool(chances) and label in given
         name = Text(f"{'→ ' if best else '  '}{printable(label)}", style="bold green" if best else "")
         shown.add_row(name, f"{score:.3f}", *([f"{chances[label]:.3f}"] if chances else []))
     console.print(shown)
