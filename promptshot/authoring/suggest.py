@@ -349,6 +349,9 @@ class _Work:
         if task.paired or task.own_words:
             why = "has labels without words" if task.paired else "takes the words from each row"
             raise OptionError(f"the template {template.name} {why}", hint="use one with label words")
+        if task.several:
+            what = f"the template {template.name} is for several labels a row, and words are told by rows of one label"
+            raise OptionError(what, hint="use one without 'labels: several'")
         if recipe.others:
             raise OptionError("label words are for one template, not an ensemble", hint="name one template")
         recipe = replace(recipe, calibration=Calibration(), abstain_below=None)  # words are judged by themselves

@@ -54,16 +54,14 @@ class Wish:
     labels_ignored: bool = False  # whatever labels the rows carry
     several: bool = False  # whether a row may have several labels
     separator: str | None = None  # between them, in a text
-    usual_thresholds: bool = False  # whether nothing is said of when they hold
 
     @property
     def kind(self) -> str | None:
-        """The kind of scorer that was said, that the model is made for, that learns most from demonstrations, or whose
-        labels hold from a usual threshold on."""
+        """The kind of scorer that was said, that the model is made for, that learns most from demonstrations, or
+        judges each of several labels by itself."""
         if self.scorer in KINDS:
             return self.scorer
-        judging = self.several and self.usual_thresholds and self.scorer is None
-        first = SHOWN if self.shots else JUDGING if judging else None
+        first = JUDGING if self.several else SHOWN if self.shots else None
         return scorer_of(self.model) or (None if self.model else first)
 
     @property
@@ -121,7 +119,9 @@ def _chosen(wish: Wish, look: Look) -> list[Guess]:
     words = wish.words()
     if not wish.templates:
         one = guess(look, words, wish.kind, wish.folder, wish.named, wish.judged)
-        return [replace(one, reasons=(*wish.reasons, *one.reasons))]
+        free = wish.several and wish.scorer not in KINDS and not wish.model
+        why = (f"scorer {JUDGING}, which judges each label by itself",) if free else ()
+        return [replace(one, reasons=(*wish.reasons, *why, *one.reasons))]
     found = []
     for said in wish.templates:
         template = template_of(said, wish.kind or FIRST, wish.folder)

@@ -138,8 +138,10 @@ class Classifier:
         budget = (batch_size, batch_budget, max_length)
         options = ModelOptions(model, revision, device, dtype, *budget, offline, trust_remote_code, plain, allow_pickle)
         texts = (template,) if isinstance(template, str) else ()
-        judged = (multi_label, label_separator, threshold is None and dev is None)
-        wish = choosing.Wish(texts, labels, verbalizer, scorer, model, folder, demos is not None, False, *judged)
+        shots = demos is not None
+        wish = choosing.Wish(
+            texts, labels, verbalizer, scorer, model, folder, shots, False, multi_label, label_separator
+        )
         if isinstance(template, str):
             (found,) = choosing.choose(wish, choosing.Look())
         elif isinstance(template, Template):

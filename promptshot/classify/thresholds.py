@@ -70,6 +70,8 @@ def _pairs(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in filter(None, map(str.strip, re.split("[,，]", text))):
         label, _, number = (one.strip() for one in part.replace("＝", "=").rpartition("="))
+        if not label:
+            raise OptionError(f"{FLAG}: {shortened(part)} is the threshold of no label", hint=HOW)
         if label in found:
             raise OptionError(f"{FLAG}: the label {label!r} has two thresholds", hint="keep one")
         found[label] = number

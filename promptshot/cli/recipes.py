@@ -48,7 +48,6 @@ def recipe_of(
     templates = typed("templates", given["templates"], quiet)
     seen = {"shots": demos is not None, "labels_ignored": labels.get("labels_ignored", False)}
     seen |= {"several": bool(given.get("multi_label")), "separator": given.get("label_separator")}
-    seen |= {"usual_thresholds": given.get("threshold") is None and not given.get("dev")}
     found = choosing.choose(choosing.Wish(templates, model=given["model"] or "", **seen, **said), look)
     for reason in () if quiet else found[0].reasons:
         note(reason)

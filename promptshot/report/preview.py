@@ -25,6 +25,7 @@ def show_preview(preview: Preview, ids: bool = False) -> None:
     """The exact text; the label words; with a tokenizer, what each token belongs to; with weights, the scores."""
     console = data()
     kind = f"{printable(preview.template.name)} · {preview.template.spec.scorer}"
+    kind += " · several labels" if preview.template.several else ""
     console.print(Text.assemble((printable(preview.row.source), "bold"), f"  {kind}", style="dim"))
     _text(console, preview)
     if preview.tokenized is not None:
