@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -86,7 +85,7 @@ class Previewer:
         kind = preview.template.spec.scorer
         recipe = Recipe.of(preview.template, verbalizer, kind, self.options)
         if isinstance(recipe.decision, Several) and recipe.decision.cuts is None:  # scores are shown, and no labels
-            recipe = replace(recipe, decision=replace(recipe.decision, cuts=(math.inf,) * len(recipe.labels)))
+            recipe = replace(recipe, decision=recipe.decision.idle)
         classifier = Classifier.of(recipe, self.loader)
         scorer = classifier.scorer
         (outcome,) = classifier.outcomes([preview.row])

@@ -120,8 +120,8 @@ def _chosen(wish: Wish, look: Look) -> list[Guess]:
     if not wish.templates:
         one = guess(look, words, wish.kind, wish.folder, wish.named, wish.judged)
         free = wish.several and wish.scorer not in KINDS and not wish.model
-        why = (f"scorer {JUDGING}, which judges each label by itself",) if free else ()
-        return [replace(one, reasons=(*wish.reasons, *why, *one.reasons))]
+        judging = [f"scorer {JUDGING}, which judges each label by itself"] if free else []
+        return [replace(one, reasons=(*wish.reasons, *judging, *one.reasons))]
     found = []
     for said in wish.templates:
         template = template_of(said, wish.kind or FIRST, wish.folder)

@@ -174,7 +174,7 @@ class Classifier:
     def of(cls, recipe: Recipe, loader: scorers.Loader | None = None, pools: Pools | None = None) -> Classifier:
         """Load what the recipe names (each scorer once); raises a PromptshotError where it does not fit."""
         loader = loader or scorers.Loader()
-        members = [replace(one, decision=_unfitted(one.decision)) for one in recipe.others]
+        members = [replace(one, decision=_idle(one.decision)) for one in recipe.others]
         first, *others = [(part, loader.scorer(part.scorer, part.options)) for part in (recipe, *members)]
         return cls(*first, [cls(*other, pools=pools) for other in others], pools)
 
@@ -490,9 +490,9 @@ class Suiting:
     of_label: Mapping[str, int]
 
 
-def _unfitted(decision: Decision) -> Decision:
-    """That of a member of an ensemble, which does not decide: it has nothing to fit."""
-    return replace(decision, dev=None) if isinstance(decision, Several) else decision
+def _idle(decision: Decision) -> Decision:
+    """That of a member of an ensemble: the scores of all together decide on several labels."""
+    return decision.idle if isinstance(decision, Several) else decision
 
 
 class _Asked(NamedTuple):

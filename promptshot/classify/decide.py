@@ -210,6 +210,11 @@ class Several(_Decision):
         pairs = zip(self.of, self.cuts or (), strict=False)
         return tuple(label for label, cut in pairs if values[label] >= cut)
 
+    @property
+    def idle(self) -> Several:
+        """The same that gives no label, where nothing is to be decided."""
+        return replace(self, cuts=(math.inf,) * len(self.of), dev=None)
+
     def fixed(self, rows: Sequence[Mapping[str, float]], gold: Sequence[Sequence[str]]) -> Several:
         """With the thresholds that suit labelled rows best, by their label scores."""
         values = [self.values(scores) for scores in rows]

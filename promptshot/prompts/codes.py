@@ -223,8 +223,8 @@ NO_ODDS = Code(
     "no-odds",
     "note",
     "With `labels: several` each label holds from a threshold on. Under scorers whose scores are odds that is a "
-    "probability, 0.5 unless said; under others a score, which `classify` must be told: `--threshold`, or labelled rows "
-    "that it is fitted to, `--dev FILE`.",
+    "probability, 0.5 unless said; under others it is a score, and `classify` must be told which: `--threshold`, or "
+    "`--dev FILE` with labelled rows that it is fitted to.",
 )
 
 # ------------------------------------------------------------------ the example

@@ -138,12 +138,12 @@ def _of_sets(tally: SetTally) -> RenderableType:
     low, high, majority, chance = (verdict.facts[name] for name in ("low", "high", "majority", "chance"))
     exact, micro, macro, jaccard, hamming = (getattr(tally, name) or 0.0 for name in tally.rates)
     beside = [
-        f"95% interval {low:.1%} to {high:.1%} · the commonest labels alone {majority:.1%}, chance {chance:.1%}",
-        f"wrong decisions {hamming:.1%} (Hamming loss)",
-        f"Jaccard {jaccard:.1%} (mean over rows)",
+        f"95% interval {low:.1%} to {high:.1%}",
+        f"Jaccard {jaccard:.1%}, wrong decisions {hamming:.1%}",
+        f"commonest labels {majority:.1%}, chance {chance:.1%}",
     ]
-    if people().width < max(NARROW, MARGIN + len(beside[0])):
-        beside[0] = f"{low:.1%} to {high:.1%} · commonest {majority:.1%}"
+    if people().width < NARROW:
+        beside = [f"{low:.1%} to {high:.1%}", f"Jaccard {jaccard:.1%}", f"commonest {majority:.1%}"]
     style, sure = STYLE[verdict.code], believed(tally)
     return Text.assemble(
         ("exact     ", "bold"),

@@ -160,10 +160,10 @@ def too_few(tally: Tally, advice: str = "") -> Iterator[Remark]:
     if not isinstance(tally, SetTally) or tally.predicted < LEAST:
         return
     whole = tuple(tally.labels)
-    for given, labels, which in ((tally.empty, (), "no label"), (tally.full, whole, "every label")):
+    for given, labels, which, own in ((tally.empty, (), "no label", "none"), (tally.full, whole, "every label", "all")):
         share = tally.sets[labels] / tally.judged if tally.judged else 0.0
         if given / tally.predicted >= MOSTLY and given / tally.predicted - share >= FAR:
-            have = f", and {share:.0%} of those with a gold label have so" if tally.judged else ""
+            have = f", and {share:.0%} of those with gold labels have {own}" if tally.judged else ""
             line = f"{given:,} of {many(tally.predicted, 'row was', 'rows were')} given {which}{have}"
             more = advice.replace("lower", "raise") if labels else advice
             yield Remark("no-label", f"{line}{more}", {"rows": given, "of": tally.predicted, "labels": list(labels)})
