@@ -18,7 +18,7 @@ from promptshot.rows.row import Row
 
 USUAL = ",，、;；|"  # each of them separates labels, where nothing else is said
 JOINT = ","  # written between labels
-Gold = tuple[tuple[str, ...] | None, str | None]  # our labels, and what of the row's is none of ours, or all it says
+Gold = tuple[tuple[str, ...] | None, str | None]  # our labels, and how the row spells them, or one that is none
 
 
 def said_of(row: Row, column: str | None, words: Verbalizer, separator: str | None = None) -> list[Any] | None:
@@ -51,14 +51,14 @@ def texts_of(row: Row, column: str | None, words: Verbalizer, separator: str | N
 
 
 def gold_of(row: Row, column: str | None, words: Verbalizer, separator: str | None = None) -> Gold:
-    """A row's own labels, in our order, and how it spells them; where one is none of ours, no label is known, and that
-    one is what the row says. Raises RowError."""
+    """A row's own labels, in our order, and how it spells them; where one is none of ours, no label is known, and the
+    first such one is what the row says. Raises RowError."""
     texts = texts_of(row, column, words, separator)
     if texts is None:
         return None, None
     known = {text: words.label_of(text) for text in texts}
     if unknown := [text for text, label in known.items() if label is None]:
-        return None, f"{JOINT} ".join(unknown)
+        return None, unknown[0]
     return tuple(label for label in words.names if label in known.values()), f"{JOINT} ".join(texts)
 
 

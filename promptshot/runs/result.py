@@ -301,8 +301,9 @@ def _of_suiting(result: Result, fitted: Suiting, dev: str) -> Iterator[Remark]:
         line = "the rows that thresholds were fitted to are judged as well: they look better than they are on others"
         yield Remark("fitted-here", line)
     if few := [label for label, rows in fitted.of_label.items() if min(rows, fitted.rows - rows) < FEW]:
-        line = f"fewer than {FEW} rows of {dev} have, or fewer lack: {shortlist(map(printable, few), 8)}"
-        yield Remark("few-fitted", f"{line}; others would give other thresholds", {"rows": fitted.rows, "labels": few})
+        line = f"fewer than {FEW} rows of {dev} have, or do not have, {shortlist(map(printable, few), 8)}"
+        facts = {"rows": fitted.rows, "labels": few}
+        yield Remark("few-fitted", f"{line}: others would give other thresholds", facts)
     if fitted.left_out:
         have = many(fitted.left_out, "row has", "rows have")
         line = f"{have} no labels of ours in {dev}, and did not count"
