@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
+# What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.
+MultiToken = Literal["independent", "left-to-right", "pseudo-log-likelihood"]
 
 
 class Kind(Enum):
@@ -24,16 +26,31 @@ class Kind(Enum):
     HOLE = "hole"  # the place in segment text whose position ids the choice takes (nsp)
     BREAK = "break"  # between segments A and B
     DEMO = "demo"
+    TURN = "turn"  # a turn of a chat begins; its text is whose: system, user or assistant
+
+
+SYSTEM, USER, ASSISTANT = "system", "user", "assistant"  # whose turns there are in a chat
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a prompt; `cut` and `cut_order` say how a FIELD gives way (lowest order first)."""
+    """A stretch of a prompt; `cut` and `cut_order` say how a FIELD gives way (lowest order first).
+
+    A DEMO with an `answer` is two turns of a chat: `text` is what was asked.
+    """
 
     kind: Kind
     text: str = ""
     cut: Cut = "tail"
     cut_order: int = 0
+    answer: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The piece for people who have no model at hand: turns begin a line, with whose they are in brackets."""
+        if self.kind is Kind.TURN:
+            return f"\n[{self.text}] "
+        return f"\n[{USER}] {self.text}\n[{ASSISTANT}] {self.answer}" if self.answer else self.text
 
 
 @dataclass(frozen=True)
@@ -42,24 +59,33 @@ class Prompt:
 
     Where `several` choices may hold at once, each is judged by itself: kinds with `odds` then give the natural-log odds
     that it holds, others what they always do.
+
+    In a chat, TURN pieces say whose the texts behind them are: the system's, if any, the user's, the assistant's, which
+    ends with the blank. Demonstrations stand before all of them, and go between system and user.
     """
 
     pieces: tuple[Piece, ...]
     choices: tuple[str, ...]
     scored: Scope = "choice"
     several: bool = False
+    multi_token: MultiToken = "independent"
+
+    @property
+    def chat(self) -> bool:
+        """Whether it is one."""
+        return any(piece.kind is Kind.TURN for piece in self.pieces)
 
     def text(self, choice: str | None = None) -> str:
         """The prompt as a person would read it; the blank shows the choice, or ____; segments by ' | '."""
         blank = "____" if choice is None else choice
         return "".join([
-            blank if piece.kind is Kind.MASK else " | " if piece.kind is Kind.BREAK else piece.text
+            blank if piece.kind is Kind.MASK else " | " if piece.kind is Kind.BREAK else piece.shown
             for piece in self.pieces
         ])  # fmt: skip
 
     def texts(self) -> list[str]:
         """The prompt with each of its choices in the blank; what they share is put together once."""
-        shown = [" | " if piece.kind is Kind.BREAK else piece.text for piece in self.pieces]
+        shown = [" | " if piece.kind is Kind.BREAK else piece.shown for piece in self.pieces]
         for i, piece in enumerate(self.pieces):
             if piece.kind is Kind.MASK:
                 before, after = "".join(shown[:i]), "".join(shown[i + 1 :])
@@ -138,12 +164,14 @@ class Token:
 class Tokenized:
     """A prompt as a model reads it with its first choice, and the own tokens of every choice where the blank is.
 
-    `pieces` are what fitting left of the prompt's own; `length` is that of the longest sequence.
+    `pieces` are what fitting left of the prompt's own; `length` is that of the longest sequence. `written` is the exact
+    text of a chat, special tokens too.
     """
 
     tokens: tuple[Token, ...] = ()
     words: tuple[tuple[Token, ...], ...] = ()
     pieces: tuple[Piece, ...] = ()
+    written: tuple[Piece, ...] = ()
     length: int = 0
     cut: int = 0
     dropped: int = 0
@@ -175,6 +203,9 @@ class Tokenizing(Protocol):
 
     def misfit(self, scorer: str, prompt: Prompt) -> str | None:
         """Why the prompt does not fit into the model, if so."""
+
+    def no_chat(self) -> str:
+        """Why the checkpoint has no chats, see `Chatting`."""
 
 
 @runtime_checkable
@@ -209,6 +240,14 @@ class Spelling(Protocol):
 
     def spell(self, prompts: Sequence[Prompt]) -> list[list[tuple[TokenScore, ...]]]:
         """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
+
+
+@runtime_checkable
+class Chatting(Protocol):
+    """What scorers offer that can read prompts with turns."""
+
+    def no_chat(self) -> str:
+        """Why there can be no such prompts with its checkpoint; empty where there can."""
 
 
 @runtime_checkable

@@ -121,7 +121,7 @@ def build(folder: Path, kind: type[Any], config: Any, made: Tokenizer, **setting
     torch.manual_seed(0)
     model = randomized(kind(config), seed=1)
     model.save_pretrained(folder)
-    save_tokenizer(made, folder, model_max_length=LENGTH, **settings)
+    save_tokenizer(made, folder, **{"model_max_length": LENGTH, **settings})
     return Tiny(folder, model, transformers.AutoTokenizer.from_pretrained(folder))
 
 
@@ -247,3 +247,88 @@ def later_positions(monkeypatch: pytest.MonkeyPatch) -> None:
 
     broken_tensors(monkeypatch, next_positions)
     monkeypatch.setattr(Walk, "_inputs", harmed)
+
+
+# ------------------------------------------------------------------ GGUF files
+
+CHATML = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n'}}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+CHAT_LENGTH = 400  # positions, for chats are long
+CHAT_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+def chat_llama(folder: Path, template: str | None = CHATML, made: Tokenizer | None = None) -> Tiny:
+    """Llama with byte-level BPE and a template for chats."""
+    made = made or byte_bpe(list(CHAT_TOKENS))
+    config = transformers.LlamaConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=CHAT_LENGTH, num_key_value_heads=2,
+        bos_token_id=0, eos_token_id=2, tie_word_embeddings=False, rms_norm_eps=1e-5, **SIZES,
+    )  # fmt: skip
+    names: dict[str, Any] = {"bos_token": "<|endoftext|>", "eos_token": "<|im_end|>", "unk_token": "<|endoftext|>"}
+    names |= {"chat_template": template, "model_max_length": CHAT_LENGTH}
+    return build(folder, transformers.LlamaForCausalLM, config, made, **names)
+
+
+def as_gguf(tiny: Tiny, file: Path, split: int = 0, half: bool = False, **keys: str) -> list[Path]:
+    """A Llama as a GGUF file, or as files of so many tensors each; written as llama.cpp writes it.
+
+    It turns pairs of neighbouring numbers where transformers turns halves, so that the rows of queries and keys stand
+    in another order:    a0 a1 b0 b1  ->  a0 b0 a1 b1
+    """
+    import gguf
+
+    config, vocabulary = tiny.model.config, tiny.tokenizer.get_vocab()
+    said = json.loads(tiny.tokenizer.backend_tokenizer.to_str())
+    made = gguf.GGUFWriter(file, keys.get("family", "llama"), split_max_tensors=split)
+    made.add_name("tiny")
+    made.add_context_length(config.max_position_embeddings)
+    made.add_embedding_length(config.hidden_size)
+    made.add_block_count(config.num_hidden_layers)
+    made.add_feed_forward_length(config.intermediate_size)
+    made.add_head_count(config.num_attention_heads)
+    made.add_head_count_kv(config.num_key_value_heads)
+    made.add_layer_norm_rms_eps(config.rms_norm_eps)
+    made.add_vocab_size(config.vocab_size)
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+    made.add_tokenizer_model("gpt2")
+    made.add_tokenizer_pre("default")
+    made.add_token_list(tokens)
+    made.add_token_types([3 if token in CHAT_TOKENS else 1 for token in tokens])
+    made.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in said["model"]["merges"]])
+    made.add_bos_token_id(config.bos_token_id)
+    made.add_eos_token_id(config.eos_token_id)
+    made.add_add_bos_token(False)
+    if tiny.tokenizer.chat_template:
+        made.add_chat_template(tiny.tokenizer.chat_template)
+    for name, tensor in tiny.model.state_dict().items():
+        for ours, theirs in _GGUF_NAMES:
+            name = name.replace(ours, theirs)
+        array = tensor.numpy()
+        if "attn_q" in name or "attn_k" in name:
+            heads = config.num_attention_heads if "attn_q" in name else config.num_key_value_heads
+            array = array.reshape(heads, 2, -1, array.shape[-1]).swapaxes(1, 2).reshape(array.shape)
+        made.add_tensor(name, array.astype("float16") if half and array.ndim == 2 else array)
+    made.write_header_to_file()
+    made.write_kv_data_to_file()
+    made.write_tensors_to_file()
+    made.close()
+    return sorted(file.parent.glob(f"{file.stem}*.gguf"))
+
+
+_GGUF_NAMES = (
+    ("model.layers.", "blk."),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+    ("post_attention_layernorm", "ffn_norm"),
+    ("input_layernorm", "attn_norm"),
+    ("model.embed_tokens", "token_embd"),
+    ("model.norm", "output_norm"),
+    ("lm_head", "output"),
+)

@@ -258,7 +258,7 @@ def _without_demonstrations(whole: Sequence[Prompt]) -> Iterator[_Variant]:
             if piece.kind is Kind.DEMO:
                 less = replace(prompt, pieces=(*prompt.pieces[:place], *prompt.pieces[place + 1 :]))
                 prompts = (*whole[:number], less, *whole[number + 1 :])
-                yield _Variant(prompts, Kind.DEMO, piece.text.strip())
+                yield _Variant(prompts, Kind.DEMO, f"{piece.text.strip()} {piece.answer}".strip())
 
 
 def _part(variant: _Variant, outcome: Outcome, whole: Prediction, asked: Sequence[_Variants]) -> Part:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from promptshot.classify.classifier import Classifier
+from promptshot.classify.classifier import NO_CHAT, Classifier
 from promptshot.classify.decide import Several
 from promptshot.classify.prediction import Prediction
 from promptshot.classify.recipe import Recipe
@@ -78,6 +78,8 @@ class Previewer:
         if kind not in tokenizer.kinds:
             what = f"the model is made for {shortlist(tokenizer.kinds)}, the template for {kind}"
             raise ModelError(what, where=model, hint="name another model with -m")
+        if preview.prompt.chat and (why := tokenizer.no_chat()):
+            raise ModelError(f"no chat: {why}", where=model, hint=NO_CHAT)
         (tokenized,) = tokenizer.tokenized(kind, [preview.prompt])
         return replace(preview, model=model, limit=tokenizer.limit, tokenized=tokenized)
 

@@ -33,7 +33,7 @@ from promptshot.prompts import library
 from promptshot.prompts.inline import template_of
 from promptshot.prompts.labels import NAME, Labels, read_labels
 from promptshot.prompts.language import LETTER, SPOKEN, language_of, spoken_by
-from promptshot.prompts.template import Template
+from promptshot.prompts.template import ChatSpec, Template
 from promptshot.prompts.verbalizer import Verbalizer, whole_number
 from promptshot.rows import columns
 from promptshot.rows.row import Reject, Row
@@ -52,6 +52,7 @@ class Wish:
     folder: Path | None = None
     shots: bool = False  # whether demonstrations go before each row
     labels_ignored: bool = False  # whatever labels the rows carry
+    chat: Mapping[str, Any] | None = None  # templates are put as a chat, with what was said of it; None: as they say
     several: bool = False  # whether a row may have several labels
     separator: str | None = None  # between them, in a text
 
@@ -61,8 +62,10 @@ class Wish:
         judges each of several labels by itself."""
         if self.scorer in KINDS:
             return self.scorer
-        first = JUDGING if self.several else SHOWN if self.shots else None
-        return scorer_of(self.model) or (None if self.model else first)
+        if self.chat is None and self.model:
+            return scorer_of(self.model)
+        first = SHOWN if self.chat is not None else JUDGING if self.several else SHOWN if self.shots else None
+        return scorer_of(self.model) or first
 
     @property
     def judged(self) -> Judged:
@@ -118,8 +121,8 @@ def judged(found: Guess, wish: Wish) -> Guess:
 def _chosen(wish: Wish, look: Look) -> list[Guess]:
     words = wish.words()
     if not wish.templates:
-        one = guess(look, words, wish.kind, wish.folder, wish.named, wish.judged)
-        free = wish.several and wish.scorer not in KINDS and not wish.model
+        one = in_chat(guess(look, words, wish.kind, wish.folder, wish.named, wish.judged), wish.chat)
+        free = wish.several and wish.kind == JUDGING and wish.scorer not in KINDS and not wish.model
         judging = [f"scorer {JUDGING}, which judges each label by itself"] if free else []
         return [replace(one, reasons=(*wish.reasons, *judging, *one.reasons))]
     found = []
@@ -141,8 +144,28 @@ def _chosen(wish: Wish, look: Look) -> list[Guess]:
         if words is None and "{" not in said and not wish.labels_ignored:
             found[-1] = _given_way(found[-1], look, wish.judged)
         found[-1] = replace(found[-1], reasons=(*found[-1].reasons, *_foreign(found[-1], look, wish.folder)))
+    found = [in_chat(one, wish.chat) for one in found]
     told = tuple(dict.fromkeys(reason for one in found for reason in one.reasons))
     return [replace(found[0], reasons=told), *(replace(one, reasons=()) for one in found[1:])]
+
+
+def in_chat(named: Guess, chat: Mapping[str, Any] | None) -> Guess:
+    """The same with its template as a chat, see `as_chat`."""
+    return replace(named, template=as_chat(named.template, chat))
+
+
+def as_chat(template: Template, chat: Mapping[str, Any] | None) -> Template:
+    """The template put as a chat, as was said over what it says itself; as it is where nothing was.
+
+    Raises OptionError or TemplateError where it is for another scorer, or cannot be a chat.
+    """
+    if chat is None:
+        return template
+    if not template.kind.left_to_right:
+        what = f"--chat is for scorer {SHOWN}, and the template {template.name} is for {template.kind.name}"
+        raise OptionError(what, hint=f"name one for {SHOWN}: promptshot templates list --scorer {SHOWN}")
+    own = template.spec.chat.model_dump() if template.spec.chat else {}
+    return template.chatting(ChatSpec(**{**own, **chat}))
 
 
 def words_for(template: Template, wish: Wish) -> tuple[Verbalizer, tuple[str, ...]]:
@@ -280,9 +303,15 @@ def _seen(labels: Sequence[str], look: Look) -> str:
     return shortlist(labels, 6) + (f"; of the first {len(look.first()):,} rows only" if look.partly() else "")
 
 
-def every(look: Look, field: str = "label", folder: Path | None = None, named: Labels | None = None) -> list[Guess]:
+def every(
+    look: Look,
+    field: str = "label",
+    folder: Path | None = None,
+    named: Labels | None = None,
+    chat: Mapping[str, Any] | None = None,
+) -> list[Guess]:
     """All templates of the shelf, for any scorer, that fit the rows' language and the labels they carry, or those that
-    were named; the general ones where none fits.
+    were named; the general ones where none fits. As a `chat`, those only that can be one.
 
     Raises OptionError where not even they do.
     """
@@ -316,6 +345,11 @@ def every(look: Look, field: str = "label", folder: Path | None = None, named: L
         told.append(
             f"no template of the shelf fits the {whose}labels ({shortlist(found, 6)}): the general ones are asked"
         )
+    if chat is not None:
+        guesses = [in_chat(one, chat) for one in guesses if one.template.kind.left_to_right]
+        if not guesses:
+            raise OptionError(f"none of them is for scorer {SHOWN}, as --chat needs", hint="name one: -t NAME")
+        told.append(f"as a chat, those for scorer {SHOWN}")
     return [replace(guesses[0], reasons=tuple(told)), *guesses[1:]]
 
 

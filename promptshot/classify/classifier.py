@@ -25,6 +25,7 @@ from promptshot.classify.recipe import DEMOS, DemoOrder, DemoPlan, DemosBy, Reci
 from promptshot.classify.spool import Spool
 from promptshot.errors import (
     InputError,
+    ModelError,
     OptionError,
     PromptshotError,
     RowError,
@@ -42,9 +43,10 @@ from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows import objects, read
 from promptshot.rows.once import kept, once
 from promptshot.rows.row import Item, Reject, Row, raw_of
-from promptshot.scoring import Checkpoint, ModelOptions, Prompt, Scored, Scorer
+from promptshot.scoring import Chatting, Checkpoint, ModelOptions, Prompt, Scored, Scorer
 
 FEWEST = 2  # labelled rows to calibrate by
+NO_CHAT = "name a model that was made for chats (-m), or leave out --chat and the template's chat"
 WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut at its edges
 
 
@@ -63,6 +65,7 @@ class Classifier:
         self.recipe, self.scorer, self.others = recipe, scorer, tuple(others)
         self.asked = 0  # prompts that the scorer has been given
         self.task = recipe.task
+        self._refuse_chat()
         self._refuse_words()
         self.questions = Questions.of_recipe(recipe, scorer, pools)
         self.decision = recipe.decision
@@ -114,6 +117,7 @@ class Classifier:
         trust_remote_code: bool = False,
         plain: bool = False,
         allow_pickle: bool = False,
+        chat: bool | Mapping[str, Any] = False,
         **misspelt: NoReturn,
     ) -> Classifier:
         """A classifier for a template: its name on the shelf, its file, or a text with {mask} in it.
@@ -130,7 +134,9 @@ class Classifier:
         probable than `abstain_below` are marked as `abstained`. With `multi_label` a row has all labels that hold, a
         tuple of them, `label_separator` stands between those of a text, and `threshold` (one number, or one for each
         label) says from which probability on a label holds, or else `dev` does. `model` and what follows are how to
-        load and run a checkpoint, as in ModelOptions. Raises a PromptshotError where they do not fit.
+        load and run a checkpoint, as in ModelOptions. `chat` (True, or {"system": ..., "answer": ..., "demonstrations":
+        ...} as in a template) puts the template as a chat to a model made for such. Raises a PromptshotError where they
+        do not fit.
         """
         for name in misspelt:
             known = {*inspect.signature(cls.load).parameters} - {"misspelt"}
@@ -138,14 +144,14 @@ class Classifier:
         budget = (batch_size, batch_budget, max_length)
         options = ModelOptions(model, revision, device, dtype, *budget, offline, trust_remote_code, plain, allow_pickle)
         texts = (template,) if isinstance(template, str) else ()
-        shots = demos is not None
-        wish = choosing.Wish(
-            texts, labels, verbalizer, scorer, model, folder, shots, False, multi_label, label_separator
-        )
+        put = None if chat is False else {} if chat is True else chat
+        wish = choosing.Wish(texts, labels, verbalizer, scorer, model, folder, demos is not None, chat=put)
+        wish = replace(wish, several=multi_label, separator=label_separator)
         if isinstance(template, str):
             (found,) = choosing.choose(wish, choosing.Look())
         elif isinstance(template, Template):
-            found = choosing.judged(suited.Guess(template, choosing.words_for(template, wish)[0]), wish)
+            own = suited.Guess(template, choosing.words_for(template, wish)[0])
+            found = choosing.judged(choosing.in_chat(own, put), wish)
         else:
             raise OptionError(f"a template is no {type(template).__name__}", hint="give a name, a file, or a text")
         name = scorer or found.template.spec.scorer
@@ -441,6 +447,15 @@ class Classifier:
         return found
 
     # ---------------------------------------------------------------- checks and parts
+
+    def _refuse_chat(self) -> None:
+        """Refuse a chat with a model that has none."""
+        if self.recipe.template.spec.chat is None:
+            return
+        if not isinstance(self.scorer, Chatting):
+            raise OptionError(f"no chat: the scorer {self.recipe.scorer!r} reads none", hint="leave out --chat")
+        if why := self.scorer.no_chat():
+            raise ModelError(f"no chat: {why}", where=self.recipe.model, hint=NO_CHAT)
 
     def _refuse_words(self) -> None:
         """Refuse label words that the tokenizer does not know, or cannot tell apart between two labels."""

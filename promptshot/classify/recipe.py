@@ -366,10 +366,11 @@ def _several(task: Task, odds: bool, thresholds: str | float | Mapping[str, Any]
 
 
 def of_model(model: str) -> list[Named]:
-    """The files of a built-in model or of one in a local folder."""
+    """The files of a built-in model, of one of Ollama's, or of one in a local folder or file."""
     try:
-        folder = shelf.builtin_model(model) if model.startswith(shelf.BUILTIN) else Path(model or os.devnull)
-        return [Named("a file of the model", str(path)) for path in folder.iterdir()]
+        place = shelf.place_of(model)
+        files = [] if place is None else shelf.gguf_of(place) or (list(place.iterdir()) if place.is_dir() else [place])
+        return [Named("a file of the model", str(path)) for path in files]
     except (OSError, ValueError, PromptshotError):
         return []
 
@@ -381,12 +382,13 @@ def digest(identity: Mapping[str, Any]) -> str:
 
 
 def _folder_hash(model: str) -> str | None:
-    """A hash of config and weights of a local or built-in model; None for a hub name."""
-    folder = shelf.builtin_model(model) if model.startswith(shelf.BUILTIN) else Path(model or "\0")
-    if "\0" in str(folder) or not folder.is_dir():
-        return None
-    suffixes = (".json", ".safetensors", ".bin", ".model", ".txt")
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in suffixes and path.is_file()]
+    """A hash of config and weights of a model on this machine; None for a hub name."""
+    place = shelf.place_of(model)
+    if not (files := shelf.gguf_of(place)):
+        if place is None or not place.is_dir():
+            return None
+        suffixes = (".json", ".safetensors", ".bin", ".model", ".txt")
+        files = [path for path in sorted(place.iterdir()) if path.suffix in suffixes and path.is_file()]
     return hashlib.sha256("".join(_file_hash(str(p)) for p in files).encode()).hexdigest()
 
 

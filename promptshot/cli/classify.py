@@ -14,6 +14,7 @@ from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
     calibrate_flags,
+    chat_flags,
     config_flag,
     demo_flags,
     errors_flag,
@@ -34,6 +35,7 @@ from promptshot.cli.flags import (
     scorer_flag,
     several_flags,
     spelling_flag,
+    tell_sizes,
     template_flag,
     verbalizer_flag,
 )
@@ -128,6 +130,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @errors_flag
 @option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
 @option("--rejects", metavar="FILE", help="Rows that failed; - is stdout.  [default: OUTPUT.rejects.jsonl]")
+@chat_flags
 @scorer_flag
 @library_flag
 @model_flags
@@ -212,6 +215,7 @@ def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any]
 
     recipes = recipe.drawn(given["num_shots"] or [recipe.shots], _seeds(given))
     total = inputs.total
+    tell_sizes([recipe.model], recipe.options.dtype, quiet)
     with Watch(total and total * len(recipes), quiet, given["verbose"]) as watch:
         series = run_all(recipes, inputs, outputs, watch, given["on_error"])
     if not quiet:

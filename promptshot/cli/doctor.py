@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from promptshot import standard
-from promptshot.cli.flags import Command, model_flags, model_options, option
+from promptshot.cli.flags import Command, model_flags, model_options, option, tell_sizes
 from promptshot.kinds import KINDS
 
 
@@ -35,6 +35,7 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     kinds = [scorer] if scorer else list(KINDS)
     loader = Loader(keeps=False)
     show_question(options.model, kinds)
+    tell_sizes([options.model], options.dtype)
     found: list[tuple[str, doctoring.Finding]] = []
     refused: dict[str, ModelError] = {}
     with Steps() as steps:

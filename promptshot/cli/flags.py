@@ -86,8 +86,8 @@ def flags(*settings: Callable[[Any], Any]) -> Callable[[F], F]:
 
 def model_flag(default: str) -> Callable[[F], F]:
     """Which checkpoint; `default` says what is used where none is named."""
-    help_text = f"A hub name or local folder.  [default: {default}]"
-    return option("-m", "--model", metavar="NAME|FOLDER", help=help_text, shell_complete=completion.model)
+    help_text = f"A hub name, a local folder, a GGUF file, or ollama:NAME.  [default: {default}]"
+    return option("-m", "--model", metavar="NAME|PATH", help=help_text, shell_complete=completion.model)
 
 
 # Where a checkpoint is found, and what it may do.
@@ -213,6 +213,30 @@ demo_flags = flags(
         type=Count(2),
         metavar="N",
         help="Deal the demonstrations among N shorter prompts a row; the surest of them decides (NBCE).",
+    ),
+)
+
+# How a template is put to a model that was made for chats.
+chat_flags = flags(
+    option(
+        "--chat",
+        is_flag=True,
+        help="Ask as in a chat, by the checkpoint's own chat template: for instruct models and causal templates.",
+    ),
+    option(
+        "--chat-system",
+        metavar="TEXT",
+        help="The system text of a chat.  [default: the template's, or the checkpoint's]",
+    ),
+    option(
+        "--chat-answer",
+        metavar="TEXT",
+        help="The end of the text before the blank that already belongs to the answer: Topic:, say.",
+    ),
+    option(
+        "--chat-demos",
+        type=click.Choice(["turns", "message"]),
+        help="Demonstrations of a chat: as earlier turns, or in the one message.  [default: turns]",
     ),
 )
 
@@ -420,6 +444,23 @@ def model_options(given: dict[str, Any]) -> ModelOptions:
 
     names = [field.name for field in dataclass_fields(ModelOptions)]
     return ModelOptions(**{name: given[name] for name in names if given.get(name) is not None})
+
+
+def chat_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the options say of a chat; None where they want none."""
+    names = {"chat_system": "system", "chat_answer": "answer", "chat_demos": "demonstrations"}
+    said = {key: given[name] for name, key in names.items() if given[name] is not None}
+    return said if said or given["chat"] else None
+
+
+def tell_sizes(models: Iterable[str], dtype: str, quiet: bool = False) -> None:
+    """Say what GGUF files take in memory, before it is taken."""
+    from promptshot import shelf
+    from promptshot.report.console import note
+
+    for model in () if quiet else dict.fromkeys(models):
+        if line := shelf.unpacked(model, dtype):
+            note(line)
 
 
 def reading(given: dict[str, Any], files: Sequence[str], quiet: bool) -> Reading:

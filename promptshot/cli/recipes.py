@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from promptshot.classify.calibrate import OF_DEV
-from promptshot.cli.flags import is_said, model_options, names_of, typed
+from promptshot.cli.flags import chat_of, is_said, model_options, names_of, typed
 from promptshot.errors import OptionError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def recipe_of(
     names = names_of(given)
     said = {name: given[name] for name in ("labels", "verbalizer", "scorer", "folder")}
     templates = typed("templates", given["templates"], quiet)
+    said["chat"] = chat_of(given)
     seen = {"shots": demos is not None, "labels_ignored": labels.get("labels_ignored", False)}
     seen |= {"several": bool(given.get("multi_label")), "separator": given.get("label_separator")}
     found = choosing.choose(choosing.Wish(templates, model=given["model"] or "", **seen, **said), look)

@@ -129,7 +129,7 @@ def choose(
 ) -> list[suited.Guess]:
     """The templates of the wish, with each of the verbalizers; without any, all of the shelf that fit the rows."""
     if not wish.templates:
-        return choosing.every(look, folder=wish.folder, named=wish.named)
+        return choosing.every(look, folder=wish.folder, named=wish.named, chat=wish.chat)
     return [one for words in verbalizers or (None,) for one in choosing.choose(replace(wish, verbalizer=words), look)]
 
 

@@ -17,7 +17,7 @@ from promptshot.prompts import sets
 from promptshot.prompts.template import Template
 from promptshot.prompts.verbalizer import RowWords, Verbalizer, gold_text
 from promptshot.rows.row import Item, Row, joined, with_columns
-from promptshot.scoring import Prompt
+from promptshot.scoring import Piece, Prompt
 
 Gold = tuple[Label | None, str | None]  # our label, or labels, and how the row spells it
 PAIR = "is_next"  # what the one score of a pair is called
@@ -107,14 +107,21 @@ class Task:
         words = self.verbalizer
         return words.numbered(row, row.column(self.label_field)) if isinstance(words, RowWords) else None
 
-    def prompt(self, row: Row, demonstrations: Sequence[str] = ()) -> Prompt:
+    def prompt(self, row: Row, demonstrations: Sequence[str | Piece] = ()) -> Prompt:
         """The prompt of a row behind finished demonstrations, the oldest first; raises RowError."""
         return self.template.render(row, self.choices(row), demonstrations)
 
     def demonstration(self, row: Row, label: str) -> str:
         """The row's text with the likeliest word of a label in its blank, and the separator. Raises RowError."""
+        return self.template.fill(row, self._likeliest(label))
+
+    def shot(self, row: Row, label: str) -> Piece:
+        """The same as it stands in a prompt, in a chat maybe as two turns. Raises RowError."""
+        return self.template.demonstration(row, self._likeliest(label))
+
+    def _likeliest(self, label: str) -> str:
         words = self.verbalizer.labels.get(label, {label: 1.0})
-        return self.template.fill(row, max(words, key=words.__getitem__))
+        return max(words, key=words.__getitem__)
 
     def values(self, row: Row) -> tuple[str, ...]:
         """The row's values of the fields that the template uses: what makes two rows the same. Raises RowError."""

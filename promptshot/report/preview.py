@@ -63,11 +63,13 @@ def clear() -> None:
 def _text(console: Console, preview: Preview) -> None:
     """The text of the prompt, its segments on lines of their own; a field apart from the template by colour."""
     segments: list[Text] = [Text()]
-    for piece in preview.prompt.pieces:
+    written = preview.tokenized.written if preview.tokenized is not None else ()
+    for piece in written or preview.prompt.pieces:
         if piece.kind is Kind.BREAK:
             segments.append(Text())
         else:
-            visible = {Kind.MASK: "____", Kind.HOLE: "(hole)"}.get(piece.kind, piece.text)
+            visible = {Kind.MASK: "____", Kind.HOLE: "(hole)"}.get(piece.kind, piece.shown)
+            visible = visible if segments[-1] else visible.removeprefix("\n" if piece.shown != piece.text else "")
             shown = "\n".join(printable(line) for line in visible.split("\n"))
             segments[-1].append(shown, COLOURS.get(piece.kind, ""))
     for name, text in zip("AB" if len(segments) > 1 else " ", segments, strict=False):

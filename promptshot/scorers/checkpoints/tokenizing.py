@@ -56,6 +56,12 @@ class CheckpointTokenizer:
         plan = self.planners[scorer].planned(prompt)
         return plan if isinstance(plan, str) else None
 
+    @quiet()
+    def no_chat(self) -> str:
+        """Why the checkpoint has no chats; empty where it has."""
+        said = [planner.no_chat() for planner in self.planners.values()]
+        return "" if "" in said else said[-1]
+
     def _tokenized(self, planner: Planner, prompt: Prompt) -> Tokenized:
         plan = planner.planned(prompt)
         if isinstance(plan, str):
@@ -64,7 +70,8 @@ class CheckpointTokenizer:
         length = max(len(query.ids) for query in plan.queries)
         fitted = plan.fitted
         tokens = tuple(token for stretch in planner.stretches(prompt, plan) for token in self._tokens(stretch))
-        return Tokenized(tokens, words, fitted.pieces, length, fitted.cut, fitted.dropped)
+        written = tuple(planner.written(fitted.pieces)) if prompt.chat else ()
+        return Tokenized(tokens, words, fitted.pieces, written, length, fitted.cut, fitted.dropped)
 
     def _token(self, token: int, kind: Kind | None, segment: int = 0) -> Token:
         return Token(self.encoder.shown(token), token, kind, segment)

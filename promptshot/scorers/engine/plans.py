@@ -85,6 +85,14 @@ class Planner(ABC):
     def special(self) -> Ids:
         """The special tokens that its sequences have."""
 
+    def no_chat(self) -> str:
+        """Why there are no prompts with turns, see `scoring.Chatting`."""
+        return "such a model goes on with no text, and so with no chat"
+
+    def written(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The exact text of a chat, special tokens too; raises Unfit."""
+        raise Unfit(self.no_chat())
+
     def planned(self, prompt: Prompt) -> Plan | str:
         """The plan of a prompt, or why there is none."""
         try:
