@@ -226,7 +226,7 @@ class File:
         row = replace(item, columns={OURS: self.prediction_field})
         prediction = _label(row)
         if prediction is None:
-            listed = row.column(OURS) is not None and isinstance(row[OURS], list)
+            listed = row.column(OURS) is not None and isinstance(row[OURS], list) and len(row[OURS]) != 1
             what = f"no field {self.prediction_field!r} with a label in it"
             more = ", but a list, and no run record beside the file says that rows have several" if listed else ""
             raise RowError(f"{what}{more}", where=item.source)
