@@ -221,6 +221,9 @@ KINDS: Mapping[str, ScorerKind] = {
 }
 FIRST: ScorerName = "mlm"  # the usual first choice
 WITH_DEMONSTRATIONS = " or ".join(kind.name for kind in KINDS.values() if kind.demonstrations)  # for people
+WITH_ODDS = " or ".join(kind.name for kind in KINDS.values() if kind.odds)  # for people
+# The first choice where each label is judged by itself.
+JUDGING: ScorerName = next(kind.name for kind in KINDS.values() if kind.odds)
 # The kind that was made to go on as the text before does: the first choice where there are demonstrations.
 SHOWN: ScorerName = next(kind.name for kind in KINDS.values() if kind.demonstrations and kind.left_to_right)
 
