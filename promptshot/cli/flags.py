@@ -15,7 +15,7 @@ from promptshot.cli import completion, settings
 from promptshot.cli.settings import Columns, Count, Labels, Library, Pair, Share, Text
 from promptshot.errors import OptionError
 from promptshot.files import Named
-from promptshot.kinds import KINDS
+from promptshot.kinds import HEADS, KINDS
 
 if TYPE_CHECKING:
     from promptshot.prompts.task import Names
@@ -96,6 +96,13 @@ source_flags = flags(
     option("--revision", metavar="NAME", help="Branch, tag or commit on the hub."),
     option("--offline", is_flag=True, help="Use the local cache only."),
     option("--trust-remote-code", is_flag=True, help="Run code that a checkpoint brings."),
+    option(
+        "--head",
+        type=click.Choice(list(HEADS)),
+        help="Ask another head in the place of the scorer's own; "
+        + "; ".join(f"{name}: {kind.stand_ins[name].head} ({kind.name})" for name, kind in HEADS.items())
+        + ".",
+    ),
 )
 
 # How checkpoints are loaded and run.

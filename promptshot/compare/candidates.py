@@ -17,7 +17,7 @@ from promptshot.classify.gold import check_gold
 from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import DEMOS, DemoPlan, Recipe
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
-from promptshot.kinds import KINDS, WITH_DEMONSTRATIONS
+from promptshot.kinds import KINDS, WITH_DEMONSTRATIONS, head_for
 from promptshot.prompts import library, strict
 from promptshot.prompts.labels import NAME
 from promptshot.prompts.task import Names
@@ -148,7 +148,7 @@ def grid(guesses: Sequence[suited.Guess], axes: Axes) -> list[Candidate]:
         models = [model for model in axes.models if scorer != kind or may_have_head(kind, model)]
         for model, k in product(models, axes.numbers if one.template.kind.demonstrations else (0,)):
             plan = DemoPlan(axes.demos, k, axes.seed) if axes.demos and k else None
-            options = replace(axes.options, model=model)
+            options = replace(axes.options, model=model, head=head_for(scorer, axes.options.head))
             recipe = Recipe.of(one.template, one.verbalizer, scorer, options, plan, columns=mapped)
             recipes += [recipe] if recipe not in recipes else []
     if not recipes:
@@ -170,9 +170,13 @@ def seen(
 
 
 def may_have_head(scorer: str, model: str) -> bool:
-    """Whether a model can have the head that the scorer needs, as far as its config tells."""
+    """Whether a model can have the head that the scorer needs, as far as its files tell."""
+    if not model:
+        return bool(KINDS[scorer].builtin)
+    if (there := shelf.scorers_of(model)) and KINDS[scorer].weights:
+        return scorer in there
     kind = shelf.scorer_of(model)
-    return not model or kind is None or KINDS[kind].left_to_right == KINDS[scorer].left_to_right
+    return kind is None or KINDS[kind].left_to_right == KINDS[scorer].left_to_right
 
 
 def _named(recipes: Sequence[Recipe]) -> list[Candidate]:

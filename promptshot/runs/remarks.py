@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from promptshot.classify.recipe import Recipe
 from promptshot.errors import many, printable, shortlist
+from promptshot.kinds import KINDS, head_for
 from promptshot.metrics import SetTally, Tally
 from promptshot.paired import sign_test
 from promptshot.runs.wrong import MOST, Worst
@@ -32,6 +34,7 @@ Code = Literal[
     "worse-calibrated",
     "one-draw",
     "built-in-model",
+    "other-head",
     # where labels come from, and which of the rows' own count
     "transductive",
     "doubt",
@@ -46,6 +49,7 @@ Code = Literal[
     "lacking",
     "unknown-text",
     "split-words",
+    "caution",
     "rejected",
     # what is not, or not as it was, in the files
     "unlisted",
@@ -183,6 +187,16 @@ def by_prior(prior: Mapping[str, float] | None) -> str:
 def _apart(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     """The total variation of two distributions over the same labels."""
     return sum(abs(share - other[label]) for label, share in one.items()) / 2
+
+
+def other_heads(recipes: Iterable[Recipe]) -> Iterator[Remark]:
+    """That another head was asked than the scorer's own, and what it tells."""
+    asked = dict.fromkeys((recipe.scorer, recipe.options.head) for recipe in recipes)
+    for scorer, name in asked:
+        if head_for(scorer, name):
+            one = KINDS[scorer].stand_ins[name]
+            line = f"the {one.head} was asked in the place of the {KINDS[scorer].head}: it tells {one.means}"
+            yield Remark("other-head", line, {"scorer": scorer, "head": name})
 
 
 def worse(before: Tally, after: Tally) -> Iterator[Remark]:

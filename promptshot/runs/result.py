@@ -24,6 +24,7 @@ from promptshot.runs.remarks import (
     against_majority,
     calibrating,
     leaning,
+    other_heads,
     too_few,
     unbalanced,
     unknown_gold,
@@ -31,6 +32,7 @@ from promptshot.runs.remarks import (
     worse,
 )
 from promptshot.runs.wrong import Worst, WorstState, Wrong
+from promptshot.scoring import CAUTION
 
 EXAMPLES = 10  # predictions kept for people to look at
 FEW = 8  # labelled rows of a label that calibration is fitted to, below which that is said
@@ -216,6 +218,7 @@ class Result:
             *_of_reading(self),
             *_of_demonstrations(self),
             *_of_words(self),
+            *other_heads((self.recipe, *self.recipe.others)),
             *unknown_gold(self.tally),
             *unlisted(self.tally, self.worst),
             *_of_files(self, keep),
@@ -378,6 +381,8 @@ def _of_words(result: Result) -> Iterator[Remark]:
         which = "1 label word has" if result.split == 1 else f"{result.split} label words have"
         line = f"{which} several tokens; {'its' if result.split == 1 else 'their'} score is the {how} over tokens"
         yield Remark("split-words", line, {"words": result.split, "normalize": how})
+    if caution := result.details.get(CAUTION):
+        yield Remark("caution", str(caution))
 
 
 def _of_files(result: Result, keep: str) -> Iterator[Remark]:
@@ -407,7 +412,9 @@ def circumstances(recipe: Recipe, machine: Mapping[str, Any]) -> Iterator[Remark
         line = ", ".join(f"{field}={column}" for field, column in mapped.items())
         yield Remark("columns", f"columns {line}", mapped)
     if machine:
-        line = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value)
+        line = ", ".join(
+            f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value and name != CAUTION
+        )
         yield Remark("machine", line, machine)
     words_of = recipe.verbalizer.as_dict().get("labels")
     for label, words in islice(words_of.items(), LISTED) if isinstance(words_of, Mapping) else ():
