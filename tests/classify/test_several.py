@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -104,19 +105,30 @@ def gold(value: Any, words: Verbalizer = WORDS, **keys: Any) -> tuple[Any, Any]:
         ("staff; staff|price", ("staff", "price")),
         ("staff,,price,", ("staff", "price")),
         (["staff", "staff"], ("staff",)),
+        (["staff", "", None], ("staff",)),
+        (("price", "staff"), ("staff", "price")),
+        ({"price"}, ("price",)),
     ],
 )
 def test_labels_are_a_list_or_a_text_in_which_signs_stand_between_them(said: Any, known: tuple[str, ...]) -> None:
     assert gold(said)[0] == known
 
 
-@pytest.mark.parametrize("said", [None, "", "  ", {"a": 1}])
+@pytest.mark.parametrize("said", [None, "", "  ", {"a": 1}, [""], [None], ", ;"])
 def test_a_row_without_labels_says_nothing_and_is_not_taken_for_one_of_which_none_holds(said: Any) -> None:
     assert gold(said) == (None, None)
 
 
 @pytest.mark.parametrize(
-    ("said", "other"), [(["staff", "noise"], "noise"), ("price,noise,dogs", "noise"), (["noise"], "noise")]
+    ("said", "other"),
+    [
+        (["staff", "noise"], "noise"),
+        ("price,noise,dogs", "noise"),
+        (["noise"], "noise"),
+        ([{"id": 1}, "staff"], '{"id": 1}'),
+        ([["staff", "price"]], '["staff", "price"]'),
+        ([True], "true"),
+    ],
 )
 def test_a_row_with_a_label_that_is_none_of_ours_has_no_known_labels_at_all(said: Any, other: str) -> None:
     assert gold(said) == (None, other)
@@ -133,6 +145,14 @@ def test_a_label_that_holds_the_separator_is_found_whole() -> None:
     assert gold("food, drink", words)[0] == ("food, drink",)
     assert gold("staff,food, drink", words)[0] == ("food, drink", "staff")
     assert gold("food,staff", words)[0] == ("food", "staff")
+
+
+def test_a_text_with_a_hundred_thousand_separators_is_read_at_once() -> None:
+    words = Verbalizer("w", {"a,b": {"a": 1.0}, "c": {"c": 1.0}})
+    began = time.perf_counter()
+    assert gold("a,b," * 100_000, words)[0] == ("a,b",)
+    assert gold("x," * 100_000, words) == (None, "x")
+    assert time.perf_counter() - began < 20
 
 
 def test_numbers_stand_for_labels_one_by_one() -> None:
@@ -727,3 +747,17 @@ def test_nsp_judges_each_label_by_its_own_odds(tmp_path: Path) -> None:
     restored = there.restored("out")
     assert [found.label for found in finished(restored, rows)] == [tuple(row["prediction"]) for row in rows]
     assert run_command(["report", out, "--errors", "2"]) == 0
+
+
+@pytest.mark.torch
+def test_rtd_judges_each_label_by_the_odds_that_its_word_was_not_replaced(tmp_path: Path) -> None:
+    import tiny
+
+    model = str(tiny.electra(tmp_path / "electra").folder)
+    labels = {"kitchen": ["good", "awful"], "staff": ["news"], "price": ["old man"]}
+    classifier = Classifier.load("en-topic-rtd", labels=labels, model=model, multi_label=True)
+    for found in classifier.predict(["the food was good", "it is a good day to read"]):
+        words = found.word_scores
+        assert found.label_scores["kitchen"] == pytest.approx((words["good"] + words["awful"]) / 2)  # odds are pooled
+        assert found.probabilities == {name: logistic(score) for name, score in found.label_scores.items()}
+        assert found.label == tuple(name for name in LABELS if found.label_scores[name] >= 0)
