@@ -197,6 +197,8 @@ class Classifier:
         members = (self, *self.others)
         if any(one.task.paired or one.task.own_words or not one.recipe.same_shots for one in members):
             return ()
+        if self.task.several:  # which no calibration can use
+            return ()
         return tuple(member._neutral() for member in members)
 
     @property
