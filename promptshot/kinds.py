@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-ScorerName = Literal["mlm", "nsp", "causal", "rtd"]
+ScorerName = Literal["mlm", "nsp", "causal", "rtd", "seq2seq"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class ScorerKind:
     means: bool = False  # where words differ in their number of tokens, a word's score is the mean over them
     demonstrations: bool = False  # whether rows with their labels can be put before a row
     odds: bool = False  # asked of each choice by itself (see Prompt.several), a score is the log-odds that it holds
+    writes: bool = False  # an encoder reads the text, and a decoder writes the word
     made_labels: str = ""  # a pattern of which one of the model's own labels must be, where it has a head for labels
     weights: tuple[Trace, ...] = ()  # by any of which a checkpoint's files show that they hold the head
     stand_ins: Mapping[str, StandIn] = field(default_factory=dict)  # --head NAME -> the head that is asked instead
@@ -77,6 +78,10 @@ _OWN = "promptshot.scorers.checkpoints.own_heads"  # the heads that transformers
 # The embeddings of causal models: where these are the head as well, no tensor of its own stands for it.
 _EMBEDDINGS = r"(^|\.)(wte|embed_tokens|embed_in|tokens_embed)\.weight$|^(transformer\.)?word_embeddings\.weight$"
 _BOTH_WAYS = {"is_encoder_decoder": True, "model_type": "eurobert"}
+_TWO_PARTS = {"is_encoder_decoder": True}
+_T5_DECODER, _LM_HEAD = r"^decoder\.block\.0\.layer\.1\.EncDecAttention\.k\.weight$", r"^lm_head\.weight$"
+_BART_DECODER = r"^(model\.)?decoder\.layers\.0\.encoder_attn\.k_proj\.weight$"
+_LIKE_BART = ("bart", "led", "pegasus", "pegasus_x")  # other families have such decoders for speech
 _BERT, _QWEN = "google-bert/bert-base-uncased", "Qwen/Qwen3-0.6B-Base"
 KINDS: Mapping[str, ScorerKind] = {
     kind.name: kind
@@ -188,10 +193,37 @@ KINDS: Mapping[str, ScorerKind] = {
                 Trace((r"^mask_predictions\.classifier\.weight$",), {"model_type": "deberta-v2"}),  # DeBERTa-v3
             ),
         ),
+        ScorerKind(
+            name="seq2seq",
+            scorer="promptshot.scorers.seq2seq:Seq2seqScorer",
+            planner="promptshot.scorers.seq2seq:Seq2seqPlanner",
+            short="a text with a gap",
+            about="a text with a gap: an encoder-decoder such as T5 says how likely it writes each word there",
+            segments=(1,),
+            auto_class="AutoModelForSeq2SeqLM",
+            mapping="MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
+            head="decoder with a language-model head",
+            lacking="is no encoder-decoder for text",
+            hints=("use a T5, mT5 or BART",) * 2,
+            made=r"\b(T5|MT5|UMT5|LongT5|SwitchTransformers|Bart|LED|Pegasus|PegasusX)ForConditionalGeneration"
+            "|T5WithLMHeadModel",
+            builtin="",
+            advice={"zh": "google/mt5-base", "en": "google-t5/t5-base"},
+            writes=True,
+            weights=(
+                Trace((_T5_DECODER, _LM_HEAD), _TWO_PARTS),
+                Trace((_T5_DECODER, r"^shared\.weight$"), _TWO_PARTS, unless={"tie_word_embeddings": False}),
+                *(Trace((_BART_DECODER, _LM_HEAD), {"model_type": family}) for family in _LIKE_BART),
+                *(Trace((_BART_DECODER,), {"model_type": f}, {"tie_word_embeddings": False}) for f in _LIKE_BART),
+            ),
+        ),
     )
 }
 FIRST: ScorerName = "mlm"  # the usual first choice
 WITH_DEMONSTRATIONS = " or ".join(kind.name for kind in KINDS.values() if kind.demonstrations)  # for people
+WITH_ODDS = " or ".join(kind.name for kind in KINDS.values() if kind.odds)  # for people
+# The first choice where each label is judged by itself.
+JUDGING: ScorerName = next(kind.name for kind in KINDS.values() if kind.odds)
 # The kind that was made to go on as the text before does: the first choice where there are demonstrations.
 SHOWN: ScorerName = next(kind.name for kind in KINDS.values() if kind.demonstrations and kind.left_to_right)
 

@@ -247,6 +247,48 @@ def channel(model: Any, tokenizer: Any, before: str, choice: str, after: str, le
     return causal(model, tokenizer, before + choice + lead, after)
 
 
+def seq2seq(model: Any, encoded: Sequence[int], written: Sequence[int], word: Sequence[int]) -> float:
+    """Sum of log p of the tokens of a word (and what closes it) behind what is written before, given the text.
+
+    How the ids come about is a family's own: see `t5` and `bart`.
+    """
+    with torch.inference_mode():
+        ids = torch.tensor([[*written, *word]])
+        out = model(input_ids=torch.tensor([list(encoded)]), decoder_input_ids=ids, use_cache=False)
+    log_p = out.logits[0].double().log_softmax(-1)  # (tokens, vocabulary)
+    return sum(float(log_p[len(written) - 1 + i, token]) for i, token in enumerate(word))
+
+
+def t5(model: Any, tokenizer: Any, before: str, after: str, choice: str) -> float:
+    """log p(word, <extra_id_1> | text with <extra_id_0>, <extra_id_0>) (METHODS 10; kexue.fm 7867)."""
+    first, second = (tokenizer.convert_tokens_to_ids(f"<extra_id_{i}>") for i in range(2))
+    head, word, tail = in_a_text(tokenizer, before, choice, after)
+    encoded = [*head, first, *tail, tokenizer.eos_token_id]
+    return seq2seq(model, encoded, [model.config.decoder_start_token_id, first], [*word, second])
+
+
+def bart(model: Any, tokenizer: Any, before: str, after: str, choice: str) -> float:
+    """log p(word | text with <mask>, the text before it): the decoder writes the text anew."""
+    head, word, tail = in_a_text(tokenizer, before, choice, after)
+    begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id
+    encoded = [begin, *head, tokenizer.mask_token_id, *tail, end]
+    return seq2seq(model, encoded, [model.config.decoder_start_token_id, begin, *head], word)
+
+
+def in_a_text(tokenizer: Any, before: str, choice: str, after: str) -> tuple[list[int], list[int], list[int]]:
+    """The ids before, of and after a word that stands within a text; a space before it is its own."""
+    if before.endswith(" "):
+        before, choice = before[:-1], " " + choice
+    comma = encode(tokenizer, ",")
+
+    def within(text: str) -> list[int]:
+        ids = encode(tokenizer, f",{text}")
+        assert ids[: len(comma)] == comma
+        return ids[len(comma) :]
+
+    return encode(tokenizer, before), within(choice) if before else encode(tokenizer, choice), within(after)
+
+
 def _begin(tokenizer: Any) -> list[int]:
     """What the tokenizer itself puts before a text: <s> for Llama, nothing for GPT-2."""
     return [i for i in tokenizer("")["input_ids"] if i == tokenizer.bos_token_id]

@@ -224,6 +224,72 @@ def llama(folder: Path) -> Tiny:
     return build(folder, transformers.LlamaForCausalLM, config, made, **names)
 
 
+def unigram(sentinels: int = 20) -> Tokenizer:
+    """Pieces with a space mark before every word, </s> behind a text, and signs for spans that are left out, which
+    count down, as T5 has them."""
+    words = sorted({f"▁{word}" for text in TEXTS for word in text.split() if word.isascii()})
+    chinese = sorted({c for text in TEXTS for c in text if "\u4e00" <= c <= "\u9fff"})
+    letters = [chr(c) for c in range(33, 127) if chr(c) not in "<>"]
+    pieces = [("▁", -3.0), *((w, -2.0) for w in words), *((c, -4.0) for c in (*chinese, *"，。！？：", *letters))]
+    signs = [(f"<extra_id_{i}>", 0.0) for i in range(sentinels - 1, -1, -1)]
+    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), *dict(pieces).items(), *signs]
+    made = Tokenizer(models.Unigram(vocab, unk_id=2, byte_fallback=False))
+    made.add_special_tokens(["<pad>", "</s>", "<unk>", *(name for name, _ in signs)])
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
+    made.decoder = decoders.Metaspace(prepend_scheme="always")
+    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return made
+
+
+T5_NAMES = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+
+
+def t5_config(made: Tokenizer, kind: type[Any] = transformers.T5Config, **others: Any) -> Any:
+    """A tiny T5's configuration; with `feed_forward_proj` as in 1.1 and mT5, of untied embeddings."""
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+    return kind(
+        **{
+            "vocab_size": made.get_vocab_size(),
+            "decoder_start_token_id": 0,
+            "pad_token_id": 0,
+            "eos_token_id": 1,
+            "relative_attention_num_buckets": 8,
+            "relative_attention_max_distance": 20,
+            **sizes,
+            **others,
+        }
+    )
+
+
+def t5(folder: Path) -> Tiny:
+    """T5 as it was first: embeddings that are tied to the head."""
+    made = unigram()
+    return build(folder, transformers.T5ForConditionalGeneration, t5_config(made), made, **T5_NAMES)
+
+
+def bart_config(made: Tokenizer, **others: Any) -> Any:
+    """A tiny BART's configuration; more layers in the encoder than in the decoder."""
+    sizes = {"d_model": 32, "encoder_layers": 3, "decoder_layers": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 40}
+    ids = {name: made.token_to_id(token) for name, token in (("bos", "<s>"), ("pad", "<pad>"), ("eos", "</s>"))}
+    return transformers.BartConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, encoder_attention_heads=4,
+        decoder_attention_heads=2, decoder_start_token_id=ids["eos"], forced_bos_token_id=ids["bos"],
+        **{f"{name}_token_id": i for name, i in ids.items()}, **{**sizes, **others},
+    )  # fmt: skip
+
+
+BART_NAMES = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}
+BART_NAMES |= {"unk_token": "<unk>", "mask_token": "<mask>"}
+
+
+def bart(folder: Path) -> Tiny:
+    """BART: the byte-level BPE of RoBERTa, learned positions."""
+    made = roberta_bpe()
+    return build(folder, transformers.BartForConditionalGeneration, bart_config(made), made, **BART_NAMES)
+
+
 # ------------------------------------------------------------------ harm
 
 

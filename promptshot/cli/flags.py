@@ -254,6 +254,26 @@ labels_flag = option(
     help="The labels to choose from: a,b or a=word1|word2,b=word3, with the rows' numbers 0:a,1:b (or JSON); @FILE has "
     "one a line.",
 )
+# Whether a row may have several labels, and when one holds.
+several_flags = flags(
+    option(
+        "--multi-label",
+        is_flag=True,
+        help="A row may have several labels, or none: each is judged by itself (labels: several in a template).",
+    ),
+    option(
+        "--label-separator",
+        metavar="TEXT",
+        help="What stands between the labels of a row, where they are a text.  [default: any of , ; | and their like]",
+    ),
+    option(
+        "--threshold",
+        type=Labels(),
+        metavar="P|LABEL=P,...",
+        help="The probability from which on a label holds; the score, under scorers without odds.  "
+        "[default: 0.5, or what suits --dev best]",
+    ),
+)
 spelling_flag = option(
     "--spelling",
     "spelled_as",

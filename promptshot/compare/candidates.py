@@ -206,11 +206,16 @@ def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> list[Candid
     candidates that do not fit the rows are refused.
     """
     suiting = []
+    if len({candidate.recipe.task.several for candidate in candidates}) > 1:
+        one, many = (next(c.name for c in candidates if c.recipe.task.several is several) for several in (False, True))
+        what = f"{many} gives a row several labels, and {one} gives it one"
+        raise OptionError(what, hint="compare templates of one kind")
     for candidate in candidates:
         recipe = candidate.recipe
         mapped = list(map(recipe.task.mapped, items))
         good = [item for item in mapped if isinstance(item, Row)]
         try:
+            recipe.check()
             looked = check_gold(mapped, recipe)
             _check_prompts(recipe, good[:LOOKED_AT])
         except PromptshotError as problem:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from promptshot.scorers.checkpoints.encoder import Ids
 from promptshot.scorers.engine.base import WordScorer
-from promptshot.scorers.engine.heads import Head
+from promptshot.scorers.engine.heads import Head, asked
 from promptshot.scorers.engine.plans import Plan, Query, Stretch
 from promptshot.scorers.mlm import MlmPlanner
 from promptshot.scoring import Kind, Prompt
@@ -67,6 +67,16 @@ class WordHead(Head):
         pairs = torch.stack(states.chunk(2), 1)  # (positions, 2, hidden)
         return self.headed(pairs)[:, 1]
 
+    def read(self, inputs: dict[str, Tensor], batch: Sequence[Query]) -> list[Tensor]:
+        """Natural-log odds that the asked tokens of each query are its own: (choices, asked), float64.
+
+        The model's logit is that of "replaced"; all choices of a query are spelled the same.
+        """
+        rows, places = asked(batch, self.model.device)
+        odds = -self.logits(self.states(inputs, rows, places)).double()  # (asked in all,)
+        parts = torch.split(odds, [len(query.asked) for query in batch])
+        return [part.expand(len(query.choices), -1) for part, query in zip(parts, batch, strict=True)]
+
 
 class RtdScorer(WordScorer):
     """Sum over a word's tokens of the natural-log odds that each was not replaced; one forward per choice."""
@@ -75,14 +85,3 @@ class RtdScorer(WordScorer):
 
     def _prepare(self) -> None:
         self.head = WordHead(self.model, self.options.plain)
-
-    def read_each(self, batch: Sequence[Query], head: Head) -> list[Tensor]:
-        """Natural-log odds that the asked tokens of each query are its own: (choices, asked), float64.
-
-        The model's logit is that of "replaced"; all choices of a query are spelled the same.
-        """
-        rows = torch.tensor([r for r, q in enumerate(batch) for _ in q.asked], dtype=torch.long, device=self.device)
-        places = torch.tensor([p for q in batch for p in q.asked], dtype=torch.long, device=self.device)
-        odds = -head.logits(head.states(self.tensors(batch), rows, places)).double()  # (asked in all,)
-        parts = torch.split(odds, [len(query.asked) for query in batch])
-        return [part.expand(len(query.choices), -1) for part, query in zip(parts, batch, strict=True)]

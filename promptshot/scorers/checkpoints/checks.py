@@ -77,6 +77,19 @@ def check_head(
     raise ModelError(f"weights of the body are {how}: {shortlist(lost, 2)}", where=name, hint=hint)
 
 
+def check_tied(kind: ScorerKind, name: str, model: Any, said: Mapping[str, Any]) -> None:
+    """Refuse a head whose weights are those of the embeddings where config.json (`said`) says that it has its own.
+
+    They are not in the checkpoint: transformers ties some families wherever there is no head, without a word.
+    """
+    head = model.get_output_embeddings()
+    shared = head is not None and getattr(head, "weight", None) is getattr(model.get_input_embeddings(), "weight", 0)
+    if said.get("tie_word_embeddings") is False and shared:
+        lost = next((key for key, module in model.named_modules() if module is head), "head")
+        report = {"missing_keys": [f"{lost}.weight"]}
+        check_head(kind, name, model, report)
+
+
 def _other_head(kind: ScorerKind, model: Any, report: Mapping[str, Any], names: Collection[str]) -> str:
     """The scorer whose head is in a checkpoint that lacks that of `kind`; empty where there is none, or nothing tells.
 

@@ -20,8 +20,15 @@ from promptshot import shelf
 from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, install, lacking, shortened
 from promptshot.gguf import Header, weights_of
 from promptshot.kinds import ScorerKind
-from promptshot.scorers.checkpoints import cpm, gguf, suspect
-from promptshot.scorers.checkpoints.checks import check_architecture, check_head, check_layers, headed, of_library
+from promptshot.scorers.checkpoints import cpm, gguf, suspect, t5_pegasus
+from promptshot.scorers.checkpoints.checks import (
+    check_architecture,
+    check_head,
+    check_layers,
+    check_tied,
+    headed,
+    of_library,
+)
 from promptshot.scorers.checkpoints.encoder import Encoder, TextEncoder
 from promptshot.scoring import ModelOptions
 from promptshot.weights import Broken, snapshot
@@ -159,7 +166,9 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
             ignore_mismatched_sizes=True,  # they are in the report, and refused by name
             **where,
         )
+        said = {} if opened.files else transformers.PretrainedConfig.get_config_dict(place, **where)[0]
     check_head(kind, name, model, report, lambda: _names(opened))
+    check_tied(kind, name, model, said)
     check_layers(name, model, report)
     if not kind.left_to_right and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
@@ -213,6 +222,8 @@ def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
     """The tokenizer of a checkpoint, as functions from text to ids."""
     if cpm.is_cpm(place, config, where):
         return cpm.CpmEncoder(cpm.load(place, config, where))
+    if t5_pegasus.is_t5_pegasus(place, config, where):
+        return t5_pegasus.load(place, where)
     return TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
 
 

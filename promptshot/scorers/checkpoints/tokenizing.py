@@ -29,10 +29,20 @@ class CheckpointTokenizer:
         made = skeleton(suiting[0].auto_class, opened, options)
         with loading(opened.name, options):
             self.limit = limit_of(made, opened.encoder, options)
-            self.planners: dict[str, Planner] = {
-                kind.name: loaded(kind.planner)(opened.encoder, self.limit) for kind in suiting
-            }
+            self.planners = self._planned_by(suiting, opened.encoder)
         self.kinds = list(self.planners)
+
+    def _planned_by(self, suiting: Sequence[ScorerKind], encoder: Encoder) -> dict[str, Planner]:
+        """The planners of the kinds that can use the tokenizer; raises ModelError where none can."""
+        made, refused = dict[str, Planner](), list[ModelError]()
+        for kind in suiting:
+            try:
+                made[kind.name] = loaded(kind.planner)(encoder, self.limit)
+            except ModelError as problem:
+                refused.append(problem)
+        if not made:
+            raise refused[0]
+        return made
 
     @quiet()
     def tokenized(self, scorer: str, prompts: Sequence[Prompt]) -> list[Tokenized]:
