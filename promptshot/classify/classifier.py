@@ -117,6 +117,7 @@ class Classifier:
         trust_remote_code: bool = False,
         plain: bool = False,
         allow_pickle: bool = False,
+        head: str = "",
         chat: bool | Mapping[str, Any] = False,
         **misspelt: NoReturn,
     ) -> Classifier:
@@ -142,7 +143,9 @@ class Classifier:
             known = {*inspect.signature(cls.load).parameters} - {"misspelt"}
             raise OptionError(f"load takes no {name!r}", hint=did_you_mean(name, known))
         budget = (batch_size, batch_budget, max_length)
-        options = ModelOptions(model, revision, device, dtype, *budget, offline, trust_remote_code, plain, allow_pickle)
+        options = ModelOptions(
+            model, revision, device, dtype, *budget, offline, trust_remote_code, plain, allow_pickle, head
+        )
         texts = (template,) if isinstance(template, str) else ()
         put = None if chat is False else {} if chat is True else chat
         wish = choosing.Wish(texts, labels, verbalizer, scorer, model, folder, demos is not None, chat=put)
