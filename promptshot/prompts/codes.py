@@ -91,7 +91,7 @@ WRONG_KIND = Code("wrong-kind", "error", "The file is a verbalizer where a templ
 SEGMENTS = Code(
     "segments",
     "error",
-    "`nsp` compares two segments, so its text is a list of two: `[A, B]`. `causal` reads one text. `mlm` and `rtd` "
+    "`nsp` compares two segments, so its text is a list of two: `[A, B]`. `causal` and `seq2seq` read one text. `mlm` and `rtd` "
     "take either.",
 )
 CLASHING_KEYS = Code(
