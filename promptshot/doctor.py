@@ -87,6 +87,33 @@ PAIRS = {
         ("The end of the film was sad.", "Many people in the cinema cried."),
     ),
 }
+# A sentence and what it says in other words, or what follows from it; the wrong one is that of the next line.
+MEANINGS = {
+    "Chinese": (
+        ("一个男人在舞台上弹吉他。", "有人在演奏乐器。"),
+        ("孩子们在公园里踢足球。", "一些小孩在户外做运动。"),
+        ("这家餐厅今天不营业。", "今天不能在这家餐厅吃饭。"),
+        ("她买了两张去上海的火车票。", "她打算坐火车去上海。"),
+        ("手机的电池坏了，开不了机。", "这部手机现在不能用。"),
+        ("公司今年赚的钱比去年多。", "公司的利润增加了。"),
+        ("医生让他每天吃三次药。", "他需要服药。"),
+        ("昨天夜里下了一场大雪。", "昨晚下雪了。"),
+        ("妈妈正在厨房里做晚饭。", "有人在做饭。"),
+        ("这本书讲的是中国的历史。", "这是一本历史书。"),
+    ),
+    "English": (
+        ("A man is playing the guitar on a stage.", "Someone is making music."),
+        ("The children are playing football in the park.", "Some kids are doing sport outside."),
+        ("The restaurant is closed today.", "You cannot eat at the restaurant today."),
+        ("She bought two train tickets to London.", "She is going to London by train."),
+        ("The battery is dead and the phone does not start.", "The phone does not work at the moment."),
+        ("The company earned more this year than last year.", "The profit of the company rose."),
+        ("The doctor told him to take the pills three times a day.", "He has to take medicine."),
+        ("There was heavy snow last night.", "It snowed during the night."),
+        ("My mother is cooking dinner in the kitchen.", "Someone is preparing a meal."),
+        ("This book is about the kings of France.", "It is a history book."),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -260,7 +287,7 @@ def _questions(kind: str, language: str) -> Iterator[tuple[Prompt, int]]:
     """Prompts with two choices, and the number of the right one."""
     asked = KINDS.get(kind, KINDS[FIRST])  # a scorer of others, as the usual one
     if asked.margin:
-        pairs = PAIRS[language]
+        pairs = (MEANINGS if asked.meaning else PAIRS)[language]
         for i, (first, second) in enumerate(pairs):
             wrong = pairs[(i + 1) % len(pairs)][1]
             pieces: tuple[Piece, ...] = (Piece(Kind.FIXED, first), Piece(Kind.BREAK), Piece(Kind.MASK))

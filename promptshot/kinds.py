@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-ScorerName = Literal["mlm", "nsp", "causal"]
+ScorerName = Literal["mlm", "nsp", "causal", "nli"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class ScorerKind:
     advice: Mapping[str, str]  # language -> a model for real results
     left_to_right: bool = False  # a text goes on: what follows the blank, or the text behind a label, can be scored
     margin: bool = False  # a score is how well two segments go together, and not that of a word's tokens
+    meaning: bool = False  # two segments go together by what they mean, and not as a text goes on
+    holes: bool = False  # a word in one segment may have the place of a hole in the other
     means: bool = False  # where words differ in their number of tokens, a word's score is the mean over them
     demonstrations: bool = False  # whether rows with their labels can be put before a row
     odds: bool = False  # asked of each choice by itself (see Prompt.several), a score is the log-odds that it holds
@@ -80,6 +82,7 @@ KINDS: Mapping[str, ScorerKind] = {
             builtin="builtin:bert",
             advice={"zh": "google-bert/bert-base-chinese", "en": _BERT},
             margin=True,
+            holes=True,
             odds=True,
         ),
         ScorerKind(
@@ -99,6 +102,29 @@ KINDS: Mapping[str, ScorerKind] = {
             advice={"zh": _QWEN, "en": _QWEN},
             left_to_right=True,
             demonstrations=True,
+        ),
+        ScorerKind(
+            name="nli",
+            scorer="promptshot.scorers.nli:NliScorer",
+            planner="promptshot.scorers.nli:NliPlanner",
+            short="a premise and a hypothesis",
+            about="two segments: a model for natural language inference says how surely the first entails the second",
+            segments=(2,),
+            auto_class="AutoModelForSequenceClassification",
+            mapping="MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING",
+            head="classification head",
+            lacking="has no head for inference",
+            hints=("use a model that was trained on inference, such as MoritzLaurer/deberta-v3-base-zeroshot-v2.0",) * 2,
+            made="ForSequenceClassification",
+            made_labels="entail|蕴含|蕴涵",
+            builtin="",
+            advice={
+                "zh": "MoritzLaurer/mDeBERTa-v3-base-mnli-xnli",
+                "en": "MoritzLaurer/deberta-v3-base-zeroshot-v2.0",
+            },
+            margin=True,
+            meaning=True,
+            odds=True,
         ),
     )
 }

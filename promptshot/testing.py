@@ -92,6 +92,7 @@ def _templates(kind: ScorerKind) -> Iterator[dict[str, Any]]:
         yield {"text": "{text}\n{mask}", "separator": "\n\n"}
     if kind.margin:
         yield {"text": ["{text}", "{other}"], "ordered": ["no", "yes"]}
+    if kind.holes:
         yield {"text": ["It is {mask}.", "{hollow}"], "fields": {"hollow": {"hole": "#"}}}
 
 

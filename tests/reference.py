@@ -42,7 +42,7 @@ def encode(tokenizer: Any, text: str) -> list[int]:
 
 def between(model: Any, tokenizer: Any) -> list[int]:
     """What stands between two segments: [SEP], or </s></s> for RoBERTa."""
-    return [tokenizer.sep_token_id] * (2 if model.config.model_type == "roberta" else 1)
+    return [tokenizer.sep_token_id] * (2 if model.config.model_type in ("roberta", "xlm-roberta", "bart") else 1)
 
 
 @torch.inference_mode()
@@ -135,6 +135,16 @@ def _margin(model: Any, tokenizer: Any, a: list[int], b: list[int], positions: l
     more = {"position_ids": positions} if positions else {}
     z = logits_of(model, ids, token_type_ids=types, **more)
     return float(z[0] - z[1])
+
+
+def nli(model: Any, tokenizer: Any, premise: str, hypothesis: str, classes: tuple[int, int]) -> tuple[float, float]:
+    """The logits of two classes, entailment and contradiction, of [CLS] premise [SEP] hypothesis [SEP]."""
+    a, b = encode(tokenizer, premise), encode(tokenizer, hypothesis)
+    first = [tokenizer.cls_token_id, *a, *between(model, tokenizer)]
+    ids = [*first, *b, tokenizer.sep_token_id]
+    types = {"token_type_ids": [0] * len(first) + [1] * (len(b) + 1)}
+    z = logits_of(model, ids, **(types if getattr(model.config, "type_vocab_size", 0) > 1 else {}))
+    return float(z[classes[0]]), float(z[classes[1]])
 
 
 def causal(model: Any, tokenizer: Any, context: str, continuation: str) -> float:

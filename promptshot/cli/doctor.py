@@ -32,7 +32,7 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     from promptshot.scorers import Loader
 
     options = model_options(given)
-    kinds = [scorer] if scorer else list(KINDS)
+    kinds = [scorer] if scorer else [kind.name for kind in KINDS.values() if options.model or kind.builtin]
     loader = Loader(keeps=False)
     show_question(options.model, kinds)
     found: list[tuple[str, doctoring.Finding]] = []

@@ -11,6 +11,7 @@ import transformers
 
 from promptshot.errors import HeadError, ModelError, shortlist
 from promptshot.kinds import DECODER_KEYS, ScorerKind
+from promptshot.scorers.checkpoints import classes
 from promptshot.scorers.checkpoints.encoder import Encoder
 
 
@@ -24,6 +25,8 @@ def check_architecture(kind: ScorerKind, name: str, config: Any) -> None:
     if type(config) not in getattr(transformers, kind.mapping) or (kind.left_to_right and both_ways):
         family = str(getattr(config, "model_type", ""))
         raise HeadError(f"a {family} model {kind.lacking}", where=name, hint=kind.hints[other])
+    if kind.made_labels:
+        classes.check(kind, name, config)
 
 
 def check_head(kind: ScorerKind, name: str, model: Any, report: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ class Query:
     `asked` are the positions whose predictions are read; `targets` holds, for each of `choices`, the
     token ids expected there (same length as `asked`). The first `leads` of them (for each choice; () is none at all)
     stand before the word. The answer is a score for each choice, then, where there are any, the part of the leads.
+    With `odds`, the score is the natural-log odds of the choice by itself, for kinds that have both.
     """
 
     ids: Ids
@@ -29,12 +30,13 @@ class Query:
     types: Ids | None = None
     positions: Ids | None = None
     leads: tuple[int, ...] = ()
+    odds: bool = False
 
     @property
     def key(self) -> tuple[Any, ...]:
         """The same for queries that have the same answer."""
         types, positions = (None if ids is None else tuple(ids) for ids in (self.types, self.positions))
-        return tuple(self.ids), self.asked, self.targets, types, positions, self.leads
+        return tuple(self.ids), self.asked, self.targets, types, positions, self.leads, self.odds
 
 
 @dataclass(frozen=True)
