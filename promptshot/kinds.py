@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-ScorerName = Literal["mlm", "nsp", "causal", "nli"]
+ScorerName = Literal["mlm", "nsp", "causal", "nli", "embed"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class ScorerKind:
     means: bool = False  # where words differ in their number of tokens, a word's score is the mean over them
     demonstrations: bool = False  # whether rows with their labels can be put before a row
     odds: bool = False  # asked of each choice by itself (see Prompt.several), a score is the log-odds that it holds
+    headless: bool = False  # it needs no head, so that every encoder suits, whatever it was made for
+    made_file: str = ""  # a file in a model's folder that says that it is made for it, whatever its architecture
     made_labels: str = ""  # a pattern of which one of the model's own labels must be, where it has a head for labels
 
 
@@ -125,6 +127,26 @@ KINDS: Mapping[str, ScorerKind] = {
             margin=True,
             meaning=True,
             odds=True,
+        ),
+        ScorerKind(
+            name="embed",
+            scorer="promptshot.scorers.embed:EmbedScorer",
+            planner="promptshot.scorers.embed:EmbedPlanner",
+            short="a text and a sentence to compare it with",
+            about="two segments: an encoder makes a vector of each, and says how near they are to one another",
+            segments=(2,),
+            auto_class="AutoModel",
+            mapping="MODEL_MAPPING",
+            head="encoder",
+            lacking="is no encoder of texts",
+            hints=("use an encoder of sentences, such as sentence-transformers/all-MiniLM-L6-v2",) * 2,
+            made=r"(?<!LMHead)(?<!Headless)Model\b",
+            builtin="builtin:bert",
+            advice={"zh": "BAAI/bge-small-zh-v1.5", "en": "sentence-transformers/all-MiniLM-L6-v2"},
+            margin=True,
+            meaning=True,
+            headless=True,
+            made_file="modules.json",
         ),
     )
 }

@@ -45,7 +45,8 @@ def scorer_of(model: str) -> str | None:
         if not path.is_file() or path.stat().st_size > LARGEST:  # whoever loads it says what is wrong
             return None
         config = json.loads(path.read_text(encoding="utf-8"))
-        return kinds.made_for(config)
+        by_file = [kind.name for kind in kinds.KINDS.values() if kind.made_file and is_there(found / kind.made_file)]
+        return by_file[0] if by_file else kinds.made_for(config)
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import tempfile
 import unicodedata
@@ -42,9 +43,12 @@ from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows import objects, read
 from promptshot.rows.once import kept, once
 from promptshot.rows.row import Item, Reject, Row, raw_of
-from promptshot.scoring import Checkpoint, ModelOptions, Prompt, Scored, Scorer
+from promptshot.scoring import Checkpoint, Comparing, ModelOptions, Prompt, Scored, Scorer
 
 FEWEST = 2  # labelled rows to calibrate by
+# Texts to whiten vectors by: the first so many different ones, no fewer than so many, and so many for each direction
+# that is kept, for as many directions as texts would make all of these equally far from one another.
+WHITENED_BY, FEWEST_WHITENED, TEXTS_EACH = 8192, 64, 4
 WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut at its edges
 
 
@@ -60,9 +64,9 @@ class Classifier:
         demonstrations are chosen from, as far as it has been read.
         """
         recipe.check()
-        self.recipe, self.scorer, self.others = recipe, scorer, tuple(others)
+        self.recipe, self.task, self.others = recipe, recipe.task, tuple(others)
+        self.scorer = self._whitened(scorer, recipe.whiten) if recipe.whiten else scorer
         self.asked = 0  # prompts that the scorer has been given
-        self.task = recipe.task
         self._refuse_words()
         self.questions = Questions.of_recipe(recipe, scorer, pools)
         self.decision = recipe.decision
@@ -108,6 +112,9 @@ class Classifier:
         trust_remote_code: bool = False,
         plain: bool = False,
         allow_pickle: bool = False,
+        pooling: str | None = None,
+        temperature: float | None = None,
+        whiten: str | None = None,
         **misspelt: NoReturn,
     ) -> Classifier:
         """A classifier for a template: its name on the shelf, its file, or a text with {mask} in it.
@@ -122,13 +129,16 @@ class Classifier:
         `promptshot.classify.calibrate`), `prior` says the share of each label ({"a": 0.3, "b": 0.7}, or as on the
         command line), `dev` are labelled rows to calibrate by, or rows that fix the thresholds of a pair template, and
         predictions less probable than `abstain_below` are marked as `abstained`. `model` and what follows are how to
-        load and run a checkpoint, as in ModelOptions. Raises a PromptshotError where they do not fit.
+        load and run a checkpoint, as in ModelOptions; `whiten` is a file by whose texts vectors are whitened. Raises a PromptshotError where they do not fit.
         """
         for name in misspelt:
             known = {*inspect.signature(cls.load).parameters} - {"misspelt"}
             raise OptionError(f"load takes no {name!r}", hint=did_you_mean(name, known))
         budget = (batch_size, batch_budget, max_length)
-        options = ModelOptions(model, revision, device, dtype, *budget, offline, trust_remote_code, plain, allow_pickle)
+        options = ModelOptions(
+            model, revision, device, dtype, *budget, offline, trust_remote_code,
+            plain=plain, allow_pickle=allow_pickle, pooling=pooling, temperature=temperature,
+        )  # fmt: skip
         texts = (template,) if isinstance(template, str) else ()
         wish = choosing.Wish(texts, labels, verbalizer, scorer, model, folder, demos is not None)
         if isinstance(template, str):
@@ -148,7 +158,7 @@ class Classifier:
         cuts, labelled = (None, beside) if calibrate in OF_DEV else (beside, None)
         recipe = Recipe.of(*parts, cuts, named, labels_optional=label_field is None, labels_ignored=ignore_labels)
         told = Calibration.of(calibrate, prior_of(prior, recipe.task), labelled)
-        recipe = replace(recipe, calibration=told, abstain_below=abstain_below)
+        recipe = replace(recipe, calibration=told, abstain_below=abstain_below, whiten=whiten)
         recipe.check()
         return cls.of(recipe)
 
@@ -379,6 +389,32 @@ class Classifier:
         if len(margins) < len(decision.prior):
             raise InputError("too few good rows to fix thresholds", where=decision.dev)
         return decision.fixed(margins)
+
+    def _whitened(self, scorer: Scorer, path: str) -> Scorer:
+        """The scorer whose vectors are whitened by those of the texts in a file (kexue.fm 8069); no label is read.
+
+        Raises OptionError for a scorer without vectors, InputError for too few texts.
+        """
+        from promptshot.classify import retrieval  # which loads what counts with large numbers
+
+        if not isinstance(scorer, Comparing):
+            hint = "leave it out, or take a scorer that compares vectors"
+            raise OptionError(f"--whiten: the scorer {self.recipe.scorer!r} has no vectors", hint=hint)
+        texts = dict.fromkeys(chain.from_iterable(self._texts(path)))
+        found = list(islice(texts, WHITENED_BY))
+        if len(found) < FEWEST_WHITENED:
+            what = f"{many(len(found), 'different text')}, too few to whiten vectors by"
+            raise InputError(what, where=path, hint=f"give {FEWEST_WHITENED} or more, better thousands")
+        vectors = retrieval.matrix(scorer.embed, found)
+        return scorer.changed(retrieval.whitening(vectors, f"--whiten: the texts of {path}", len(found) // TEXTS_EACH))
+
+    def _texts(self, path: str) -> Iterator[Sequence[str]]:
+        """What each row of a file says in the segments of the template that have no blank."""
+        questions = Questions.of_recipe(replace(self.recipe, demos=None))
+        for item in read.read([path], self.task.columns, self.recipe.reading):
+            if isinstance(item, Row):
+                with contextlib.suppress(RowError):
+                    yield [text for prompt in questions.of(item) for text in prompt.whole_segments()]
 
     def _fitted(self) -> Fitted:
         """What prompts that say nothing, or labelled rows, come to; raises a PromptshotError."""

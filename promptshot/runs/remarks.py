@@ -32,6 +32,7 @@ Code = Literal[
     "built-in-model",
     # where labels come from, and which of the rows' own count
     "transductive",
+    "whitened",
     "doubt",
     "unknown-gold",
     "unlabelled",

@@ -70,6 +70,7 @@ class Result:
     left_out: tuple[str, ...] = ()  # columns that a table had no room for
     fitted: Fitted | None = None  # what calibration has fitted
     fitted_here: bool = False  # to the very rows that are judged
+    whitened_here: bool = False  # by the texts of the very rows that are labelled
     edited: str = ""  # the file of predictions that is not as its run wrote it
     calibrate: str = ""  # the command that takes a bias out of what was written; empty where nothing could
 
@@ -224,6 +225,10 @@ def _of_labels(result: Result) -> Iterator[Remark]:
         shares = ", ".join(f"{label} {share:.0%}" for label, share in prior.items())
         line = f"labels come from ranking the whole run by this prior: {shares} (transductive)"
         yield Remark("transductive", line, {"prior": prior})
+    if recipe.whiten:
+        others = ", the rows themselves: what is said of one depends on the others (transductive)"
+        line = f"vectors are whitened by the texts of {printable(recipe.whiten)}{others if result.whitened_here else ''}"
+        yield Remark("whitened", line, {"file": recipe.whiten, "transductive": result.whitened_here})
     if result.doubt:
         yield Remark("doubt", result.doubt)
 

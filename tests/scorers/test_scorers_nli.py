@@ -255,7 +255,7 @@ def test_a_model_of_inference_is_asked_with_its_templates_where_none_is_named(
     assert run_command(["classify", rows, "--labels", "sports,politics", "-m", judge.name, "-o", str(out)]) == 0
     assert "en-topic-nli" in capsys.readouterr().err
     record = json.loads((tmp_path / "out.jsonl.run.json").read_text())
-    assert record["model"]["classes"] == {"entailment": "entailment", "against": "contradiction"}
+    assert record["machine"]["classes"] == {"entailment": "entailment", "against": "contradiction"}
 
 
 def test_pairs_are_ordered_by_their_log_odds(judge: Tiny) -> None:

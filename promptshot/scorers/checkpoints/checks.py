@@ -25,6 +25,8 @@ def check_architecture(kind: ScorerKind, name: str, config: Any) -> None:
     if type(config) not in getattr(transformers, kind.mapping) or (kind.left_to_right and both_ways):
         family = str(getattr(config, "model_type", ""))
         raise HeadError(f"a {family} model {kind.lacking}", where=name, hint=kind.hints[other])
+    if kind.headless and getattr(config, "is_encoder_decoder", False):
+        raise HeadError(f"a {config.model_type} model {kind.lacking} by itself", where=name, hint=kind.hints[0])
     if kind.made_labels:
         classes.check(kind, name, config)
 
@@ -34,6 +36,8 @@ def check_head(kind: ScorerKind, name: str, model: Any, report: Mapping[str, Any
     missing = sorted(report.get("missing_keys") or ())
     wrong = sorted(str(key[0]) for key in report.get("mismatched_keys") or ())
     lost = tuple(missing + wrong)
+    if kind.headless:  # what pools by weights of its own is not used
+        lost = tuple(key for key in lost if "pooler" not in key)
     if not lost:
         return
     base = f"{getattr(model, 'base_model_prefix', '')}."
@@ -41,7 +45,7 @@ def check_head(kind: ScorerKind, name: str, model: Any, report: Mapping[str, Any
     how = "not in the checkpoint" if missing else "in the checkpoint in another shape than its config.json says"
     hint = "they would be random; "
     hint += "use a checkpoint that was saved with its pre-training heads" if missing else "is the file another's?"
-    if heads:
+    if heads and not kind.headless:
         hint += " (promptshot doctor -v lists them)"
         raise HeadError(f"no {kind.head}: its weights are {how}", where=name, hint=hint, lost=heads)
     raise ModelError(f"weights of the body are {how}: {shortlist(lost, 2)}", where=name, hint=hint)

@@ -156,7 +156,9 @@ def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
     """The tokenizer of a checkpoint, as functions from text to ids."""
     if cpm.is_cpm(place, config, where):
         return cpm.CpmEncoder(cpm.load(place, config, where))
-    return TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
+    found = TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
+    found.source = (place, where)
+    return found
 
 
 def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:

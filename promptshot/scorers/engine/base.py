@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from promptshot import kinds
-from promptshot.errors import ModelError, surfaces, told
+from promptshot.errors import ModelError, OptionError, surfaces, told
 from promptshot.kinds import ScorerName
 from promptshot.scorers.checkpoints.checks import check_types, check_vocabulary, embeddings_of
 from promptshot.scorers.checkpoints.opening import (
@@ -50,6 +50,8 @@ class TorchScorer(ABC):
         self.progress: Callable[[int], None] | None = None
         self.kind = kinds.KINDS[self.name]
         self.loaded, self.options = loaded, options
+        if not self.kind.headless and (options.pooling or options.temperature):
+            raise OptionError(f"--pooling and --temperature are for vectors, and {self.name} has none", hint="leave them out")
         self.checkpoint = name = loaded.name
         self.encoder, self.model, self.device = loaded.encoder, loaded.model, loaded.device
         if not options.plain:
