@@ -220,6 +220,32 @@ def inference(folder: Path, family: str = "bert", classes: Sequence[str] = ("con
     return build(folder, kind, config, made, **special, model_input_names=inputs)
 
 
+def encoder(folder: Path, family: str = "bert", modules: Sequence[str] = (), **said: Any) -> Tiny:
+    """A body without any head. With `modules` it is the folder of a sentence encoder that has these; `said` is what its
+    files say: pooling={...}, transformer={...}, own={...}."""
+    name, sizes = INFERENCE[family]
+    pieces = family in ("bert", "distilbert", "deberta", "deberta-v2")
+    made = wordpiece() if pieces else marked_bpe() if family == "xlm-roberta" else roberta_bpe()
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=made.get_vocab_size(), pad_token_id=0 if pieces else 1, **sizes
+    )
+    special: dict[str, Any] = dict(SPECIAL) if pieces else {**ROBERTA_NAMES, "unk_token": "<unk>"}
+    found = build(folder, getattr(transformers, f"{name}Model"), config, made, **special)
+    listed = []
+    for number, kind in enumerate(modules):
+        path = f"{number}_{kind}" if number else ""
+        (folder / path).mkdir(exist_ok=True)
+        listed.append({"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"})
+        if kind == "Pooling":
+            size = {"word_embedding_dimension": found.model.config.hidden_size}
+            (folder / path / "config.json").write_text(json.dumps({**size, **said.get("pooling", {})}))
+    if modules:
+        (folder / "modules.json").write_text(json.dumps(listed))
+        (folder / "sentence_bert_config.json").write_text(json.dumps(said.get("transformer", {})))
+        (folder / "config_sentence_transformers.json").write_text(json.dumps(said.get("own", {})))
+    return found
+
+
 def marked_bpe() -> Tokenizer:
     """BPE with a space mark before every word, and <s> A </s></s> B </s>, as XLM-RoBERTa has it."""
     made = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
