@@ -27,12 +27,6 @@ EVERY = 7  # of the short probes, one in so many is also scored alone and the pl
 LONGER = 7  # probes with a longer text before them
 BUDGETS = (128, 256, 512, 1024, 2048, 4096, 8192)
 
-# What a checkpoint is in which no scorer finds its head, though its family has some.
-BODY = (
-    "no head at all, as in sentence encoders: it makes a vector of a text, and gives no word or next sentence a score. "
-    "No scorer of promptshot can use it; tools for embeddings can, for classes by nearest vectors"
-)
-
 # Two sentences, and the words for their blanks: each word is right in one and wrong in the other.
 CLOZES = {
     "Chinese": (
@@ -200,6 +194,14 @@ def examine(
         yield compared(f"{dtype} = float32", fast, exact, rounding)
 
 
+def asked(kinds: Sequence[str], refused: Mapping[str, ModelError], alone: bool) -> Iterator[str]:
+    """The kinds of scorers to examine: unless one is asked for `alone`, in the end those without a head, where none of
+    the others has found its own."""
+    yield from kinds
+    if not alone and len(refused) == len(kinds) and all(isinstance(one, HeadError) for one in refused.values()):
+        yield from (kind.name for kind in KINDS.values() if kind.headless)
+
+
 def compared(check: str, first: Sequence[Scored], second: Sequence[Scored], rounding: Rounding) -> Finding:
     """Whether two ways to score the same prompts agree, as far as it decides something: by the margins of two words.
 
@@ -258,7 +260,7 @@ def verdict(findings: Sequence[Finding], refused: Mapping[str, ModelError]) -> t
     """What all findings come to, and a sentence on what that means."""
     verdicts = {finding.verdict for finding in findings}
     if verdicts <= {"failed", "note"} and refused:
-        return "not sound", BODY if set(refused) == set(KINDS) else "no scorer that was asked for finds its head"
+        return "not sound", "no scorer that was asked for finds its head"
     if "failed" in verdicts:
         return "not sound", "do not trust its scores"
     return ("look at this", "its scores may be right, but not for certain") if "look" in verdicts else ("sound", "")

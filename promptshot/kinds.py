@@ -38,6 +38,7 @@ class ScorerKind:
     margin: bool = False  # a score is how well two segments go together, and not that of a word's tokens
     meaning: bool = False  # two segments go together by what they mean, and not as a text goes on
     holes: bool = False  # a word in one segment may have the place of a hole in the other
+    masks: bool = False  # a word has a mask for each of its tokens, and these may know of one another or not
     means: bool = False  # where words differ in their number of tokens, a word's score is the mean over them
     demonstrations: bool = False  # whether rows with their labels can be put before a row
     odds: bool = False  # asked of each choice by itself (see Prompt.several), a score is the log-odds that it holds
@@ -65,6 +66,7 @@ KINDS: Mapping[str, ScorerKind] = {
             made="ForMaskedLM|ForPreTraining",
             builtin="builtin:bert",
             advice={"zh": "hfl/chinese-roberta-wwm-ext", "en": _BERT},
+            masks=True,
             means=True,
             demonstrations=True,
         ),

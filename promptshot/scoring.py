@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
+# What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.
+MultiToken = Literal["independent", "left-to-right", "pseudo-log-likelihood"]
 
 
 class Kind(Enum):
@@ -48,6 +50,7 @@ class Prompt:
     choices: tuple[str, ...]
     scored: Scope = "choice"
     several: bool = False
+    multi_token: MultiToken = "independent"
 
     def text(self, choice: str | None = None) -> str:
         """The prompt as a person would read it; the blank shows the choice, or ____; segments by ' | '."""

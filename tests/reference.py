@@ -61,6 +61,28 @@ def mlm(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) ->
     return sum(_at_masks(model, tokenizer, segments, choice)[0])
 
 
+def mlm_left_to_right(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:
+    """Sum of log p of each token of the word where those before it stand and those after it are masks."""
+    return _one_by_one(model, tokenizer, segments, choice, lambda word, j: [*word[:j], *[None] * (len(word) - j)])
+
+
+def mlm_pseudo(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:
+    """Sum of log p of each token of the word where all its others stand (Salazar et al. 2020)."""
+    return _one_by_one(model, tokenizer, segments, choice, lambda word, j: [*word[:j], None, *word[j + 1 :]])
+
+
+def _one_by_one(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str, shown: Any) -> float:
+    """Sum of log p of each token j of the word, with `shown(word, j)` at the blank, None for a mask."""
+    ids, types, start, word, _ = _at_blank(model, tokenizer, segments, choice)
+    more = {"token_type_ids": types} if model.config.type_vocab_size > 1 else {}
+    total = 0.0
+    for j, token in enumerate(word):
+        blank = [tokenizer.mask_token_id if one is None else one for one in shown(word, j)]
+        log_p = logits_of(model, ids[:start] + blank + ids[start + len(word) :], **more).log_softmax(-1)
+        total += float(log_p[start + j, token])
+    return total
+
+
 def mlm_mean(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:
     """The mean of log p over the word's own tokens: a mask that stands for the space alone is none of them."""
     scores, spelled = _at_masks(model, tokenizer, segments, choice)
@@ -80,6 +102,16 @@ def own_tokens(tokenizer: Any, text: str, start: int) -> list[int]:
 
 def _at_masks(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> tuple[list[float], str]:
     """log p of each token at its mask; and the word with the space that belongs to it."""
+    ids, types, start, word, choice = _at_blank(model, tokenizer, segments, choice)
+    more = {"token_type_ids": types} if model.config.type_vocab_size > 1 else {}
+    log_p = logits_of(model, ids, **more).log_softmax(-1)  # (tokens, vocabulary)
+    return [float(log_p[start + i, token]) for i, token in enumerate(word)], choice
+
+
+def _at_blank(
+    model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str
+) -> tuple[list[int], list[int], int, list[int], str]:
+    """The sequence with masks, its token types, where they begin, the word's tokens, and the word with its space."""
     ids: list[int] = [tokenizer.cls_token_id]
     types = [0]
     word: list[int] = []
@@ -100,9 +132,7 @@ def _at_masks(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: s
         types += [number] * (len(ids) - len(types))
     ids.append(tokenizer.sep_token_id)
     types.append(len(segments) - 1)
-    more = {"token_type_ids": types} if model.config.type_vocab_size > 1 else {}
-    log_p = logits_of(model, ids, **more).log_softmax(-1)  # (tokens, vocabulary)
-    return [float(log_p[start + i, token]) for i, token in enumerate(word)], choice
+    return ids, types, start, word, choice
 
 
 def nsp(model: Any, tokenizer: Any, a: str, b: str) -> float:

@@ -32,13 +32,16 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     from promptshot.scorers import Loader
 
     options = model_options(given)
-    kinds = [scorer] if scorer else [kind.name for kind in KINDS.values() if options.model or kind.builtin]
+    heads = [kind.name for kind in KINDS.values() if not kind.headless and (options.model or kind.builtin)]
+    kinds = [scorer] if scorer else heads
     loader = Loader(keeps=False)
     show_question(options.model, kinds)
     found: list[tuple[str, doctoring.Finding]] = []
     refused: dict[str, ModelError] = {}
+    tried: list[str] = []
     with Steps() as steps:
-        for kind in kinds:
+        for kind in doctoring.asked(kinds, refused, alone=scorer is not None):
+            tried.append(kind)
             try:
                 for number, finding in enumerate(doctoring.examine(kind, options, loader, steps.of(kind))):
                     found.append((kind, finding))
@@ -47,7 +50,7 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
                     show_budgets(kind, list(doctoring.tune(kind, options, loader)))
             except ModelError as problem:
                 refused[kind] = problem
-    for kind, finding in doctoring.refusals(refused, kinds, verbose):
+    for kind, finding in doctoring.refusals(refused, tried, verbose):
         found.append((kind, finding))
         show_finding(kind, finding)
     verdict, why = doctoring.verdict([finding for _, finding in found], refused)

@@ -259,7 +259,8 @@ SPLIT_WORD = Code(
     "split-word",
     "note",
     "A label word has several tokens. Its score is the sum over them (the mean, where a cloze's words differ in "
-    "length). Words of one token are scored most sharply.",
+    "length); under `mlm`, `multi_token` says what they know of one another. Words of one token are scored most "
+    "sharply.",
 )
 UNEQUAL_WORDS = Code(
     "unequal-words",

@@ -20,7 +20,7 @@ from promptshot.kinds import KINDS, ScorerKind, ScorerName
 from promptshot.prompts import codes, strict
 from promptshot.prompts.codes import NO_LINES, Flaw, Lines, Place
 from promptshot.rows.row import Row
-from promptshot.scoring import Cut, Kind, Piece, Prompt, Scope
+from promptshot.scoring import Cut, Kind, MultiToken, Piece, Prompt, Scope
 
 MASK = "mask"
 NO_SEPARATOR = "\n"  # between filled sentences of a cloze, where its template says that nothing is
@@ -56,6 +56,11 @@ class TemplateSpec(strict.Spec):
         default="direct", description="channel: score the text given the label."
     )
     normalize: Literal["sum", "mean"] | None = Field(default=None, description="How a word's tokens become one score.")
+    multi_token: MultiToken = Field(
+        default="independent",
+        description="What the tokens of a word in a cloze know of one another: independent, left-to-right, or "
+        "pseudo-log-likelihood.",
+    )
     label_field: str = Field(default="label", description="The field with the gold label.")
     words_from: str | list[str] | None = Field(
         default=None, description="The field with a row's own label words as a list, or a column for each of them."
@@ -155,7 +160,7 @@ class Template:
                 pieces.append(part)
             else:
                 pieces.extend(self._filled(part, row))
-        return Prompt(tuple(pieces), tuple(choices), self.scored)
+        return Prompt(tuple(pieces), tuple(choices), self.scored, multi_token=self.spec.multi_token)
 
     @cached_property
     def _steps(self) -> tuple[Piece | _Part, ...]:
@@ -253,6 +258,8 @@ def _clashes(made: TemplateSpec) -> Iterator[Flaw]:
         yield Flaw(clash, f"direction: channel is for scorer {_kinds('left_to_right')}", "remove it", ("direction",))
     if made.normalize and kind.margin:
         yield Flaw(clash, f"normalize has no meaning for scorer {kind.name}", "remove it", ("normalize",))
+    if made.multi_token != "independent" and not kind.masks:
+        yield Flaw(clash, f"multi_token is for scorer {_kinds('masks')}", "remove it", ("multi_token",))
     if made.ordered and not kind.margin:
         yield Flaw(clash, f"ordered is for pairs under scorer {_kinds('margin')}", "remove it", ("ordered",))
     if made.ordered is not None and len(set(made.ordered)) < max(2, len(made.ordered)):

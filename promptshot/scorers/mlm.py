@@ -1,4 +1,15 @@
-"""PET cloze scoring: the blank becomes mask tokens, a word's tokens are read there (kexue.fm 7764)."""
+"""PET cloze scoring: the blank becomes mask tokens, a word's tokens are read there (kexue.fm 7764).
+
+What the tokens w1 .. wn of a word know of one another is the prompt's `multi_token`; ? is a mask, each token is read
+where it is marked, and all else of the prompt is there:
+
+    independent             ? ? ?                               one forward for all words of n tokens, as in PET
+                            ^ ^ ^
+    left-to-right           ? ? ?      w1 ? ?     w1 w2 ?       the chain rule (Kauf and Ivanova 2023, within a word)
+                            ^             ^             ^
+    pseudo-log-likelihood   ? w2 w3    w1 ? w3    w1 w2 ?       each beside all others (Salazar et al. 2020)
+                            ^             ^             ^
+"""
 
 from __future__ import annotations
 
@@ -8,11 +19,11 @@ from promptshot.errors import ModelError
 from promptshot.scorers.checkpoints.encoder import Encoder, Ids, Unfit, in_runs, segments
 from promptshot.scorers.engine.base import HeadScorer
 from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
-from promptshot.scoring import Kind, Piece, Prompt
+from promptshot.scoring import Kind, MultiToken, Piece, Prompt
 
 
 class MlmPlanner(Planner):
-    """Every word length has its own number of masks."""
+    """Every word length has its own number of masks; words that know of their tokens are asked for one by one."""
 
     def __init__(self, encoder: Encoder, limit: int) -> None:
         super().__init__(encoder, limit)
@@ -22,7 +33,7 @@ class MlmPlanner(Planner):
         self.mask = int(encoder.tokenizer.mask_token_id)
 
     def plan(self, prompt: Prompt) -> Plan:
-        """One query for each distinct word length; words of one length share it."""
+        """The queries for each word length; words share those that show the same."""
         words = self._spelled(prompt)
         for choice, word in zip(prompt.choices, words, strict=True):
             if choice and not word:
@@ -32,12 +43,13 @@ class MlmPlanner(Planner):
         fitted = self.fit(prompt.pieces, lambda pieces: len(self._ids(pieces, longest)[0]))
         queries = []
         for n in sorted({len(word) for word in words}):
-            ids, types, start = self._ids(fitted.pieces, n)
-            choices = tuple(i for i, word in enumerate(words) if len(word) == n)
-            asked = tuple(range(start, start + n))
-            targets = tuple(tuple(words[i]) for i in choices)
-            before = tuple(leads[i] for i in choices) if any(leads) else ()
-            queries.append(Query(ids, choices, asked, targets, types, leads=before))
+            masked, types, start = self._ids(fitted.pieces, n)
+            for (shown, places), choices in _sights(words, n, prompt.multi_token).items():
+                ids = [*masked[:start], *(self.mask if one is None else one for one in shown), *masked[start + n :]]
+                asked = tuple(start + place for place in places)
+                targets = tuple(tuple(words[i][place] for place in places) for i in choices)
+                before = tuple(sum(place < leads[i] for place in places) for i in choices) if any(leads) else ()
+                queries.append(Query(ids, tuple(choices), asked, targets, types, leads=before))
         tokens = tuple(len(word) - lead for word, lead in zip(words, leads, strict=True))
         return Plan(tuple(queries), tokens, fitted)
 
@@ -47,7 +59,7 @@ class MlmPlanner(Planner):
 
     def stretches(self, prompt: Prompt, plan: Plan) -> list[Stretch]:
         """Those of `_ids`, with what they are made of."""
-        masks = next(len(query.asked) for query in plan.queries if 0 in query.choices)
+        masks = len({place for query in plan.queries if 0 in query.choices for place in query.asked})
         parts = in_runs(plan.fitted.pieces)
         layout = self.encoder.layout(pair=len(parts) > 1)
         found = [Stretch(layout.before)]
@@ -104,6 +116,27 @@ class MlmPlanner(Planner):
 
 
 class MlmScorer(HeadScorer):
-    """log p of a word's n tokens at n masks, full-vocabulary softmax; one forward per distinct n."""
+    """Sum of log p of a word's n tokens at n masks, full-vocabulary softmax; one forward per distinct n, or n for each
+    word where its tokens know of one another."""
 
     name = "mlm"
+
+
+Sight = tuple[tuple[int | None, ...], tuple[int, ...]]  # tokens at the blank, None for a mask, and the places read
+
+
+def _sights(words: Sequence[Ids], n: int, how: MultiToken) -> dict[Sight, list[int]]:
+    """What is shown at the blank, and where it is read, for the words of n tokens; with the numbers of the words."""
+    found: dict[Sight, list[int]] = {}
+    for i, word in enumerate(words):
+        if len(word) != n:
+            continue
+        if how == "independent" or n < 2:
+            sights: list[Sight] = [((None,) * n, tuple(range(n)))]
+        elif how == "left-to-right":
+            sights = [((*word[:j], *[None] * (n - j)), (j,)) for j in range(n)]
+        else:
+            sights = [((*word[:j], None, *word[j + 1 :]), (j,)) for j in range(n)]
+        for sight in sights:
+            found.setdefault(sight, []).append(i)
+    return found

@@ -67,6 +67,7 @@ EXPECTED = {
     "templates/no-space-before-mask": "glued-mask:2",
     "templates/no-verbalizer": "no-verbalizer:0",
     "templates/normalize-for-pairs": "clashing-keys:4",
+    "templates/multi-token-causal": "clashing-keys:4",
     "templates/nothing-needed-is-there": "missing-key:0 missing-key:0",
     "templates/nsp-with-one-text": "segments:2",
     "templates/nsp-with-three-segments": "segments:2",

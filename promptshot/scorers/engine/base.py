@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import islice
+from operator import itemgetter
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -113,7 +114,7 @@ class TorchScorer(ABC):
         """One Scored per prompt, in order; a prompt that cannot be scored carries its error."""
         plans: list[Plan | str] = [self._planned(prompt) for prompt in prompts]
         asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
-        scores = [[math.nan] * len(prompt.choices) for prompt in prompts]
+        scores = [[0.0] * len(prompt.choices) for prompt in prompts]
         leads = [[0.0] * len(prompt.choices) for prompt in prompts]
         self.reduced_budget = None
         done = told = 0
@@ -126,7 +127,8 @@ class TorchScorer(ABC):
                 size = len(query.choices)
                 parts = zip(query.choices, values[:size], values[size:] or [0.0] * size, strict=True)
                 for choice, value, lead in parts:
-                    scores[owner][choice], leads[owner][choice] = value, lead
+                    scores[owner][choice] += value  # a word may be asked for in parts
+                    leads[owner][choice] += lead
             done += len(batch)
             before, told = told, done * len(prompts) // max(1, len(asked))
             if self.progress:
@@ -360,7 +362,8 @@ class HeadScorer(TorchScorer):
         """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
         plans = [self._planned(prompt) for prompt in prompts]
         asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
-        found: list[dict[int, tuple[TokenScore, ...]]] = [{} for _ in prompts]
+        found: list[dict[int, list[tuple[int, TokenScore]]]] = [{} for _ in prompts]  # with the place of each token
+        failed: set[int] = set()
 
         def each(batch: Sequence[Query]) -> list[list[float]]:
             return [values.flatten().tolist() for values in self.read_each(batch, self.head)]
@@ -368,30 +371,38 @@ class HeadScorer(TorchScorer):
         for answers in self.pieces(self.batches([query for _, query in asked], each), self.budget):
             for number, values in answers:
                 owner, query = asked[number]
-                if isinstance(values, list):
-                    found[owner] |= self._spelled(query, values)
+                if not isinstance(values, list):
+                    failed.add(owner)
+                else:
+                    for choice, tokens in self._spelled(query, values):
+                        found[owner].setdefault(choice, []).extend(tokens)
         return [
-            [of[i] for i in range(len(prompt.choices))] if len(of) == len(prompt.choices) else []
-            for prompt, of in zip(prompts, found, strict=True)
+            [tuple(token for _, token in sorted(of[choice], key=itemgetter(0))) for choice in sorted(of)]
+            if owner not in failed
+            else []
+            for owner, of in enumerate(found)
         ]
 
-    def _spelled(self, query: Query, values: Sequence[float]) -> dict[int, tuple[TokenScore, ...]]:
+    def _spelled(self, query: Query, values: Sequence[float]) -> Iterator[tuple[int, list[tuple[int, TokenScore]]]]:
         """The tokens of each choice of a query, whose log-probabilities are `values`, one choice behind the other."""
-        found, size = {}, len(query.asked)
-        for place, choice in enumerate(query.choices):
-            lead = query.leads[place] if query.leads else 0
-            tokens = zip(query.targets[place], values[place * size :], strict=False)
-            found[choice] = tuple(
-                TokenScore(self.encoder.shown(token), score, i < lead) for i, (token, score) in enumerate(tokens)
+        size = len(query.asked)
+        for number, choice in enumerate(query.choices):
+            lead = query.leads[number] if query.leads else 0
+            asked = zip(query.asked, query.targets[number], values[number * size :], strict=False)
+            yield (
+                choice,
+                [
+                    (place, TokenScore(self.encoder.shown(token), score, i < lead))
+                    for i, (place, token, score) in enumerate(asked)
+                ],
             )
-        return found
 
     def _at_blanks(
         self, prompts: Sequence[Prompt], reduce: Callable[[Sequence[int], Tensor], Any], keep: Callable[[Any], object]
     ) -> None:
         """Give `keep` what `reduce` makes of the log-probabilities at the blanks: of the numbers of some prompts, and
         of (prompts, vocabulary), a batch at a time and each once."""
-        plans = [self._planned(prompt) for prompt in prompts]
+        plans = [self._planned(replace(prompt, multi_token="independent")) for prompt in prompts]
         asked = [(i, _first(plan.queries[0])) for i, plan in enumerate(plans) if isinstance(plan, Plan)]
         number = {id(query): i for i, query in asked}
         most = rows_at_once(self.model)
@@ -428,7 +439,7 @@ class HeadScorer(TorchScorer):
 
     def _at_blank(self, prompt: Prompt, word: str) -> tuple[int, tuple[int, ...]]:
         """How many tokens are read before a word at the blank, and its own."""
-        plan = self.planner.planned(replace(prompt, choices=(word,), scored="choice"))
+        plan = self.planner.planned(replace(prompt, choices=(word,), scored="choice", multi_token="independent"))
         if isinstance(plan, str):
             return 0, ()
         query = plan.queries[0]
