@@ -23,6 +23,7 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "huggingface_
 # What installs a package, where it is not its own name; transformers turns to tiktoken for want of the other two.
 _INSTALLS = {
     **dict.fromkeys(("jieba", "sentencepiece"), "'promptshot[cpm]'"),
+    **dict.fromkeys(("gguf", "accelerate"), "'promptshot[gguf]'"),
     "pyarrow": "'promptshot[parquet]'",
     "tiktoken": "sentencepiece protobuf tiktoken",
     "yaml": "pyyaml",

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Literal, Protocol, runtime_checkable
 
+CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind about its scores
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
 # What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.
@@ -26,16 +27,31 @@ class Kind(Enum):
     HOLE = "hole"  # the place in segment text whose position ids the choice takes (nsp)
     BREAK = "break"  # between segments A and B
     DEMO = "demo"
+    TURN = "turn"  # a turn of a chat begins; its text is whose: system, user or assistant
+
+
+SYSTEM, USER, ASSISTANT = "system", "user", "assistant"  # whose turns there are in a chat
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a prompt; `cut` and `cut_order` say how a FIELD gives way (lowest order first)."""
+    """A stretch of a prompt; `cut` and `cut_order` say how a FIELD gives way (lowest order first).
+
+    A DEMO with an `answer` is two turns of a chat: `text` is what was asked.
+    """
 
     kind: Kind
     text: str = ""
     cut: Cut = "tail"
     cut_order: int = 0
+    answer: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The piece for people who have no model at hand: turns begin a line, with whose they are in brackets."""
+        if self.kind is Kind.TURN:
+            return f"\n[{self.text}] "
+        return f"\n[{USER}] {self.text}\n[{ASSISTANT}] {self.answer}" if self.answer else self.text
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,9 @@ class Prompt:
 
     Where `several` choices may hold at once, each is judged by itself: kinds with `odds` then give the natural-log odds
     that it holds, others what they always do.
+
+    In a chat, TURN pieces say whose the texts behind them are: the system's, if any, the user's, the assistant's, which
+    ends with the blank. Demonstrations stand before all of them, and go between system and user.
     """
 
     pieces: tuple[Piece, ...]
@@ -52,11 +71,16 @@ class Prompt:
     several: bool = False
     multi_token: MultiToken = "independent"
 
+    @property
+    def chat(self) -> bool:
+        """Whether it is one."""
+        return any(piece.kind is Kind.TURN for piece in self.pieces)
+
     def text(self, choice: str | None = None) -> str:
         """The prompt as a person would read it; the blank shows the choice, or ____; segments by ' | '."""
         blank = "____" if choice is None else choice
         return "".join([
-            blank if piece.kind is Kind.MASK else " | " if piece.kind is Kind.BREAK else piece.text
+            blank if piece.kind is Kind.MASK else " | " if piece.kind is Kind.BREAK else piece.shown
             for piece in self.pieces
         ])  # fmt: skip
 
@@ -73,7 +97,7 @@ class Prompt:
 
     def texts(self) -> list[str]:
         """The prompt with each of its choices in the blank; what they share is put together once."""
-        shown = [" | " if piece.kind is Kind.BREAK else piece.text for piece in self.pieces]
+        shown = [" | " if piece.kind is Kind.BREAK else piece.shown for piece in self.pieces]
         for i, piece in enumerate(self.pieces):
             if piece.kind is Kind.MASK:
                 before, after = "".join(shown[:i]), "".join(shown[i + 1 :])
@@ -152,12 +176,14 @@ class Token:
 class Tokenized:
     """A prompt as a model reads it with its first choice, and the own tokens of every choice where the blank is.
 
-    `pieces` are what fitting left of the prompt's own; `length` is that of the longest sequence.
+    `pieces` are what fitting left of the prompt's own; `length` is that of the longest sequence. `written` is the exact
+    text of a chat, special tokens too.
     """
 
     tokens: tuple[Token, ...] = ()
     words: tuple[tuple[Token, ...], ...] = ()
     pieces: tuple[Piece, ...] = ()
+    written: tuple[Piece, ...] = ()
     length: int = 0
     cut: int = 0
     dropped: int = 0
@@ -189,6 +215,9 @@ class Tokenizing(Protocol):
 
     def misfit(self, scorer: str, prompt: Prompt) -> str | None:
         """Why the prompt does not fit into the model, if so."""
+
+    def no_chat(self) -> str:
+        """Why the checkpoint has no chats, see `Chatting`."""
 
 
 @runtime_checkable
@@ -223,6 +252,14 @@ class Spelling(Protocol):
 
     def spell(self, prompts: Sequence[Prompt]) -> list[list[tuple[TokenScore, ...]]]:
         """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
+
+
+@runtime_checkable
+class Chatting(Protocol):
+    """What scorers offer that can read prompts with turns."""
+
+    def no_chat(self) -> str:
+        """Why there can be no such prompts with its checkpoint; empty where there can."""
 
 
 @runtime_checkable
@@ -271,11 +308,12 @@ class ModelOptions:
     allow_pickle: bool = False  # read pytorch_model.bin (weights only) where there is no safetensors
     pooling: str | None = None  # how a vector is made of a text: mean | cls | first-last; default: as the model says
     temperature: float | None = None  # by which the cosines of vectors are divided; default: 0.05
+    head: str = ""  # which head to ask in the place of the scorer's own, see `ScorerKind.stand_ins`
 
     def identity(self) -> dict[str, Any]:
         """What of them decides scores: not the batch size or the device."""
-        vectors = {"pooling": self.pooling, "temperature": self.temperature}
-        said = {name: value for name, value in vectors.items() if value is not None}
+        special = {"pooling": self.pooling, "temperature": self.temperature, "head": self.head or None}
+        said = {name: value for name, value in special.items() if value is not None}
         return {"precision": [self.revision, self.dtype, self.max_length], **said}
 
     def as_dict(self) -> dict[str, Any]:

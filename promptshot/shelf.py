@@ -1,14 +1,18 @@
-"""Where files lie that ship with promptshot: templates, verbalizers and models; and what a local model is made for."""
+"""Where files lie: templates, verbalizers and models that ship with promptshot, models of Ollama, models in a folder or
+a file; and what a local model is made for."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from promptshot import kinds
-from promptshot.errors import NotFoundError, did_you_mean
+from promptshot import gguf, kinds, weights
+from promptshot.errors import ModelError, NotFoundError, did_you_mean, shortlist
 
 Shelf = Literal["templates", "verbalizers", "models"]
 
@@ -37,18 +41,203 @@ def builtin_models() -> list[str]:
     return sorted(BUILTIN + path.parent.name for path in folder("models").glob("*/config.json"))
 
 
-def scorer_of(model: str) -> str | None:
-    """The scorer for a local or built-in model, from its config.json; None where that does not tell."""
-    found = builtin_model(model) if model.startswith(BUILTIN) else Path(model)
+# ------------------------------------------------------------------ models on this machine
+
+
+def place_of(model: str) -> Path | None:
+    """Where a model lies that is named as built-in, as one of Ollama's or by its path: a folder or a file.
+
+    None for what is none of these, such as a hub name. Raises NotFoundError where the name promises one.
+    """
+    if model.startswith(BUILTIN):
+        return builtin_model(model)
+    if model.startswith(OLLAMA):
+        return ollama_model(model)
     try:
-        path = found / "config.json"
+        return path if model and (path := Path(model)).exists() else None
+    except (OSError, ValueError):
+        return None
+
+
+def gguf_of(place: Path | None) -> list[Path]:
+    """The GGUF files of a model: of one that is named, or of the only one in a folder without a config.json; none for
+    any other. Raises ModelError where a part is missing, or several files could be meant."""
+    if place is None:
+        return []
+    if place.is_dir():
+        if is_there(place / "config.json") or not (found := gguf.in_folder(place)):
+            return []
+        if len(found) > 1:
+            names = shortlist((path.name for path in found), 6)
+            raise ModelError(f"{len(found)} GGUF files: {names}", where=str(place), hint=f"name one: -m {found[0]}")
+        (place,) = found
+    if not gguf.is_gguf(place):
+        return []
+    try:
+        return gguf.parts(place)
+    except gguf.NoGguf as problem:
+        raise ModelError(str(problem), where=str(place), hint="put all parts into one folder") from None
+
+
+def headers_of(model: str) -> list[gguf.Header]:
+    """The headers of a model's GGUF files; none for any other. Raises ModelError or NotFoundError."""
+    found = []
+    for path in gguf_of(place_of(model)):
+        try:
+            found.append(gguf.read(path))
+        except (gguf.NoGguf, OSError) as problem:
+            said = problem.strerror if isinstance(problem, OSError) else str(problem)
+            raise ModelError(f"cannot be loaded: {said}", where=str(path), hint="is it a GGUF file?") from None
+    return found
+
+
+def unpacked(model: str, dtype: str = "auto") -> str:
+    """What a GGUF file takes once its weights are numbers again, in one line; empty for any other model, and where that
+    is no more than the file has."""
+    headers = headers_of(model)
+    count, there = gguf.weights_of(headers), sum(header.size for header in headers)
+    taken = count * (2 if dtype in ("float16", "bfloat16") else 4)
+    if taken <= there + (there >> 3):
+        return ""
+    said = f"{count / 1e6:,.0f} million weights of {_size(there)}; unpacked they take {_size(taken)} of memory"
+    return f"{model}: {said}" + ("" if taken < count * 4 else " (half with --dtype bfloat16)")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.0f} MiB"
+
+
+def scorer_of(model: str) -> str | None:
+    """The scorer for a model on this machine, from its config.json or GGUF file, but by its weights where it has the
+    head of another, or it does not tell; None where nothing does."""
+    place = place_of(model)
+    try:
+        if headers := headers_of(model):
+            return kinds.made_for(headers[0].config)
+        path = (place or Path(model)) / "config.json"
         if not path.is_file() or path.stat().st_size > LARGEST:  # whoever loads it says what is wrong
             return None
         config = json.loads(path.read_text(encoding="utf-8"))
-        by_file = [kind.name for kind in kinds.KINDS.values() if kind.made_file and is_there(found / kind.made_file)]
-        return by_file[0] if by_file else kinds.made_for(config)
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+        for kind in kinds.KINDS.values():
+            if kind.made_file and is_there(path.parent / kind.made_file):
+                return kind.name
+        made, there = kinds.made_for(config), _held(path.parent, config)
+        return made if not there or made in there else there[0]
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError, ModelError):
         return None
+
+
+def scorers_of(model: str) -> list[str]:
+    """The scorers whose heads the files of a model on this machine hold, also of one in the hub's cache; none where
+    these do not tell."""
+    try:
+        place = place_of(model) or weights.snapshot(model)
+        return _held(place, weights.config_of(place)) if place and place.is_dir() else []
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _held(folder: Path, config: dict[str, Any]) -> list[str]:
+    """The scorers whose heads are in the files of a folder; none where they cannot be read."""
+    try:
+        return [*kinds.held(weights.held(folder).tensors, config)]
+    except (OSError, weights.Broken):
+        return []
+
+
+# ------------------------------------------------------------------ models of Ollama
+
+# Ollama keeps a small JSON file for each model and tag, which names the files ("blobs") that the model is made of:
+#
+#     models/manifests/HOST/library/NAME/TAG     models/blobs/sha256-...
+_LAYER = "application/vnd.ollama.image."
+_DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})")
+OLLAMA = "ollama:"
+OLLAMA_VARIABLE = "OLLAMA_MODELS"
+OLLAMA_FOLDERS = ("~/.ollama/models", "/usr/share/ollama/.ollama/models")  # of a user, and of the service on Linux
+MANIFESTS = 10_000  # looked at, at most
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A model that Ollama has pulled: its name with its tag, the GGUF file, and its bytes.
+
+    `adapted` is whether an adapter belongs to it, which the file is without.
+    """
+
+    name: str
+    path: Path
+    size: int
+    adapted: bool = False
+
+
+def pulled() -> list[Pulled]:
+    """The models that Ollama has on this machine, by name; those whose file is not there are left out."""
+    found: dict[str, Pulled] = {}
+    for models in _ollama_folders():
+        for path in _manifests(models / "manifests"):
+            if one := _pulled(path, models):
+                found.setdefault(one.name, one)
+    return [found[name] for name in sorted(found)]
+
+
+def ollama_model(name: str) -> Path:
+    """The file of `ollama:NAME` or `ollama:NAME:TAG`; raises NotFoundError with the names that are there, ModelError
+    for one that is not whole without an adapter."""
+    short = name.removeprefix(OLLAMA)
+    wanted = short if ":" in short else f"{short}:latest"
+    there = {one.name: one for one in pulled()}
+    tags = [one for one in there if one.partition(":")[0] == short]
+    key = wanted if wanted in there or len(tags) != 1 else tags[0]  # the only tag need not be said
+    if key not in there:
+        folders = " or ".join(map(str, _ollama_folders())) or f"${OLLAMA_VARIABLE} or {OLLAMA_FOLDERS[0]}"
+        hint = did_you_mean(wanted, there) if there else f"pull it with Ollama; sought in {folders}"
+        raise NotFoundError(f"no model {name!r} of Ollama", hint=hint)
+    if there[key].adapted:
+        what = "it has an adapter of its own, which would be left out"
+        raise ModelError(what, where=name, hint="merge the adapter, or take the model without it")
+    return there[key].path
+
+
+def _ollama_folders() -> list[Path]:
+    said = os.environ.get(OLLAMA_VARIABLE)
+    return [path for one in ([said] if said else OLLAMA_FOLDERS) if (path := Path(one).expanduser()).is_dir()]
+
+
+def _manifests(folder: Path) -> Iterator[Path]:
+    """The files at HOST/NAMESPACE/NAME/TAG below a folder."""
+    try:
+        for number, path in enumerate(folder.glob("*/*/*/*")):
+            if number >= MANIFESTS:
+                return
+            if path.is_file():
+                yield path
+    except OSError:
+        return
+
+
+def _pulled(path: Path, models: Path) -> Pulled | None:
+    """What a manifest names; None where it names no file that is there."""
+    _, space, name, tag = path.parts[-4:]
+    try:
+        if path.stat().st_size > LARGEST:
+            return None
+        layers = [one for one in json.loads(path.read_text(encoding="utf-8"))["layers"] if isinstance(one, dict)]
+        digests = [_digest(one) for one in layers if one.get("mediaType") == f"{_LAYER}model"]
+        blob = models / "blobs" / f"sha256-{digests[0]}"
+        size = blob.stat().st_size
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    adapted = any(one.get("mediaType") == f"{_LAYER}adapter" for one in layers)
+    return Pulled(f"{'' if space == 'library' else f'{space}/'}{name}:{tag}", blob, size, adapted)
+
+
+def _digest(layer: dict[str, Any]) -> str:
+    """The digest of a layer; raises LookupError for what is none, so that it names no other file."""
+    found = _DIGEST.fullmatch(str(layer.get("digest")))
+    if not found:
+        raise LookupError("no digest")
+    return found[1]
 
 
 def is_there(path: Path) -> bool:

@@ -283,6 +283,7 @@ def test_a_body_without_heads_is_examined_as_what_it_is(
         "mlm     note    head                  no masked-LM head: its weights are not in the checkpoint",
         "nsp     note    head                  no next-sentence head: its weights are not in the checkpoint",
         "causal  note    head                  a bert model does not read from left to right",
+        "rtd     note    head                  a bert model has no replaced-token head",
     ):
         assert line in lines
 

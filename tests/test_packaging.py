@@ -187,11 +187,11 @@ PINNED: dict[str, str] = PINS["pinned"]((ROOT / "constraints.txt").read_text())
 
 
 def required() -> Iterator[Requirement]:
-    """What setup.cfg asks for to install, to test, to lint, and for CPM."""
+    """What setup.cfg asks for to install, to test, to lint, for CPM and for GGUF files."""
     said = configparser.ConfigParser()
     said.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = said["options.extras_require"]
-    for lines in (said["options"]["install_requires"], extras["test"], extras["lint"], extras["cpm"]):
+    for lines in (said["options"]["install_requires"], extras["test"], extras["lint"], extras["cpm"], extras["gguf"]):
         yield from (Requirement(line) for line in lines.split("\n") if line.strip())
 
 

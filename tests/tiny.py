@@ -18,6 +18,7 @@ from helpers import LENGTH, Tiny
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
+from promptshot.scorers.checkpoints.own_heads import DebertaV2ForReplacedTokens
 from promptshot.scorers.engine.base import TorchScorer
 from promptshot.scorers.engine.plans import Query
 from promptshot.scorers.engine.prefix import Trie, Walk
@@ -121,7 +122,7 @@ def build(folder: Path, kind: type[Any], config: Any, made: Tokenizer, **setting
     torch.manual_seed(0)
     model = randomized(kind(config), seed=1)
     model.save_pretrained(folder)
-    save_tokenizer(made, folder, model_max_length=LENGTH, **settings)
+    save_tokenizer(made, folder, **{"model_max_length": LENGTH, **settings})
     return Tiny(folder, model, transformers.AutoTokenizer.from_pretrained(folder))
 
 
@@ -235,7 +236,9 @@ def encoder(folder: Path, family: str = "bert", modules: Sequence[str] = (), **s
     for number, kind in enumerate(modules):
         path = f"{number}_{kind}" if number else ""
         (folder / path).mkdir(exist_ok=True)
-        listed.append({"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"})
+        listed.append(
+            {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        )
         if kind == "Pooling":
             size = {"word_embedding_dimension": found.model.config.hidden_size}
             (folder / path / "config.json").write_text(json.dumps({**size, **said.get("pooling", {})}))
@@ -250,7 +253,9 @@ def marked_bpe() -> Tokenizer:
     """BPE with a space mark before every word, and <s> A </s></s> B </s>, as XLM-RoBERTa has it."""
     made = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
     made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    letters = [chr(c) for c in range(33, 127)] + sorted({c for text in TEXTS for c in text if "\u4e00" <= c <= "\u9fff"})
+    letters = [chr(c) for c in range(33, 127)] + sorted(
+        {c for text in TEXTS for c in text if "\u4e00" <= c <= "\u9fff"}
+    )
     trainer = trainers.BpeTrainer(
         vocab_size=520, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], initial_alphabet=letters, show_progress=False
     )
@@ -260,6 +265,35 @@ def marked_bpe() -> Tokenizer:
     )
     made.decoder = decoders.Metaspace()
     return made
+
+
+def electra(folder: Path, kind: type[Any] = transformers.ElectraForPreTraining) -> Tiny:
+    """ELECTRA: the discriminator, or with another class its generator; embeddings narrower than its states."""
+    made = wordpiece()
+    config = transformers.ElectraConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, embedding_size=16, **SIZES
+    )
+    return build(folder, kind, config, made, **SPECIAL)
+
+
+def deberta_v3(folder: Path, kind: type[Any] = DebertaV2ForReplacedTokens) -> Tiny:
+    """DeBERTa-v3: places relative to one another only, no token types, and the head that finds replaced tokens."""
+    made = wordpiece()
+    config = transformers.DebertaV2Config(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, type_vocab_size=0, relative_attention=True,
+        position_buckets=8, norm_rel_ebd="layer_norm", share_att_key=True, pos_att_type="p2c|c2p",
+        position_biased_input=False, max_relative_positions=-1, **SIZES,
+    )  # fmt: skip
+    return build(folder, kind, config, made, **SPECIAL)
+
+
+def albert(folder: Path, kind: type[Any] = transformers.AlbertForPreTraining) -> Tiny:
+    """ALBERT with a masked-LM head and one for the order of sentences; all layers are the same one."""
+    made = wordpiece()
+    config = transformers.AlbertConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, embedding_size=16, num_labels=2, **SIZES
+    )
+    return build(folder, kind, config, made, **SPECIAL)
 
 
 def gpt2(folder: Path) -> Tiny:
@@ -282,6 +316,72 @@ def llama(folder: Path) -> Tiny:
     )  # fmt: skip
     names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     return build(folder, transformers.LlamaForCausalLM, config, made, **names)
+
+
+def unigram(sentinels: int = 20) -> Tokenizer:
+    """Pieces with a space mark before every word, </s> behind a text, and signs for spans that are left out, which
+    count down, as T5 has them."""
+    words = sorted({f"▁{word}" for text in TEXTS for word in text.split() if word.isascii()})
+    chinese = sorted({c for text in TEXTS for c in text if "\u4e00" <= c <= "\u9fff"})
+    letters = [chr(c) for c in range(33, 127) if chr(c) not in "<>"]
+    pieces = [("▁", -3.0), *((w, -2.0) for w in words), *((c, -4.0) for c in (*chinese, *"，。！？：", *letters))]
+    signs = [(f"<extra_id_{i}>", 0.0) for i in range(sentinels - 1, -1, -1)]
+    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), *dict(pieces).items(), *signs]
+    made = Tokenizer(models.Unigram(vocab, unk_id=2, byte_fallback=False))
+    made.add_special_tokens(["<pad>", "</s>", "<unk>", *(name for name, _ in signs)])
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
+    made.decoder = decoders.Metaspace(prepend_scheme="always")
+    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return made
+
+
+T5_NAMES = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+
+
+def t5_config(made: Tokenizer, kind: type[Any] = transformers.T5Config, **others: Any) -> Any:
+    """A tiny T5's configuration; with `feed_forward_proj` as in 1.1 and mT5, of untied embeddings."""
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+    return kind(
+        **{
+            "vocab_size": made.get_vocab_size(),
+            "decoder_start_token_id": 0,
+            "pad_token_id": 0,
+            "eos_token_id": 1,
+            "relative_attention_num_buckets": 8,
+            "relative_attention_max_distance": 20,
+            **sizes,
+            **others,
+        }
+    )
+
+
+def t5(folder: Path) -> Tiny:
+    """T5 as it was first: embeddings that are tied to the head."""
+    made = unigram()
+    return build(folder, transformers.T5ForConditionalGeneration, t5_config(made), made, **T5_NAMES)
+
+
+def bart_config(made: Tokenizer, **others: Any) -> Any:
+    """A tiny BART's configuration; more layers in the encoder than in the decoder."""
+    sizes = {"d_model": 32, "encoder_layers": 3, "decoder_layers": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 40}
+    ids = {name: made.token_to_id(token) for name, token in (("bos", "<s>"), ("pad", "<pad>"), ("eos", "</s>"))}
+    return transformers.BartConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, encoder_attention_heads=4,
+        decoder_attention_heads=2, decoder_start_token_id=ids["eos"], forced_bos_token_id=ids["bos"],
+        **{f"{name}_token_id": i for name, i in ids.items()}, **{**sizes, **others},
+    )  # fmt: skip
+
+
+BART_NAMES = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}
+BART_NAMES |= {"unk_token": "<unk>", "mask_token": "<mask>"}
+
+
+def bart(folder: Path) -> Tiny:
+    """BART: the byte-level BPE of RoBERTa, learned positions."""
+    made = roberta_bpe()
+    return build(folder, transformers.BartForConditionalGeneration, bart_config(made), made, **BART_NAMES)
 
 
 # ------------------------------------------------------------------ harm
@@ -337,3 +437,88 @@ def later_positions(monkeypatch: pytest.MonkeyPatch) -> None:
 
     broken_tensors(monkeypatch, next_positions)
     monkeypatch.setattr(Walk, "_inputs", harmed)
+
+
+# ------------------------------------------------------------------ GGUF files
+
+CHATML = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n'}}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+CHAT_LENGTH = 400  # positions, for chats are long
+CHAT_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+def chat_llama(folder: Path, template: str | None = CHATML, made: Tokenizer | None = None) -> Tiny:
+    """Llama with byte-level BPE and a template for chats."""
+    made = made or byte_bpe(list(CHAT_TOKENS))
+    config = transformers.LlamaConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=CHAT_LENGTH, num_key_value_heads=2,
+        bos_token_id=0, eos_token_id=2, tie_word_embeddings=False, rms_norm_eps=1e-5, **SIZES,
+    )  # fmt: skip
+    names: dict[str, Any] = {"bos_token": "<|endoftext|>", "eos_token": "<|im_end|>", "unk_token": "<|endoftext|>"}
+    names |= {"chat_template": template, "model_max_length": CHAT_LENGTH}
+    return build(folder, transformers.LlamaForCausalLM, config, made, **names)
+
+
+def as_gguf(tiny: Tiny, file: Path, split: int = 0, half: bool = False, **keys: str) -> list[Path]:
+    """A Llama as a GGUF file, or as files of so many tensors each; written as llama.cpp writes it.
+
+    It turns pairs of neighbouring numbers where transformers turns halves, so that the rows of queries and keys stand
+    in another order:    a0 a1 b0 b1  ->  a0 b0 a1 b1
+    """
+    import gguf
+
+    config, vocabulary = tiny.model.config, tiny.tokenizer.get_vocab()
+    said = json.loads(tiny.tokenizer.backend_tokenizer.to_str())
+    made = gguf.GGUFWriter(file, keys.get("family", "llama"), split_max_tensors=split)
+    made.add_name("tiny")
+    made.add_context_length(config.max_position_embeddings)
+    made.add_embedding_length(config.hidden_size)
+    made.add_block_count(config.num_hidden_layers)
+    made.add_feed_forward_length(config.intermediate_size)
+    made.add_head_count(config.num_attention_heads)
+    made.add_head_count_kv(config.num_key_value_heads)
+    made.add_layer_norm_rms_eps(config.rms_norm_eps)
+    made.add_vocab_size(config.vocab_size)
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+    made.add_tokenizer_model("gpt2")
+    made.add_tokenizer_pre("default")
+    made.add_token_list(tokens)
+    made.add_token_types([3 if token in CHAT_TOKENS else 1 for token in tokens])
+    made.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in said["model"]["merges"]])
+    made.add_bos_token_id(config.bos_token_id)
+    made.add_eos_token_id(config.eos_token_id)
+    made.add_add_bos_token(False)
+    if tiny.tokenizer.chat_template:
+        made.add_chat_template(tiny.tokenizer.chat_template)
+    for name, tensor in tiny.model.state_dict().items():
+        for ours, theirs in _GGUF_NAMES:
+            name = name.replace(ours, theirs)
+        array = tensor.numpy()
+        if "attn_q" in name or "attn_k" in name:
+            heads = config.num_attention_heads if "attn_q" in name else config.num_key_value_heads
+            array = array.reshape(heads, 2, -1, array.shape[-1]).swapaxes(1, 2).reshape(array.shape)
+        made.add_tensor(name, array.astype("float16") if half and array.ndim == 2 else array)
+    made.write_header_to_file()
+    made.write_kv_data_to_file()
+    made.write_tensors_to_file()
+    made.close()
+    return sorted(file.parent.glob(f"{file.stem}*.gguf"))
+
+
+_GGUF_NAMES = (
+    ("model.layers.", "blk."),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+    ("post_attention_layernorm", "ffn_norm"),
+    ("input_layernorm", "attn_norm"),
+    ("model.embed_tokens", "token_embd"),
+    ("model.norm", "output_norm"),
+    ("lm_head", "output"),
+)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from promptshot.classify.classifier import Classifier
+from promptshot.classify.classifier import NO_CHAT, Classifier
+from promptshot.classify.decide import Several
 from promptshot.classify.prediction import Prediction
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import InputError, ModelError, OptionError, RowError, shortlist
@@ -79,12 +80,17 @@ class Previewer:
         if kind not in tokenizer.kinds:
             what = f"the model is made for {shortlist(tokenizer.kinds)}, the template for {kind}"
             raise ModelError(what, where=model, hint="name another model with -m")
+        if preview.prompt.chat and (why := tokenizer.no_chat()):
+            raise ModelError(f"no chat: {why}", where=model, hint=NO_CHAT)
         (tokenized,) = tokenizer.tokenized(kind, [preview.prompt])
         return replace(preview, model=model, limit=tokenizer.limit, tokenized=tokenized)
 
     def _with_scores(self, preview: Preview, verbalizer: Verbalizer) -> Preview:
         kind = preview.template.spec.scorer
-        classifier = Classifier.of(Recipe.of(preview.template, verbalizer, kind, self.options), self.loader)
+        recipe = Recipe.of(preview.template, verbalizer, kind, self.options)
+        if isinstance(recipe.decision, Several) and recipe.decision.cuts is None:  # scores are shown, and no labels
+            recipe = replace(recipe, decision=recipe.decision.idle)
+        classifier = Classifier.of(recipe, self.loader)
         scorer = classifier.scorer
         (outcome,) = classifier.outcomes([preview.row])
         if isinstance(outcome, Reject):

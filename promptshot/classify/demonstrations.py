@@ -14,7 +14,7 @@ from promptshot.prompts.task import Task
 from promptshot.rows.read import read
 from promptshot.rows.row import Item, Reject, Row
 from promptshot.rows.streams import PLAIN
-from promptshot.scoring import Embedding
+from promptshot.scoring import Embedding, Kind, Piece
 
 Near = Callable[[Sequence[str]], Any]  # texts -> (texts, pool): the higher, the nearer
 Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]  # texts -> their vectors
@@ -28,6 +28,12 @@ class Demonstration:
     text: str
     label: str
     values: Values
+    answer: str = ""  # of two turns of a chat the second; `text` is then the first
+
+    @property
+    def piece(self) -> Piece:
+        """As it stands in a prompt."""
+        return Piece(Kind.DEMO, self.text, answer=self.answer)
 
 
 class Source(Protocol):
@@ -248,9 +254,10 @@ def pool_of(items: Iterable[Item], task: Task, k: int, where: str = "") -> list[
             hint = item.advice or "every demonstration must be a good row"
             raise InputError(item.reason, where=item.source, hint=hint)
         label, value = task.gold(item)
-        if label is None:
+        if not isinstance(label, str):
             raise _without_label(item, value, task)
-        pool.append(Demonstration(task.demonstration(item, label), label, task.values(item)))
+        shot = task.shot(item, label)
+        pool.append(Demonstration(shot.text, label, task.values(item), shot.answer))
     _refuse_fewer(pool, k, where)
     return pool
 
@@ -264,7 +271,7 @@ def is_demonstration(row: Row, task: Task) -> bool:
     """Whether a row can be one: it has a label that is known, and what the template needs."""
     try:
         label, _ = task.gold(row)
-        return label is not None and bool(task.demonstration(row, label))
+        return isinstance(label, str) and bool(task.demonstration(row, label))
     except RowError:
         return False
 

@@ -73,7 +73,7 @@ class Questions:
     def _prompts(self, row: Row, shots: Sequence[Demonstration]) -> tuple[Prompt, ...]:
         """The prompts of a row behind its demonstrations."""
         parts = [shots] if self.chunks == 1 else [*dealt(shots, self.chunks), ()]
-        return tuple(self.task.prompt(row, [shot.text for shot in part]) for part in parts)
+        return tuple(self.task.prompt(row, [shot.piece for shot in part]) for part in parts)
 
     def neutral(self, text: str) -> tuple[Prompt, ...]:
         """What would be asked of a row that says only `text`, which may be empty, wherever the template reads it."""

@@ -14,6 +14,7 @@ from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
     calibrate_flags,
+    chat_flags,
     config_flag,
     demo_flags,
     errors_flag,
@@ -32,7 +33,9 @@ from promptshot.cli.flags import (
     reading,
     row_flags,
     scorer_flag,
+    several_flags,
     spelling_flag,
+    tell_sizes,
     template_flag,
     verbalizer_flag,
 )
@@ -71,6 +74,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @option("--overwrite", is_flag=True, help="Replace the files that are written, where they exist.")
 @option("--resume/--no-resume", default=True, show_default=True, help="Go on with an output of the very same run.")
 @row_flags
+@several_flags
 @spelling_flag
 @option("--ignore-labels", is_flag=True, help="Predict only, whatever labels the rows carry.")
 @option("--strict-labels", is_flag=True, help="Reject rows whose own label is none of ours.")
@@ -103,7 +107,8 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @option(
     "--dev",
     metavar="FILE",
-    help="Labelled rows to calibrate by, or rows that fix the thresholds of an NSP pair template.",
+    help="Labelled rows to calibrate by or to fit the thresholds of several labels to, or rows that fix those of an "
+    "NSP pair template.",
 )
 @option(
     "--calibrate",
@@ -130,6 +135,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @errors_flag
 @option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
 @option("--rejects", metavar="FILE", help="Rows that failed; - is stdout.  [default: OUTPUT.rejects.jsonl]")
+@chat_flags
 @scorer_flag
 @library_flag
 @model_flags
@@ -216,6 +222,7 @@ def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any]
 
     recipes = recipe.drawn(given["num_shots"] or [recipe.shots], _seeds(given))
     total = inputs.total
+    tell_sizes([recipe.model], recipe.options.dtype, quiet)
     with Watch(total and total * len(recipes), quiet, given["verbose"]) as watch:
         series = run_all(recipes, inputs, outputs, watch, given["on_error"])
     if not quiet:

@@ -13,6 +13,8 @@ from promptshot.cli import completion
 from promptshot.cli.flags import (
     READ,
     Command,
+    chat_flags,
+    chat_of,
     config_flag,
     form_flags,
     form_of,
@@ -29,6 +31,7 @@ from promptshot.cli.flags import (
     reading,
     row_flags,
     scorer_flag,
+    tell_sizes,
     template_flag,
     typed,
 )
@@ -77,8 +80,8 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
     type=Text(),
     multiple=True,
     shell_complete=completion.model,
-    metavar="NAME|FOLDER",
-    help="A hub name or local folder; again for each.  [default: the built-in models]",
+    metavar="NAME|PATH",
+    help="As for classify; again for each.  [default: the built-in models]",
 )
 @option(
     "-k",
@@ -107,6 +110,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
 @form_flags
 @option("--predictions", type=click.Path(path_type=Path), metavar="DIR", help="Every candidate's predictions.")
 @option("--overwrite", is_flag=True, help="Replace existing files, and all of an earlier comparison in DIR.")
+@chat_flags
 @scorer_flag
 @library_flag
 @machine_flags
@@ -142,6 +146,7 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     dev = rows_of([given["dev"]], how=inputs.how) if given["dev"] else None
     plan = compare.Plan(candidates, items, given["search"], dev, folder, given["seed"], files)
     watch = Watch(quiet=quiet)
+    tell_sizes(given["models"] or (), given["dtype"], quiet)
     try:
         with watch:
             found = compare.compare(plan, watch)
@@ -189,6 +194,6 @@ def _candidates(given: dict[str, Any], inputs: Inputs, items: Sequence[Item], qu
         model_options(given), models or ("",), given["scorer"], given["shots"], given["demos"], given["seed"], names
     )
     templates = typed("templates", given["templates"], quiet)
-    wish = Wish(templates, given["labels"], None, given["scorer"], axes.model, given["folder"])
+    wish = Wish(templates, given["labels"], None, given["scorer"], axes.model, given["folder"], chat=chat_of(given))
     look = inputs.look_back(items, names.usual)
     return wished(look, wish, axes, (lambda line: None) if quiet else note, given["verbalizers"], inputs.how)

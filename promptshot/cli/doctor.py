@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from promptshot import standard
-from promptshot.cli.flags import Command, model_flags, model_options, option
-from promptshot.kinds import KINDS
+from promptshot.cli.flags import Command, model_flags, model_options, option, tell_sizes
+from promptshot.kinds import KINDS, head_for
 
 
 @click.command("doctor", cls=Command)
@@ -36,6 +37,7 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     kinds = [scorer] if scorer else heads
     loader = Loader(keeps=False)
     show_question(options.model, kinds)
+    tell_sizes([options.model], options.dtype)
     found: list[tuple[str, doctoring.Finding]] = []
     refused: dict[str, ModelError] = {}
     tried: list[str] = []
@@ -43,11 +45,12 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
         for kind in doctoring.asked(kinds, refused, alone=scorer is not None):
             tried.append(kind)
             try:
-                for number, finding in enumerate(doctoring.examine(kind, options, loader, steps.of(kind))):
+                own = replace(options, head=head_for(kind, options.head))
+                for number, finding in enumerate(doctoring.examine(kind, own, loader, steps.of(kind))):
                     found.append((kind, finding))
                     show_finding("" if number else kind, finding)
                 if tune:
-                    show_budgets(kind, list(doctoring.tune(kind, options, loader)))
+                    show_budgets(kind, list(doctoring.tune(kind, own, loader)))
             except ModelError as problem:
                 refused[kind] = problem
     for kind, finding in doctoring.refusals(refused, tried, verbose):

@@ -12,6 +12,7 @@ from promptshot.classify.calibrate import METHODS, OF_RUN
 from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
+    chat_flags,
     column_flags,
     config_flag,
     demo_flags,
@@ -25,6 +26,7 @@ from promptshot.cli.flags import (
     reading,
     scorer_flag,
     seed_flag,
+    tell_sizes,
     template_flag,
     verbalizer_flag,
 )
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 @option("--json", "to_stdout", is_flag=True, help="Everything as JSON, and no picture.")
 @seed_flag
 @column_flags
+@chat_flags
 @scorer_flag
 @library_flag
 @model_flags
@@ -88,6 +91,7 @@ def command(said: str, number: int, to_stdout: bool, quiet: bool, **given: Any) 
 
     recipe, row = _asked(said, number, given, quiet or to_stdout)
     recipe = calibrated(recipe, given)
+    tell_sizes([recipe.model], recipe.options.dtype, quiet or to_stdout)
     with doing(quiet or to_stdout) as watch:
         watch("loading the model")
         classifier = Classifier.of(recipe)

@@ -15,7 +15,7 @@ from promptshot.cli import completion, settings
 from promptshot.cli.settings import Columns, Count, Labels, Library, Pair, Positive, Share, Text
 from promptshot.errors import OptionError
 from promptshot.files import Named
-from promptshot.kinds import KINDS
+from promptshot.kinds import HEADS, KINDS
 
 if TYPE_CHECKING:
     from promptshot.prompts.task import Names
@@ -86,8 +86,8 @@ def flags(*settings: Callable[[Any], Any]) -> Callable[[F], F]:
 
 def model_flag(default: str) -> Callable[[F], F]:
     """Which checkpoint; `default` says what is used where none is named."""
-    help_text = f"A hub name or local folder.  [default: {default}]"
-    return option("-m", "--model", metavar="NAME|FOLDER", help=help_text, shell_complete=completion.model)
+    help_text = f"A hub name, a local folder, a GGUF file, or ollama:NAME.  [default: {default}]"
+    return option("-m", "--model", metavar="NAME|PATH", help=help_text, shell_complete=completion.model)
 
 
 # Where a checkpoint is found, and what it may do.
@@ -96,6 +96,13 @@ source_flags = flags(
     option("--revision", metavar="NAME", help="Branch, tag or commit on the hub."),
     option("--offline", is_flag=True, help="Use the local cache only."),
     option("--trust-remote-code", is_flag=True, help="Run code that a checkpoint brings."),
+    option(
+        "--head",
+        type=click.Choice(list(HEADS)),
+        help="Ask another head in the place of the scorer's own; "
+        + "; ".join(f"{name}: {kind.stand_ins[name].head} ({kind.name})" for name, kind in HEADS.items())
+        + ".",
+    ),
 )
 
 # How checkpoints are loaded and run.
@@ -222,12 +229,56 @@ demo_flags = flags(
     ),
 )
 
+# How a template is put to a model that was made for chats.
+chat_flags = flags(
+    option(
+        "--chat",
+        is_flag=True,
+        help="Ask as in a chat, by the checkpoint's own chat template: for instruct models and causal templates.",
+    ),
+    option(
+        "--chat-system",
+        metavar="TEXT",
+        help="The system text of a chat.  [default: the template's, or the checkpoint's]",
+    ),
+    option(
+        "--chat-answer",
+        metavar="TEXT",
+        help="The end of the text before the blank that already belongs to the answer: Topic:, say.",
+    ),
+    option(
+        "--chat-demos",
+        type=click.Choice(["turns", "message"]),
+        help="Demonstrations of a chat: as earlier turns, or in the one message.  [default: turns]",
+    ),
+)
+
 labels_flag = option(
     "--labels",
     type=Labels(),
     metavar="A,B,...|@FILE",
     help="The labels to choose from: a,b or a=word1|word2,b=word3, with the rows' numbers 0:a,1:b (or JSON); @FILE has "
     "one a line.",
+)
+# Whether a row may have several labels, and when one holds.
+several_flags = flags(
+    option(
+        "--multi-label",
+        is_flag=True,
+        help="A row may have several labels, or none: each is judged by itself (labels: several in a template).",
+    ),
+    option(
+        "--label-separator",
+        metavar="TEXT",
+        help="What stands between the labels of a row, where they are a text.  [default: any of , ; | and their like]",
+    ),
+    option(
+        "--threshold",
+        type=Labels(),
+        metavar="P|LABEL=P,...",
+        help="The probability from which on a label holds; the score, under scorers without odds.  "
+        "[default: 0.5, or what suits --dev best]",
+    ),
 )
 spelling_flag = option(
     "--spelling",
@@ -406,6 +457,23 @@ def model_options(given: dict[str, Any]) -> ModelOptions:
 
     names = [field.name for field in dataclass_fields(ModelOptions)]
     return ModelOptions(**{name: given[name] for name in names if given.get(name) is not None})
+
+
+def chat_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the options say of a chat; None where they want none."""
+    names = {"chat_system": "system", "chat_answer": "answer", "chat_demos": "demonstrations"}
+    said = {key: given[name] for name, key in names.items() if given[name] is not None}
+    return said if said or given["chat"] else None
+
+
+def tell_sizes(models: Iterable[str], dtype: str, quiet: bool = False) -> None:
+    """Say what GGUF files take in memory, before it is taken."""
+    from promptshot import shelf
+    from promptshot.report.console import note
+
+    for model in () if quiet else dict.fromkeys(models):
+        if line := shelf.unpacked(model, dtype):
+            note(line)
 
 
 def reading(given: dict[str, Any], files: Sequence[str], quiet: bool) -> Reading:

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptshot.cli import completion
-from promptshot.cli.flags import Command, library_flag, model_flag, model_options, option, source_flags, typed
+from promptshot.cli.flags import (
+    Command,
+    chat_flags,
+    chat_of,
+    library_flag,
+    model_flag,
+    model_options,
+    option,
+    source_flags,
+    tell_sizes,
+    typed,
+)
 from promptshot.errors import OptionError, PromptshotError
 from promptshot.kinds import FIRST, KINDS, for_words
 
@@ -38,6 +49,7 @@ POLL = 0.3  # seconds between two looks at a file
     shell_complete=completion.of_shelf("verbalizers"),
     help="The same from the shelf or a file.",
 )
+@chat_flags
 @option("--scorer", type=click.Choice(list(KINDS)), default=FIRST, help=f"For a TEXT.  [default: {FIRST}]")
 @option("--watch", is_flag=True, help="Draw it again whenever the file is saved; Ctrl-C ends it.")
 @library_flag
@@ -57,6 +69,7 @@ def templates(name: str, rows: tuple[str, ...], watch: bool, ids: bool, **given:
 
     asked = given["tokens"] or ids or bool(given["model"])
     previewer = Previewer(model_options(given), asked, given["scores"])
+    tell_sizes([given["model"] or ""] if given["scores"] else (), "auto")
     given["kept"] = cache(once)  # a pipe is read once, also under --watch
     if not watch:
         _preview(previewer, name, rows, ids, given)
@@ -96,11 +109,13 @@ def verbalizers(name: str, ids: bool, **given: Any) -> None:
 
 def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, given: dict[str, Any]) -> None:
     from promptshot.authoring.preview import rows_of
+    from promptshot.classify.choosing import as_chat
     from promptshot.prompts import inline
     from promptshot.report.preview import show_preview
 
     (said,) = typed("name", [name])
     template = inline.template_of(said, given["scorer"], given["folder"])
+    template = as_chat(template, chat_of(given))
     verbalizer = _label_words(template, given)
     for row in rows_of(rows, template, given["kept"]):
         show_preview(previewer.of(template, verbalizer, row), ids)

@@ -11,6 +11,7 @@ from promptshot import standard
 from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
+    chat_flags,
     config_flag,
     labels_flag,
     library_flag,
@@ -22,6 +23,7 @@ from promptshot.cli.flags import (
     reading,
     row_flags,
     scorer_flag,
+    tell_sizes,
     template_flag,
     verbalizer_flag,
 )
@@ -49,6 +51,7 @@ MOST = 64  # words a label that can be asked for
 @option("--summary", metavar="FILE", help="Everything as JSON; - is stdout.")
 @option("--overwrite", is_flag=True, help="Replace what is written, where it exists.")
 @row_flags
+@chat_flags
 @scorer_flag
 @library_flag
 @model_flags
@@ -122,6 +125,7 @@ def _suggestion(inputs: Inputs, given: dict[str, Any], quiet: bool) -> Suggestio
     refuse_foreign(items)
     words = wordlists.read(given["candidates"]) if given["candidates"] else ()
     more = read.read([given["unlabelled"]], recipe.columns, inputs.how) if given["unlabelled"] else ()
+    tell_sizes([recipe.model], recipe.options.dtype, quiet)
     with doing(quiet) as watch:
         if given["prune"]:
             return suggest.prune(recipe, items, seed=given["seed"], watch=watch)

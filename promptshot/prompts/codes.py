@@ -219,6 +219,14 @@ EDGE_OF_WORD = Code(
 )
 REPEATED_WORD = Code("repeated-word", "warning", "A label lists the same word twice; the second changes nothing.")
 
+NO_ODDS = Code(
+    "no-odds",
+    "note",
+    "With `labels: several` each label holds from a threshold on. Under scorers whose scores are odds that is a "
+    "probability, 0.5 unless said; under others it is a score, and `classify` must be told which: `--threshold`, or "
+    "`--dev FILE` with labelled rows that it is fitted to.",
+)
+
 # ------------------------------------------------------------------ the example
 
 NO_EXAMPLE = Code(

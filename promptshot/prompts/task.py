@@ -12,12 +12,14 @@ from functools import cached_property
 from typing import Any
 
 from promptshot.errors import OptionError, did_you_mean
+from promptshot.metrics import Label
+from promptshot.prompts import sets
 from promptshot.prompts.template import Template
-from promptshot.prompts.verbalizer import RowWords, Verbalizer
+from promptshot.prompts.verbalizer import RowWords, Verbalizer, gold_text
 from promptshot.rows.row import Item, Row, joined, with_columns
-from promptshot.scoring import Prompt
+from promptshot.scoring import Piece, Prompt
 
-Gold = tuple[str | None, str | None]  # our label, and how the row spells it
+Gold = tuple[Label | None, str | None]  # our label, or labels, and how the row spells it
 PAIR = "is_next"  # what the one score of a pair is called
 
 
@@ -39,6 +41,11 @@ class Task:
     def paired(self) -> bool:
         """Whether rows are pairs with one score each, and no blank."""
         return bool(self.template.spec.ordered)
+
+    @property
+    def several(self) -> bool:
+        """Whether a row may have several labels."""
+        return self.template.several
 
     @cached_property
     def own_words(self) -> bool:
@@ -68,11 +75,31 @@ class Task:
         return self.verbalizer.names or self.verbalizer.choices(row)
 
     def gold(self, row: Row, column: str | None = None) -> Gold:
-        """A row's own label, None where it has no known one, and how it spells it. Raises RowError for several.
+        """A row's own label, None where it has no known one, and how it spells it; where rows may have several, all of
+        them (see `sets.gold_of`). Raises RowError for several where one is looked for.
 
         `column` is where it stands, if that is known.
         """
-        return self.verbalizer.gold_label(row, column or row.column(self.label_field))
+        column = column or row.column(self.label_field)
+        if self.several:
+            return sets.gold_of(row, column, self.verbalizer, self.template.spec.label_separator)
+        return self.verbalizer.gold_label(row, column)
+
+    def said(self, row: Row, column: str | None) -> list[tuple[str | None, str, Any]]:
+        """The labels that a row says, one by one: ours (None: it is none), its text, and as the row has it. Raises
+        RowError."""
+        if self.several:
+            said = sets.said_of(row, column, self.verbalizer, self.template.spec.label_separator) or []
+            texts = [(gold_text(Row({"label": one}, row.source), "label"), one) for one in said]
+            return [(self.verbalizer.label_of(text), text, one) for text, one in texts if text is not None]
+        label, value = self.verbalizer.gold_label(row, column)
+        return [] if value is None or column is None else [(label, value, row[column])]
+
+    def written(self, label: Any) -> Any:
+        """A label, or several as one text, for a cell of a table."""
+        if isinstance(label, tuple | list):
+            return sets.written(label, self.template.spec.label_separator)
+        return label
 
     def place(self, row: Row) -> tuple[int, int] | None:
         """The place among its own words that a row's label says as a bare number, and the largest there is, both
@@ -80,14 +107,21 @@ class Task:
         words = self.verbalizer
         return words.numbered(row, row.column(self.label_field)) if isinstance(words, RowWords) else None
 
-    def prompt(self, row: Row, demonstrations: Sequence[str] = ()) -> Prompt:
+    def prompt(self, row: Row, demonstrations: Sequence[str | Piece] = ()) -> Prompt:
         """The prompt of a row behind finished demonstrations, the oldest first; raises RowError."""
         return self.template.render(row, self.choices(row), demonstrations)
 
     def demonstration(self, row: Row, label: str) -> str:
         """The row's text with the likeliest word of a label in its blank, and the separator. Raises RowError."""
+        return self.template.fill(row, self._likeliest(label))
+
+    def shot(self, row: Row, label: str) -> Piece:
+        """The same as it stands in a prompt, in a chat maybe as two turns. Raises RowError."""
+        return self.template.demonstration(row, self._likeliest(label))
+
+    def _likeliest(self, label: str) -> str:
         words = self.verbalizer.labels.get(label, {label: 1.0})
-        return self.template.fill(row, max(words, key=words.__getitem__))
+        return max(words, key=words.__getitem__)
 
     def values(self, row: Row) -> tuple[str, ...]:
         """The row's values of the fields that the template uses: what makes two rows the same. Raises RowError."""

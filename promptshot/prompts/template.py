@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from promptshot.errors import RowError, TemplateError
+from promptshot.errors import OptionError, RowError, TemplateError
 from promptshot.kinds import KINDS, ScorerKind, ScorerName
 from promptshot.prompts import codes, strict
 from promptshot.prompts.codes import NO_LINES, Flaw, Lines, Place
 from promptshot.rows.row import Row
-from promptshot.scoring import Cut, Kind, MultiToken, Piece, Prompt, Scope
+from promptshot.scoring import ASSISTANT, SYSTEM, USER, Cut, Kind, MultiToken, Piece, Prompt, Scope
 
 MASK = "mask"
 NO_SEPARATOR = "\n"  # between filled sentences of a cloze, where its template says that nothing is
@@ -37,6 +37,18 @@ class FieldSpec(strict.Spec):
 
 
 _NO_RULE = FieldSpec()
+
+
+class ChatSpec(strict.Spec):
+    """How a template is put to a model that was made for chats: all before the blank is asked by the user."""
+
+    system: str = Field(default="", description="The system text; the checkpoint's own stands where none is said.")
+    answer: str = Field(
+        default="", description="The end of the text before {mask} that already belongs to the answer: Topic:, say."
+    )
+    demonstrations: Literal["turns", "message"] = Field(
+        default="turns", description="As earlier questions and answers, or all in the one message."
+    )
 
 
 class TemplateSpec(strict.Spec):
@@ -62,6 +74,12 @@ class TemplateSpec(strict.Spec):
         "pseudo-log-likelihood.",
     )
     label_field: str = Field(default="label", description="The field with the gold label.")
+    labels: Literal["one", "several"] = Field(
+        default="one", description="several: a row may have several labels, or none; each is judged by itself."
+    )
+    label_separator: str | None = Field(
+        default=None, min_length=1, description="What stands between several labels in a text."
+    )
     words_from: str | list[str] | None = Field(
         default=None, description="The field with a row's own label words as a list, or a column for each of them."
     )
@@ -69,6 +87,9 @@ class TemplateSpec(strict.Spec):
         default=None, description="Labels of a pair (nsp), from the lowest score to the highest."
     )
     prior: list[float] | None = Field(default=None, description="The expected share of each label of ordered.")
+    chat: ChatSpec | None = Field(
+        default=None, description="For models made for chats, by the checkpoint's own template; {} is as usual."
+    )
 
 
 @dataclass(frozen=True)
@@ -122,6 +143,23 @@ class Template:
         """The kind of scorer that it is for."""
         return KINDS[self.spec.scorer]
 
+    @property
+    def several(self) -> bool:
+        """Whether a row may have several labels."""
+        return self.spec.labels == "several"
+
+    def judging(self, several: bool, separator: str | None = None) -> Template:
+        """The same, for `several` labels where that is said; raises OptionError where it cannot be so, and for a
+        `separator` of one label."""
+        more: dict[str, Any] = {"labels": "several"} if several else {}
+        more |= {"label_separator": separator} if separator else {}
+        found = replace(self, spec=self.spec.model_copy(update=more)) if more else self
+        if separator and not found.several:
+            raise OptionError("--label-separator stands between several labels", hint="add --multi-label")
+        for flaw in _clashes(found.spec) if several else ():
+            raise OptionError(f"--multi-label: {self.name}: {flaw.what}", hint="take another template")
+        return found
+
     @cached_property
     def reads(self) -> tuple[str, ...]:
         """The fields that may stand in a row, in order of appearance; the label's is not among them."""
@@ -149,18 +187,22 @@ class Template:
         follows = blank is not None and (parts[blank].kind is Kind.FIELD or blank < len(parts) - 1)
         return "choice+rest" if self.kind.left_to_right and follows else "choice"
 
-    def render(self, row: Row, choices: Sequence[str], demos: Sequence[str] = ()) -> Prompt:
+    def chatting(self, chat: ChatSpec | None) -> Template:
+        """The same put to a model that was made for chats; raises TemplateError where it cannot be."""
+        return replace(Template.of(self.spec.model_copy(update={"chat": chat}), self.name, self.where), path=self.path)
+
+    def render(self, row: Row, choices: Sequence[str], demos: Sequence[str | Piece] = ()) -> Prompt:
         """The prompt of one row; raises RowError when a field is missing or is no text.
 
-        `demos` are finished demonstrations (see `fill`), oldest first; they stand before the text.
+        `demos` are finished demonstrations (see `demonstration`), oldest first; they stand before the text.
         """
-        pieces = [Piece(Kind.DEMO, demo) for demo in demos]
+        pieces = [Piece(Kind.DEMO, demo) if isinstance(demo, str) else demo for demo in demos]
         for part in self._steps:
             if isinstance(part, Piece):
                 pieces.append(part)
             else:
                 pieces.extend(self._filled(part, row))
-        return Prompt(tuple(pieces), tuple(choices), self.scored, multi_token=self.spec.multi_token)
+        return Prompt(tuple(pieces), tuple(choices), self.scored, self.several, self.spec.multi_token)
 
     @cached_property
     def _steps(self) -> tuple[Piece | _Part, ...]:
@@ -169,13 +211,43 @@ class Template:
         for number, parts in enumerate(self.segments):
             steps += [Piece(Kind.BREAK)] if number else []
             steps += [part if part.kind is Kind.FIELD else Piece(part.kind, part.text) for part in parts]
-        return tuple(steps)
+        return tuple(self._in_turns(steps) if self.spec.chat else steps)
+
+    def _in_turns(self, steps: Sequence[Piece | _Part]) -> list[Piece | _Part]:
+        """The steps of a chat: what is asked, then the answer, of which the template may say the beginning.
+
+        Article: {text}↵Topic: {mask}     user Article: {text}↵Topic:      assistant {mask}
+        with the answer "Topic:"          user Article: {text}             assistant Topic: {mask}
+        """
+        chat = self.spec.chat
+        assert chat is not None
+        *asked, blank = steps
+        begun = ""
+        if chat.answer and isinstance(last := asked[-1], Piece):
+            place = len(last.text.rstrip()) - len(chat.answer)
+            asked[-1], begun = Piece(Kind.FIXED, last.text[:place].rstrip()), last.text[place:]
+        system = [Piece(Kind.TURN, SYSTEM), Piece(Kind.FIXED, chat.system)] if chat.system else []
+        answer = [Piece(Kind.TURN, ASSISTANT), *([Piece(Kind.FIXED, begun)] if begun else []), blank]
+        return [*system, Piece(Kind.TURN, USER), *asked, *answer]
 
     def fill(self, row: Row, word: str) -> str:
         """One demonstration: the row's text with the word in the blank, its segments as one, and the separator."""
-        pieces = self.render(row, (word,)).pieces
+        plain = replace(self, spec=self.spec.model_copy(update={"chat": None})) if self.spec.chat else self
+        pieces = plain.render(row, (word,)).pieces
         shown = [word if p.kind is Kind.MASK else " " if p.kind is Kind.BREAK else p.text for p in pieces]
         return "".join(shown) + (self.spec.separator or ("" if self.kind.left_to_right else NO_SEPARATOR))
+
+    def demonstration(self, row: Row, word: str) -> Piece:
+        """A row with the word in its blank, as it stands before others: its text, or what was asked and answered."""
+        if self.spec.chat is None or self.spec.chat.demonstrations == "message":
+            return Piece(Kind.DEMO, self.fill(row, word))
+        turns: dict[str, str] = {}
+        for piece in self.render(row, (word,)).pieces:
+            if piece.kind is Kind.TURN:
+                whose = piece.text
+            else:
+                turns[whose] = turns.get(whose, "") + (word if piece.kind is Kind.MASK else piece.text)
+        return Piece(Kind.DEMO, turns[USER].strip(), answer=turns[ASSISTANT].strip())
 
     def _filled(self, part: _Part, row: Row) -> list[Piece]:
         """A field as the row says it: one piece, or the two around its hole."""
@@ -230,11 +302,27 @@ class Template:
             yield Flaw(codes.NO_MASK, "no blank", "put {mask} where the label word goes", text)
         if not fields:
             yield Flaw(codes.NO_FIELD, "no field", "put {text} where the row's text goes", text)
+        elif self.spec.chat is not None and any(blanks) and not masks + holes > 1:
+            yield from self._chat_flaws(self.spec.chat)
         elif self.spec.direction == "channel" and any(blanks):
             after = self.segments[0][(self._blank(self.segments[0]) or 0) + 1 :]
             if not any(part.kind is Kind.FIELD for part in after):
                 what = "direction: channel scores the text after the blank, and no field stands there"
                 yield Flaw(codes.NOTHING_TO_SCORE, what, "put {mask} before {text}", text)
+
+    def _chat_flaws(self, chat: ChatSpec) -> Iterator[Flaw]:
+        """What keeps it from being put to a model as a chat."""
+        clash, (*asked, blank) = codes.CLASHING_KEYS, self.segments[0]
+        if self.scored != "choice" or blank.kind is not Kind.MASK:
+            what = "chat: only the words at the blank are scored, and the template scores a text behind it"
+            yield Flaw(clash, what, "let {mask} be its end, without direction: channel", ("chat",))
+        elif not asked:
+            yield Flaw(clash, "chat: nothing is asked before the blank", "put {mask} behind the text", ("chat",))
+        elif chat.answer and not (asked[-1].kind is Kind.FIXED and asked[-1].text.rstrip().endswith(chat.answer)):
+            what = f"chat: the text before the blank does not end with the answer's beginning, {chat.answer!r}"
+            yield Flaw(clash, what, "write what stands right before {mask}", ("chat", "answer"))
+        elif chat.answer != chat.answer.strip():
+            yield Flaw(clash, "chat: white space around the answer's beginning", "leave it out", ("chat", "answer"))
 
 
 def _kinds(trait: str) -> str:
@@ -256,6 +344,8 @@ def _clashes(made: TemplateSpec) -> Iterator[Flaw]:
     clash = codes.CLASHING_KEYS
     if made.direction == "channel" and not kind.left_to_right:
         yield Flaw(clash, f"direction: channel is for scorer {_kinds('left_to_right')}", "remove it", ("direction",))
+    if made.chat is not None and not kind.left_to_right:
+        yield Flaw(clash, f"chat is for scorer {_kinds('left_to_right')}", "remove it", ("chat",))
     if made.normalize and kind.margin:
         yield Flaw(clash, f"normalize has no meaning for scorer {kind.name}", "remove it", ("normalize",))
     if made.multi_token != "independent" and not kind.masks:
@@ -269,6 +359,13 @@ def _clashes(made: TemplateSpec) -> Iterator[Flaw]:
         yield Flaw(clash, "words_from stands alone", "remove verbalizer and ordered", ("words_from",))
     if isinstance(made.words_from, list) and len(set(made.words_from)) < max(2, len(made.words_from)):
         yield Flaw(codes.FEW_LABELS, "words_from needs at least two columns, each once", "", ("words_from",))
+    if made.labels == "several":
+        alone = {"ordered": made.ordered, "words_from": made.words_from, "direction": made.direction == "channel"}
+        for name in (name for name, said in alone.items() if said):
+            what = f"labels: several asks for each label by itself, and {_WHY_ONE[name]}"
+            yield Flaw(clash, what, f"remove {name} or 'labels'", ("labels",))
+    elif made.label_separator is not None:
+        yield Flaw(clash, "label_separator is for labels: several", "remove it", ("label_separator",))
     if made.prior is None:
         return
     if not (min(made.prior, default=0) > 0 and abs(sum(made.prior) - 1) <= 1e-6):
@@ -276,6 +373,14 @@ def _clashes(made: TemplateSpec) -> Iterator[Flaw]:
         yield Flaw(codes.BAD_PRIOR, what, "give one positive number a label, with sum 1", ("prior",))
     elif len(made.prior) != len(made.ordered or ()):
         yield Flaw(codes.BAD_PRIOR, "prior needs one number for each label of ordered", "", ("prior",))
+
+
+# Why a row has one label.
+_WHY_ONE = {
+    "ordered": "the one score of a pair gives it one",
+    "words_from": "words of a row's own have no thresholds",
+    "direction": "in direction: channel a score grows with the text, so that no threshold suits two rows",
+}
 
 
 def parse(text: str, flaws: list[Flaw], place: Place = ()) -> list[_Part]:

@@ -26,7 +26,8 @@ def show_prompts(shown: Sequence[tuple[str, Prompt]]) -> None:
         console.print(Text(printable(source), style="dim"))
         text = Text()
         for piece in prompt.pieces:
-            visible = {Kind.MASK: "____", Kind.HOLE: "(hole)", Kind.BREAK: "\n"}.get(piece.kind, piece.text)
+            visible = {Kind.MASK: "____", Kind.HOLE: "(hole)", Kind.BREAK: "\n"}.get(piece.kind, piece.shown)
+            visible = visible if text else visible.removeprefix("\n")
             lines = "\n".join(printable(line) for line in visible.split("\n"))
             text.append(lines, style=style.get(piece.kind, ""))
         _indented(console, text)

@@ -69,6 +69,8 @@ class Watch(Watcher):
             if recipe.model and not recipe.options.model:
                 better = KINDS[recipe.scorer].advice[_language(recipe)]
                 note(f"using the small built-in model {recipe.model}; for real results: -m {better}", self.console)
+            if classifier.details.get("chat_template") and not recipe.template.spec.chat:
+                note(f"{recipe.model} has a template for chats, and is asked without it; with it: --chat", self.console)
         if self.verbose:
             for remark in circumstances(recipe, classifier.details):
                 self.console.print(Text(printable(remark.line), style="dim"))
@@ -89,7 +91,7 @@ class Watch(Watcher):
         """So many rows have been written in all, and this is what they come to."""
         self.done, self.found = rows, []
         if tally.accuracy is not None:
-            self.found.append(f"{self.run}accuracy {tally.accuracy:.1%}")
+            self.found.append(f"{self.run}{tally.named} {tally.accuracy:.1%}")
         if tally.rejected:
             self.found.append(f"{tally.rejected:,} rejected")
         self._tell()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from promptshot.errors import ModelError
-from promptshot.scorers.checkpoints.encoder import Encoder, Ids, common_prefix
+from promptshot.scorers.checkpoints.chat import Chat, Run
+from promptshot.scorers.checkpoints.encoder import Encoder, Ids, Unfit, common_prefix
+from promptshot.scorers.checkpoints.opening import quiet
 from promptshot.scorers.engine import prefix
 from promptshot.scorers.engine.base import HeadScorer
 from promptshot.scorers.engine.batches import Answers
+from promptshot.scorers.engine.heads import Head
 from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
 from promptshot.scorers.engine.trials import Mates, astray
 from promptshot.scoring import Kind, Piece, Prompt
@@ -34,6 +38,25 @@ class CausalPlanner(Planner):
     def __init__(self, encoder: Encoder, limit: int) -> None:
         super().__init__(encoder, limit)
         self.start = encoder.layout(pair=False).before
+
+    @cached_property
+    def _chat(self) -> Chat | str:
+        """The checkpoint's template for chats, or why there is none."""
+        try:
+            return Chat(self.encoder)
+        except Unfit as problem:
+            return str(problem)
+
+    def no_chat(self) -> str:
+        """Why the checkpoint has no chats; empty where it has."""
+        return self._chat if isinstance(self._chat, str) else ""
+
+    @property
+    def chat(self) -> Chat:
+        """The checkpoint's template for chats; raises Unfit where there is none."""
+        if isinstance(self._chat, str):
+            raise Unfit(self._chat)
+        return self._chat
 
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each choice, all with the same cut of the row's text."""
@@ -67,6 +90,8 @@ class CausalPlanner(Planner):
     def stretches(self, prompt: Prompt, plan: Plan) -> list[Stretch]:
         """Special tokens, then the text: at once, or what is scored on its own where the model learnt so."""
         pieces = plan.fitted.pieces
+        if prompt.chat:
+            return self._stretches_of_chat(prompt, pieces)
         blank, text = _places(pieces)
         end = blank + 1 if prompt.scored == "choice" else len(pieces)
         filled = [replace(p, text=prompt.choices[0]) if p.kind is Kind.MASK else p for p in pieces[:end]]
@@ -75,6 +100,52 @@ class CausalPlanner(Planner):
         found = [Stretch(self.encoder.ids(_text(part)), 0, tuple(part), _text(part)) for part in parts]
         ids = next(query.ids for query in plan.queries if 0 in query.choices)
         return [Stretch(ids[: len(ids) - sum(len(stretch.ids) for stretch in found)]), *found]
+
+    def _stretches_of_chat(self, prompt: Prompt, pieces: Sequence[Piece]) -> list[Stretch]:
+        *parts, last = self._parts(pieces)
+        assert isinstance(last, Run)
+        last = replace(last, pieces=(*last.pieces, *_gap(pieces), Piece(Kind.MASK, prompt.choices[0])))
+        found = []
+        for part in (*parts, last):
+            if isinstance(part, int):
+                found.append(Stretch([part]))
+            elif text := part.text:
+                goes_on = self.chat.continuing and not part.first
+                found.append(Stretch(self.chat.ids(part), 0, _fit_to(part.pieces, text), text, goes_on))
+        return found
+
+    def written(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The exact text of a chat, special tokens too; raises Unfit."""
+        parts = self._parts(pieces)
+        found: list[Piece] = []
+        for part in parts:
+            named = self.encoder.tokenizer.convert_ids_to_tokens(part) if isinstance(part, int) else ""
+            found += part.pieces if isinstance(part, Run) else [Piece(Kind.FIXED, named)]
+        return [*found, *_gap(pieces), Piece(Kind.MASK)]
+
+    def _parts(self, pieces: Sequence[Piece]) -> list[int | Run]:
+        """A chat up to its blank, without white space at the end of what the answer begins with; see `Chat.parts`."""
+        asked = list(pieces[: [piece.kind for piece in pieces].index(Kind.MASK)])
+        if _begun(pieces):
+            asked[-1] = replace(asked[-1], text=asked[-1].text.rstrip())
+        return self.chat.parts(asked)
+
+    def _of_chat(self, pieces: Sequence[Piece], prompt: Prompt) -> _Sequences:
+        """The ids for each choice of a chat.
+
+        What the template wrote before the answer is no part of it, be it white space; what the prompt itself begins the
+        answer with is told from the word as in any text.
+        """
+        *parts, last = self._parts(pieces)
+        assert isinstance(last, Run)
+        start = [token for part in parts for token in self.chat.ids(part)]
+        gap = _text(_gap(pieces))
+        spaced = [gap] if gap else []
+        head, wholes = self.chat.extended(last, last.text, [*spaced, *(gap + choice for choice in prompt.choices)])
+        head, wholes = start + head, [start + whole for whole in wholes]
+        if not head:  # the answer begins the sequence
+            raise Unfit("its template for chats writes nothing before the answer")
+        return _Sequences([head] * len(prompt.choices), wholes[len(spaced) :], wholes[0] if spaced else head)
 
     @property
     def special(self) -> Ids:
@@ -86,6 +157,8 @@ class CausalPlanner(Planner):
 
         The channel scores the row's own text: the template's words between blank and field are context too.
         """
+        if prompt.chat:
+            return self._of_chat(pieces, prompt)
         blank, text = _places(pieces)
         before, lead, rest = (_text(part) for part in (pieces[:blank], pieces[blank + 1 : text], pieces[text:]))
         if prompt.scored == "rest":
@@ -152,6 +225,8 @@ class CausalScorer(HeadScorer):
     """Sum of log p of the tokens that `scored` names, given all before them."""
 
     name = "causal"
+    head: Head
+    planner: CausalPlanner
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -174,7 +249,13 @@ class CausalScorer(HeadScorer):
     def details(self) -> Mapping[str, Any]:
         """Also which way the model is run."""
         engine = f"plain ({self.doubt})" if self.doubt else "shared prefix"
-        return {**super().details, "engine": engine}
+        chats = {"chat_template": True} if getattr(self.tokenizer, "chat_template", None) else {}
+        return {**super().details, "engine": engine, **chats}
+
+    def no_chat(self) -> str:
+        """Why the checkpoint has no chats; empty where it has."""
+        with quiet():
+            return self.planner.no_chat()
 
     def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
         """What sequences share is run once; those beyond the reach, and models of some kinds, one by one."""
@@ -196,6 +277,32 @@ def _places(pieces: Sequence[Piece]) -> tuple[int, int]:
     kinds = [piece.kind for piece in pieces]
     blank = kinds.index(Kind.MASK)
     return blank, kinds.index(Kind.FIELD, blank) if Kind.FIELD in kinds[blank:] else blank + 1
+
+
+def _begun(pieces: Sequence[Piece]) -> str:
+    """What a prompt itself begins the answer of a chat with."""
+    kinds = [piece.kind for piece in pieces]
+    turn = len(kinds) - 1 - kinds[::-1].index(Kind.TURN)
+    return _text(pieces[turn + 1 : kinds.index(Kind.MASK)])
+
+
+def _gap(pieces: Sequence[Piece]) -> list[Piece]:
+    """The white space between that and the word."""
+    said = _begun(pieces)
+    return [Piece(Kind.FIXED, gap)] if (gap := said[len(said.rstrip()) :]) else []
+
+
+def _fit_to(pieces: Sequence[Piece], text: str) -> tuple[Piece, ...]:
+    """The pieces of a run whose white space at an end a special token has taken."""
+    whole = _text(pieces)
+    lost = len(whole) - len(whole.lstrip()) if not whole.startswith(text) else 0
+    found, left = [], len(text)
+    for piece in pieces:
+        kept = piece.text[lost:][:left]
+        lost = max(0, lost - len(piece.text))
+        left -= len(kept)
+        found.append(replace(piece, text=kept))
+    return tuple(found)
 
 
 def _text(pieces: Sequence[Piece]) -> str:

@@ -21,6 +21,10 @@ class FakeScorer:
             for prompt in prompts
         ]
 
+    def no_chat(self) -> str:
+        """Empty: it reads whatever is written."""
+        return ""
+
 
 def _score(text: str, choice: str) -> float:
     digest = blake2b(f"{choice}\0{text}".encode("utf-8", "backslashreplace"), digest_size=8).digest()

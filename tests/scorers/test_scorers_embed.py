@@ -272,7 +272,9 @@ def test_vectors_are_whitened_by_the_texts_of_a_file(body: Tiny, tmp_path: Path)
     plain = [reference.vector(body.model, body.tokenizer, text, "mean").numpy() for text in texts]
     fitted = PCA(n_components=min(32, len(texts) // 4), whiten=True, svd_solver="full").fit(np.stack(plain))
     asked = [LONG, "A text about sports.", "A text about news."]
-    text, *sentences = fitted.transform([reference.vector(body.model, body.tokenizer, t, "mean").numpy() for t in asked])
+    text, *sentences = fitted.transform(
+        [reference.vector(body.model, body.tokenizer, t, "mean").numpy() for t in asked]
+    )
     wanted = [cosine(text, sentence) / 0.05 for sentence in sentences]
     assert [found.word_scores[word] for word in ("sports", "news")] == pytest.approx(wanted, abs=1e-3)
 
@@ -356,7 +358,9 @@ def test_weights_of_the_body_must_be_there_and_those_of_a_pooler_need_not(bert_m
     assert EmbedScorer.from_checkpoint(ModelOptions(str(tmp_path))).score(prompts())[0].error is None
     kept.pop("bert.encoder.layer.1.output.dense.weight")
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="weights of the body are not in the checkpoint: encoder.layer.1.output.dense.weight"):
+    with pytest.raises(
+        ModelError, match="weights of the body are not in the checkpoint: encoder.layer.1.output.dense.weight"
+    ):
         EmbedScorer.from_checkpoint(ModelOptions(str(tmp_path)))
 
 

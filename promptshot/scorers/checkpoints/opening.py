@@ -18,16 +18,32 @@ import transformers
 
 from promptshot import shelf
 from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, install, lacking, shortened
+from promptshot.gguf import Header, weights_of
 from promptshot.kinds import ScorerKind
-from promptshot.scorers.checkpoints import cpm, suspect
-from promptshot.scorers.checkpoints.checks import check_architecture, check_head, check_layers
+from promptshot.scorers.checkpoints import cpm, gguf, suspect, t5_pegasus
+from promptshot.scorers.checkpoints.checks import (
+    check_architecture,
+    check_head,
+    check_layers,
+    check_tied,
+    headed,
+    of_library,
+)
 from promptshot.scorers.checkpoints.encoder import Encoder, TextEncoder
 from promptshot.scoring import ModelOptions
+from promptshot.weights import Broken, snapshot
+from promptshot.weights import held as held_in
 
 NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
 SLACK, BUFFERS = 1 << 26, 1 << 32  # weights that a checkpoint may lack; bytes of tables that are in no checkpoint
 ATTENTIONS = (None, "eager", "sdpa", "flex_attention")  # those that come with torch and transformers
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+# How weights of other libraries become ours; transformers 5 no longer reads them.
+CONVERSIONS = {
+    "TensorFlow": "transformers below 5 with tensorflow: from_pretrained(FOLDER, from_tf=True), save_pretrained(NEW)",
+    "Flax": "transformers below 5 with flax: from_pretrained(FOLDER, from_flax=True), save_pretrained(NEW)",
+}
 
 
 def pick_device(name: str) -> torch.device:
@@ -53,10 +69,21 @@ class Opened:
     where: Mapping[str, Any]  # what loaders of transformers are told beside the place
     config: Any
     encoder: Encoder
+    files: tuple[Path, ...] = ()  # GGUF files, one or the parts of one; then `place` is nothing
+    headers: tuple[Header, ...] = ()
 
     def own(self) -> Opened:
         """The same with a configuration of its own, for what is made by one may change it."""
         return replace(self, config=copy.deepcopy(self.config))
+
+    @contextlib.contextmanager
+    def weights(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Where its weights are, as loaders of transformers are told."""
+        if not self.files:
+            yield self.place, self.where
+            return
+        with gguf.opened(self.files, self.headers, weights=True) as (folder, named):
+            yield folder, {**self.where, **named}
 
 
 @dataclass(frozen=True)
@@ -74,20 +101,41 @@ Opening = Callable[[str, ModelOptions], Opened]
 
 def open_checkpoint(name: str, options: ModelOptions) -> Opened:
     """Configuration and tokenizer; silent but for errors."""
-    place = str(shelf.builtin_model(name)) if name.startswith(shelf.BUILTIN) else name
+    there = shelf.place_of(name)
     where: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
-    if not Path(place).is_dir():
-        _refuse_path(place)
+    if files := shelf.gguf_of(there):
+        return _open_gguf(name, tuple(files), where, options)
+    if there is None:
+        _refuse_path(name)
         where |= {"revision": options.revision or "main", "local_files_only": options.offline}
+    elif not there.is_dir():
+        raise ModelError("a file, and no GGUF file", where=name, hint="name the folder of the checkpoint")
     else:
-        suspect.check_folder(Path(place))
+        suspect.check_folder(there)
+    place = name if there is None else str(there)
     with loading(name, options):
         with suspect.patience():
             config = transformers.AutoConfig.from_pretrained(place, **where)
-        _forget_lost_pad(config)
-        if not options.trust_remote_code and config._attn_implementation not in ATTENTIONS:
-            config._attn_implementation = None  # others are code that is fetched from the hub and run
+        _settle(config, options)
         return Opened(name, place, where, config, load_encoder(place, config, where))
+
+
+def _open_gguf(name: str, files: tuple[Path, ...], where: Mapping[str, Any], options: ModelOptions) -> Opened:
+    """What a GGUF file says of itself, and the tokenizer in it."""
+    headers = tuple(shelf.headers_of(name))
+    gguf.check(name, headers)
+    with loading(name, options), gguf.opened(files, headers, weights=False) as (folder, named):
+        config = transformers.AutoConfig.from_pretrained(folder, **where, **named)  # seconds, for a large vocabulary
+        _settle(config, options)
+        encoder = TextEncoder(transformers.AutoTokenizer.from_pretrained(folder, **where, **named))
+    return Opened(name, "", where, config, encoder, files, headers)
+
+
+def _settle(config: Any, options: ModelOptions) -> None:
+    """Leave out of a configuration what cannot be as it says, or would fetch code."""
+    _forget_lost_pad(config)
+    if not options.trust_remote_code and config._attn_implementation not in ATTENTIONS:
+        config._attn_implementation = None  # others are code that is fetched from the hub and run
 
 
 def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = open_checkpoint) -> Loaded:
@@ -97,25 +145,30 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
     """
     device = pick_device(options.device)
     dtype = _dtype(options.dtype, device)
+    kind = headed(kind, options.head)
     if not (options.model or kind.builtin):
         raise OptionError(f"scorer {kind.name} has no built-in model", hint=f"-m {kind.advice['en']}, or a folder")
     opened = opening(options.model or kind.builtin, options).own()
     name, config = opened.name, opened.config
+    if dtype == "auto" and any(header.quantized for header in opened.headers):
+        dtype = torch.float32  # what is less than a float in the file has no precision of its own
     check_architecture(kind, name, config)
     if not (options.trust_remote_code and getattr(config, "auto_map", None)):  # of code that is run, nothing is tried
         check_size(opened, skeleton(kind.auto_class, opened, options), dtype)
-    loader = getattr(transformers, kind.auto_class)
-    with loading(name, options):
+    loader = of_library(kind.auto_class)
+    with loading(name, options), opened.weights() as (place, where):
         model, report = loader.from_pretrained(
-            opened.place,
+            place,
             config=config,
             dtype=dtype,
             use_safetensors=None if options.allow_pickle else True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are in the report, and refused by name
-            **opened.where,
+            **where,
         )
-    check_head(kind, name, model, report)
+        said = {} if opened.files else transformers.PretrainedConfig.get_config_dict(place, **where)[0]
+    check_head(kind, name, model, report, lambda: _names(opened))
+    check_tied(kind, name, model, said)
     check_layers(name, model, report)
     if not kind.left_to_right and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
@@ -124,11 +177,23 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
         return Loaded(name, opened.encoder, model.to(device).eval(), device)
 
 
+def _names(opened: Opened) -> list[str]:
+    """The names of the tensors in its files; none where these do not tell."""
+    if opened.files:  # of GGUF, whose tensors go by other names
+        return []
+    there = Path(opened.place) if Path(opened.place).is_dir() else None
+    folder = there or snapshot(opened.place, opened.where.get("revision", "main"))
+    try:
+        return list(held_in(folder).tensors) if folder else []
+    except (OSError, Broken):
+        return []
+
+
 def skeleton(auto_class: str, opened: Opened, options: ModelOptions) -> torch.nn.Module:
     """The model with its modules and without any weight; raises ModelError where the configuration allows none."""
     made: torch.nn.Module
     with loading(opened.name, options), suspect.patience(), torch.device("meta"):
-        loader = getattr(transformers, auto_class)
+        loader = of_library(auto_class)
         made = loader.from_config(opened.config, trust_remote_code=options.trust_remote_code)
     return made
 
@@ -137,14 +202,15 @@ def check_size(opened: Opened, made: torch.nn.Module, dtype: torch.dtype | str) 
     """Refuse a configuration whose weights cannot be in its folder, or not in this machine; raises ModelError."""
     weights = sum(parameter.numel() for parameter in made.parameters())
     tables = sum(buffer.numel() * buffer.element_size() for buffer in made.buffers())
-    asked = f"its config.json asks for {weights:,} weights"
-    if Path(opened.place).is_dir():
-        there = suspect.weights_in(Path(opened.place))
+    source = "header" if opened.files else "config.json"
+    asked = f"its {source} asks for {weights:,} weights"
+    if opened.files or Path(opened.place).is_dir():
+        there = weights_of(opened.headers) if opened.files else suspect.weights_in(Path(opened.place))
         packed = 8 if getattr(opened.config, "quantization_config", None) else 1  # weights in a byte, at most
         if weights > packed * there + SLACK or tables > there + BUFFERS:
-            said = asked if weights > packed * there + SLACK else f"its config.json asks for {tables:,} bytes of tables"
-            what = f"{said}, and its files of weights have {there:,} bytes"
-            raise ModelError(what, where=opened.name, hint="is it the config.json of this checkpoint?")
+            said = asked if weights > packed * there + SLACK else f"its {source} asks for {tables:,} bytes of tables"
+            what = f"{said}, and its files of weights have {there:,} {'of them' if opened.files else 'bytes'}"
+            raise ModelError(what, where=opened.name, hint=f"is it the {source} of this checkpoint?")
     each = dtype.itemsize if isinstance(dtype, torch.dtype) else 1  # as they are in the files
     memory = suspect.memory()
     if memory is not None and weights * each + tables > memory:
@@ -156,6 +222,8 @@ def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
     """The tokenizer of a checkpoint, as functions from text to ids."""
     if cpm.is_cpm(place, config, where):
         return cpm.CpmEncoder(cpm.load(place, config, where))
+    if t5_pegasus.is_t5_pegasus(place, config, where):
+        return t5_pegasus.load(place, where)
     found = TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
     found.source = (place, where)
     return found
@@ -266,12 +334,17 @@ _INSTALL = re.compile(r"`(pip install [^`]+)`")
 def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> ModelError | NotFoundError:
     """What was tried and what to try, from the many ways in which loading fails."""
     text = str(problem)
-    local = Path(name).is_dir() or name.startswith(shelf.BUILTIN)
+    there = shelf.place_of(name)
+    local = there is not None
     if "trust_remote_code" in text:
         return ModelError("the checkpoint brings its own code", where=name, hint="if you trust it: --trust-remote-code")
     pickled = "safetensors" in text and not options.allow_pickle
     if local and pickled and any(Path(name).glob("pytorch_model*.bin")):
         return ModelError("only pickled weights (.bin)", where=name, hint="if you trust them: --allow-pickle")
+    if there is not None and (foreign := suspect.foreign_weights(there)):
+        what = f"only weights of {foreign[0]} ({foreign[1].name}), which are not read"
+        hint = f"convert them once (docs/models.md): {CONVERSIONS[foreign[0]]}"
+        return ModelError(what, where=name, hint=hint)
     if package := lacking(problem):
         return ModelError(f"it needs the package {package}", where=name, hint=install(package))
     if local or not isinstance(problem, OSError):

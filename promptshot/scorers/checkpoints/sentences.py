@@ -92,7 +92,9 @@ def _of_prompts(found: Sentences, said: Any) -> Sentences:
     prompts, name = said.get("prompts"), said.get("default_prompt_name")
     prompt = str(prompts.get(name) or "") if isinstance(prompts, dict) and isinstance(name, str) else ""
     if prompt and found.pooling[-1:] == (_WITHOUT,):
-        found = replace(found, flaw=f"it pools without its prompt {shortened(repr(prompt), 40)}, which is not known here")
+        found = replace(
+            found, flaw=f"it pools without its prompt {shortened(repr(prompt), 40)}, which is not known here"
+        )
     return replace(found, prompt=prompt, pooling=tuple(mode for mode in found.pooling if mode != _WITHOUT))
 
 

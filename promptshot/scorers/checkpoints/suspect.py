@@ -69,6 +69,18 @@ def weights_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.suffix in WEIGHTS and path.is_file())
 
 
+# What weights of other libraries are called: as transformers saved them, and as BERT and its kin were first released.
+FOREIGN = {"tf_model*.h5": "TensorFlow", "*.ckpt*": "TensorFlow", "flax_model*.msgpack": "Flax"}
+
+
+def foreign_weights(folder: Path) -> tuple[str, Path] | None:
+    """Of which library a folder has weights, where it has none that are read, and one of their files."""
+    if not folder.is_dir() or weights_in(folder):
+        return None
+    found = ((library, path) for sign, library in FOREIGN.items() for path in sorted(folder.glob(sign)))
+    return next(found, None)
+
+
 # ------------------------------------------------------------------ files
 
 
@@ -178,6 +190,28 @@ def patience() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
+
+
+GROWTH = 1 << 30  # bytes that a template of a stranger may take
+
+
+@contextlib.contextmanager
+def room() -> Iterator[None]:
+    """Within, this process grows by so much at most, and whatever asks for more gets a MemoryError; on Linux."""
+    try:
+        import resource
+
+        size = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        most = size + GROWTH if before[0] == resource.RLIM_INFINITY else min(size + GROWTH, before[0])
+        resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    except (ImportError, OSError, ValueError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def memory() -> int | None:

@@ -21,6 +21,9 @@ class Query:
     token ids expected there (same length as `asked`). The first `leads` of them (for each choice; () is none at all)
     stand before the word. The answer is a score for each choice, then, where there are any, the part of the leads.
     With `odds`, the score is the natural-log odds of the choice by itself, for kinds that have both.
+
+    Where an encoder reads `ids`, the targets are what a decoder writes behind `context`, each of a length of its own;
+    `asked` then counts the places of the longest.
     """
 
     ids: Ids
@@ -31,12 +34,13 @@ class Query:
     positions: Ids | None = None
     leads: tuple[int, ...] = ()
     odds: bool = False
+    context: tuple[int, ...] = ()
 
     @property
     def key(self) -> tuple[Any, ...]:
         """The same for queries that have the same answer."""
         types, positions = (None if ids is None else tuple(ids) for ids in (self.types, self.positions))
-        return tuple(self.ids), self.asked, self.targets, types, positions, self.leads, self.odds
+        return tuple(self.ids), self.asked, self.targets, types, positions, self.leads, self.context, self.odds
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,14 @@ class Planner(ABC):
     @abstractmethod
     def special(self) -> Ids:
         """The special tokens that its sequences have."""
+
+    def no_chat(self) -> str:
+        """Why there are no prompts with turns, see `scoring.Chatting`."""
+        return "such a model goes on with no text, and so with no chat"
+
+    def written(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The exact text of a chat, special tokens too; raises Unfit."""
+        raise Unfit(self.no_chat())
 
     def planned(self, prompt: Prompt) -> Plan | str:
         """The plan of a prompt, or why there is none."""

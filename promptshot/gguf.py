@@ -1,0 +1,224 @@
+"""The header of a GGUF file, without torch: what the model is, how many weights it has, which files hold them.
+
+A file may come from a stranger: nothing is believed of it that the file itself is too short for.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MAGIC = b"GGUF"
+SUFFIX = ".gguf"
+VERSIONS = (2, 3)
+KEYS, TENSORS, AXES = 10_000, 200_000, 4  # the most that are read of each
+ITEMS = 4_000_000  # of all arrays; tokens and merges of the largest vocabularies are a million
+TEXT = 16 << 20  # bytes of a string; templates of chats take some thousand
+ALIGNED = 1 << 20  # bytes
+DENSEST = 8  # weights in a byte, at most
+FAMILY = "general.architecture"
+CHAT = "tokenizer.chat_template"
+# What each number of a type stands for: a value of fixed size, a string, an array.
+_FIXED = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_STRING, _ARRAY = 8, 9
+_FLOATS = (0, 1, 30)  # float32, float16, bfloat16; all other types are quantized
+_ENCODERS = re.compile(r".*bert.*|t5encoder")  # which go on from no text
+_PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
+
+
+class NoGguf(ValueError):
+    """A file that is no GGUF file, or a broken one; `str()` is the reason."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor: its name, the sizes of its axes (the fastest first), the number of its type, its place in the data."""
+
+    name: str
+    axes: tuple[int, ...]
+    type: int
+    offset: int
+
+    @property
+    def weights(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.axes)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands before the data. Of an array in the `metadata`, its length only.
+
+    The keys begin at byte 24 and end at `keys`, the table of the tensors ends before `data`.
+    """
+
+    version: int
+    metadata: Mapping[str, Any]
+    tensors: tuple[Tensor, ...]
+    keys: int
+    data: int
+    size: int  # bytes of the file
+
+    @property
+    def family(self) -> str:
+        """What the file calls the architecture; empty where it says nothing, as later parts of a split file may."""
+        return str(self.metadata.get(FAMILY, ""))
+
+    @property
+    def alignment(self) -> int:
+        """Bytes of which the offsets are multiples."""
+        return int(self.metadata.get("general.alignment", 32))
+
+    @property
+    def quantized(self) -> bool:
+        """Whether any weights are kept in less than a float each."""
+        return any(tensor.type not in _FLOATS for tensor in self.tensors)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What a config.json of such a model says of its head."""
+        if _ENCODERS.fullmatch(self.family):
+            return {}
+        if self.family == "t5":
+            return {"architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True}
+        return {"architectures": ["ForCausalLM"]}
+
+    @property
+    def chats(self) -> bool:
+        """Whether it holds a template for chats."""
+        return bool(self.metadata.get(CHAT))
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether it is a file that begins as a GGUF file does, or is called one."""
+    try:
+        if not path.is_file():
+            return False
+        if path.suffix == SUFFIX:
+            return True
+        with path.open("rb") as stream:
+            return stream.read(len(MAGIC)) == MAGIC
+    except (OSError, ValueError):
+        return False
+
+
+def parts(path: Path) -> list[Path]:
+    """All files of a model of which one is named: itself, or NAME-00001-of-00003.gguf and so on; raises NoGguf where
+    one is not there."""
+    found = _PART.fullmatch(path.name)
+    if not found:
+        return [path]
+    count = int(found[3])
+    if not 0 < count <= 1000:
+        raise NoGguf(f"one of {count:,} parts")
+    names = [path.with_name(f"{found[1]}-{number:05d}-of-{found[3]}.gguf") for number in range(1, count + 1)]
+    if lost := [name.name for name in names if not name.is_file()]:
+        raise NoGguf(f"a split file, and this part is not beside it: {lost[0]}")
+    return names
+
+
+def in_folder(folder: Path) -> list[Path]:
+    """The GGUF files of a folder, sorted; of a split one its first part only."""
+    found = sorted(path for path in folder.glob(f"*{SUFFIX}") if path.is_file())
+    return [path for path in found if not (part := _PART.fullmatch(path.name)) or int(part[2]) == 1]
+
+
+def weights_of(headers: Sequence[Header]) -> int:
+    """How many weights the files of a model have."""
+    return sum(tensor.weights for header in headers for tensor in header.tensors)
+
+
+def read(path: Path) -> Header:
+    """The header of a file; raises NoGguf for what is none, OSError for what cannot be read."""
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        if size < 24 or stream.read(len(MAGIC)) != MAGIC:
+            raise NoGguf("no GGUF file (it does not begin with GGUF)")
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as said:
+            return _Reader(said, size).header()
+
+
+class _Reader:
+    """Reads one value after the other; raises NoGguf wherever the file ends too early."""
+
+    def __init__(self, said: mmap.mmap, size: int) -> None:
+        self.said, self.size, self.place = said, size, len(MAGIC)
+        self.left = ITEMS
+
+    def header(self) -> Header:
+        version, tensors, keys = self.numbers("<IQQ")
+        if version not in VERSIONS:
+            raise NoGguf(f"GGUF of version {version}; versions 2 and 3 (little-endian) can be read")
+        if keys > KEYS or tensors > TENSORS:
+            raise NoGguf(f"{keys:,} keys and {tensors:,} tensors; {KEYS:,} and {TENSORS:,} there may be")
+        metadata = {self.string(): self.value() for _ in range(keys)}
+        if len(metadata) < keys:
+            raise NoGguf("a key stands in its header twice")
+        end = self.place
+        table = tuple(self.tensor() for _ in range(tensors))
+        aligned = metadata.get("general.alignment", 32)
+        if type(aligned) is not int or not 0 < aligned <= ALIGNED:
+            raise NoGguf(f"an alignment of {aligned}")
+        data = -(-self.place // aligned) * aligned
+        for tensor in table:
+            if tensor.weights > DENSEST * self.size or data + tensor.offset > self.size:
+                raise NoGguf(f"the file is too short for its tensor {tensor.name!r}: fetch it anew")
+        return Header(version, metadata, table, end, data, self.size)
+
+    def numbers(self, form: str) -> tuple[Any, ...]:
+        size = struct.calcsize(form)
+        if self.place + size > self.size:
+            raise NoGguf("the file ends within its header: fetch it anew")
+        self.place += size
+        return struct.unpack_from(form, self.said, self.place - size)
+
+    def skip(self, size: int) -> int:
+        """Go on by so many bytes; from where."""
+        begin = self.place
+        if size > self.size - begin:
+            raise NoGguf("the file ends within its header: fetch it anew")
+        self.place += size
+        return begin
+
+    def string(self) -> str:
+        (size,) = self.numbers("<Q")
+        if size > TEXT:
+            raise NoGguf(f"a string of {size:,} bytes in its header")
+        begin = self.skip(size)
+        return self.said[begin : begin + size].decode("utf-8", "replace")
+
+    def value(self) -> Any:
+        """A value; of an array the length."""
+        (kind,) = self.numbers("<I")
+        if kind in _FIXED:
+            return self.numbers(_FIXED[kind])[0]
+        if kind == _STRING:
+            return self.string()
+        if kind != _ARRAY:
+            raise NoGguf(f"a value of the unknown type {kind} in its header")
+        inner, count = self.numbers("<IQ")
+        self.left -= count
+        if self.left < 0 or inner not in (*_FIXED, _STRING):
+            raise NoGguf(f"an array of {count:,} values of type {inner} in its header")
+        if inner in _FIXED:
+            self.skip(count * struct.calcsize(_FIXED[inner]))
+            return count
+        for _ in range(count):
+            self.skip(self.numbers("<Q")[0])
+        return count
+
+    def tensor(self) -> Tensor:
+        name = self.string()
+        (axes,) = self.numbers("<I")
+        if axes > AXES:
+            raise NoGguf(f"a tensor of {axes:,} axes")
+        sizes = self.numbers(f"<{axes}Q")
+        kind, offset = self.numbers("<IQ")
+        return Tensor(name, sizes, kind, offset)
