@@ -75,7 +75,7 @@ class Model:
             return []
         if self.held.pickled or self.headers:
             return [self.made] if self.made else []
-        return [*kinds.held(self.held.tensors, self.config)]
+        return [*kinds.usable(self.held.tensors, self.config)]
 
     @property
     def stand_ins(self) -> list[str]:
@@ -85,7 +85,7 @@ class Model:
     @property
     def heads(self) -> list[str]:
         """What its heads are called."""
-        named = [KINDS[scorer].head for scorer in self.scorers]
+        named = [KINDS[scorer].head for scorer in self.scorers if not KINDS[scorer].headless]
         return [*named, *(kinds.HEADS[head].stand_ins[head].head for head in self.stand_ins)]
 
     @property
@@ -138,8 +138,9 @@ class Model:
             yield f"its config.json says {said}, and its weights have no {lost}: it would be random, and is refused"
         elif self.headers and not self.scorers:
             yield f"no scorer is for a GGUF file of {self.family or 'this kind'}"
-        elif not self.scorers:
-            yield "no head whose tensors are known by their names: it may make states of a text, and no more"
+        elif not self.heads:
+            use = f"it makes vectors of texts, for {' or '.join(self.scorers)}" if self.scorers else "no scorer is for it"
+            yield f"no head that is known by the names of its tensors: {use}"
         for head in self.stand_ins:
             kind = kinds.HEADS[head]
             yield f"--head {head} makes scorer {kind.name} ask its {kind.stand_ins[head].head}: it tells " + (

@@ -271,7 +271,9 @@ KINDS: Mapping[str, ScorerKind] = {
             meaning=True,
             headless=True,
             made_file="modules.json",
-            weights=(Trace((r"(^|\.)(word_embeddings|embed_tokens|wte|tok_embeddings)\.weight$",), unless=_TWO_PARTS),),
+            weights=(
+                Trace((r"(^|\.)(\w*embeddings|embed_tokens|embed_in|tokens_embed|wte)\.weight$",), unless=_TWO_PARTS),
+            ),
         ),
     )
 }
@@ -321,13 +323,18 @@ def head_for(scorer: str, head: str) -> str:
 def held(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
     """The scorers whose heads a checkpoint holds, by the names of its tensors and its config.json; those that need no
     head where it holds none."""
+    found = usable(names, config)
+    return [name for name in found if not KINDS[name].headless] or found
+
+
+def usable(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
+    """The scorers that can use a checkpoint: those whose heads it holds, and those that need none."""
     labels = _labels(config)
-    found = [
-        kind
+    return [
+        kind.name
         for kind in KINDS.values()
         if _fit(kind.weights, names, config) and re.search(kind.made_labels, labels, re.IGNORECASE)
     ]
-    return [kind.name for kind in [kind for kind in found if not kind.headless] or found]
 
 
 def _labels(config: Mapping[str, Any]) -> str:

@@ -121,26 +121,26 @@ def scorer_of(model: str) -> str | None:
         for kind in kinds.KINDS.values():
             if kind.made_file and is_there(path.parent / kind.made_file):
                 return kind.name
-        made, there = kinds.made_for(config), _held(path.parent, config)
+        made, there = kinds.made_for(config), kinds.held(_names(path.parent), config)
         return made if not there or made in there else there[0]
     except (OSError, ValueError, AttributeError, TypeError, RecursionError, ModelError):
         return None
 
 
 def scorers_of(model: str) -> list[str]:
-    """The scorers whose heads the files of a model on this machine hold, also of one in the hub's cache; none where
+    """The scorers that can use a model on this machine, also one in the hub's cache, by what its files hold; none where
     these do not tell."""
     try:
         place = place_of(model) or weights.snapshot(model)
-        return _held(place, weights.config_of(place)) if place and place.is_dir() else []
+        return [*kinds.usable(_names(place), weights.config_of(place))] if place and place.is_dir() else []
     except (OSError, ValueError, TypeError):
         return []
 
 
-def _held(folder: Path, config: dict[str, Any]) -> list[str]:
-    """The scorers whose heads are in the files of a folder; none where they cannot be read."""
+def _names(folder: Path) -> list[str]:
+    """The names of the tensors in the files of a folder; none where they cannot be read."""
     try:
-        return [*kinds.held(weights.held(folder).tensors, config)]
+        return [*weights.held(folder).tensors]
     except (OSError, weights.Broken):
         return []
 

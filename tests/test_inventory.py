@@ -88,13 +88,13 @@ def test_models_of_all_sources_are_found_with_what_they_are(alone: Path, tmp_pat
     (manifest / "latest").write_text(json.dumps({"layers": [layer]}))
     found = models([str(tmp_path / "mine")])
     assert [(one.name.replace(f"{tmp_path}/", ""), one.source, one.family, one.scorers) for one in found] == [
-        ("builtin:bert", "built-in", "bert", ["mlm", "nsp"]),
-        ("builtin:gpt2", "built-in", "gpt2", ["causal"]),
-        ("owner/model", "hub cache", "bert", ["mlm"]),
+        ("builtin:bert", "built-in", "bert", ["mlm", "nsp", "embed"]),
+        ("builtin:gpt2", "built-in", "gpt2", ["causal", "embed"]),
+        ("owner/model", "hub cache", "bert", ["mlm", "embed"]),
         ("ollama:some:latest", "Ollama", "llama", ["causal"]),
         ("mine/one.gguf", "folder", "llama", ["causal"]),
-        ("mine/both", "folder", "bert", ["mlm", "nsp"]),
-        ("mine/none", "folder", "bert", []),
+        ("mine/both", "folder", "bert", ["mlm", "nsp", "embed"]),
+        ("mine/none", "folder", "bert", ["embed"]),
     ]
     assert not any(one.broken for one in found)
     cached = line_of(found, "owner/model")
@@ -140,7 +140,7 @@ def test_a_broken_folder_is_one_line_of_the_list(tmp_path: Path, capsys: pytest.
     said = capsys.readouterr()
     lines = {Path(line.split("\t")[0]).name: line.split("\t") for line in said.out.splitlines()}
     assert lines["odd"][-1] == f"broken: {SAID[kind]}"
-    assert lines["good"][-1] == "mlm"
+    assert lines["good"][-1] == "mlm, embed"
     assert said.err == ""
     assert run_command(["models", "show", str(tmp_path / "odd")]) == 0
     assert SAID[kind] in capsys.readouterr().out
@@ -183,7 +183,7 @@ def test_pipes_and_links_to_nowhere_are_not_waited_for(tmp_path: Path) -> None:
     (folder / "lost").symlink_to(tmp_path / "nowhere")
     (folder / "itself").symlink_to(folder)
     one = model(str(folder))
-    assert (one.scorers, one.languages, one.limit, one.broken) == (["mlm"], [], 64, "")
+    assert (one.scorers, one.languages, one.limit, one.broken) == (["mlm", "embed"], [], 64, "")
     piped = tmp_path / "p"
     piped.mkdir()
     os.mkfifo(piped / "config.json")
@@ -243,12 +243,12 @@ def test_templates_that_fit_are_those_of_its_scorers(alone: Path, capsys: pytest
     templates = fitting()
     assert run_command(["models", "list", "--json"]) == 0
     listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
-    assert listed["owner/model"]["scorers"] == {kind: templates[kind] for kind in ("mlm", "nsp")}
+    assert listed["owner/model"]["scorers"] == {kind: templates[kind] for kind in ("mlm", "nsp", "embed")}
     assert all(templates[kind] > 10 for kind in kinds.KINDS)
     assert run_command(["models", "list"]) == 0
     line = capsys.readouterr().out.splitlines()[2].split("\t")
     assert line[0] == "owner/model"
-    assert line[4:] == [str(templates["mlm"] + templates["nsp"]), "mlm, nsp"]
+    assert line[4:] == [str(templates["mlm"] + templates["nsp"] + templates["embed"]), "mlm, nsp, embed"]
 
 
 def test_a_model_is_shown_with_what_its_config_says_in_vain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
