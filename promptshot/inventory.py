@@ -139,7 +139,7 @@ class Model:
         elif self.headers and not self.scorers:
             yield f"no scorer is for a GGUF file of {self.family or 'this kind'}"
         elif not self.heads:
-            use = f"it makes vectors of texts, for {' or '.join(self.scorers)}" if self.scorers else "no scorer is for it"
+            use = f"it makes vectors of texts ({shortlist(self.scorers)})" if self.scorers else "no scorer is for it"
             yield f"no head that is known by the names of its tensors: {use}"
         for head in self.stand_ins:
             kind = kinds.HEADS[head]
