@@ -31,6 +31,7 @@ def wanted() -> dict[str, Env]:
     return {
         "harness": Env((current, "lm-eval==0.4.13", "accelerate==1.15.0")),
         "minicons": Env((current, "minicons==0.3.39")),
+        "sentences": Env((current, "scikit-learn", "scipy", "tqdm"), ("sentence-transformers==6.2.0",)),
         "openprompt": Env(OLD, ("openprompt==1.0.1",)),
     }
 

@@ -55,6 +55,16 @@ SHAPES = {
     "builtin-gpt2": Shape("gpt2", model_class="GPT2LMHeadModel"),
     "bert-base-zh": _bert(21_128),
     "bert-base-en": _bert(30_522),
+    "bert-base-nli": Shape(
+        "bert",
+        "BertConfig",
+        "BertForSequenceClassification",
+        {
+            "vocab_size": 30_522,
+            "id2label": {0: "contradiction", 1: "neutral", 2: "entailment"},
+            "label2id": {"contradiction": 0, "neutral": 1, "entailment": 2},
+        },
+    ),
     "gpt2-small": Shape("gpt2", "GPT2Config", "GPT2LMHeadModel", {"vocab_size": 50_257}),
     "gpt2-tiny": Shape(
         "gpt2", "GPT2Config", "GPT2LMHeadModel", {"vocab_size": 12_000, "n_embd": 256, "n_layer": 4, "n_head": 4}

@@ -27,12 +27,6 @@ EVERY = 7  # of the short probes, one in so many is also scored alone and the pl
 LONGER = 7  # probes with a longer text before them
 BUDGETS = (128, 256, 512, 1024, 2048, 4096, 8192)
 
-# What a checkpoint is in which no scorer finds its head, though its family has some.
-BODY = (
-    "no head at all, as in sentence encoders: it makes a vector of a text, and gives no word or next sentence a score. "
-    "No scorer of promptshot can use it; tools for embeddings can, for classes by nearest vectors"
-)
-
 # Two sentences, and the words for their blanks: each word is right in one and wrong in the other.
 CLOZES = {
     "Chinese": (
@@ -85,6 +79,33 @@ PAIRS = {
         ("The train was two hours late.", "The passengers waited in the station."),
         ("The doctor gave him some medicine.", "After three days his cough was gone."),
         ("The end of the film was sad.", "Many people in the cinema cried."),
+    ),
+}
+# A sentence and what it says in other words, or what follows from it; the wrong one is that of the next line.
+MEANINGS = {
+    "Chinese": (
+        ("一个男人在舞台上弹吉他。", "有人在演奏乐器。"),
+        ("孩子们在公园里踢足球。", "一些小孩在户外做运动。"),
+        ("这家餐厅今天不营业。", "今天不能在这家餐厅吃饭。"),
+        ("她买了两张去上海的火车票。", "她打算坐火车去上海。"),
+        ("手机的电池坏了，开不了机。", "这部手机现在不能用。"),
+        ("公司今年赚的钱比去年多。", "公司的利润增加了。"),
+        ("医生让他每天吃三次药。", "他需要服药。"),
+        ("昨天夜里下了一场大雪。", "昨晚下雪了。"),
+        ("妈妈正在厨房里做晚饭。", "有人在做饭。"),
+        ("这本书讲的是中国的历史。", "这是一本历史书。"),
+    ),
+    "English": (
+        ("A man is playing the guitar on a stage.", "Someone is making music."),
+        ("The children are playing football in the park.", "Some kids are doing sport outside."),
+        ("The restaurant is closed today.", "You cannot eat at the restaurant today."),
+        ("She bought two train tickets to London.", "She is going to London by train."),
+        ("The battery is dead and the phone does not start.", "The phone does not work at the moment."),
+        ("The company earned more this year than last year.", "The profit of the company rose."),
+        ("The doctor told him to take the pills three times a day.", "He has to take medicine."),
+        ("There was heavy snow last night.", "It snowed during the night."),
+        ("My mother is cooking dinner in the kitchen.", "Someone is preparing a meal."),
+        ("This book is about the kings of France.", "It is a history book."),
     ),
 }
 
@@ -176,6 +197,14 @@ def examine(
         yield compared(f"{dtype} = float32", fast, exact, rounding)
 
 
+def asked(kinds: Sequence[str], refused: Mapping[str, ModelError], alone: bool) -> Iterator[str]:
+    """The kinds of scorers to examine: unless one is asked for `alone`, in the end those without a head, where none of
+    the others has found its own."""
+    yield from kinds
+    if not alone and len(refused) == len(kinds) and all(isinstance(one, HeadError) for one in refused.values()):
+        yield from (kind.name for kind in KINDS.values() if kind.headless)
+
+
 def compared(check: str, first: Sequence[Scored], second: Sequence[Scored], rounding: Rounding) -> Finding:
     """Whether two ways to score the same prompts agree, as far as it decides something: by the margins of two words.
 
@@ -234,7 +263,7 @@ def verdict(findings: Sequence[Finding], refused: Mapping[str, ModelError]) -> t
     """What all findings come to, and a sentence on what that means."""
     verdicts = {finding.verdict for finding in findings}
     if verdicts <= {"failed", "note"} and refused:
-        return "not sound", BODY if set(refused) == set(KINDS) else "no scorer that was asked for finds its head"
+        return "not sound", "no scorer that was asked for finds its head"
     if "failed" in verdicts:
         return "not sound", "do not trust its scores"
     return ("look at this", "its scores may be right, but not for certain") if "look" in verdicts else ("sound", "")
@@ -263,7 +292,7 @@ def _questions(kind: str, language: str) -> Iterator[tuple[Prompt, int]]:
     """Prompts with two choices, and the number of the right one."""
     asked = KINDS.get(kind, KINDS[FIRST])  # a scorer of others, as the usual one
     if asked.margin:
-        pairs = PAIRS[language]
+        pairs = (MEANINGS if asked.meaning else PAIRS)[language]
         for i, (first, second) in enumerate(pairs):
             wrong = pairs[(i + 1) % len(pairs)][1]
             pieces: tuple[Piece, ...] = (Piece(Kind.FIXED, first), Piece(Kind.BREAK), Piece(Kind.MASK))

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-ScorerName = Literal["mlm", "nsp", "causal", "rtd", "seq2seq"]
+ScorerName = Literal["mlm", "nsp", "causal", "rtd", "seq2seq", "nli", "embed"]
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,14 @@ class ScorerKind:
     advice: Mapping[str, str]  # language -> a model for real results
     left_to_right: bool = False  # a text goes on: what follows the blank, or the text behind a label, can be scored
     margin: bool = False  # a score is how well two segments go together, and not that of a word's tokens
+    meaning: bool = False  # two segments go together by what they mean, and not as a text goes on
+    holes: bool = False  # a word in one segment may have the place of a hole in the other
     masks: bool = False  # a word has a mask for each of its tokens, and these may know of one another or not
     means: bool = False  # where words differ in their number of tokens, a word's score is the mean over them
     demonstrations: bool = False  # whether rows with their labels can be put before a row
     odds: bool = False  # asked of each choice by itself (see Prompt.several), a score is the log-odds that it holds
+    headless: bool = False  # it needs no head, so that every encoder suits, whatever it was made for
+    made_file: str = ""  # a file in a model's folder that says that it is made for it, whatever its architecture
     writes: bool = False  # an encoder reads the text, and a decoder writes the word
     made_labels: str = ""  # a pattern of which one of the model's own labels must be, where it has a head for labels
     weights: tuple[Trace, ...] = ()  # by any of which a checkpoint's files show that they hold the head
@@ -137,6 +141,7 @@ KINDS: Mapping[str, ScorerKind] = {
             builtin="builtin:bert",
             advice={"zh": "google-bert/bert-base-chinese", "en": _BERT},
             margin=True,
+            holes=True,
             odds=True,
             weights=(Trace((r"^cls\.seq_relationship\.weight$", r"(^|\.)pooler\.dense\.weight$")),),
             stand_ins={
@@ -222,6 +227,52 @@ KINDS: Mapping[str, ScorerKind] = {
                 *(Trace((_BART_DECODER,), {"model_type": f}, {"tie_word_embeddings": False}) for f in _LIKE_BART),
             ),
         ),
+        ScorerKind(
+            name="nli",
+            scorer="promptshot.scorers.nli:NliScorer",
+            planner="promptshot.scorers.nli:NliPlanner",
+            short="a premise and a hypothesis",
+            about="two segments: a model for natural language inference says how surely the first entails the second",
+            segments=(2,),
+            auto_class="AutoModelForSequenceClassification",
+            mapping="MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING",
+            head="classification head",
+            lacking="has no head for inference",
+            hints=("use a model that was trained on inference, such as MoritzLaurer/deberta-v3-base-zeroshot-v2.0",)
+            * 2,
+            made="ForSequenceClassification",
+            made_labels="entail|蕴含|蕴涵",
+            builtin="",
+            advice={
+                "zh": "MoritzLaurer/mDeBERTa-v3-base-mnli-xnli",
+                "en": "MoritzLaurer/deberta-v3-base-zeroshot-v2.0",
+            },
+            margin=True,
+            meaning=True,
+            odds=True,
+            weights=(Trace((r"(^|\.)(classifier(\.out_proj)?|classification_head\.out_proj|score)\.weight$",)),),
+        ),
+        ScorerKind(
+            name="embed",
+            scorer="promptshot.scorers.embed:EmbedScorer",
+            planner="promptshot.scorers.embed:EmbedPlanner",
+            short="a text and a sentence to compare it with",
+            about="two segments: an encoder makes a vector of each, and says how near they are to one another",
+            segments=(2,),
+            auto_class="AutoModel",
+            mapping="MODEL_MAPPING",
+            head="sentence encoder",
+            lacking="is no encoder of texts",
+            hints=("use an encoder of sentences, such as sentence-transformers/all-MiniLM-L6-v2",) * 2,
+            made=r"(?<!LMHead)(?<!Headless)Model\b",
+            builtin="builtin:bert",
+            advice={"zh": "BAAI/bge-small-zh-v1.5", "en": "sentence-transformers/all-MiniLM-L6-v2"},
+            margin=True,
+            meaning=True,
+            headless=True,
+            made_file="modules.json",
+            weights=(Trace((r"(^|\.)(word_embeddings|embed_tokens|wte|tok_embeddings)\.weight$",), unless=_TWO_PARTS),),
+        ),
     )
 }
 FIRST: ScorerName = "mlm"  # the usual first choice
@@ -268,13 +319,15 @@ def head_for(scorer: str, head: str) -> str:
 
 
 def held(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
-    """The scorers whose heads a checkpoint holds, by the names of its tensors and its config.json."""
+    """The scorers whose heads a checkpoint holds, by the names of its tensors and its config.json; those that need no
+    head where it holds none."""
     labels = _labels(config)
-    return [
-        kind.name
+    found = [
+        kind
         for kind in KINDS.values()
         if _fit(kind.weights, names, config) and re.search(kind.made_labels, labels, re.IGNORECASE)
     ]
+    return [kind.name for kind in [kind for kind in found if not kind.headless] or found]
 
 
 def _labels(config: Mapping[str, Any]) -> str:

@@ -84,6 +84,17 @@ class Prompt:
             for piece in self.pieces
         ])  # fmt: skip
 
+    def whole_segments(self) -> list[str]:
+        """The texts of the segments that have no blank."""
+        found, blank = [""], [False]
+        for piece in self.pieces:
+            if piece.kind is Kind.BREAK:
+                found.append("")
+                blank.append(False)
+            found[-1] += piece.text
+            blank[-1] = blank[-1] or piece.kind is Kind.MASK
+        return [text for text, has_blank in zip(found, blank, strict=True) if not has_blank]
+
     def texts(self) -> list[str]:
         """The prompt with each of its choices in the blank; what they share is put together once."""
         shown = [" | " if piece.kind is Kind.BREAK else piece.shown for piece in self.pieces]
@@ -257,7 +268,16 @@ class Embedding(Protocol):
     """What scorers that can tell how alike texts are also offer."""
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        """One vector for each text, all of one size: of a model, the mean of its last layer over the tokens."""
+        """One vector for each text, all of one size: of a model, the mean of its last layer over the tokens, or what
+        its own settings say where it is an encoder of sentences."""
+
+
+@runtime_checkable
+class Comparing(Embedding, Protocol):
+    """What scorers offer whose scores are of vectors."""
+
+    def changed(self, change: Callable[[Any], Any]) -> Scorer:
+        """The same scorer, to which vectors are what `change` makes of them: (n, width) -> (n, any width), numpy."""
 
 
 @runtime_checkable
@@ -287,12 +307,15 @@ class ModelOptions:
     trust_remote_code: bool = False
     plain: bool = False  # one sequence per choice, without the shared parts that causal models can be run with
     allow_pickle: bool = False  # read pytorch_model.bin (weights only) where there is no safetensors
+    pooling: str | None = None  # how a vector is made of a text: mean | cls | first-last; default: as the model says
+    temperature: float | None = None  # by which the cosines of vectors are divided; default: 0.05
     head: str = ""  # which head to ask in the place of the scorer's own, see `ScorerKind.stand_ins`
 
     def identity(self) -> dict[str, Any]:
         """What of them decides scores: not the batch size or the device."""
-        found = {"precision": [self.revision, self.dtype, self.max_length]}
-        return found | ({"head": self.head} if self.head else {})
+        special = {"pooling": self.pooling, "temperature": self.temperature, "head": self.head or None}
+        said = {name: value for name, value in special.items() if value is not None}
+        return {"precision": [self.revision, self.dtype, self.max_length], **said}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -118,6 +118,9 @@ def scorer_of(model: str) -> str | None:
         if not path.is_file() or path.stat().st_size > LARGEST:  # whoever loads it says what is wrong
             return None
         config = json.loads(path.read_text(encoding="utf-8"))
+        for kind in kinds.KINDS.values():
+            if kind.made_file and is_there(path.parent / kind.made_file):
+                return kind.name
         made, there = kinds.made_for(config), _held(path.parent, config)
         return made if not there or made in there else there[0]
     except (OSError, ValueError, AttributeError, TypeError, RecursionError, ModelError):

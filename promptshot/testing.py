@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from promptshot.errors import told
@@ -42,7 +43,8 @@ _NO_ROOM = "so " * 20_000  # in a template, of which nothing may be left out
 def samples(kind: str) -> list[Prompt]:
     """Prompts as templates make them for a kind of scorer ("mlm", see `promptshot.kinds`), one for each text and each
     thing that such a template can say: Chinese and English, long and short; raises KeyError for no such kind."""
-    return [_prompt(kind, keys, text, i) for keys in _templates(KINDS[kind]) for i, text in enumerate(_TEXTS)]
+    found = [_prompt(kind, keys, text, i) for keys in _templates(KINDS[kind]) for i, text in enumerate(_TEXTS)]
+    return found + [replace(prompt, several=True) for prompt in found[: len(_TEXTS)] if KINDS[kind].odds]
 
 
 def hard(kind: str) -> list[Prompt]:
@@ -94,6 +96,8 @@ def _templates(kind: ScorerKind) -> Iterator[dict[str, Any]]:
         yield {"text": "{text}\n{mask}", "separator": "\n\n"}
     if kind.margin:
         yield {"text": ["{text}", "{other}"], "ordered": ["no", "yes"]}
+        yield {"text": ["{text} {mask}", "{other}"]}
+    if kind.holes:
         yield {"text": ["It is {mask}.", "{hollow}"], "fields": {"hollow": {"hole": "#"}}}
 
 

@@ -42,7 +42,7 @@ def encode(tokenizer: Any, text: str) -> list[int]:
 
 def between(model: Any, tokenizer: Any) -> list[int]:
     """What stands between two segments: [SEP], or </s></s> for RoBERTa."""
-    return [tokenizer.sep_token_id] * (2 if model.config.model_type == "roberta" else 1)
+    return [tokenizer.sep_token_id] * (2 if model.config.model_type in ("roberta", "xlm-roberta", "bart") else 1)
 
 
 @torch.inference_mode()
@@ -202,6 +202,43 @@ def _margin(model: Any, tokenizer: Any, a: list[int], b: list[int], positions: l
     more = {"position_ids": positions} if positions else {}
     z = logits_of(model, ids, token_type_ids=types, **more)
     return float(z[0] - z[1])
+
+
+def nli(model: Any, tokenizer: Any, premise: str, hypothesis: str, classes: tuple[int, int]) -> tuple[float, float]:
+    """The logits of two classes, entailment and contradiction, of [CLS] premise [SEP] hypothesis [SEP]."""
+    a, b = encode(tokenizer, premise), encode(tokenizer, hypothesis)
+    first = [tokenizer.cls_token_id, *a, *between(model, tokenizer)]
+    ids = [*first, *b, tokenizer.sep_token_id]
+    types = {"token_type_ids": [0] * len(first) + [1] * (len(b) + 1)}
+    z = logits_of(model, ids, **(types if getattr(model.config, "type_vocab_size", 0) > 1 else {}))
+    return float(z[classes[0]]), float(z[classes[1]])
+
+
+@torch.inference_mode()
+def vector(model: Any, tokenizer: Any, text: str, pooling: str) -> Tensor:
+    """The vector of one text, with what the tokenizer itself puts around it (METHODS 7.1; sentence-transformers)."""
+    around = list(tokenizer("")["input_ids"])
+    begin = [i for i in around[:1] if i in (tokenizer.cls_token_id, tokenizer.bos_token_id)]
+    ids = torch.tensor([[*begin, *encode(tokenizer, text), *around[len(begin) :]]])
+    said = model(input_ids=ids, output_hidden_states=True)
+    last, first = said[0][0].double(), said.hidden_states[1][0].double()  # (tokens, hidden)
+    if pooling == "cls":
+        return last[0]
+    if pooling == "lasttoken":
+        return last[-1]
+    if pooling == "max":
+        return last.max(0).values
+    if pooling == "mean_sqrt_len_tokens":
+        return last.sum(0) / len(last) ** 0.5
+    if pooling == "weightedmean":
+        return sum((i + 1) * state for i, state in enumerate(last)) / sum(range(1, len(last) + 1))  # type: ignore[return-value]
+    return (first.mean(0) + last.mean(0)) / 2 if pooling == "first-last" else last.mean(0)
+
+
+def embed(model: Any, tokenizer: Any, a: str, b: str, pooling: str = "mean", temperature: float = 0.05) -> float:
+    """The cosine of two texts, divided by a temperature."""
+    one, other = (vector(model, tokenizer, text, pooling) for text in (a, b))
+    return float(one @ other / (one.norm() * other.norm())) / temperature
 
 
 def causal(model: Any, tokenizer: Any, context: str, continuation: str) -> float:

@@ -30,7 +30,9 @@ def test_samples_are_what_templates_of_the_kind_can_say(kind: str) -> None:
     pieces = {piece.kind for prompt in found for piece in prompt.pieces}
     assert (Kind.BREAK in pieces) == (2 in row.segments)
     assert (Kind.DEMO in pieces) == row.demonstrations
-    assert (Kind.HOLE in pieces and ("",) in {prompt.choices for prompt in found}) == row.margin
+    assert (("",) in {prompt.choices for prompt in found}) == row.margin
+    assert (Kind.HOLE in pieces) == row.holes
+    assert any(prompt.several for prompt in found) == row.odds
     texts = [prompt.text() for prompt in found]
     assert any(text.isascii() for text in texts)
     assert any("房间" in text for text in texts)

@@ -154,23 +154,117 @@ def bert_nsp(bert: Tiny) -> Tiny:
     return reread(bert, transformers.BertForNextSentencePrediction)
 
 
+ROBERTA_NAMES = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}
+
+
 def roberta(folder: Path) -> Tiny:
     """RoBERTa: byte-level BPE, positions that begin at 2, one token type."""
     made = roberta_bpe()
     config = transformers.RobertaConfig(
         vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH + 2, type_vocab_size=1, **SIZES
     )
-    names = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}
     mask = {"__type": "AddedToken", "content": "<mask>", "lstrip": True, "rstrip": False, "normalized": False}
     return build(
         folder,
         transformers.RobertaForMaskedLM,
         config,
         made,
-        **names,
+        **ROBERTA_NAMES,
         unk_token="<unk>",
         mask_token={**mask, "single_word": False, "special": True},
     )
+
+
+# Families that have a head for classes, and how they call their sizes.
+INFERENCE: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert": ("Bert", {"max_position_embeddings": LENGTH, **SIZES}),
+    "roberta": ("Roberta", {"max_position_embeddings": LENGTH + 2, "type_vocab_size": 1, **SIZES}),
+    "xlm-roberta": ("XLMRoberta", {"max_position_embeddings": LENGTH + 2, "type_vocab_size": 1, **SIZES}),
+    "deberta": (
+        "Deberta",
+        {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "type_vocab_size": 0, "pooler_hidden_size": 32}
+        | {"max_position_embeddings": LENGTH, **SIZES},
+    ),
+    "deberta-v2": (  # as DeBERTa-v3 has it
+        "DebertaV2",
+        {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"], "share_att_key": True}
+        | {"norm_rel_ebd": "layer_norm", "position_biased_input": False, "type_vocab_size": 0, "pooler_hidden_size": 32}
+        | {"max_position_embeddings": LENGTH, **SIZES},
+    ),
+    "distilbert": (
+        "DistilBert",
+        {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": LENGTH},
+    ),
+    "bart": (
+        "Bart",
+        {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4}
+        | {"decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48}
+        | {"max_position_embeddings": LENGTH, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2},
+    ),
+}
+
+
+def inference(folder: Path, family: str = "bert", classes: Sequence[str] = ("contradiction", "neutral", "entailment"),
+              **others: Any) -> Tiny:  # fmt: skip
+    """A model of a family with a head for these classes."""
+    name, sizes = INFERENCE[family]
+    pieces = family in ("bert", "distilbert", "deberta", "deberta-v2")
+    made = wordpiece() if pieces else marked_bpe() if family == "xlm-roberta" else roberta_bpe()
+    names = dict(enumerate(classes))
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=made.get_vocab_size(), pad_token_id=0 if pieces else 1, id2label=names,
+        label2id={label: i for i, label in names.items()}, **(sizes | others),
+    )  # fmt: skip
+    special: dict[str, Any] = dict(SPECIAL) if pieces else {**ROBERTA_NAMES, "unk_token": "<unk>"}
+    inputs = ["input_ids", *(["token_type_ids"] if family == "bert" else []), "attention_mask"]
+    kind = getattr(transformers, f"{name}ForSequenceClassification")
+    return build(folder, kind, config, made, **special, model_input_names=inputs)
+
+
+def encoder(folder: Path, family: str = "bert", modules: Sequence[str] = (), **said: Any) -> Tiny:
+    """A body without any head. With `modules` it is the folder of a sentence encoder that has these; `said` is what its
+    files say: pooling={...}, transformer={...}, own={...}."""
+    name, sizes = INFERENCE[family]
+    pieces = family in ("bert", "distilbert", "deberta", "deberta-v2")
+    made = wordpiece() if pieces else marked_bpe() if family == "xlm-roberta" else roberta_bpe()
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=made.get_vocab_size(), pad_token_id=0 if pieces else 1, **sizes
+    )
+    special: dict[str, Any] = dict(SPECIAL) if pieces else {**ROBERTA_NAMES, "unk_token": "<unk>"}
+    found = build(folder, getattr(transformers, f"{name}Model"), config, made, **special)
+    listed = []
+    for number, kind in enumerate(modules):
+        path = f"{number}_{kind}" if number else ""
+        (folder / path).mkdir(exist_ok=True)
+        listed.append(
+            {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        )
+        if kind == "Pooling":
+            size = {"word_embedding_dimension": found.model.config.hidden_size}
+            (folder / path / "config.json").write_text(json.dumps({**size, **said.get("pooling", {})}))
+    if modules:
+        (folder / "modules.json").write_text(json.dumps(listed))
+        (folder / "sentence_bert_config.json").write_text(json.dumps(said.get("transformer", {})))
+        (folder / "config_sentence_transformers.json").write_text(json.dumps(said.get("own", {})))
+    return found
+
+
+def marked_bpe() -> Tokenizer:
+    """BPE with a space mark before every word, and <s> A </s></s> B </s>, as XLM-RoBERTa has it."""
+    made = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    letters = [chr(c) for c in range(33, 127)] + sorted(
+        {c for text in TEXTS for c in text if "\u4e00" <= c <= "\u9fff"}
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=520, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], initial_alphabet=letters, show_progress=False
+    )
+    made.train_from_iterator(TEXTS * 3, trainer)
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    made.decoder = decoders.Metaspace()
+    return made
 
 
 def electra(folder: Path, kind: type[Any] = transformers.ElectraForPreTraining) -> Tiny:

@@ -74,6 +74,8 @@ class Previewer:
     def _with_tokens(self, preview: Preview) -> Preview:
         kind = preview.template.spec.scorer
         model = self.options.model or builtin_for(kind)
+        if not model:
+            raise OptionError(f"scorer {kind} has no built-in model", hint="name one with -m")
         tokenizer = self.loader.tokenizer(replace(self.options, model=model))
         if kind not in tokenizer.kinds:
             what = f"the model is made for {shortlist(tokenizer.kinds)}, the template for {kind}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import tempfile
 import unicodedata
@@ -43,9 +44,12 @@ from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows import objects, read
 from promptshot.rows.once import kept, once
 from promptshot.rows.row import Item, Reject, Row, raw_of
-from promptshot.scoring import Chatting, Checkpoint, ModelOptions, Prompt, Scored, Scorer
+from promptshot.scoring import Chatting, Checkpoint, Comparing, ModelOptions, Prompt, Scored, Scorer
 
 FEWEST = 2  # labelled rows to calibrate by
+# Texts to whiten vectors by: the first so many different ones, no fewer than so many, and so many for each direction
+# that is kept, for as many directions as texts would make all of these equally far from one another.
+WHITENED_BY, FEWEST_WHITENED, TEXTS_EACH = 8192, 64, 4
 NO_CHAT = "name a model that was made for chats (-m), or leave out --chat and the template's chat"
 WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut at its edges
 
@@ -62,9 +66,9 @@ class Classifier:
         demonstrations are chosen from, as far as it has been read.
         """
         recipe.check()
-        self.recipe, self.scorer, self.others = recipe, scorer, tuple(others)
+        self.recipe, self.task, self.others = recipe, recipe.task, tuple(others)
+        self.scorer = self._whitened(scorer, recipe.whiten) if recipe.whiten else scorer
         self.asked = 0  # prompts that the scorer has been given
-        self.task = recipe.task
         self._refuse_chat()
         self._refuse_words()
         self.questions = Questions.of_recipe(recipe, scorer, pools)
@@ -118,6 +122,9 @@ class Classifier:
         plain: bool = False,
         allow_pickle: bool = False,
         head: str = "",
+        pooling: str | None = None,
+        temperature: float | None = None,
+        whiten: str | None = None,
         chat: bool | Mapping[str, Any] = False,
         **misspelt: NoReturn,
     ) -> Classifier:
@@ -135,7 +142,7 @@ class Classifier:
         probable than `abstain_below` are marked as `abstained`. With `multi_label` a row has all labels that hold, a
         tuple of them, `label_separator` stands between those of a text, and `threshold` (one number, or one for each
         label) says from which probability on a label holds, or else `dev` does. `model` and what follows are how to
-        load and run a checkpoint, as in ModelOptions. `chat` (True, or {"system": ..., "answer": ..., "demonstrations":
+        load and run a checkpoint, as in ModelOptions; `whiten` is a file by whose texts vectors are whitened. `chat` (True, or {"system": ..., "answer": ..., "demonstrations":
         ...} as in a template) puts the template as a chat to a model made for such. Raises a PromptshotError where they
         do not fit.
         """
@@ -144,8 +151,9 @@ class Classifier:
             raise OptionError(f"load takes no {name!r}", hint=did_you_mean(name, known))
         budget = (batch_size, batch_budget, max_length)
         options = ModelOptions(
-            model, revision, device, dtype, *budget, offline, trust_remote_code, plain, allow_pickle, head
-        )
+            model, revision, device, dtype, *budget, offline, trust_remote_code,
+            plain=plain, allow_pickle=allow_pickle, head=head, pooling=pooling, temperature=temperature,
+        )  # fmt: skip
         texts = (template,) if isinstance(template, str) else ()
         put = None if chat is False else {} if chat is True else chat
         wish = choosing.Wish(texts, labels, verbalizer, scorer, model, folder, demos is not None, chat=put)
@@ -175,7 +183,7 @@ class Classifier:
             labels_ignored=ignore_labels,
         )
         told = Calibration.of(calibrate, prior_of(prior, recipe.task), labelled)
-        recipe = replace(recipe, calibration=told, abstain_below=abstain_below)
+        recipe = replace(recipe, calibration=told, abstain_below=abstain_below, whiten=whiten)
         recipe.check()
         return cls.of(recipe)
 
@@ -411,6 +419,32 @@ class Classifier:
         if len(margins) < len(decision.prior):
             raise InputError("too few good rows to fix thresholds", where=decision.dev)
         return decision.fixed(margins)
+
+    def _whitened(self, scorer: Scorer, path: str) -> Scorer:
+        """The scorer whose vectors are whitened by those of the texts in a file (kexue.fm 8069); no label is read.
+
+        Raises OptionError for a scorer without vectors, InputError for too few texts.
+        """
+        from promptshot.classify import retrieval  # which loads what counts with large numbers
+
+        if not isinstance(scorer, Comparing):
+            hint = "leave it out, or take a scorer that compares vectors"
+            raise OptionError(f"--whiten: the scorer {self.recipe.scorer!r} has no vectors", hint=hint)
+        texts = dict.fromkeys(chain.from_iterable(self._texts(path)))
+        found = list(islice(texts, WHITENED_BY))
+        if len(found) < FEWEST_WHITENED:
+            what = f"{many(len(found), 'different text')}, too few to whiten vectors by"
+            raise InputError(what, where=path, hint=f"give {FEWEST_WHITENED} or more, better thousands")
+        vectors = retrieval.matrix(scorer.embed, found)
+        return scorer.changed(retrieval.whitening(vectors, f"--whiten: the texts of {path}", len(found) // TEXTS_EACH))
+
+    def _texts(self, path: str) -> Iterator[Sequence[str]]:
+        """What each row of a file says in the segments of the template that have no blank."""
+        questions = Questions.of_recipe(replace(self.recipe, demos=None))
+        for item in read.read([path], self.task.columns, self.recipe.reading):
+            if isinstance(item, Row):
+                with contextlib.suppress(RowError):
+                    yield [text for prompt in questions.of(item) for text in prompt.whole_segments()]
 
     def _suited(self, decision: Several, dev: str) -> tuple[Several, Suiting]:
         """With the thresholds that suit the labelled rows of a file best, and which rows these are; raises InputError

@@ -110,6 +110,7 @@ class Recipe:
     demos: DemoPlan | None = None
     calibration: Calibration = field(default_factory=Calibration)
     decision: Decision = field(default_factory=Best)
+    whiten: str | None = None  # the file by whose texts vectors are whitened
     abstain_below: float | None = None  # the probability below which a prediction abstains
     guessed: Mapping[str, str] = field(default_factory=dict)  # columns that go by a usual name; only told
     reading: Reading = PLAIN  # how files of rows are read
@@ -220,6 +221,7 @@ class Recipe:
             found += [Named("--template", str(path)) for path in (template.path, named) if path]
         found += [Named("--demos", self.demos.path)] if self.demos and not self.demos.set_aside else []
         found += [Named("--dev", self.dev)] if self.dev else []
+        found += [Named("--whiten", self.whiten)] if self.whiten else []
         return found + of_model(self.model)
 
     def drawn(self, shots: Sequence[int], seeds: Sequence[int]) -> list[Recipe]:
@@ -260,6 +262,7 @@ class Recipe:
             "ensemble": [other.as_dict() for other in self.others],
             "decision": self.decision.name,
             **self.calibration.as_dict(),
+            **({"whiten": self.whiten} if self.whiten else {}),
             **({} if self.abstain_below is None else {"abstain_below": self.abstain_below}),
         }
 
@@ -272,6 +275,7 @@ class Recipe:
             "weights": [of_folder(recipe.model) for recipe in (self, *self.others)],
             "demo_file": of_file(self.demos.path) if self.demos else None,
             "dev_file": of_file(self.dev) if self.dev else None,
+            **({"whiten": of_file(self.whiten)} if self.whiten else {}),
             # Without the folder, for what they say is compared as well, and folders are moved.
             "inputs": [[os.path.basename(path), _size(path)] for path in inputs if path != "-"],
             "selection": dict(selection or {}),

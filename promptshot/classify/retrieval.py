@@ -105,33 +105,34 @@ def by_words(texts: Sequence[str]) -> Near:
 
 def by_embedding(texts: Sequence[str], embed: Embed, whiten: bool = False) -> Near:
     """The cosine of embeddings, which are whitened by those of the pool where that is asked for."""
-    vectors = _matrix(embed, texts)  # (pool, width)
-    change = whitening(vectors) if whiten else np.asarray
+    vectors = matrix(embed, texts)  # (pool, width)
+    change = whitening(vectors, "--demo-whiten: the demonstrations to choose from") if whiten else np.asarray
     pool = _normed(change(vectors))
 
     def near(asked: Sequence[str]) -> Any:
-        return _normed(change(_matrix(embed, asked))) @ pool.T if asked else np.zeros((0, len(texts)))
+        return _normed(change(matrix(embed, asked))) @ pool.T if asked else np.zeros((0, len(texts)))
 
     return near
 
 
-def whitening(vectors: Any) -> Callable[[Any], Any]:
-    """What makes the covariance of vectors (pool, width) the identity in their widest directions; raises OptionError
-    where they do not differ.
+def whitening(vectors: Any, whose: str, most: int | None = None) -> Callable[[Any], Any]:
+    """What makes the covariance of vectors (pool, width) the identity in their widest directions, at most so many;
+    raises OptionError, with `whose` they are, where they do not differ.
 
     x~ = (x - mean) U L^(-1/2), where U L U' is the covariance (kexue.fm 8069).
     """
     mean = vectors.mean(0)  # (width,)
     width = vectors.shape[1]
     if len(vectors) < 2 or not np.ptp(vectors, axis=0).any():
-        raise OptionError("--demo-whiten: the demonstrations to choose from do not differ", hint="leave it out")
+        raise OptionError(f"{whose} do not differ", hint="leave it out")
     directions, variances, _ = np.linalg.svd(np.atleast_2d(np.cov(vectors.T)))
     told = min(next(kept for least, kept in KEPT if width >= least), int((variances > FLAT * variances[0]).sum()))
+    told = told if most is None else max(1, min(told, most))
     weights = directions[:, :told] / np.sqrt(variances[:told])  # (width, told)
     return lambda rows: (rows - mean) @ weights
 
 
-def _matrix(embed: Embed, texts: Sequence[str]) -> Any:
+def matrix(embed: Embed, texts: Sequence[str]) -> Any:
     """The vectors of texts, (texts, width); raises a PromptshotError where a scorer gives something else."""
     try:
         found = np.array([np.asarray(vector, dtype=np.float64) for vector in embed(texts)])

@@ -126,6 +126,11 @@ PREVIEWED = 3  # prompts shown by --dry-run
     flag_value=False,
     help="Do not ask prompts without a text for the run record.",
 )
+@option(
+    "--whiten",
+    metavar="FILE",
+    help="Whiten the vectors of embed by those of the texts in FILE; no labels are read, and it may be the input.",
+)
 @option("--summary", metavar="FILE", help="Metrics as JSON; - is stdout.")
 @errors_flag
 @option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
@@ -191,6 +196,8 @@ def _recipe(given: dict[str, Any], inputs: Inputs, quiet: bool) -> tuple[Recipe,
         **taken,
     )
     recipe = replace(_set_aside(recipe, inputs, quiet), abstain_below=given["abstain_below"])
+    others = tuple(replace(other, whiten=given["whiten"]) for other in recipe.others)
+    recipe = replace(recipe, whiten=given["whiten"], others=others)
     return calibrated(recipe, given), found
 
 

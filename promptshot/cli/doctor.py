@@ -33,14 +33,17 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     from promptshot.scorers import Loader
 
     options = model_options(given)
-    kinds = [scorer] if scorer else [name for name, kind in KINDS.items() if options.model or kind.builtin]
+    heads = [kind.name for kind in KINDS.values() if not kind.headless and (options.model or kind.builtin)]
+    kinds = [scorer] if scorer else heads
     loader = Loader(keeps=False)
     show_question(options.model, kinds)
     tell_sizes([options.model], options.dtype)
     found: list[tuple[str, doctoring.Finding]] = []
     refused: dict[str, ModelError] = {}
+    tried: list[str] = []
     with Steps() as steps:
-        for kind in kinds:
+        for kind in doctoring.asked(kinds, refused, alone=scorer is not None):
+            tried.append(kind)
             try:
                 own = replace(options, head=head_for(kind, options.head))
                 for number, finding in enumerate(doctoring.examine(kind, own, loader, steps.of(kind))):
@@ -50,7 +53,7 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
                     show_budgets(kind, list(doctoring.tune(kind, own, loader)))
             except ModelError as problem:
                 refused[kind] = problem
-    for kind, finding in doctoring.refusals(refused, kinds, verbose):
+    for kind, finding in doctoring.refusals(refused, tried, verbose):
         found.append((kind, finding))
         show_finding(kind, finding)
     verdict, why = doctoring.verdict([finding for _, finding in found], refused)

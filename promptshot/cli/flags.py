@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from promptshot.cli import completion, settings
-from promptshot.cli.settings import Columns, Count, Labels, Library, Pair, Share, Text
+from promptshot.cli.settings import Columns, Count, Labels, Library, Pair, Positive, Share, Text
 from promptshot.errors import OptionError
 from promptshot.files import Named
 from promptshot.kinds import HEADS, KINDS
@@ -121,6 +121,12 @@ machine_flags = flags(
         "--plain", is_flag=True, help="Score the plain way: one sequence a choice, no shortcuts; for those who doubt."
     ),
     source_flags,
+    option(
+        "--pooling",
+        type=click.Choice(["mean", "cls", "first-last"]),
+        help="How embed makes a vector of a text.  [default: as the model's folder says, else mean]",
+    ),
+    option("--temperature", type=Positive(), metavar="X", help="Divide the cosines of embed by X.  [default: 0.05]"),
     option("--allow-pickle", is_flag=True, help="Read .bin weights where there are no safetensors."),
 )
 
@@ -367,10 +373,10 @@ def read_once(given: dict[str, Any], files: Sequence[str]) -> None:
 
     labels = given.get("labels") or ""
     asked = {"--demos": given["demos"], "--dev": given["dev"], "--labels": labels[1:] if labels[:1] == "@" else ""}
-    asked |= {"--prior": given.get("prior") or ""}
+    asked |= {"--prior": given.get("prior") or "", "--whiten": given.get("whiten") or ""}
     refuse_twice([*(("FILE", file) for file in files), *((role, path) for role, path in asked.items() if path)])
-    for name in ("demos", "dev"):
-        if given[name]:
+    for name in ("demos", "dev", "whiten"):
+        if given.get(name):
             given[name] = once(given[name])
 
 
@@ -425,7 +431,7 @@ def read_by(given: Mapping[str, Any], read: Sequence[str]) -> list[Named]:
     from promptshot.prompts import library
 
     found = [Named("FILE", path) for path in read]
-    found += [Named(f"--{name}", given[name]) for name in ("demos", "dev") if given.get(name)]
+    found += [Named(f"--{name}", given[name]) for name in ("demos", "dev", "whiten") if given.get(name)]
     kinds: tuple[shelf.Shelf, ...] = ("templates", "verbalizers")
     for kind in kinds:
         said = given.get(kind) or given.get(kind[:-1]) or ()

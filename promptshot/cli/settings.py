@@ -41,6 +41,13 @@ class Share(click.FloatRange):
         super().__init__(0, 1)
 
 
+class Positive(click.FloatRange):
+    """A number above 0."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1e9, min_open=True)
+
+
 class Counts(click.types.StringParamType):
     """Whole numbers with commas between them, each once; a file may also have them as a list."""
 

@@ -293,7 +293,7 @@ class Template:
             yield Flaw(codes.TWO_MASKS, f"{masks} blanks", "keep one {mask}", text)
         if holes > 1:
             yield Flaw(codes.BAD_HOLE, f"{holes} holes", "keep one field with a hole, used once", text)
-        if holes and masks and not self.kind.margin:
+        if holes and masks and not self.kind.holes:
             what = f"a hole beside {{mask}} means nothing to scorer {self.spec.scorer}"
             yield Flaw(codes.BAD_HOLE, what, "remove {mask}: the hole is the blank", text)
         if self.spec.ordered and any(blanks):

@@ -284,6 +284,7 @@ class RecordedRecipe(_Said):
     ensemble: tuple[RecordedRecipe, ...] = ()
     decision: Literal["rank", "thresholds", "best", "several"] = "best"
     calibration: RecordedCalibration = RecordedCalibration()
+    whiten: Text | None = None
     abstain_below: Number | None = None
 
     def restored(self, where: str) -> Recipe:
@@ -300,6 +301,7 @@ class RecordedRecipe(_Said):
             self.dev if own.dev is None else None,
             self.columns,
             Calibration(own.method, own.prior, own.dev),
+            whiten=self.whiten,
             abstain_below=self.abstain_below,
             labels_ignored=self.labels == "ignored",
             labels_strict=self.labels == "strict",

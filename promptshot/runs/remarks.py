@@ -37,6 +37,7 @@ Code = Literal[
     "other-head",
     # where labels come from, and which of the rows' own count
     "transductive",
+    "whitened",
     "doubt",
     "unknown-gold",
     "unlabelled",

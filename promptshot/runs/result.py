@@ -74,6 +74,7 @@ class Result:
     left_out: tuple[str, ...] = ()  # columns that a table had no room for
     fitted: Fitted | None = None  # what calibration has fitted
     fitted_here: bool = False  # to the very rows that are judged
+    whitened_here: bool = False  # by the texts of the very rows that are labelled
     cuts: tuple[float, ...] | None = None  # the thresholds of several labels, in their order
     suiting: Suiting | None = None  # what they are fitted to
     edited: str = ""  # the file of predictions that is not as its run wrote it
@@ -243,6 +244,12 @@ def _of_labels(result: Result) -> Iterator[Remark]:
         shares = ", ".join(f"{label} {share:.0%}" for label, share in prior.items())
         line = f"labels come from ranking the whole run by this prior: {shares} (transductive)"
         yield Remark("transductive", line, {"prior": prior})
+    if recipe.whiten:
+        others = ", the rows themselves: what is said of one depends on the others (transductive)"
+        line = (
+            f"vectors are whitened by the texts of {printable(recipe.whiten)}{others if result.whitened_here else ''}"
+        )
+        yield Remark("whitened", line, {"file": recipe.whiten, "transductive": result.whitened_here})
     if result.doubt:
         yield Remark("doubt", result.doubt)
 

@@ -104,8 +104,9 @@ def run_all(
             series = _Runs(recipes, inputs, journal, watcher or Watcher(), on_error).to_their_end(interrupts)
     dev = recipe.dev
     here = dev is not None and any(files.same(dev, path) for path in inputs.paths)
+    whitened = recipe.whiten is not None and any(files.same(recipe.whiten, path) for path in inputs.paths)
     for result in series.results:
-        result.doubt, result.fitted_here = looked.doubt, here
+        result.doubt, result.fitted_here, result.whitened_here = looked.doubt, here, whitened
     journal.list_wrong(_wrong_rows(series, inputs, journal))
     journal.summarize(series.summary())
     return series

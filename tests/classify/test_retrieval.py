@@ -168,7 +168,7 @@ def test_whitening_is_that_of_principal_components() -> None:
     decomposition = pytest.importorskip("sklearn.decomposition")
     made, others = vectors(1, 300, 20), vectors(2, 10, 20)
     reference = decomposition.PCA(whiten=True, svd_solver="full").fit(made)
-    found, expected = whitening(made)(others), reference.transform(others)
+    found, expected = whitening(made, "t")(others), reference.transform(others)
     assert found.shape == expected.shape
     signs = np.sign((found * expected).sum(0))
     assert np.allclose(found, expected * signs, atol=1e-6)
@@ -176,7 +176,7 @@ def test_whitening_is_that_of_principal_components() -> None:
 
 def test_whitened_vectors_have_no_covariance_left() -> None:
     made = vectors(3, 200, 16)
-    found = whitening(made)(made)
+    found = whitening(made, "t")(made)
     assert np.allclose(np.cov(found.T), np.eye(16), atol=1e-8)
     assert np.allclose(found.mean(0), 0, atol=1e-9)
 
@@ -188,7 +188,7 @@ def test_whitening_keeps_the_widest_directions_as_many_as_suit_the_width_and_the
     width: int, rows: int, kept: int
 ) -> None:
     made = np.random.default_rng(4).normal(size=(rows, width))
-    found = whitening(made)(made)
+    found = whitening(made, "t")(made)
     assert found.shape == (rows, kept)
     assert np.isfinite(found).all()
     assert np.allclose(np.cov(found.T), np.eye(kept), atol=1e-6)

@@ -11,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptshot.errors import RowError, TemplateError
+from promptshot.kinds import KINDS
 from promptshot.prompts.codes import Flaw
 from promptshot.prompts.template import Template, example_row, parse, typed
 from promptshot.rows.row import Row
 from promptshot.scoring import Kind, Piece, Prompt
+
+PAIRED = " or ".join(kind.name for kind in KINDS.values() if kind.margin)
 
 
 def make(text: str | list[str], scorer: str = "mlm", **keys: Any) -> Template:
@@ -235,7 +238,7 @@ def test_a_hole_without_a_marker_is_refused() -> None:
         (["{mask}", "{text}", "c"], "nsp", {}, "text: 3 segments; a list means two: [A, B]"),
         ("{mask}{text}", "mlm", {"direction": "channel"}, "direction: channel is for scorer causal; remove it"),
         (["{mask}", "{text}"], "nsp", {"normalize": "mean"}, "normalize has no meaning for scorer nsp; remove it"),
-        ("{mask}{text}", "mlm", {"ordered": ["a", "b"]}, "ordered is for pairs under scorer nsp; remove it"),
+        ("{mask}{text}", "mlm", {"ordered": ["a", "b"]}, f"ordered is for pairs under scorer {PAIRED}; remove it"),
         (["{a}", "{b}"], "nsp", {"ordered": ["a"]}, "ordered needs at least two labels, each once"),
         (["{a}", "{b}"], "nsp", {"ordered": []}, "ordered needs at least two labels, each once"),
         (["{a}", "{b}"], "nsp", {"ordered": ["a", "b", "a"]}, "ordered needs at least two labels, each once"),

@@ -12,6 +12,7 @@ import transformers
 
 from promptshot.errors import HeadError, ModelError, OptionError, shortlist
 from promptshot.kinds import DECODER_KEYS, HEADS, KINDS, ScorerKind, held, loaded
+from promptshot.scorers.checkpoints import classes
 from promptshot.scorers.checkpoints.encoder import Encoder
 
 
@@ -49,6 +50,10 @@ def check_architecture(kind: ScorerKind, name: str, config: Any) -> None:
                     what, where=name, hint=f"if that is what you ask, --head {flag}; else {kind.hints[other]}"
                 )
         raise HeadError(what, where=name, hint=kind.hints[other])
+    if kind.headless and getattr(config, "is_encoder_decoder", False):
+        raise HeadError(f"a {config.model_type} model {kind.lacking} by itself", where=name, hint=kind.hints[0])
+    if kind.made_labels:
+        classes.check(kind, name, config)
 
 
 def check_head(
@@ -61,6 +66,8 @@ def check_head(
     missing = sorted(report.get("missing_keys") or ())
     wrong = sorted(str(key[0]) for key in report.get("mismatched_keys") or ())
     lost = tuple(missing + wrong)
+    if kind.headless:  # what pools by weights of its own is not used
+        lost = tuple(key for key in lost if "pooler" not in key)
     if not lost:
         return
     base = f"{getattr(model, 'base_model_prefix', '')}."
@@ -71,7 +78,7 @@ def check_head(
         hint += f"what it has is a {KINDS[other].head}: use a template for scorer {other}"
     else:
         hint += "use a checkpoint that was saved with its pre-training heads" if missing else "is the file another's?"
-    if heads:
+    if heads and not kind.headless:
         hint += " (promptshot doctor -v lists them)"
         raise HeadError(f"no {kind.head}: its weights are {how}", where=name, hint=hint, lost=heads)
     raise ModelError(f"weights of the body are {how}: {shortlist(lost, 2)}", where=name, hint=hint)

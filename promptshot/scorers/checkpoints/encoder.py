@@ -6,7 +6,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar
@@ -49,6 +49,7 @@ class Encoder(ABC):
     """A tokenizer seen as functions from text to ids, without special tokens."""
 
     apart: ClassVar[bool] = False  # whether a context and what continues it are tokenized each on its own
+    source: tuple[str, Mapping[str, Any]] = ("", {})  # where its checkpoint is, and what loaders are told beside that
     tokenizer: Any  # with pad_token_id, unk_token_id, bos_token_id, eos_token_id and model_max_length
 
     @abstractmethod

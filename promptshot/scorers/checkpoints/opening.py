@@ -224,7 +224,9 @@ def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
         return cpm.CpmEncoder(cpm.load(place, config, where))
     if t5_pegasus.is_t5_pegasus(place, config, where):
         return t5_pegasus.load(place, where)
-    return TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
+    found = TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
+    found.source = (place, where)
+    return found
 
 
 def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:

@@ -101,17 +101,29 @@ def _check_file(path: Path) -> None:
         raise ModelError(what, where=str(path), hint="take it out of the folder")
 
 
-def _object(path: Path) -> Mapping[str, Any]:
-    """The JSON object in a file; raises ModelError where it holds none, or one that is nested too deeply."""
+def json_of(path: Path) -> Any:
+    """What a small file of JSON says; raises ModelError where it is no file, or holds none."""
+    _check_file(path)
+    if not path.is_file() or path.stat().st_size > LARGEST["config.json"]:
+        raise ModelError("no small file of JSON", where=str(path), hint="fetch the checkpoint anew")
+    return _parsed(path)
+
+
+def _parsed(path: Path) -> Any:
     hint = "fetch the checkpoint anew"
     try:
-        said = json.loads(path.read_bytes().decode("utf-8"))
+        return json.loads(path.read_bytes().decode("utf-8"))
     except RecursionError:
         raise ModelError("cannot be loaded: nested too deeply", where=str(path), hint=hint) from None
     except (ValueError, MemoryError) as problem:  # no UTF-8, no JSON, a number of very many digits
         raise ModelError(
             f"cannot be loaded: no JSON, {shortened(str(problem), 120)}", where=str(path), hint=hint
         ) from None
+
+
+def _object(path: Path) -> Mapping[str, Any]:
+    """The JSON object in a file; raises ModelError where it holds none, or one that is nested too deeply."""
+    said, hint = _parsed(path), "fetch the checkpoint anew"
     if not isinstance(said, dict):
         raise ModelError("cannot be loaded: no JSON object", where=str(path), hint=hint)
     if path.name != "tokenizer.json" and _depth(said) > DEEPEST:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from promptshot import kinds
-from promptshot.errors import ModelError, surfaces, told
+from promptshot.errors import ModelError, OptionError, surfaces, told
 from promptshot.kinds import ScorerName
 from promptshot.scorers.checkpoints.checks import check_types, check_vocabulary, embeddings_of
 from promptshot.scorers.checkpoints.opening import (
@@ -51,10 +51,13 @@ class TorchScorer(ABC):
         self.progress: Callable[[int], None] | None = None
         self.kind = kinds.KINDS[self.name]
         self.loaded, self.options = loaded, options
+        if not self.kind.headless and (options.pooling or options.temperature):
+            what = f"--pooling and --temperature are for vectors, and {self.name} has none"
+            raise OptionError(what, hint="leave them out")
         self.checkpoint = name = loaded.name
         self.encoder, self.model, self.device = loaded.encoder, loaded.model, loaded.device
         if not options.plain:
-            pack(self.model, lambda: self.model(**probe(self.model, self.kind.writes)).logits)
+            pack(self.model, self.whole)
         self.tokenizer = self.encoder.tokenizer
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
         with loading(name, options):
@@ -66,9 +69,9 @@ class TorchScorer(ABC):
             self.embeddings = embeddings_of(self.model) or math.inf
             self.budget = options.batch_budget or token_budget(self.device, self.model.config)
             self._prepare()
-            refuse_unsteady(self.model, self.answer, self.limit)
+            refuse_unsteady(self.model, self.trial, self.limit)
             self.mates: Mates = (
-                mates(self.model, self.answer, self.limit, alone=True) if options.plain else self._mates()
+                mates(self.model, self.trial, self.limit, alone=True) if options.plain else self._mates()
             )
 
     @classmethod
@@ -81,7 +84,7 @@ class TorchScorer(ABC):
 
     def _mates(self) -> Mates:
         """The rows that may share a batch; raises ModelError where the model cannot be run at all."""
-        return mates(self.model, self.answer, self.limit)
+        return mates(self.model, self.trial, self.limit)
 
     def quick(self) -> TorchScorer:
         """The same checkpoint with every shortcut, where this one is plain; it takes the weights, and this one ends."""
@@ -97,6 +100,15 @@ class TorchScorer(ABC):
     @abstractmethod
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:
         """For each query, one natural-log score per choice of it."""
+
+    def trial(self, batch: Sequence[Query]) -> list[list[float]]:
+        """The same for sequences of random tokens, which need not be whole prompts."""
+        return self.answer(batch)
+
+    def whole(self) -> Tensor:
+        """What the whole model gives for a small batch."""
+        found: Tensor = self.model(**probe(self.model, self.kind.writes)).logits
+        return found
 
     @quiet()
     def score(self, prompts: Sequence[Prompt]) -> list[Scored]:

@@ -1,0 +1,94 @@
+"""Entailment scoring: how surely a premise, the row's text, entails a hypothesis with the word (Yin et al. 2019,
+arXiv 1909.00161; the zero-shot-classification pipeline of transformers)."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from promptshot.scorers.checkpoints.classes import names, of_inference
+from promptshot.scorers.engine.base import TorchScorer
+from promptshot.scorers.engine.heads import LastLayer, probe, same
+from promptshot.scorers.engine.plans import Plan, Query
+from promptshot.scorers.nsp import NspPlanner
+from promptshot.scoring import Kind, Prompt
+
+
+class NliPlanner(NspPlanner):
+    """Every choice has a pair of premise and hypothesis of its own."""
+
+    def plan(self, prompt: Prompt) -> Plan:
+        """The pairs; what is asked of a pair without a blank, or where several choices may hold, are odds."""
+        plan = super().plan(prompt)
+        odds = prompt.several or all(piece.kind is not Kind.MASK for piece in prompt.pieces)
+        return replace(plan, queries=tuple(replace(query, odds=odds) for query in plan.queries))
+
+
+class NliScorer(TorchScorer):
+    """The logit z_e of entailment, each choice in the blank; one forward per choice.
+
+    The softmax of z_e over the choices is what the pipeline gives. Of a choice by itself the score is z_e - z_c, its
+    log-odds against contradiction (without that class: against no entailment), of which the sigmoid is what the
+    pipeline gives for several labels.
+    """
+
+    name = "nli"
+
+    def _prepare(self) -> None:
+        self.classes = of_inference(self.model.config, self.checkpoint)
+        keeps = "use_cache" in inspect.signature(self.model.forward).parameters
+        self._more: dict[str, Any] = {"use_cache": False} if keeps else {}
+        last = None if self.options.plain else LastLayer.of(self.model)
+        self.last = last if last is not None and self._proves(last) else None
+
+    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
+        """The logit of entailment of each pair, or its log-odds."""
+        logits = self._logits(self.tensors(batch), self.last).double()  # (rows, classes)
+        entail, against = logits[:, self.classes.entailment].tolist(), logits[:, self.classes.against].tolist()
+        return [[e - a if query.odds else e] for query, e, a in zip(batch, entail, against, strict=True)]
+
+    def trial(self, batch: Sequence[Query]) -> list[list[float]]:
+        """Sequences of random tokens end as pairs do: some families read there, and nowhere else."""
+        return self.answer([replace(query, ids=self._ended(query.ids)) for query in batch])
+
+    def whole(self) -> Tensor:
+        """The logits of a small batch."""
+        inputs = self._probe()
+        found: Tensor = self.model(**inputs).logits
+        return found
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What a run record says; the classes by the names that the model has for them."""
+        of = names(self.model.config)
+        told = {"entailment": of[self.classes.entailment], "against": of[self.classes.against]}
+        return {**super().details, "classes": told}
+
+    def _logits(self, inputs: dict[str, Tensor], last: LastLayer | None) -> Tensor:
+        """(rows, classes); behind the last attention only the first position, [CLS], goes on."""
+        with last.only(lambda states: states[:, :1]) if last else contextlib.nullcontext():
+            found: Tensor = self.model(**inputs, **self._more).logits
+        return found
+
+    def _proves(self, last: LastLayer) -> bool:
+        inputs = self._probe()
+        return same(lambda: self._logits(inputs, None), lambda: self._logits(inputs, last))
+
+    def _probe(self) -> dict[str, Tensor]:
+        inputs = probe(self.model)
+        ended = [self._ended(ids) for ids in inputs["input_ids"].tolist()]
+        return inputs | {"input_ids": torch.tensor(ended, device=self.model.device)}
+
+    def _ended(self, ids: Sequence[int]) -> list[int]:
+        """The ids with the token that ends a pair at their end, and only there."""
+        after = self.encoder.layout(pair=True).after
+        if not after or len(ids) < 2:
+            return list(ids)
+        other = next(token for token in (ids[0], *range(len(ids) + 1)) if token != after[-1])
+        return [*(other if token == after[-1] else token for token in ids[:-1]), after[-1]]
