@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from promptshot.errors import HeadError, ModelError, OptionError
-from promptshot.kinds import FIRST, KINDS
+from promptshot.kinds import FIRST, KINDS, builtin_for
 from promptshot.scorers import Loader
 from promptshot.scoring import Checkpoint, Doubted, Kind, ModelOptions, Piece, Prompt, Scored, Scorer
 
@@ -152,7 +152,10 @@ def examine(
     step("asking questions with known answers")
     together = scorer.score(prompts)
     if lost := next((found.error for found in together if found.error), None):
-        yield Finding("scores", "failed", lost)
+        if unasked := _unasked(kind, options, loader, prompts):
+            yield Finding("scores", "look", f"none of the questions can be asked: {unasked}")
+        else:
+            yield Finding("scores", "failed", lost)
         return
     yield _canaries(kind, together)
     rounding = Rounding.of(scorer, together)
@@ -272,6 +275,15 @@ def _questions(kind: str, language: str) -> Iterator[tuple[Prompt, int]]:
             before, after = text.split("{}")
             pieces = tuple(Piece(Kind.FIXED, part) if part else Piece(Kind.MASK) for part in (before, "", after))
             yield Prompt(pieces, (right, wrong), "choice+rest" if asked.left_to_right else "choice"), number
+
+
+def _unasked(kind: str, options: ModelOptions, loader: Loader, prompts: Sequence[Prompt]) -> str:
+    """Why no prompt here is one that the model takes, where that is so: it says nothing of its scores."""
+    if kind not in KINDS:
+        return ""
+    tokenizer = loader.tokenizer(replace(options, model=options.model or builtin_for(kind)))
+    reasons = [tokenizer.misfit(kind, prompt) for prompt in prompts]
+    return next(filter(None, reasons), "") if all(reasons) else ""
 
 
 def _canaries(kind: str, together: Sequence[Scored]) -> Finding:

@@ -7,11 +7,39 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-ScorerName = Literal["mlm", "nsp", "causal"]
+ScorerName = Literal["mlm", "nsp", "causal", "rtd", "seq2seq"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What shows that the files of a checkpoint hold a head: each of its patterns fits the name of a tensor, and
+    config.json goes with it."""
+
+    tensors: tuple[str, ...]
+    config: Mapping[str, Any] = field(default_factory=dict)  # key -> the value that config.json has
+    unless: Mapping[str, Any] = field(default_factory=dict)  # key -> the value that it has not
+
+    def fits(self, names: Collection[str], config: Mapping[str, Any]) -> bool:
+        """Whether it is so of tensors of these names, and this config.json."""
+        said = all(config.get(key) == value for key, value in self.config.items())
+        said = said and not any(config.get(key) == value for key, value in self.unless.items())
+        return said and all(any(map(re.compile(pattern).search, names)) for pattern in self.tensors)
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A head that a kind of scorer can be told to ask in the place of its own (`--head`), though it means another
+    thing."""
+
+    auto_class: str
+    mapping: str
+    head: str
+    means: str  # what it tells, and what it does not
+    weights: tuple[Trace, ...]
 
 
 @dataclass(frozen=True)
@@ -24,8 +52,8 @@ class ScorerKind:
     short: str  # in few words, what its template is
     about: str  # in one line, how it judges
     segments: tuple[int, ...]  # how many a template may have
-    auto_class: str  # of transformers, which brings the head
-    mapping: str  # the name in transformers of the families that have one
+    auto_class: str  # of transformers, which brings the head; module:Class for one that is written here
+    mapping: str  # the name in transformers of the families that have one; module:NAME likewise
     head: str
     lacking: (
         str  # what is said of a family that has none, with what to try: where it reads in the same direction or not
@@ -40,9 +68,21 @@ class ScorerKind:
     means: bool = False  # where words differ in their number of tokens, a word's score is the mean over them
     demonstrations: bool = False  # whether rows with their labels can be put before a row
     odds: bool = False  # asked of each choice by itself (see Prompt.several), a score is the log-odds that it holds
+    writes: bool = False  # an encoder reads the text, and a decoder writes the word
     made_labels: str = ""  # a pattern of which one of the model's own labels must be, where it has a head for labels
+    weights: tuple[Trace, ...] = ()  # by any of which a checkpoint's files show that they hold the head
+    stand_ins: Mapping[str, StandIn] = field(default_factory=dict)  # --head NAME -> the head that is asked instead
 
 
+_OWN = "promptshot.scorers.checkpoints.own_heads"  # the heads that transformers has no class for
+# The embeddings of causal models: where these are the head as well, no tensor of its own stands for it.
+_EMBEDDINGS = r"(^|\.)(wte|embed_tokens|embed_in|tokens_embed)\.weight$|^(transformer\.)?word_embeddings\.weight$"
+_SHARED = r"(^|\.)shared\.weight$"  # those of encoder-decoders
+_BOTH_WAYS = {"is_encoder_decoder": True, "model_type": "eurobert"}
+_TWO_PARTS = {"is_encoder_decoder": True}
+_T5_DECODER, _LM_HEAD = r"^decoder\.block\.0\.layer\.1\.EncDecAttention\.k\.weight$", r"^lm_head\.weight$"
+_BART_DECODER = r"^(model\.)?decoder\.layers\.0\.encoder_attn\.k_proj\.weight$"
+_LIKE_BART = ("bart", "led", "pegasus", "pegasus_x")  # other families have such decoders for speech
 _BERT, _QWEN = "google-bert/bert-base-uncased", "Qwen/Qwen3-0.6B-Base"
 KINDS: Mapping[str, ScorerKind] = {
     kind.name: kind
@@ -59,12 +99,27 @@ KINDS: Mapping[str, ScorerKind] = {
             head="masked-LM head",
             lacking="has no masked-LM head",
             hints=("use a BERT-like model", "use --scorer causal with a causal template"),
-            made="ForMaskedLM|ForPreTraining",
+            made="ForMaskedLM|(?<!Electra)ForPreTraining",
             builtin="builtin:bert",
             advice={"zh": "hfl/chinese-roberta-wwm-ext", "en": _BERT},
             masks=True,
             means=True,
             demonstrations=True,
+            weights=(
+                Trace((r"^cls\.predictions\.(transform\.)?dense\.weight$",), unless={"legacy": False}),
+                Trace((r"^lm_predictions\.lm_head\.dense\.weight$",), {"legacy": False}),  # DeBERTa-v2
+                Trace((r"^lm_head\.dense\.weight$", r"^lm_head\.layer_norm\.weight$")),  # RoBERTa
+                Trace((r"^predictions\.dense\.weight$",)),  # ALBERT
+                Trace((r"^generator_predictions\.dense\.weight$", r"^generator_lm_head\.bias$")),  # ELECTRA, ConvBERT
+                Trace((r"^vocab_transform\.weight$",)),  # DistilBERT
+                Trace((r"^pred_layer\.proj\.bias$",)),  # XLM
+                Trace((r"^lm_head\.weight$",), {"model_type": "eurobert"}),
+                *(
+                    Trace((_SHARED,), {"model_type": f}, {"tie_word_embeddings": False})
+                    for f in ("bart", "mbart", "mvp")
+                ),
+                Trace((r"^head\.dense\.weight$", r"^decoder\.bias$")),  # ModernBERT
+            ),
         ),
         ScorerKind(
             name="nsp",
@@ -83,6 +138,16 @@ KINDS: Mapping[str, ScorerKind] = {
             advice={"zh": "google-bert/bert-base-chinese", "en": _BERT},
             margin=True,
             odds=True,
+            weights=(Trace((r"^cls\.seq_relationship\.weight$", r"(^|\.)pooler\.dense\.weight$")),),
+            stand_ins={
+                "sop": StandIn(
+                    auto_class=f"{_OWN}:SentenceOrder",
+                    mapping=f"{_OWN}:SENTENCE_ORDER",
+                    head="sentence-order head",
+                    means="whether A and B stand in their order or are swapped, not whether B goes with A",
+                    weights=(Trace((r"^sop_classifier\.classifier\.weight$", r"(^|\.)pooler\.weight$")),),
+                )
+            },
         ),
         ScorerKind(
             name="causal",
@@ -101,13 +166,74 @@ KINDS: Mapping[str, ScorerKind] = {
             advice={"zh": _QWEN, "en": _QWEN},
             left_to_right=True,
             demonstrations=True,
+            weights=(
+                Trace((r"(^|\.)(lm_head|embed_out)\.weight$",), unless=_BOTH_WAYS),
+                Trace((_EMBEDDINGS,), unless={"tie_word_embeddings": False, **_BOTH_WAYS}),
+                Trace(
+                    (r"^(backbone\.)?embeddings\.weight$", r"\.mixer\."), unless={"tie_word_embeddings": False}
+                ),  # Mamba
+                Trace((r"^cls\.predictions\.transform\.dense\.weight$",), {"is_decoder": True}),  # BERT made to go on
+                Trace((r"^lm_head\.dense\.weight$", r"^lm_head\.layer_norm\.weight$"), {"is_decoder": True}),
+            ),
+        ),
+        ScorerKind(
+            name="rtd",
+            scorer="promptshot.scorers.rtd:RtdScorer",
+            planner="promptshot.scorers.rtd:RtdPlanner",
+            short="a cloze whose word is judged",
+            about="a cloze with each word filled in: an ELECTRA-like model says how surely nobody replaced it",
+            segments=(1, 2),
+            auto_class=f"{_OWN}:Discriminator",
+            mapping=f"{_OWN}:DISCRIMINATORS",
+            head="replaced-token head",
+            lacking="has no replaced-token head",
+            hints=("use the discriminator of an ELECTRA, or a DeBERTa-v3",) * 2,
+            made="ElectraForPreTraining",
+            builtin="",
+            advice={"zh": "hfl/chinese-electra-180g-base-discriminator", "en": "google/electra-base-discriminator"},
+            means=True,
+            odds=True,
+            weights=(
+                Trace((r"^discriminator_predictions\.dense_prediction\.weight$",), {"model_type": "electra"}),
+                Trace((r"^mask_predictions\.classifier\.weight$",), {"model_type": "deberta-v2"}),  # DeBERTa-v3
+            ),
+        ),
+        ScorerKind(
+            name="seq2seq",
+            scorer="promptshot.scorers.seq2seq:Seq2seqScorer",
+            planner="promptshot.scorers.seq2seq:Seq2seqPlanner",
+            short="a text with a gap",
+            about="a text with a gap: an encoder-decoder such as T5 says how likely it writes each word there",
+            segments=(1,),
+            auto_class="AutoModelForSeq2SeqLM",
+            mapping="MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
+            head="decoder with a language-model head",
+            lacking="is no encoder-decoder for text",
+            hints=("use a T5, mT5 or BART",) * 2,
+            made=r"\b(T5|MT5|UMT5|LongT5|SwitchTransformers|Bart|LED|Pegasus|PegasusX)ForConditionalGeneration"
+            "|T5WithLMHeadModel",
+            builtin="",
+            advice={"zh": "google/mt5-base", "en": "google-t5/t5-base"},
+            writes=True,
+            weights=(
+                Trace((_T5_DECODER, _LM_HEAD), _TWO_PARTS),
+                Trace((_T5_DECODER, r"^shared\.weight$"), _TWO_PARTS, unless={"tie_word_embeddings": False}),
+                *(Trace((_BART_DECODER, _LM_HEAD), {"model_type": family}) for family in _LIKE_BART),
+                *(Trace((_BART_DECODER,), {"model_type": f}, {"tie_word_embeddings": False}) for f in _LIKE_BART),
+            ),
         ),
     )
 }
 FIRST: ScorerName = "mlm"  # the usual first choice
 WITH_DEMONSTRATIONS = " or ".join(kind.name for kind in KINDS.values() if kind.demonstrations)  # for people
+WITH_ODDS = " or ".join(kind.name for kind in KINDS.values() if kind.odds)  # for people
+# The first choice where each label is judged by itself.
+JUDGING: ScorerName = next(kind.name for kind in KINDS.values() if kind.odds)
 # The kind that was made to go on as the text before does: the first choice where there are demonstrations.
 SHOWN: ScorerName = next(kind.name for kind in KINDS.values() if kind.demonstrations and kind.left_to_right)
+
+
+HEADS = {head: kind for kind in KINDS.values() for head in kind.stand_ins}  # what --head may say -> whose it is
 
 
 # Keys of a configuration by which an encoder is made to read from left to right.
@@ -128,12 +254,44 @@ def for_words(scorer: str | None) -> ScorerKind:
 def made_for(config: Mapping[str, Any]) -> ScorerName | None:
     """The scorer for a model with this config.json; None where it does not tell."""
     heads = " ".join(config.get("architectures") or ())
-    labels = " ".join(map(str, (config.get("id2label") or {}).values()))
+    labels = _labels(config)
     for kind in KINDS.values():
         other_way = kind.left_to_right and config.get("is_encoder_decoder")
         if re.search(kind.made, heads) and not other_way and re.search(kind.made_labels, labels, re.IGNORECASE):
             return kind.name
     return None
+
+
+def head_for(scorer: str, head: str) -> str:
+    """The head to ask in the place of a scorer's own: the one that was named, where it has one of that name."""
+    return head if scorer in KINDS and head in KINDS[scorer].stand_ins else ""
+
+
+def held(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
+    """The scorers whose heads a checkpoint holds, by the names of its tensors and its config.json."""
+    labels = _labels(config)
+    return [
+        kind.name
+        for kind in KINDS.values()
+        if _fit(kind.weights, names, config) and re.search(kind.made_labels, labels, re.IGNORECASE)
+    ]
+
+
+def _labels(config: Mapping[str, Any]) -> str:
+    """The model's own labels, where it has a head for labels."""
+    said = config.get("id2label")
+    return " ".join(map(str, said.values())) if isinstance(said, Mapping) else ""
+
+
+def stand_ins_of(names: Collection[str], config: Mapping[str, Any]) -> list[str]:
+    """The heads that a checkpoint holds for --head, likewise."""
+    return [head for head, kind in HEADS.items() if _fit(kind.stand_ins[head].weights, names, config)]
+
+
+def _fit(traces: Sequence[Trace], names: Collection[str], config: Mapping[str, Any]) -> bool:
+    inner = config.get("text_config")  # of a model for more than text
+    said = {**config, **inner} if isinstance(inner, dict) else config
+    return any(trace.fits(names, said) for trace in traces)
 
 
 def loaded(path: str) -> Any:

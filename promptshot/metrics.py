@@ -7,13 +7,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
-from typing import Any
+from typing import Any, ClassVar, Self
 
+Label = str | tuple[str, ...]  # what is said of a row: its one label, or all that hold, in the order of the labels
+NOTHING = "(none)"  # for people, where no label holds
 LEAN = 0.9  # of the rows under one label, at least: nearly all
 APART = 0.2  # by which more than its share of the rows
 FEWEST = 10  # rows, from which on that says something
 BINS = 15  # of probabilities, all equally wide
 UNKNOWN = 1000  # different values of unknown gold that are told apart; a column of free text has no end
+SETS = 1000  # different sets of labels that are told apart: k labels have 2^k
+
+
+def label_text(label: Label) -> str:
+    """A label, or several, for people."""
+    return label if isinstance(label, str) else ", ".join(label) or NOTHING
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Reliability:
     sums: list[float] = field(default_factory=lambda: [0.0] * BINS)  # of the probabilities
     spreads: list[float] = field(default_factory=lambda: [0.0] * BINS)  # of p (1 - p)
     squares: float = 0.0  # sum over rows and labels of (p - 1 or 0) squared
-    squared: int = 0  # rows in it: those that tell the probability of every label
+    squared: int = 0  # rows in it: those that tell the probability of every label; where several hold, decisions
 
     def add(self, hit: bool, probability: float, gold: str, chances: Mapping[str, float] | None = None) -> None:
         """Count a labelled row; `probability` is that of the label predicted, `chances` those of all."""
@@ -56,6 +64,14 @@ class Reliability:
         self.spreads[place] += probability * (1 - probability)
         if chances and gold in chances:
             self.squares += sum((chance - (label == gold)) ** 2 for label, chance in chances.items())
+            self.squared += 1
+
+    def add_each(self, held: Sequence[str], gold: Sequence[str], chances: Mapping[str, float]) -> None:
+        """Count each label of a labelled row by itself, by the `chances` that it holds: the decision on it is sure by
+        its own probability where it is taken to hold, and else by that it does not."""
+        for label, chance in chances.items():
+            self.add((label in held) == (label in gold), chance if label in held else 1 - chance, "")
+            self.squares += (chance - (label in gold)) ** 2
             self.squared += 1
 
     @property
@@ -110,16 +126,20 @@ class Tally:
 
     labels: Sequence[str] = ()
     confusion: Counter[tuple[str, str]] = field(default_factory=Counter)
-    predictions: Counter[str] = field(default_factory=Counter)
+    predictions: Counter[str] = field(default_factory=Counter)  # rows that were given each label
     unknown_gold: Counter[str] = field(default_factory=Counter)  # the values no label is known for
     rejected: int = 0
     chance_sum: float = 0.0  # sum of 1/choices over labelled rows
     reliability: Reliability = field(default_factory=Reliability)
     abstained: Abstained = field(default_factory=Abstained)
     draws: int = 1  # how often each row is counted: more of these are no more rows, and make nothing surer
+    several: ClassVar[bool] = False  # whether a row may have several labels
+    named: ClassVar[str] = "accuracy"  # what `accuracy` is called
+    baseline: ClassVar[str] = "the majority class"  # who reaches `majority`
+    rates: ClassVar[tuple[str, ...]] = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
 
     @classmethod
-    def restored(cls, labels: Sequence[str], state: Mapping[str, Any]) -> Tally:
+    def restored(cls, labels: Sequence[str], state: Mapping[str, Any]) -> Self:
         """The tally whose `state()` this is; counting goes on as if it had never stopped."""
         sure, held = state.get("reliability"), state.get("abstained")
         return cls(
@@ -137,7 +157,7 @@ class Tally:
     def pooled(cls, tallies: Sequence[Tally]) -> Tally:
         """The counts of several draws of the same rows together; they have the same labels."""
         first, *rest = tallies
-        return reduce(cls._and, rest, replace(first))
+        return reduce(Tally._and, rest, replace(first))
 
     def _and(self, other: Tally) -> Tally:
         """The counts of both, which are never changed in place."""
@@ -158,8 +178,8 @@ class Tally:
 
     def add(
         self,
-        predicted: str,
-        gold: str | None,
+        predicted: Label,
+        gold: Label | None,
         gold_value: str | None = None,
         choices: int | None = None,
         probability: float | None = None,
@@ -168,6 +188,8 @@ class Tally:
     ) -> None:
         """Count one prediction; `gold_value` is what the row itself said, `choices` its label count, `probability` its
         own, as far as it has one, `chances` those of all labels, and `abstained` whether it is too unsure."""
+        assert isinstance(predicted, str)
+        assert isinstance(gold, str | None)
         self.predictions[predicted] += 1
         if gold is not None and probability is not None:
             self.reliability.add(gold == predicted, probability, gold, chances)
@@ -179,8 +201,17 @@ class Tally:
             self.confusion[gold, predicted] += 1
             self.chance_sum += 1 / (choices or len(self.labels) or 1)
         elif gold_value is not None:
-            known = gold_value in self.unknown_gold or len(self.unknown_gold) < UNKNOWN
-            self.unknown_gold[gold_value if known else "..."] += 1
+            self._see_unknown(gold_value)
+
+    def _see_unknown(self, value: str) -> None:
+        """Count a row whose own label is none of ours."""
+        known = value in self.unknown_gold or len(self.unknown_gold) < UNKNOWN
+        self.unknown_gold[value if known else "..."] += 1
+
+    @property
+    def mistakes(self) -> Mapping[tuple[Any, Any], int]:
+        """Rows of each (gold, predicted); those that are right may be among them."""
+        return self.confusion
 
     @property
     def predicted(self) -> int:
@@ -322,12 +353,11 @@ class Tally:
         confusion: dict[str, dict[str, int]] = {}
         for (gold, predicted), count in sorted(self.confusion.items()):
             confusion.setdefault(gold, {})[predicted] = count
+        rates = {name: getattr(self, name) for name in self.rates}
         return {
-            "accuracy": self.accuracy,
+            "accuracy": rates.pop("accuracy"),
             "accuracy_interval": list(self.interval) if self.interval else None,
-            "balanced_accuracy": self.balanced_accuracy,
-            "macro_f1": self.macro_f1,
-            "matthews": self.matthews,
+            **rates,
             "majority": self.majority,
             "chance": self.chance,
             **self.reliability.summary(),
@@ -341,7 +371,7 @@ class Tally:
             "predictions": dict(sorted(self.predictions.items())),
             "unknown_gold": dict(self.unknown_gold.most_common(20)),
             "per_label": per_label,
-            "confusion": confusion,
+            **({} if self.several else {"confusion": confusion}),
         }
 
     def _held(self) -> dict[str, Any]:
@@ -350,6 +380,167 @@ class Tally:
             return {}
         counts = {"abstained": self.abstained.rows, "coverage": self.coverage}
         return {**counts, "accuracy_of_rest": self.accuracy_of_rest}
+
+
+@dataclass
+class SetTally(Tally):
+    """The same where a row may have several labels or none: `accuracy` is the share of exact matches (as
+    scikit-learn's accuracy_score has it), and all else counts the decisions on each label.
+
+    Definitions are those of scikit-learn for indicator matrices with zero_division=0. Memory does not grow with the
+    rows: of the sets of labels only the first SETS different ones are told apart.
+    """
+
+    rows: int = 0  # that were predicted
+    judged: int = 0  # of these, those with a known gold label, or known to have none
+    exact: int = 0  # of these, those predicted as they are
+    overlap: float = 0.0  # the sum over them of |gold and predicted| / |gold or predicted|, 0 where both are empty
+    gold_of: Counter[str] = field(default_factory=Counter)  # labelled rows that have each label,
+    given_to: Counter[str] = field(default_factory=Counter)  # were given it,
+    hits: Counter[str] = field(default_factory=Counter)  # and both
+    empty: int = 0  # rows that were given no label
+    full: int = 0  # rows that were given all
+    sets: Counter[tuple[str, ...]] = field(default_factory=Counter)  # labelled rows with each set of labels
+    pairs: Counter[tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=Counter)  # wrong: (gold, predicted)
+    several: ClassVar[bool] = True
+    named: ClassVar[str] = "exact match"
+    baseline: ClassVar[str] = "always giving the commonest labels"
+    rates: ClassVar[tuple[str, ...]] = ("accuracy", "micro_f1", "macro_f1", "jaccard", "hamming")
+
+    @classmethod
+    def restored(cls, labels: Sequence[str], state: Mapping[str, Any]) -> Self:
+        """The tally whose `state()` this is; counting goes on as if it had never stopped."""
+        found, own = super().restored(labels, state), dict(state["sets"])
+        for name in _SUMS:
+            setattr(found, name, own[name])
+        for name in ("gold_of", "given_to", "hits"):
+            setattr(found, name, Counter(dict(own[name])))
+        found.sets = Counter({tuple(gold): count for gold, count in own["sets"]})
+        found.pairs = Counter({(tuple(gold), tuple(given)): count for gold, given, count in own["pairs"]})
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """All counts in the order in which they came up, as plain data that JSON keeps exactly."""
+        counts = {name: list(getattr(self, name).items()) for name in ("gold_of", "given_to", "hits", "sets")}
+        pairs = [(gold, given, count) for (gold, given), count in self.pairs.items()]
+        return {**super().state(), "sets": {name: getattr(self, name) for name in _SUMS} | counts | {"pairs": pairs}}
+
+    def add(
+        self,
+        predicted: Label,
+        gold: Label | None,
+        gold_value: str | None = None,
+        choices: int | None = None,
+        probability: float | None = None,
+        chances: Mapping[str, float] | None = None,
+        abstained: bool = False,
+    ) -> None:
+        """Count one prediction, as `Tally.add` does; labels stand in their order."""
+        assert isinstance(predicted, tuple)
+        assert isinstance(gold, tuple | None)
+        self.rows += 1
+        self.predictions.update(predicted)
+        self.empty += not predicted
+        self.full += len(predicted) == len(self.labels)
+        if abstained:
+            self.abstained.rows += 1
+            self.abstained.labelled += gold is not None
+            self.abstained.correct += gold == predicted
+        if gold is not None:
+            self._judge(predicted, gold)
+            if chances:
+                self.reliability.add_each(predicted, gold, chances)
+        elif gold_value is not None:
+            self._see_unknown(gold_value)
+
+    def _judge(self, predicted: tuple[str, ...], gold: tuple[str, ...]) -> None:
+        """Count a labelled row."""
+        both = [label for label in gold if label in predicted]  # in the labels' order, in which counts are kept
+        either = len(gold) + len(predicted) - len(both)
+        self.judged += 1
+        self.exact += gold == predicted
+        self.overlap += len(both) / either if either else 0.0
+        self.gold_of.update(gold)
+        self.given_to.update(predicted)
+        self.hits.update(both)
+        self.chance_sum += 0.5 ** len(self.labels)
+        if gold in self.sets or len(self.sets) < SETS:
+            self.sets[gold] += 1
+        if gold != predicted and ((gold, predicted) in self.pairs or len(self.pairs) < SETS):
+            self.pairs[gold, predicted] += 1
+
+    @property
+    def mistakes(self) -> Mapping[tuple[Any, Any], int]:
+        """Rows of each (gold, predicted) that went wrong."""
+        return self.pairs
+
+    @property
+    def predicted(self) -> int:
+        return self.rows
+
+    @property
+    def labelled(self) -> int:
+        return self.judged
+
+    @property
+    def correct(self) -> int:
+        """Rows that were given all labels that they have, and no other."""
+        return self.exact
+
+    @property
+    def majority(self) -> float | None:
+        """The accuracy of always predicting the most frequent set of labels, of those that are told apart."""
+        return max(self.sets.values()) / self.judged if self.judged else None
+
+    def support(self) -> Counter[str]:
+        """Labelled rows that have each label."""
+        return self.gold_of
+
+    def guesses(self) -> Counter[str]:
+        """Labelled rows that were given each label."""
+        return self.given_to
+
+    def leaning(self, prior: Mapping[str, float] | None = None) -> Lean | None:
+        """None: of labels that may hold together, none is given in place of another."""
+        return None
+
+    def per_label(self) -> dict[str, LabelScores]:
+        """Scores of every label, in the labels' order; nothing without labelled rows."""
+        return {
+            label: LabelScores(
+                ratio(self.hits[label], self.given_to[label]),
+                ratio(self.hits[label], self.gold_of[label]),
+                ratio(2 * self.hits[label], self.given_to[label] + self.gold_of[label]),
+                self.gold_of[label],
+            )
+            for label in (self.labels if self.judged else ())
+        }
+
+    @property
+    def micro_f1(self) -> float | None:
+        """The F1 of all decisions together."""
+        decided = self.given_to.total() + self.gold_of.total()
+        return ratio(2 * self.hits.total(), decided) if self.judged else None
+
+    @property
+    def jaccard(self) -> float | None:
+        """The mean over labelled rows of |gold and predicted| / |gold or predicted| (Jaccard 1901; "samples" in
+        scikit-learn). A row that has no label and was given none counts 0, as there."""
+        return self.overlap / self.judged if self.judged else None
+
+    @property
+    def hamming(self) -> float | None:
+        """The share of wrong decisions, over labelled rows and labels; None without any."""
+        wrong = self.given_to.total() + self.gold_of.total() - 2 * self.hits.total()
+        return wrong / (self.judged * len(self.labels)) if self.judged and self.labels else None
+
+
+_SUMS = ("rows", "judged", "exact", "overlap", "empty", "full")  # counts of a SetTally that are single numbers
+
+
+def tally_of(labels: Sequence[str], several: bool) -> Tally:
+    """An empty tally for rows that have one of the labels, or several."""
+    return SetTally(labels) if several else Tally(labels)
 
 
 def _own(value: Any) -> Any:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Literal, Protocol, runtime_checkable
 
+CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind about its scores
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
 # What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.
@@ -227,7 +228,8 @@ class Proposing(Protocol):
 
 @dataclass(frozen=True)
 class TokenScore:
-    """A token of what is scored, its natural-log probability, and whether it stands before the word (see `lead`)."""
+    """A token of what is scored, its natural-log probability (or odds, where a scorer sums these), and whether it
+    stands before the word (see `lead`)."""
 
     text: str
     score: float
@@ -285,10 +287,12 @@ class ModelOptions:
     trust_remote_code: bool = False
     plain: bool = False  # one sequence per choice, without the shared parts that causal models can be run with
     allow_pickle: bool = False  # read pytorch_model.bin (weights only) where there is no safetensors
+    head: str = ""  # which head to ask in the place of the scorer's own, see `ScorerKind.stand_ins`
 
     def identity(self) -> dict[str, Any]:
         """What of them decides scores: not the batch size or the device."""
-        return {"precision": [self.revision, self.dtype, self.max_length]}
+        found = {"precision": [self.revision, self.dtype, self.max_length]}
+        return found | ({"head": self.head} if self.head else {})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from promptshot import gguf, kinds
+from promptshot import gguf, kinds, weights
 from promptshot.errors import ModelError, NotFoundError, did_you_mean, shortlist
 
 Shelf = Literal["templates", "verbalizers", "models"]
@@ -95,12 +95,12 @@ def unpacked(model: str, dtype: str = "auto") -> str:
     """What a GGUF file takes once its weights are numbers again, in one line; empty for any other model, and where that
     is no more than the file has."""
     headers = headers_of(model)
-    weights, there = gguf.weights_of(headers), sum(header.size for header in headers)
-    taken = weights * (2 if dtype in ("float16", "bfloat16") else 4)
+    count, there = gguf.weights_of(headers), sum(header.size for header in headers)
+    taken = count * (2 if dtype in ("float16", "bfloat16") else 4)
     if taken <= there + (there >> 3):
         return ""
-    said = f"{weights / 1e6:,.0f} million weights of {_size(there)}; unpacked they take {_size(taken)} of memory"
-    return f"{model}: {said}" + ("" if taken < weights * 4 else " (half with --dtype bfloat16)")
+    said = f"{count / 1e6:,.0f} million weights of {_size(there)}; unpacked they take {_size(taken)} of memory"
+    return f"{model}: {said}" + ("" if taken < count * 4 else " (half with --dtype bfloat16)")
 
 
 def _size(count: int) -> str:
@@ -108,7 +108,8 @@ def _size(count: int) -> str:
 
 
 def scorer_of(model: str) -> str | None:
-    """The scorer for a model on this machine, from its config.json or GGUF file; None where that does not tell."""
+    """The scorer for a model on this machine, from its config.json or GGUF file, but by its weights where it has the
+    head of another, or it does not tell; None where nothing does."""
     place = place_of(model)
     try:
         if headers := headers_of(model):
@@ -117,9 +118,28 @@ def scorer_of(model: str) -> str | None:
         if not path.is_file() or path.stat().st_size > LARGEST:  # whoever loads it says what is wrong
             return None
         config = json.loads(path.read_text(encoding="utf-8"))
-        return kinds.made_for(config)
+        made, there = kinds.made_for(config), _held(path.parent, config)
+        return made if not there or made in there else there[0]
     except (OSError, ValueError, AttributeError, TypeError, RecursionError, ModelError):
         return None
+
+
+def scorers_of(model: str) -> list[str]:
+    """The scorers whose heads the files of a model on this machine hold, also of one in the hub's cache; none where
+    these do not tell."""
+    try:
+        place = place_of(model) or weights.snapshot(model)
+        return _held(place, weights.config_of(place)) if place and place.is_dir() else []
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _held(folder: Path, config: dict[str, Any]) -> list[str]:
+    """The scorers whose heads are in the files of a folder; none where they cannot be read."""
+    try:
+        return [*kinds.held(weights.held(folder).tensors, config)]
+    except (OSError, weights.Broken):
+        return []
 
 
 # ------------------------------------------------------------------ models of Ollama

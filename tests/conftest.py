@@ -84,6 +84,22 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 @pytest.fixture(scope="session")
+def t5(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """T5: signs for spans that are left out, relative positions, embeddings tied to the head."""
+    import tiny
+
+    return tiny.t5(tmp_path_factory.mktemp("t5"))
+
+
+@pytest.fixture(scope="session")
+def bart(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """BART: a mask that the decoder writes anew with the text before it, learned positions."""
+    import tiny
+
+    return tiny.bart(tmp_path_factory.mktemp("bart"))
+
+
+@pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Llama: space marks, rotary positions, <s> before every text."""
     import tiny

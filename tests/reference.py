@@ -154,6 +154,43 @@ def nsp_in_hole(model: Any, tokenizer: Any, left: str, right: str, choice: str, 
     return _margin(model, tokenizer, lefts + rights, c, positions)
 
 
+def rtd(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:
+    """The sum over the word's tokens of log p(its own) - log p(replaced), the word filled in (ELECTRA, section 2)."""
+    return sum(_of_tokens(model, tokenizer, segments, choice)[0])
+
+
+def rtd_mean(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:
+    """The mean over the word's own tokens: one that is the space alone is none of them."""
+    scores, spelled = _of_tokens(model, tokenizer, segments, choice)
+    own = own_tokens(tokenizer, spelled, len(spelled) - len(choice))
+    return sum(scores[-len(own) :]) / len(own)
+
+
+def _of_tokens(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> tuple[list[float], str]:
+    """The log-odds of each token of the word in its text; and the word with the space that belongs to it."""
+    ids, types, place, size = [tokenizer.cls_token_id], [0], 0, 0
+    for number, segment in enumerate(segments):
+        if number:
+            ids += between(model, tokenizer)
+            types += [0] * (len(ids) - len(types))
+        if isinstance(segment, str):
+            ids += encode(tokenizer, segment)
+        else:
+            before, after = segment
+            if before.endswith(" "):
+                before, choice = before[:-1], " " + choice
+            ids += encode(tokenizer, before)
+            place, size = len(ids), len(encode(tokenizer, choice))
+            ids += encode(tokenizer, choice) + encode(tokenizer, after)
+        types += [number] * (len(ids) - len(types))
+    ids.append(tokenizer.sep_token_id)
+    types.append(len(segments) - 1)
+    more = {"token_type_ids": types} if model.config.type_vocab_size > 1 else {}
+    replaced = logits_of(model, ids, **more).sigmoid()  # (tokens,)
+    odds = (1 - replaced).log() - replaced.log()
+    return [float(odds[place + i]) for i in range(size)], choice
+
+
 def _run(first: int, last: int) -> list[int]:
     """first ... last, both included."""
     return list(range(first, last + 1))
@@ -208,6 +245,48 @@ def channel(model: Any, tokenizer: Any, before: str, choice: str, after: str, le
     `lead` is what the template says between the word and the text; it belongs to the prompt.
     """
     return causal(model, tokenizer, before + choice + lead, after)
+
+
+def seq2seq(model: Any, encoded: Sequence[int], written: Sequence[int], word: Sequence[int]) -> float:
+    """Sum of log p of the tokens of a word (and what closes it) behind what is written before, given the text.
+
+    How the ids come about is a family's own: see `t5` and `bart`.
+    """
+    with torch.inference_mode():
+        ids = torch.tensor([[*written, *word]])
+        out = model(input_ids=torch.tensor([list(encoded)]), decoder_input_ids=ids, use_cache=False)
+    log_p = out.logits[0].double().log_softmax(-1)  # (tokens, vocabulary)
+    return sum(float(log_p[len(written) - 1 + i, token]) for i, token in enumerate(word))
+
+
+def t5(model: Any, tokenizer: Any, before: str, after: str, choice: str) -> float:
+    """log p(word, <extra_id_1> | text with <extra_id_0>, <extra_id_0>) (METHODS 10; kexue.fm 7867)."""
+    first, second = (tokenizer.convert_tokens_to_ids(f"<extra_id_{i}>") for i in range(2))
+    head, word, tail = in_a_text(tokenizer, before, choice, after)
+    encoded = [*head, first, *tail, tokenizer.eos_token_id]
+    return seq2seq(model, encoded, [model.config.decoder_start_token_id, first], [*word, second])
+
+
+def bart(model: Any, tokenizer: Any, before: str, after: str, choice: str) -> float:
+    """log p(word | text with <mask>, the text before it): the decoder writes the text anew."""
+    head, word, tail = in_a_text(tokenizer, before, choice, after)
+    begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id
+    encoded = [begin, *head, tokenizer.mask_token_id, *tail, end]
+    return seq2seq(model, encoded, [model.config.decoder_start_token_id, begin, *head], word)
+
+
+def in_a_text(tokenizer: Any, before: str, choice: str, after: str) -> tuple[list[int], list[int], list[int]]:
+    """The ids before, of and after a word that stands within a text; a space before it is its own."""
+    if before.endswith(" "):
+        before, choice = before[:-1], " " + choice
+    comma = encode(tokenizer, ",")
+
+    def within(text: str) -> list[int]:
+        ids = encode(tokenizer, f",{text}")
+        assert ids[: len(comma)] == comma
+        return ids[len(comma) :]
+
+    return encode(tokenizer, before), within(choice) if before else encode(tokenizer, choice), within(after)
 
 
 def _begin(tokenizer: Any) -> list[int]:

@@ -77,7 +77,7 @@ def test_a_row_is_never_read_as_a_template() -> None:
 
 @pytest.mark.parametrize("scorer", ["os:system", "promptshot.scorers.fake:FakeScorer", "fake"])
 def test_a_template_cannot_name_code_to_run(tmp_path: Path, scorer: str) -> None:
-    with pytest.raises(PromptshotError, match="scorer: must be one of: mlm, nsp, causal"):
+    with pytest.raises(PromptshotError, match="scorer: must be one of: mlm, nsp, causal, rtd"):
         Template.load(put(tmp_path / "t.yaml", TEMPLATE.replace("mlm", f"'{scorer}'")))
 
 

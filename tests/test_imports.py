@@ -93,7 +93,7 @@ def test_the_reader_of_imports_sees_what_is_there() -> None:
 
 
 def test_the_page_names_the_wall_and_its_doors() -> None:
-    assert {"errors", "gguf", "kinds", "shelf", "scoring", "scorers"} == BELOW_THE_WALL
+    assert {"errors", "gguf", "kinds", "shelf", "scoring", "weights", "scorers"} == BELOW_THE_WALL
     assert {"scorers", "scorers.fake"} == DOORS
 
 

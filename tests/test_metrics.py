@@ -14,13 +14,16 @@ from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
+    brier_score_loss,
     confusion_matrix,
     f1_score,
+    hamming_loss,
+    jaccard_score,
     matthews_corrcoef,
     precision_recall_fscore_support,
 )
 
-from promptshot.metrics import Tally, wilson
+from promptshot.metrics import SETS, SetTally, Tally, label_text, tally_of, wilson
 from promptshot.paired import Paired, _binomial, holm, sign_test
 
 LABELS = ("体育", "b", "c", "never")
@@ -354,3 +357,127 @@ def test_the_probabilities_of_several_draws_are_counted_together() -> None:
     assert both.reliability.rows == [int(i in (8, 11)) for i in range(15)]
     assert both.reliability.brier == pytest.approx((0.125 + 0.72) / 2)
     assert one.reliability.rows != both.reliability.rows
+
+
+# ------------------------------------------------------------------ several labels a row
+
+Rows = list[tuple[tuple[str, ...], tuple[str, ...]]]  # gold, predicted
+
+
+def of_sets(rows: Rows, labels: tuple[str, ...] = LABELS) -> SetTally:
+    found = SetTally(labels)
+    for gold, predicted in rows:
+        found.add(predicted, gold)
+    return found
+
+
+def indicators(rows: Rows, labels: tuple[str, ...]) -> tuple[list[list[int]], list[list[int]]]:
+    """A 0 or 1 for each label of each row, gold and predicted."""
+    gold, predicted = ([[int(label in row[side]) for label in labels] for row in rows] for side in (0, 1))
+    return gold, predicted
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data(), labels=st.integers(2, 6))
+def test_the_metrics_of_several_labels_are_those_of_scikit_learn(data: st.DataObject, labels: int) -> None:
+    """Also where rows have no label, or all, and where labels are never gold or never predicted."""
+    names = tuple(f"类{i}" for i in range(labels))
+    some = st.sets(st.sampled_from(names)).map(lambda one: tuple(name for name in names if name in one))
+    rows = data.draw(st.lists(st.tuples(some, some), min_size=1, max_size=30))
+    found, (gold, predicted) = of_sets(rows, names), indicators(rows, names)
+    assert found.accuracy == pytest.approx(accuracy_score(gold, predicted), abs=1e-12)
+    assert found.micro_f1 == pytest.approx(f1_score(gold, predicted, average="micro", zero_division=0), abs=1e-12)
+    assert found.macro_f1 == pytest.approx(f1_score(gold, predicted, average="macro", zero_division=0), abs=1e-12)
+    jaccard = jaccard_score(gold, predicted, average="samples", zero_division=0)
+    assert found.jaccard == pytest.approx(jaccard, abs=1e-12)
+    assert found.hamming == pytest.approx(hamming_loss(gold, predicted), abs=1e-12)
+    numbers = precision_recall_fscore_support(gold, predicted, zero_division=0)
+    assert list(found.per_label()) == list(names)
+    for ours, precision, recall, f1, support in zip(found.per_label().values(), *numbers, strict=True):
+        assert (ours.precision, ours.recall, ours.f1) == pytest.approx((precision, recall, f1), abs=1e-12)
+        assert ours.support == support
+    best = max(sum(row[0] == one for row in rows) for one in {row[0] for row in rows})
+    assert found.majority == pytest.approx(best / len(rows), abs=1e-12)
+    assert found.chance == pytest.approx(0.5**labels)
+
+
+def test_rows_with_unknown_labels_are_predicted_and_not_judged() -> None:
+    found = of_sets([(("b",), ("b",))])
+    found.add(("b", "c"), None, "x")
+    found.add((), None)
+    assert (found.predicted, found.labelled, found.unlabelled, found.accuracy) == (3, 1, 1, 1.0)
+    assert found.unknown_gold == {"x": 1}
+    assert found.predictions == {"b": 2, "c": 1}
+    assert (found.empty, found.full) == (1, 0)
+    assert found.summary()["unknown"] == 1
+
+
+def test_without_labelled_rows_nothing_is_said_of_several_labels() -> None:
+    found = SetTally(LABELS)
+    found.add(("b",), None)
+    rates = (found.accuracy, found.micro_f1, found.macro_f1, found.jaccard, found.hamming, found.majority)
+    assert rates == (None,) * 6
+    assert found.per_label() == {}
+
+
+@pytest.mark.parametrize("cut", [0, 1, 17, 40])
+def test_a_tally_of_sets_goes_on_where_it_had_got_to(cut: int) -> None:
+    rng = random.Random(4)
+    chances = [{label: rng.random() for label in LABELS} for _ in range(40)]
+    golds = [tuple(label for label in LABELS if rng.random() < 0.4) for _ in range(40)]
+    whole, first = SetTally(LABELS), SetTally(LABELS)
+
+    def count(tally: SetTally, rows: range) -> None:
+        for i in rows:
+            given = tuple(label for label in LABELS if chances[i][label] >= 0.5)
+            tally.add(
+                given, None if i % 7 == 0 else golds[i], "z" if i % 7 == 0 else None, None, 0.5, chances[i], i > 9
+            )
+
+    count(whole, range(40))
+    count(first, range(cut))
+    again = SetTally.restored(LABELS, json.loads(json.dumps(first.state())))
+    count(again, range(cut, 40))
+    assert again.state() == whole.state()
+    assert again.summary() == whole.summary()
+    left = SetTally(LABELS)
+    count(left, range(cut, 40))
+    both = SetTally.pooled([first, left])
+    for name in (*SetTally.rates, "majority", "predicted", "labelled", "correct"):
+        assert getattr(both, name) == pytest.approx(getattr(whole, name)), name
+    assert (both.per_label(), both.predictions) == (whole.per_label(), whole.predictions)
+
+
+def test_probabilities_of_several_labels_are_believed_label_by_label() -> None:
+    """The Brier score is the mean over all decisions of the squared error."""
+    rng = random.Random(1)
+    found, squares = SetTally(("a", "b", "c")), []
+    for _ in range(400):
+        chances = {label: rng.random() for label in found.labels}
+        gold = tuple(label for label in found.labels if rng.random() < chances[label])
+        found.add(tuple(label for label, p in chances.items() if p >= 0.5), gold, None, None, None, chances)
+        squares.append(([int(label in gold) for label in found.labels], list(chances.values())))
+    assert sum(found.reliability.rows) == 1200
+    flat = [(one, p) for golds, of in squares for one, p in zip(golds, of, strict=True)]
+    expected = brier_score_loss([one for one, _ in flat], [p for _, p in flat])
+    assert found.reliability.brier == pytest.approx(expected, abs=1e-12)
+    assert found.reliability.ece is not None
+    assert found.reliability.by_chance is not None
+    assert found.reliability.ece < 2 * found.reliability.by_chance  # they were drawn with these very probabilities
+
+
+def test_memory_does_not_grow_with_sets_of_labels() -> None:
+    names = tuple(f"l{i}" for i in range(12))
+    found = SetTally(names)
+    for number in range(4096):
+        gold = tuple(name for i, name in enumerate(names) if number >> i & 1)
+        found.add(() if gold else names, gold)
+    assert (len(found.sets), len(found.pairs)) == (SETS, SETS)
+    assert found.labelled == 4096
+    assert found.support()["l11"] == 2048  # counted, whatever the sets
+
+
+def test_labels_for_people() -> None:
+    assert [label_text(label) for label in ("a", ("a", "b"), ())] == ["a", "a, b", "(none)"]
+    assert type(tally_of(LABELS, True)) is SetTally
+    assert type(tally_of(LABELS, False)) is Tally

@@ -18,6 +18,7 @@ from helpers import LENGTH, Tiny
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
+from promptshot.scorers.checkpoints.own_heads import DebertaV2ForReplacedTokens
 from promptshot.scorers.engine.base import TorchScorer
 from promptshot.scorers.engine.plans import Query
 from promptshot.scorers.engine.prefix import Trie, Walk
@@ -172,6 +173,35 @@ def roberta(folder: Path) -> Tiny:
     )
 
 
+def electra(folder: Path, kind: type[Any] = transformers.ElectraForPreTraining) -> Tiny:
+    """ELECTRA: the discriminator, or with another class its generator; embeddings narrower than its states."""
+    made = wordpiece()
+    config = transformers.ElectraConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, embedding_size=16, **SIZES
+    )
+    return build(folder, kind, config, made, **SPECIAL)
+
+
+def deberta_v3(folder: Path, kind: type[Any] = DebertaV2ForReplacedTokens) -> Tiny:
+    """DeBERTa-v3: places relative to one another only, no token types, and the head that finds replaced tokens."""
+    made = wordpiece()
+    config = transformers.DebertaV2Config(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, type_vocab_size=0, relative_attention=True,
+        position_buckets=8, norm_rel_ebd="layer_norm", share_att_key=True, pos_att_type="p2c|c2p",
+        position_biased_input=False, max_relative_positions=-1, **SIZES,
+    )  # fmt: skip
+    return build(folder, kind, config, made, **SPECIAL)
+
+
+def albert(folder: Path, kind: type[Any] = transformers.AlbertForPreTraining) -> Tiny:
+    """ALBERT with a masked-LM head and one for the order of sentences; all layers are the same one."""
+    made = wordpiece()
+    config = transformers.AlbertConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, embedding_size=16, num_labels=2, **SIZES
+    )
+    return build(folder, kind, config, made, **SPECIAL)
+
+
 def gpt2(folder: Path) -> Tiny:
     """GPT-2: byte-level BPE, no token before a text, no padding token."""
     made = byte_bpe(["<|endoftext|>"])
@@ -192,6 +222,72 @@ def llama(folder: Path) -> Tiny:
     )  # fmt: skip
     names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     return build(folder, transformers.LlamaForCausalLM, config, made, **names)
+
+
+def unigram(sentinels: int = 20) -> Tokenizer:
+    """Pieces with a space mark before every word, </s> behind a text, and signs for spans that are left out, which
+    count down, as T5 has them."""
+    words = sorted({f"▁{word}" for text in TEXTS for word in text.split() if word.isascii()})
+    chinese = sorted({c for text in TEXTS for c in text if "\u4e00" <= c <= "\u9fff"})
+    letters = [chr(c) for c in range(33, 127) if chr(c) not in "<>"]
+    pieces = [("▁", -3.0), *((w, -2.0) for w in words), *((c, -4.0) for c in (*chinese, *"，。！？：", *letters))]
+    signs = [(f"<extra_id_{i}>", 0.0) for i in range(sentinels - 1, -1, -1)]
+    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), *dict(pieces).items(), *signs]
+    made = Tokenizer(models.Unigram(vocab, unk_id=2, byte_fallback=False))
+    made.add_special_tokens(["<pad>", "</s>", "<unk>", *(name for name, _ in signs)])
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
+    made.decoder = decoders.Metaspace(prepend_scheme="always")
+    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return made
+
+
+T5_NAMES = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+
+
+def t5_config(made: Tokenizer, kind: type[Any] = transformers.T5Config, **others: Any) -> Any:
+    """A tiny T5's configuration; with `feed_forward_proj` as in 1.1 and mT5, of untied embeddings."""
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+    return kind(
+        **{
+            "vocab_size": made.get_vocab_size(),
+            "decoder_start_token_id": 0,
+            "pad_token_id": 0,
+            "eos_token_id": 1,
+            "relative_attention_num_buckets": 8,
+            "relative_attention_max_distance": 20,
+            **sizes,
+            **others,
+        }
+    )
+
+
+def t5(folder: Path) -> Tiny:
+    """T5 as it was first: embeddings that are tied to the head."""
+    made = unigram()
+    return build(folder, transformers.T5ForConditionalGeneration, t5_config(made), made, **T5_NAMES)
+
+
+def bart_config(made: Tokenizer, **others: Any) -> Any:
+    """A tiny BART's configuration; more layers in the encoder than in the decoder."""
+    sizes = {"d_model": 32, "encoder_layers": 3, "decoder_layers": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 40}
+    ids = {name: made.token_to_id(token) for name, token in (("bos", "<s>"), ("pad", "<pad>"), ("eos", "</s>"))}
+    return transformers.BartConfig(
+        vocab_size=made.get_vocab_size(), max_position_embeddings=LENGTH, encoder_attention_heads=4,
+        decoder_attention_heads=2, decoder_start_token_id=ids["eos"], forced_bos_token_id=ids["bos"],
+        **{f"{name}_token_id": i for name, i in ids.items()}, **{**sizes, **others},
+    )  # fmt: skip
+
+
+BART_NAMES = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}
+BART_NAMES |= {"unk_token": "<unk>", "mask_token": "<mask>"}
+
+
+def bart(folder: Path) -> Tiny:
+    """BART: the byte-level BPE of RoBERTa, learned positions."""
+    made = roberta_bpe()
+    return build(folder, transformers.BartForConditionalGeneration, bart_config(made), made, **BART_NAMES)
 
 
 # ------------------------------------------------------------------ harm

@@ -87,7 +87,7 @@ class Explanation:
     @property
     def label(self) -> str:
         """The label that is explained; empty for a pair whose label is decided by a whole run."""
-        return self.prediction.label
+        return _label(self.prediction)
 
     @property
     def value(self) -> float:
@@ -149,6 +149,9 @@ def explain(classifier: Classifier, row: Row) -> Explanation:
     if recipe.transductive and not recipe.task.paired:
         what = "labels that are decided over a whole run cannot be explained for one row"
         raise OptionError(what, hint="leave the calibration out")
+    if recipe.task.several:
+        what = f"{recipe.name} judges each label by itself, and the label of a row is what is explained"
+        raise OptionError(what, hint="leave out --multi-label, or take a template without 'labels: several'")
     members = (classifier, *classifier.others)
     asked = [_Variants(member.questions, row) for member in members]
     live = [_with(member, questions) for member, questions in zip(members, asked, strict=True)]
@@ -262,10 +265,10 @@ def _part(variant: _Variant, outcome: Outcome, whole: Prediction, asked: Sequenc
     """What leaving a part out does."""
     if isinstance(outcome, Reject):
         return Part(variant.text, variant.place, problem=outcome.reason)
-    label = whole.label
+    label = _label(whole)
     effect = _value(whole, label) - _value(outcome, label)
     chance = (outcome.probabilities or {}).get(label)
-    return Part(variant.text, variant.place, effect, outcome.label if outcome.probabilities else "", chance)
+    return Part(variant.text, variant.place, effect, _label(outcome) if outcome.probabilities else "", chance)
 
 
 def _value(prediction: Prediction, label: str) -> float:
@@ -328,8 +331,8 @@ def _words(
     """Every label word of every template."""
     if whole.probabilities is None:
         return
-    fitted, all_scores = members[0].fitted, [one.labels_after for one in scored]
-    now = _log_odds(_together(all_scores, fitted), whole.label)
+    fitted, all_scores, label = members[0].fitted, [one.labels_after for one in scored], _label(whole)
+    now = _log_odds(_together(all_scores, fitted), label)
     for number, (member, questions, one) in enumerate(zip(members, asked, scored, strict=True)):
         spelled = _spelled(member, questions.variants[0].prompts)
         for label, of in one.verbalizer.labels.items():
@@ -339,7 +342,7 @@ def _words(
                 if len(of) > 1:
                     less = {**one.labels_after, label: _without(word, of, one)}
                     without = [*all_scores[:number], less, *all_scores[number + 1 :]]
-                    effect = now - _log_odds(_together(without, fitted), whole.label)
+                    effect = now - _log_odds(_together(without, fitted), _label(whole))
                 averaged = bool(tokens) and whole.averaged and _is_mean(tokens, score)
                 name = member.recipe.template.name
                 yield WordPart(name, label, word, score, parts[word], tokens, averaged, effect)
@@ -387,12 +390,18 @@ def _is_mean(tokens: Sequence[TokenScore], score: float) -> bool:
 
 def _templates(members: Sequence[Classifier], scored: Sequence[_Member], whole: Prediction) -> Iterator[TemplatePart]:
     """Every template of an ensemble: its part is its log-probability, of which the ensemble's score is the mean."""
-    fitted, all_scores = members[0].fitted, [one.labels_after for one in scored]
-    now = _log_odds(_together(all_scores, fitted), whole.label)
+    fitted, all_scores, label = members[0].fitted, [one.labels_after for one in scored], _label(whole)
+    now = _log_odds(_together(all_scores, fitted), label)
     for number, (member, one) in enumerate(zip(members, scored, strict=True)):
         logs = decide.log_softmax(one.label_scores)
         rest = [*all_scores[:number], *all_scores[number + 1 :]]
-        effect = now - _log_odds(_together(rest, fitted), whole.label)
+        effect = now - _log_odds(_together(rest, fitted), label)
         best = decide.best(one.label_scores)
-        part = logs[whole.label] / len(members)
-        yield TemplatePart(member.recipe.template.name, best, math.exp(logs[whole.label]), part, effect)
+        part = logs[label] / len(members)
+        yield TemplatePart(member.recipe.template.name, best, math.exp(logs[label]), part, effect)
+
+
+def _label(prediction: Prediction) -> str:
+    """The one label of a row."""
+    assert isinstance(prediction.label, str)
+    return prediction.label

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from promptshot.classify.classifier import NO_CHAT, Classifier
+from promptshot.classify.decide import Several
 from promptshot.classify.prediction import Prediction
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import InputError, ModelError, OptionError, RowError, shortlist
@@ -84,7 +85,10 @@ class Previewer:
 
     def _with_scores(self, preview: Preview, verbalizer: Verbalizer) -> Preview:
         kind = preview.template.spec.scorer
-        classifier = Classifier.of(Recipe.of(preview.template, verbalizer, kind, self.options), self.loader)
+        recipe = Recipe.of(preview.template, verbalizer, kind, self.options)
+        if isinstance(recipe.decision, Several) and recipe.decision.cuts is None:  # scores are shown, and no labels
+            recipe = replace(recipe, decision=recipe.decision.idle)
+        classifier = Classifier.of(recipe, self.loader)
         scorer = classifier.scorer
         (outcome,) = classifier.outcomes([preview.row])
         if isinstance(outcome, Reject):

@@ -86,7 +86,7 @@ class Rows:
                 same += 1
             else:
                 seen.add(values)
-                (unlabelled if label is None else by_label[label]).append(row)
+                (by_label[label] if isinstance(label, str) else unlabelled).append(row)
         if any(by_label.values()):
             _refuse_few(by_label)
         rng = random.Random(seed)
@@ -349,6 +349,9 @@ class _Work:
         if task.paired or task.own_words:
             why = "has labels without words" if task.paired else "takes the words from each row"
             raise OptionError(f"the template {template.name} {why}", hint="use one with label words")
+        if task.several:
+            what = f"the template {template.name} is for several labels a row, and words are told by rows of one label"
+            raise OptionError(what, hint="use one without 'labels: several'")
         if recipe.others:
             raise OptionError("label words are for one template, not an ensemble", hint="name one template")
         recipe = replace(recipe, calibration=Calibration(), abstain_below=None)  # words are judged by themselves

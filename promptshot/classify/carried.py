@@ -7,11 +7,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from promptshot.errors import OptionError, RowError
-from promptshot.prompts.verbalizer import gold_text, whole_number
+from promptshot.prompts import sets
+from promptshot.prompts.verbalizer import Verbalizer, gold_text, whole_number
 from promptshot.rows import columns
 from promptshot.rows.row import Row
 
 MOST_LABELS = 200
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Whether a row may have several labels, and what is between them in a text."""
+
+    several: bool = False
+    separator: str | None = None
+
+
+ONE = Judged()
+ANY = Verbalizer("", {})  # no labels, as long as these are looked for
 
 
 @dataclass(frozen=True)
@@ -22,8 +35,9 @@ class Carried:
     reasons: tuple[str, ...] = ()
 
 
-def labels_of(rows: Iterable[Row], field: str = "label") -> Carried:
-    """The distinct labels the rows carry; those that differ in case only are one, in the spelling that most rows have.
+def labels_of(rows: Iterable[Row], field: str = "label", judged: Judged = ONE) -> Carried:
+    """The distinct labels the rows carry, also where one has several if they are to be `judged` so; those that differ
+    in case only are one, in the spelling that most rows have.
 
     Raises OptionError beyond 200 of them.
     """
@@ -33,11 +47,7 @@ def labels_of(rows: Iterable[Row], field: str = "label") -> Carried:
         column = row.column(field)
         if field in row.columns:
             lacking = (row if place == 0 else lacking) if column is None else None
-        try:
-            value = gold_text(row, column)
-        except RowError:  # several labels: the row will be told when it is scored
-            continue
-        if value is not None:
+        for value in _values(row, column, judged):
             number = whole_number(value)
             label = value.strip() if number is None else str(number)
             found.setdefault(label.casefold(), Counter())[label] += 1
@@ -50,3 +60,14 @@ def labels_of(rows: Iterable[Row], field: str = "label") -> Carried:
     several = [spelled for spelled in found.values() if len(spelled) > 1]
     told = tuple(f"labels that differ in case only are one: {' and '.join(of)}" for of in several)
     return Carried(sorted(usual.values()), told)
+
+
+def _values(row: Row, column: str | None, judged: Judged) -> list[str]:
+    """The labels of a row; none where it has several and one is looked for: it will be told when it is scored."""
+    try:
+        if judged.several:
+            return sets.texts_of(row, column, ANY, judged.separator) or []
+        value = gold_text(row, column)
+    except RowError:
+        return []
+    return [] if value is None else [value]

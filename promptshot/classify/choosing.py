@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from promptshot.classify.carried import Carried, labels_of
+from promptshot.classify.carried import ONE, Carried, Judged, labels_of
 from promptshot.classify.suited import (
     GENERAL,
     NUMBER,
@@ -28,7 +28,7 @@ from promptshot.classify.suited import (
     verbalizer_of_rows,
 )
 from promptshot.errors import InputError, OptionError, shortlist
-from promptshot.kinds import FIRST, KINDS, SHOWN
+from promptshot.kinds import FIRST, JUDGING, KINDS, SHOWN
 from promptshot.prompts import library
 from promptshot.prompts.inline import template_of
 from promptshot.prompts.labels import NAME, Labels, read_labels
@@ -53,13 +53,24 @@ class Wish:
     shots: bool = False  # whether demonstrations go before each row
     labels_ignored: bool = False  # whatever labels the rows carry
     chat: Mapping[str, Any] | None = None  # templates are put as a chat, with what was said of it; None: as they say
+    several: bool = False  # whether a row may have several labels
+    separator: str | None = None  # between them, in a text
 
     @property
     def kind(self) -> str | None:
-        """The kind of scorer that was said, that the model is made for, or that learns most from demonstrations."""
+        """The kind of scorer that was said, that the model is made for, that learns most from demonstrations, or
+        judges each of several labels by itself."""
         if self.scorer in KINDS:
             return self.scorer
-        return scorer_of(self.model) or (SHOWN if self.chat is not None or (self.shots and not self.model) else None)
+        if self.chat is None and self.model:
+            return scorer_of(self.model)
+        first = SHOWN if self.chat is not None else JUDGING if self.several else SHOWN if self.shots else None
+        return scorer_of(self.model) or first
+
+    @property
+    def judged(self) -> Judged:
+        """How rows' own labels are read."""
+        return Judged(self.several, self.separator)
 
     def words(self) -> Verbalizer | None:
         """The label words that were said, in place of a template's own."""
@@ -99,10 +110,21 @@ class Look:
 
 def choose(wish: Wish, look: Look) -> list[Guess]:
     """A template with label words for each one that was named; where none was, one for the rows."""
+    return [judged(one, wish) for one in _chosen(wish, look)]
+
+
+def judged(found: Guess, wish: Wish) -> Guess:
+    """With a template for several labels, where that is wished; raises OptionError where it cannot be."""
+    return replace(found, template=found.template.judging(wish.several, wish.separator))
+
+
+def _chosen(wish: Wish, look: Look) -> list[Guess]:
     words = wish.words()
     if not wish.templates:
-        one = in_chat(guess(look, words, wish.kind, wish.folder, wish.named), wish.chat)
-        return [replace(one, reasons=(*wish.reasons, *one.reasons))]
+        one = in_chat(guess(look, words, wish.kind, wish.folder, wish.named, wish.judged), wish.chat)
+        free = wish.several and wish.kind == JUDGING and wish.scorer not in KINDS and not wish.model
+        judging = [f"scorer {JUDGING}, which judges each label by itself"] if free else []
+        return [replace(one, reasons=(*wish.reasons, *judging, *one.reasons))]
     found = []
     for said in wish.templates:
         template = template_of(said, wish.kind or FIRST, wish.folder)
@@ -111,7 +133,7 @@ def choose(wish: Wish, look: Look) -> list[Guess]:
             hint = f"use scorer {own}, or a template for {wish.scorer}"
             raise OptionError(f"the template {template.name} is for scorer {own}, not {wish.scorer}", hint=hint)
         if words is None and "{" in said:
-            carried = labels_of(look.every())
+            carried = labels_of(look.every(), judged=wish.judged)
             labels = carried.labels
             reasons = (f"labels from the rows: {_seen(labels, look)}",) if look.partly() else ()
             verbalizer = verbalizer_of_rows(labels, look.first(), own, wish.folder)
@@ -120,7 +142,7 @@ def choose(wish: Wish, look: Look) -> list[Guess]:
             words_of, why = words_for(template, wish)
             found.append(Guess(template, words_of, (*wish.reasons, *why)))
         if words is None and "{" not in said and not wish.labels_ignored:
-            found[-1] = _given_way(found[-1], look)
+            found[-1] = _given_way(found[-1], look, wish.judged)
         found[-1] = replace(found[-1], reasons=(*found[-1].reasons, *_foreign(found[-1], look, wish.folder)))
     found = [in_chat(one, wish.chat) for one in found]
     told = tuple(dict.fromkeys(reason for one in found for reason in one.reasons))
@@ -161,13 +183,13 @@ def words_for(template: Template, wish: Wish) -> tuple[Verbalizer, tuple[str, ..
     return words, ()
 
 
-def _given_way(named: Guess, look: Look) -> Guess:
+def _given_way(named: Guess, look: Look, judged: Judged) -> Guess:
     """The rows' labels in place of a general template's own, where these are words and it knows none of them."""
     words, name = named.verbalizer, named.template.name
     if not re.fullmatch(rf"(zh|en)-{GENERAL}-({'|'.join(KINDS)})", name):
         return named
     try:
-        carried = labels_of(look.every())
+        carried = labels_of(look.every(), judged=judged)
     except OptionError:  # too many: they are looked at when it is known what they are compared with
         return named
     found = carried.labels
@@ -195,7 +217,12 @@ def _foreign(named: Guess, look: Look, folder: Path | None) -> Iterator[str]:
 
 
 def guess(
-    look: Look, given: Verbalizer | None, scorer: str | None, folder: Path | None, named: Labels | None = None
+    look: Look,
+    given: Verbalizer | None,
+    scorer: str | None,
+    folder: Path | None,
+    named: Labels | None = None,
+    judged: Judged = ONE,
 ) -> Guess:
     """A template for rows of which no template was named, by the labels that were said or that the rows carry.
 
@@ -203,14 +230,14 @@ def guess(
     from.
     """
     rows = _some(look, "-t NAME")
-    carried = Carried([]) if given else labels_of(look.every())
+    carried = Carried([]) if given else labels_of(look.every(), judged=judged)
     found = carried.labels
     reasons = [*carried.reasons, *([] if scorer else [f"scorer {FIRST}, the usual first choice"])]
     scorer = scorer or FIRST
     language = language_of(texts_of(rows[:200]))
     spoken = SPOKEN[language]
     if given is None:
-        for own in own_words(rows[0], found, language, scorer, folder)[:1]:
+        for own in () if judged.several else own_words(rows[0], found, language, scorer, folder)[:1]:
             reason = f"template {own.template.name}: each row brings its own words, their texts are {spoken}"
             return replace(own, reasons=(*reasons, reason))
         refuse_letters(rows[0], found, f"{language}-choice-{scorer}")

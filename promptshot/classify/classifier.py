@@ -6,7 +6,7 @@ import inspect
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, NoReturn, overload
 from promptshot import scorers
 from promptshot.classify import calibrate, choosing, gold, suited
 from promptshot.classify.calibrate import OF_DEV, Calibration, Fitted, Neutral
-from promptshot.classify.decide import Ranks, Thresholds
+from promptshot.classify.decide import Decision, Ranks, Several, Thresholds
 from promptshot.classify.demonstrations import Pools
 from promptshot.classify.finish import finish
-from promptshot.classify.prediction import ABSTAINED, NAMED, Outcome, Prediction, ended, ensemble
+from promptshot.classify.prediction import ABSTAINED, NAMED, Outcome, Prediction, ended, ensemble, spelled
 from promptshot.classify.prior import prior_of
 from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import DEMOS, DemoOrder, DemoPlan, DemosBy, Recipe
@@ -72,6 +72,9 @@ class Classifier:
         if isinstance(recipe.decision, Thresholds) and recipe.decision.cuts is None:
             self.decision = self._fixed(recipe.decision)
         self.fitted: Fitted | None = None  # what calibration has fitted; of a whole run, once that is scored
+        self.suiting: Suiting | None = None  # which labelled rows thresholds have been fitted to
+        if isinstance(recipe.decision, Several) and recipe.decision.cuts is None and recipe.decision.dev:
+            self.decision, self.suiting = self._suited(recipe.decision, recipe.decision.dev)
         if recipe.calibration and not recipe.calibration.transductive:
             self.fitted = self._fitted()
 
@@ -100,6 +103,9 @@ class Classifier:
         prior: str | Mapping[str, float] | None = None,
         dev: Any = None,
         abstain_below: float | None = None,
+        multi_label: bool = False,
+        label_separator: str | None = None,
+        threshold: str | float | Mapping[str, float] | None = None,
         model: str = "",
         revision: str | None = None,
         device: str = "auto",
@@ -111,6 +117,7 @@ class Classifier:
         trust_remote_code: bool = False,
         plain: bool = False,
         allow_pickle: bool = False,
+        head: str = "",
         chat: bool | Mapping[str, Any] = False,
         **misspelt: NoReturn,
     ) -> Classifier:
@@ -124,8 +131,10 @@ class Classifier:
         several that are joined), `label_field` and `columns` (field -> column) say where a row keeps what the template
         reads; with `ignore_labels` whatever labels they carry is of no interest. `calibrate` names a method (see
         `promptshot.classify.calibrate`), `prior` says the share of each label ({"a": 0.3, "b": 0.7}, or as on the
-        command line), `dev` are labelled rows to calibrate by, or rows that fix the thresholds of a pair template, and
-        predictions less probable than `abstain_below` are marked as `abstained`. `model` and what follows are how to
+        command line), `dev` are labelled rows to calibrate by, or rows that fix thresholds, and predictions less
+        probable than `abstain_below` are marked as `abstained`. With `multi_label` a row has all labels that hold, a
+        tuple of them, `label_separator` stands between those of a text, and `threshold` (one number, or one for each
+        label) says from which probability on a label holds, or else `dev` does. `model` and what follows are how to
         load and run a checkpoint, as in ModelOptions. `chat` (True, or {"system": ..., "answer": ..., "demonstrations":
         ...} as in a template) puts the template as a chat to a model made for such. Raises a PromptshotError where they
         do not fit.
@@ -134,14 +143,18 @@ class Classifier:
             known = {*inspect.signature(cls.load).parameters} - {"misspelt"}
             raise OptionError(f"load takes no {name!r}", hint=did_you_mean(name, known))
         budget = (batch_size, batch_budget, max_length)
-        options = ModelOptions(model, revision, device, dtype, *budget, offline, trust_remote_code, plain, allow_pickle)
+        options = ModelOptions(
+            model, revision, device, dtype, *budget, offline, trust_remote_code, plain, allow_pickle, head
+        )
         texts = (template,) if isinstance(template, str) else ()
         put = None if chat is False else {} if chat is True else chat
         wish = choosing.Wish(texts, labels, verbalizer, scorer, model, folder, demos is not None, chat=put)
+        wish = replace(wish, several=multi_label, separator=label_separator)
         if isinstance(template, str):
             (found,) = choosing.choose(wish, choosing.Look())
         elif isinstance(template, Template):
-            found = choosing.in_chat(suited.Guess(template, choosing.words_for(template, wish)[0]), put)
+            own = suited.Guess(template, choosing.words_for(template, wish)[0])
+            found = choosing.judged(choosing.in_chat(own, put), wish)
         else:
             raise OptionError(f"a template is no {type(template).__name__}", hint="give a name, a file, or a text")
         name = scorer or found.template.spec.scorer
@@ -153,7 +166,14 @@ class Classifier:
         parts = found.template, found.verbalizer, name, options, plan
         beside = _kept("dev", dev, found.template, named)
         cuts, labelled = (None, beside) if calibrate in OF_DEV else (beside, None)
-        recipe = Recipe.of(*parts, cuts, named, labels_optional=label_field is None, labels_ignored=ignore_labels)
+        recipe = Recipe.of(
+            *parts,
+            cuts,
+            named,
+            thresholds=threshold,
+            labels_optional=label_field is None,
+            labels_ignored=ignore_labels,
+        )
         told = Calibration.of(calibrate, prior_of(prior, recipe.task), labelled)
         recipe = replace(recipe, calibration=told, abstain_below=abstain_below)
         recipe.check()
@@ -163,13 +183,15 @@ class Classifier:
     def of(cls, recipe: Recipe, loader: scorers.Loader | None = None, pools: Pools | None = None) -> Classifier:
         """Load what the recipe names (each scorer once); raises a PromptshotError where it does not fit."""
         loader = loader or scorers.Loader()
-        first, *others = [(part, loader.scorer(part.scorer, part.options)) for part in (recipe, *recipe.others)]
+        members = [replace(one, decision=_idle(one.decision)) for one in recipe.others]
+        first, *others = [(part, loader.scorer(part.scorer, part.options)) for part in (recipe, *members)]
         return cls(*first, [cls(*other, pools=pools) for other in others], pools)
 
     @property
     def cuts(self) -> tuple[float, ...] | None:
-        """The scores at which pairs are cut into labels; None where they are not."""
-        return self.decision.cuts if isinstance(self.decision, Thresholds) else None
+        """The scores at which pairs are cut into labels, or the thresholds of several labels; None where there are
+        none."""
+        return self.decision.cuts if isinstance(self.decision, Thresholds | Several) else None
 
     @cached_property
     def neutral(self) -> tuple[Neutral, ...]:
@@ -177,6 +199,8 @@ class Classifier:
         wanted, in a call of its own. None where words or demonstrations are not the same for all rows."""
         members = (self, *self.others)
         if any(one.task.paired or one.task.own_words or not one.recipe.same_shots for one in members):
+            return ()
+        if self.task.several:  # which no calibration can use
             return ()
         return tuple(member._neutral() for member in members)
 
@@ -210,10 +234,11 @@ class Classifier:
     def frame(self, frame: Any) -> Any:
         """A copy of a data frame of pandas with what is predicted of its rows, under the same index.
 
-        `prediction` is spelled as the rows spell their labels where these are numbers (the name is in
-        `prediction_label`), `probability` is its own, and `p_<label>` that of each label. A row that cannot be used has
-        none of them, and its reason in `problem`. What an earlier call has put there is replaced. Raises OptionError
-        for anything else than a data frame, and a PromptshotError where its labels cannot be those of the template.
+        `prediction` (of several labels a list) is spelled as the rows spell their labels where these are numbers (the
+        name is in `prediction_label`), `probability` is its own, and `p_<label>` that of each label. A row that cannot
+        be used has none of them, and its reason in `problem`. What an earlier call has put there is replaced. Raises
+        OptionError for anything else than a data frame, and a PromptshotError where its labels cannot be those of the
+        template.
         """
         if not objects.is_frame(frame):
             raise OptionError(f"a {type(frame).__name__} is no data frame", hint="use predict or outcomes")
@@ -227,14 +252,14 @@ class Classifier:
         made = frame.drop(columns=[name for name in (*names, NAMED, "problem") if name in frame.columns])
         for name in names:
             made[name] = [record.get(name) for record in records]
-        if spelling and all(type(shown) is int for shown in spelling.values()):
+        if spelling and not self.task.several and all(type(shown) is int for shown in spelling.values()):
             made["prediction"] = made["prediction"].astype("Int64")  # which can be missing
         return made
 
     @property
     def _chances(self) -> Sequence[str]:
         """The labels that have a probability of their own in every row."""
-        return () if self.task.paired else self.task.labels
+        return self.task.labels if self.decision.probable else ()
 
     def outcomes(
         self, items: Any, progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
@@ -270,7 +295,7 @@ class Classifier:
                 member._window(together, progress if member is self else None, on_error)
                 for member in (self, *self.others)
             ]
-            yield [self._ended(ensemble(of_row)) for of_row in zip(*members, strict=True)]
+            yield [self._ended(ensemble(of_row, self.decision)) for of_row in zip(*members, strict=True)]
 
     def decided(self, spool: Spool) -> Iterator[Outcome]:
         """The spooled outcomes again, with what the whole run makes of them: labels by their ranks in it, or calibrated
@@ -387,6 +412,21 @@ class Classifier:
             raise InputError("too few good rows to fix thresholds", where=decision.dev)
         return decision.fixed(margins)
 
+    def _suited(self, decision: Several, dev: str) -> tuple[Several, Suiting]:
+        """With the thresholds that suit the labelled rows of a file best, and which rows these are; raises InputError
+        for too few."""
+        self.decision = decision  # of these rows only the scores are of interest
+        items = read.read([dev], self.task.columns, self.recipe.reading)
+        outcomes = [one for window in self.windows(items) for one in window if isinstance(one, Prediction)]
+        golds = [self.task.gold(one.row)[0] if self.recipe.labels_ignored else one.gold for one in outcomes]
+        known = [(one.label_scores, gold) for one, gold in zip(outcomes, golds, strict=True) if isinstance(gold, tuple)]
+        if len(known) < FEWEST:
+            what = f"{many(len(known), 'good row')} with labels of ours, too few to fit thresholds to"
+            raise InputError(what, where=dev, hint=f"give {FEWEST} or more; the labels are: {shortlist(decision.of)}")
+        scores, own = [of for of, _ in known], [gold for _, gold in known]
+        of_label = {label: sum(label in gold for gold in own) for label in decision.of}
+        return decision.fixed(scores, own), Suiting(len(known), len(outcomes) - len(known), of_label)
+
     def _fitted(self) -> Fitted:
         """What prompts that say nothing, or labelled rows, come to; raises a PromptshotError."""
         method, dev = self.recipe.calibration.method, self.recipe.calibration.dev
@@ -450,7 +490,7 @@ def fitted_to(predictions: Iterable[Prediction], recipe: Recipe, dev: str) -> Fi
     rows, labels, left_out = [], [], 0
     for one in predictions:
         label = recipe.task.gold(one.row)[0] if recipe.labels_ignored else one.gold
-        if label is not None:
+        if isinstance(label, str):
             rows.append(one.label_scores)
             labels.append(label)
         left_out += label is None
@@ -458,6 +498,21 @@ def fitted_to(predictions: Iterable[Prediction], recipe: Recipe, dev: str) -> Fi
         what = f"{many(len(rows), 'good row')} with a label of ours, too few to calibrate by"
         raise InputError(what, where=dev, hint=f"give {FEWEST} or more; the labels are: {shortlist(recipe.labels)}")
     return replace(calibrate.of_dev(recipe.calibration.method, rows, labels), left_out=left_out)
+
+
+@dataclass(frozen=True)
+class Suiting:
+    """To which labelled rows thresholds were fitted: how many, how many have no label of ours, and how many have each
+    label."""
+
+    rows: int
+    left_out: int
+    of_label: Mapping[str, int]
+
+
+def _idle(decision: Decision) -> Decision:
+    """That of a member of an ensemble: the scores of all together decide on several labels."""
+    return decision.idle if isinstance(decision, Several) else decision
 
 
 class _Asked(NamedTuple):
@@ -494,10 +549,12 @@ def _of_frame(outcome: Outcome, labels: Sequence[str], spelling: Mapping[str, An
     """What a data frame gets for a row."""
     if isinstance(outcome, Reject):
         return {"prediction": None, "problem": outcome.reason}
-    name = {NAMED: outcome.label} if spelling else {}
     chances = outcome.probabilities or {}
     each = {f"p_{label}": chances[label] for label in labels if label in chances}
-    prediction = spelling.get(outcome.label, outcome.label)
+    shown = spelled(outcome.label, spelling)
+    own = list(outcome.label) if isinstance(outcome.label, tuple) else outcome.label
+    name = {NAMED: own} if spelling else {}
+    prediction = own if shown is None else shown
     return {"prediction": prediction, **name, **outcome.held, "probability": outcome.probability, **each}
 
 

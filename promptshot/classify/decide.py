@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import Any, ClassVar
 
 from promptshot.errors import OptionError
+from promptshot.metrics import Label
 
 
 def best(scores: Mapping[str, float]) -> str:
@@ -68,6 +69,19 @@ def bucket(score: float, cuts: Sequence[float]) -> int:
     return bisect_right(cuts, score)
 
 
+def logistic(score: float) -> float:
+    """Natural-log odds as a probability."""
+    return 1 / (1 + math.exp(-score)) if score >= 0 else math.exp(score) / (1 + math.exp(score))
+
+
+def sure(label: Label, chances: Mapping[str, float]) -> float:
+    """How probable what was decided is: of one label its probability; of several that may hold, the least over all
+    decisions: a label's own probability where it was given, and else that it does not hold."""
+    if isinstance(label, str):
+        return chances[label]
+    return min(chance if name in label else 1 - chance for name, chance in chances.items())
+
+
 # ------------------------------------------------------------------ ways to decide
 
 
@@ -76,6 +90,15 @@ class _Decision:
 
     name: ClassVar[str]
     transductive: ClassVar[bool] = False
+
+    @property
+    def probable(self) -> bool:
+        """Whether labels have probabilities."""
+        return False
+
+    def probabilities(self, scores: Mapping[str, float]) -> dict[str, float] | None:
+        """The probability of each label, by the scores of all; None where they tell none."""
+        return None
 
     def identity(self) -> dict[str, Any]:
         """What is decided by, as plain data; the template has the prior."""
@@ -87,6 +110,15 @@ class Best(_Decision):
     """The label with the highest score."""
 
     name: ClassVar[str] = "best"
+
+    @property
+    def probable(self) -> bool:
+        """Yes."""
+        return True
+
+    def probabilities(self, scores: Mapping[str, float]) -> dict[str, float]:
+        """They sum to 1, for one of them is right."""
+        return softmax(scores)
 
     def label(self, scores: Mapping[str, float]) -> str:
         """The label of one row."""
@@ -136,7 +168,87 @@ class Thresholds(_Decision):
         return replace(self, cuts=tuple(thresholds(scores, self.prior)))
 
 
-Decision = Best | Ranks | Thresholds
+HALF = 0.5  # the probability from which on a label holds, where nothing else is said
+
+
+@dataclass(frozen=True)
+class Several(_Decision):
+    """All labels that hold, or none: each whose value reaches its threshold.
+
+    With `odds` a score is the log-odds that the label holds, and the value its probability; else the value is the score
+    itself, which tells no probability.
+    """
+
+    of: tuple[str, ...]  # the labels
+    odds: bool
+    cuts: tuple[float, ...] | None = None  # the threshold of each; None: none is said, or those of `dev` are not fitted
+    dev: str | None = None  # the file of labelled rows that they are fitted to
+    name: ClassVar[str] = "several"
+
+    def identity(self) -> dict[str, Any]:
+        """What is decided by, as plain data: what was said, or the file."""
+        return {**super().identity(), "dev": self.dev, "thresholds": None if self.dev else self.cuts}
+
+    @property
+    def probable(self) -> bool:
+        """With odds only."""
+        return self.odds
+
+    def probabilities(self, scores: Mapping[str, float]) -> dict[str, float] | None:
+        """The probability that each label holds, whatever the others do; None without odds."""
+        return {label: logistic(score) for label, score in scores.items()} if self.odds else None
+
+    def values(self, scores: Mapping[str, float]) -> Mapping[str, float]:
+        """What is compared with the thresholds."""
+        return self.probabilities(scores) or scores
+
+    def label(self, scores: Mapping[str, float]) -> tuple[str, ...]:
+        """The labels of one row, in their order; none as long as there are no thresholds."""
+        values = self.values(scores)
+        pairs = zip(self.of, self.cuts or (), strict=False)
+        return tuple(label for label, cut in pairs if values[label] >= cut)
+
+    @property
+    def idle(self) -> Several:
+        """The same that gives no label, where nothing is to be decided."""
+        return replace(self, cuts=(math.inf,) * len(self.of), dev=None)
+
+    def fixed(self, rows: Sequence[Mapping[str, float]], gold: Sequence[Sequence[str]]) -> Several:
+        """With the thresholds that suit labelled rows best, by their label scores."""
+        values = [self.values(scores) for scores in rows]
+        usual = HALF if self.odds else None
+        found = [best_cut([of[label] for of in values], [label in own for own in gold], usual) for label in self.of]
+        return replace(self, cuts=tuple(found))
+
+
+def best_cut(values: Sequence[float], holds: Sequence[bool], usual: float | None = None) -> float:
+    """The threshold that gives a label the best F1 on rows with these values, of which it `holds` for some: half way
+    between neighbours.
+
+    The `usual` one is kept where no other is better; of others that are as good, the highest wins. Where the label
+    holds nowhere, and nothing is usual, it is just above all values.
+    """
+    ranked = sorted(zip(values, holds, strict=True), reverse=True)
+    support, hits, best_f1 = sum(holds), 0, 0.0
+    found = math.nextafter(ranked[0][0], math.inf)
+    for given, (value, hit) in enumerate(ranked, 1):
+        hits += hit
+        below = ranked[given][0] if given < len(ranked) else None
+        if below != value and (f1 := 2 * hits / (given + support)) > best_f1:
+            best_f1, found = f1, value if below is None else _between(below, value)
+    if usual is None:
+        return found
+    taken = [hit for value, hit in ranked if value >= usual]
+    return usual if not support or 2 * sum(taken) / (len(taken) + support) >= best_f1 else found
+
+
+def _between(low: float, high: float) -> float:
+    """Half way between two numbers, and above the lower one."""
+    middle = low + (high - low) / 2
+    return middle if low < middle else high
+
+
+Decision = Best | Ranks | Thresholds | Several
 
 
 def decision_of(ordered: Sequence[str] | None, prior: Sequence[float] | None, dev: str | None = None) -> Decision:
@@ -146,7 +258,7 @@ def decision_of(ordered: Sequence[str] | None, prior: Sequence[float] | None, de
     """
     if not ordered:
         if dev:
-            hint = "leave it out, or say --calibrate temperature or few-label"
+            hint = "leave it out, or say --calibrate temperature or few-label, or --multi-label"
             raise OptionError("--dev fixes thresholds for a template with 'ordered'", hint=hint)
         return Best()
     shares = tuple(prior or [1 / len(ordered) for _ in ordered])

@@ -254,7 +254,7 @@ def pool_of(items: Iterable[Item], task: Task, k: int, where: str = "") -> list[
             hint = item.advice or "every demonstration must be a good row"
             raise InputError(item.reason, where=item.source, hint=hint)
         label, value = task.gold(item)
-        if label is None:
+        if not isinstance(label, str):
             raise _without_label(item, value, task)
         shot = task.shot(item, label)
         pool.append(Demonstration(shot.text, label, task.values(item), shot.answer))
@@ -271,7 +271,7 @@ def is_demonstration(row: Row, task: Task) -> bool:
     """Whether a row can be one: it has a label that is known, and what the template needs."""
     try:
         label, _ = task.gold(row)
-        return label is not None and bool(task.demonstration(row, label))
+        return isinstance(label, str) and bool(task.demonstration(row, label))
     except RowError:
         return False
 

@@ -11,29 +11,35 @@ from typing import Any, NamedTuple
 from promptshot.classify import decide
 from promptshot.classify.calibrate import Fitted
 from promptshot.classify.recipe import Recipe
+from promptshot.metrics import Label
 from promptshot.prompts.task import PAIR, Task
 
 
 class Finished(NamedTuple):
-    """Label scores, raw, and what comes of them: probabilities (None for a pair) and the label; empty as long as the
-    whole run decides it."""
+    """Label scores, raw, and what comes of them: probabilities (None where there are none) and the label, or labels;
+    empty as long as the whole run decides it."""
 
     label_scores: Mapping[str, float]
     probabilities: Mapping[str, float] | None
-    label: str
+    label: Label
 
 
 def finish(task: Task, word_scores: Mapping[str, float], decision: decide.Decision) -> Finished:
     """What the scores of a row's words come to (see `Answer.words`)."""
     scores = task.label_scores(word_scores)
-    return Finished(scores, None if task.paired else decide.softmax(scores), decision.label(scores))
+    return Finished(scores, decision.probabilities(scores), decision.label(scores))
 
 
-def ensemble(members: Sequence[Mapping[str, float]]) -> Finished:
-    """The mean of several members' log-probabilities, by the label scores of each; all have the same labels."""
-    logs = [decide.log_softmax(scores) for scores in members]
+BEST = decide.Best()
+
+
+def ensemble(members: Sequence[Mapping[str, float]], decision: decide.Decision = BEST) -> Finished:
+    """The mean of several members' log-probabilities, by the label scores of each; all have the same labels. Where
+    each label is judged by itself, the mean of its scores."""
+    several = isinstance(decision, decide.Several)
+    logs = [scores if several else decide.log_softmax(scores) for scores in members]
     scores = {label: sum(log[label] for log in logs) / len(logs) for label in logs[0]}
-    return Finished(scores, decide.softmax(scores), decide.best(scores))
+    return Finished(scores, decision.probabilities(scores), decision.label(scores))
 
 
 def calibrated(
@@ -72,10 +78,13 @@ def _finished(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Finishe
     if recipe.others:
         members = (recipe, *recipe.others)
         return [
-            ensemble([
-                finish(member.task, own, member.decision).label_scores
-                for member, own in zip(members, _words_of(recipe, row["word_scores"]), strict=True)
-            ])
+            ensemble(
+                [
+                    member.task.label_scores(own)
+                    for member, own in zip(members, _words_of(recipe, row["word_scores"]), strict=True)
+                ],
+                recipe.decision,
+            )
             for row in rows
         ]  # fmt: skip
     kept = [{"": row["scores"][PAIR]} if recipe.task.paired else row["word_scores"] for row in rows]

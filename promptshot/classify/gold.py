@@ -30,7 +30,8 @@ class _Survey:
     values: dict[str, str] = field(default_factory=dict)  # but for case -> as the first row spells it
     places: Counter[tuple[int, int]] = field(default_factory=Counter)  # of own words: (place from 0, the largest)
     column: bool = False  # whether any row has the column
-    several: RowError | None = None  # the first row with several labels
+    several: RowError | None = None  # the first row with several labels, where one is looked for
+    empty: int = 0  # rows that say that no label holds
     raw: dict[str, dict[tuple[str, Any], int]] = field(default_factory=dict)  # label -> (type, value) -> rows
 
 
@@ -59,11 +60,16 @@ def check_gold(items: Iterable[Item], recipe: Recipe) -> Looked:
         found.first[name]  # raises: no such column
     if found.several and not found.known:
         raise InputError(found.several.what, where=found.several.where, hint=found.several.hint)
-    if not found.values and (named or recipe.labels_strict):
+    if not found.values and not found.empty and (named or recipe.labels_strict):
         what = f"no row has a label in column {named!r}" if named else "no row has a label"
         raise InputError(what, where=found.first.source, hint=columns.missing([found.first], name))
     if found.values and not found.known:
-        raise _unknown([*found.values.values()], recipe.verbalizer)
+        problem = _unknown([*found.values.values()], recipe.verbalizer)
+        if recipe.task.several and recipe.template.spec.label_separator is None:
+            problem = VerbalizerError(
+                problem.what, hint=f"{problem.hint}; or say what separates labels: --label-separator"
+            )
+        raise problem
     check_places(found.places)
     doubt = check_numbers(found.values.values(), recipe.verbalizer, recipe.labels_strict)
     spelled = _spelling(found.raw, recipe)
@@ -77,18 +83,20 @@ def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
         column = row.column(task.label_field)
         found.column |= column is not None
         try:
-            label, value = task.gold(row, column)
+            said = task.said(row, column)
             place = task.place(row) if task.own_words else None
         except RowError as problem:
             if column is not None and isinstance(row[column], list):
                 found.several = found.several or problem
             continue
-        found.known += label is not None
-        if label is not None and column is not None:
-            _count(row[column], found.raw.setdefault(label, {}))
         found.places.update([place] if place else [])
-        if value is not None and len(found.values) < MOST:
-            found.values.setdefault(value.strip().casefold(), value.strip())
+        for label, value, raw in said:
+            found.known += label is not None
+            if label is not None:
+                _count(raw, found.raw.setdefault(label, {}))
+            if len(found.values) < MOST:
+                found.values.setdefault(value.strip().casefold(), value.strip())
+        found.empty += task.several and not said and task.gold(row, column)[0] is not None
     return found
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from promptshot.classify import finish
 from promptshot.classify.calibrate import Fitted
+from promptshot.classify.decide import Decision, sure
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import shortlist
+from promptshot.metrics import Label
 from promptshot.rows.json_text import like
 from promptshot.rows.row import Reject, Row, raw_of
 
@@ -19,11 +21,11 @@ class Prediction:
     """What was made of one row. Scores are natural logs (NSP: margins), before any softmax."""
 
     row: Row
-    label: str
+    label: Label
     label_scores: Mapping[str, float]
     word_scores: Mapping[str, float]
     probabilities: Mapping[str, float] | None
-    gold: str | None = None
+    gold: Label | None = None
     gold_value: str | None = None
     cut: int = 0
     dropped: int = 0
@@ -37,8 +39,8 @@ class Prediction:
 
     @property
     def probability(self) -> float | None:
-        """The probability of the predicted label, None where ranks decide."""
-        return self.probabilities[self.label] if self.probabilities else None
+        """The probability of the predicted label (of several see `sure`), None where labels have none."""
+        return sure(self.label, self.probabilities) if self.probabilities else None
 
     @property
     def said(self) -> dict[str, Any]:
@@ -85,14 +87,22 @@ def ended(prediction: Prediction, recipe: Recipe, fitted: Fitted | None) -> Pred
         more |= {"label": found.label, "probabilities": found.probabilities}
     label, chances = more.get("label", prediction.label), more.get("probabilities", prediction.probabilities)
     if recipe.abstain_below is not None and chances:
-        more["abstained"] = chances[label] < recipe.abstain_below
-    if (shown := recipe.spelling.get(label)) is not None:
+        more["abstained"] = sure(label, chances) < recipe.abstain_below
+    if (shown := spelled(label, recipe.spelling)) is not None:
         more["shown"] = shown
     return replace(prediction, **more) if more else prediction
 
 
-def ensemble(outcomes: Sequence[Outcome]) -> Outcome:
-    """One prediction from the mean of the members' log-probabilities; a Reject if any member has one."""
+def spelled(label: Label, spelling: Mapping[str, Any]) -> Any:
+    """A label, or each of several, as the rows spell theirs; None where it goes by its name."""
+    if isinstance(label, str) or not spelling:
+        return spelling.get(label) if isinstance(label, str) else None
+    return [spelling.get(name, name) for name in label]
+
+
+def ensemble(outcomes: Sequence[Outcome], decision: Decision = finish.BEST) -> Outcome:
+    """One prediction from the mean of the members' log-probabilities (see `finish.ensemble`); a Reject if any member
+    has one."""
     members = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
     if len(members) < len(outcomes):
         return next(outcome for outcome in outcomes if isinstance(outcome, Reject))
@@ -103,7 +113,7 @@ def ensemble(outcomes: Sequence[Outcome]) -> Outcome:
         sets = [shortlist(one.label_scores, 6) for one in (first, unlike)]
         reason = f"the templates of the ensemble take other words from the row: {sets[0]} against {sets[1]}"
         return Reject(first.row.source, reason, raw_of(first.row), first.row.key)
-    found = finish.ensemble([member.label_scores for member in members])
+    found = finish.ensemble([member.label_scores for member in members], decision)
     return replace(
         first,
         label=found.label,

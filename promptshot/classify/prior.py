@@ -33,8 +33,9 @@ def prior_of(said: str | Mapping[str, Any] | None, task: Task, how: Reading = PL
     """The share of each label, None where nothing was said; raises OptionError or InputError where it cannot be one."""
     if said is None:
         return None
-    if task.paired or task.own_words:
+    if task.paired or task.own_words or task.several:
         why = "ranks pairs, and its prior stands in the template" if task.paired else "has other words in each row"
+        why = "judges each label by itself, and none has a share of the rows" if task.several else why
         raise OptionError(f"--prior: {task.template.name} {why}", hint="leave it out")
     if isinstance(said, Mapping):
         return _shares(said, task, FLAG)
@@ -88,7 +89,7 @@ def _counted(path: str, task: Task, how: Reading) -> Mapping[str, int]:
             label = task.gold(item)[0] if isinstance(item, Row) else None
         except RowError:
             continue
-        if label is not None:
+        if isinstance(label, str):
             found[label] += 1
     if not found:
         raise InputError("no row has a label of ours to count", where=path, hint=f"{HOW}; {_known(task.labels)}")

@@ -13,10 +13,11 @@ from typing import IO, Any, Literal, get_args
 
 from promptshot import shelf
 from promptshot.classify.calibrate import OF_ANY_WORDS, OF_PROMPTS, Calibration
-from promptshot.classify.decide import Best, Decision, Thresholds, decision_of
+from promptshot.classify.decide import Best, Decision, Several, Thresholds, decision_of
+from promptshot.classify.thresholds import thresholds_of
 from promptshot.errors import OptionError, PromptshotError, many, shortlist, unreadable
 from promptshot.files import Named
-from promptshot.kinds import builtin_for
+from promptshot.kinds import KINDS, WITH_ODDS, builtin_for
 from promptshot.prompts import library
 from promptshot.prompts.task import Task
 from promptshot.prompts.template import Template
@@ -130,16 +131,26 @@ class Recipe:
         dev: str | None = None,
         columns: Mapping[str, str] | None = None,
         calibration: Calibration | None = None,
+        thresholds: str | float | Mapping[str, Any] | None = None,
         **more: Any,
     ) -> Recipe:
         """A recipe from its parts: the template's own scorer, and labels decided as it says, where nothing is said.
 
-        `dev` is a file whose scores fix the thresholds of an ordered pair template (a calibration names its own),
-        `columns` say where a row keeps a field. Raises OptionError where they do not go together.
+        `dev` is a file whose scores fix the thresholds of an ordered pair template, or whose labels those of several
+        labels (a calibration names its own); `thresholds` say the latter, see `thresholds_of`; `columns` say where a
+        row keeps a field. Raises OptionError where they do not go together.
         """
         task, own = Task(template, verbalizer, columns or {}), calibration or Calibration()
-        decision = decision_of(template.spec.ordered, template.spec.prior, dev)
-        return cls(task, scorer or template.spec.scorer, options or ModelOptions(), demos, own, decision, **more)
+        scorer = scorer or template.spec.scorer
+        decision: Decision
+        if task.several:
+            decision = _several(task, scorer in KINDS and KINDS[scorer].odds, thresholds, dev)
+        elif thresholds is not None:
+            hint = "add --multi-label, or leave it out"
+            raise OptionError("--threshold is for templates with 'labels: several'", hint=hint)
+        else:
+            decision = decision_of(template.spec.ordered, template.spec.prior, dev)
+        return cls(task, scorer, options or ModelOptions(), demos, own, decision, **more)
 
     @property
     def template(self) -> Template:
@@ -197,7 +208,7 @@ class Recipe:
     @property
     def dev(self) -> str | None:
         """The file whose scores fix thresholds or calibrate."""
-        return self.decision.dev if isinstance(self.decision, Thresholds) else self.calibration.dev
+        return self.decision.dev if isinstance(self.decision, Thresholds | Several) else self.calibration.dev
 
     @property
     def reads(self) -> list[Named]:
@@ -294,6 +305,7 @@ class Recipe:
         """Refuse an ensemble whose members do not speak of the same labels, and a calibration that cannot be; raises
         OptionError."""
         self._check_calibration()
+        self._check_several()
         for recipe in (self, *self.others) if self.others else ():
             if recipe.task.paired:
                 what = f"{recipe.template.name} ranks pairs and gives no probabilities"
@@ -301,6 +313,28 @@ class Recipe:
             if set(recipe.verbalizer.names) != set(self.verbalizer.names):
                 labels = f"{', '.join(recipe.verbalizer.names)} against {', '.join(self.verbalizer.names)}"
                 raise OptionError(f"no ensemble: different labels, {labels}", hint="use templates of one task")
+
+    def _check_several(self) -> None:
+        """Refuse what has no meaning where a row may have several labels; raises OptionError."""
+        members, decision = (self, *self.others), self.decision
+        if len({one.decision.odds if isinstance(one.decision, Several) else None for one in members}) > 1:
+            hint = "use templates of one kind of scorer, all with 'labels: several' or none"
+            raise OptionError("no ensemble: some judge each label by itself, and others otherwise", hint=hint)
+        if not isinstance(decision, Several):
+            return
+        if decision.cuts is None and decision.dev is None:
+            what = f"the scores of scorer {self.scorer} are no odds, so no threshold for several labels is usual"
+            raise OptionError(what, hint=f"say --threshold or --dev FILE, or use a template for scorer {WITH_ODDS}")
+        if self.calibration or self.calibration.prior:
+            said = f"--calibrate {self.calibration.method}" if self.calibration else "--prior"
+            what = f"{said}: it shares one probability among the labels, and of several each has its own"
+            raise OptionError(what, hint="leave it out; --dev FILE fits a threshold for each label")
+        if self.abstain_below is not None and not decision.odds:
+            what = f"nothing to abstain by: the scores of scorer {self.scorer} tell no probability of a label"
+            raise OptionError(what, hint="leave out --abstain-below")
+        if self.shots:
+            what = "a demonstration shows one label, and rows have several"
+            raise OptionError(what, hint="leave out --demos and -k")
 
     def _check_calibration(self) -> None:
         """Refuse what cannot be calibrated, or has no probability to be sure by; raises OptionError."""
@@ -322,6 +356,13 @@ class Recipe:
         labels = set(self.labels)
         if self.calibration.prior and labels and set(self.calibration.prior) != labels:
             raise OptionError("the prior has other labels", hint=f"the labels are: {shortlist(self.labels)}")
+
+
+def _several(task: Task, odds: bool, thresholds: str | float | Mapping[str, Any] | None, dev: str | None) -> Several:
+    """How several labels are decided on; raises OptionError."""
+    if thresholds is not None and dev:
+        raise OptionError("--threshold and --dev both give thresholds", hint="leave one out")
+    return Several(tuple(task.labels), odds, None if dev else thresholds_of(thresholds, task, odds), dev)
 
 
 def of_model(model: str) -> list[Named]:

@@ -25,6 +25,7 @@ from promptshot.cli import (
     doctor,
     explain,
     lint,
+    models,
     new,
     preview,
     report,
@@ -153,7 +154,7 @@ for group, own in (
     (shelf.templates, (lint.templates, new.template, preview.templates)),
     (shelf.verbalizers, (lint.verbalizers, new.verbalizer, preview.verbalizers)),
     (cli, (calibrate.command, classify.command, compare.command, diff.command, doctor.command, report.command)),
-    (cli, (suggest.command, explain.command, shelf.templates, shelf.verbalizers, completion.command)),
+    (cli, (suggest.command, explain.command, shelf.templates, shelf.verbalizers, models.models, completion.command)),
 ):
     for command in own:
         group.add_command(command)

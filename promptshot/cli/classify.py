@@ -33,6 +33,7 @@ from promptshot.cli.flags import (
     reading,
     row_flags,
     scorer_flag,
+    several_flags,
     spelling_flag,
     tell_sizes,
     template_flag,
@@ -73,6 +74,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @option("--overwrite", is_flag=True, help="Replace the files that are written, where they exist.")
 @option("--resume/--no-resume", default=True, show_default=True, help="Go on with an output of the very same run.")
 @row_flags
+@several_flags
 @spelling_flag
 @option("--ignore-labels", is_flag=True, help="Predict only, whatever labels the rows carry.")
 @option("--strict-labels", is_flag=True, help="Reject rows whose own label is none of ours.")
@@ -105,7 +107,8 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @option(
     "--dev",
     metavar="FILE",
-    help="Labelled rows to calibrate by, or rows that fix the thresholds of an NSP pair template.",
+    help="Labelled rows to calibrate by or to fit the thresholds of several labels to, or rows that fix those of an "
+    "NSP pair template.",
 )
 @option(
     "--calibrate",

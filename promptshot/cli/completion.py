@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
 
-from promptshot import shelf
+from promptshot import shelf, weights
 from promptshot.errors import PromptshotError
 from promptshot.kinds import FIRST
 
@@ -36,8 +36,14 @@ def of_shelf(kind: shelf.Shelf) -> Completer:
 
 
 def model(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-    """The built-in models; folders otherwise."""
-    return _beginning(begun, shelf.builtin_models()) or [CompletionItem(begun, type="dir")]
+    """The built-in models, and those in the hub's cache; folders otherwise."""
+    names = [*shelf.builtin_models(), *(one.name for one in weights.cached())]
+    return _beginning(begun, names) or [CompletionItem(begun, type="dir")]
+
+
+def folder(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Folders, by the shell's own ways."""
+    return [CompletionItem(begun, type="dir")]
 
 
 def file(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from promptshot import standard
 from promptshot.cli.flags import Command, model_flags, model_options, option, tell_sizes
-from promptshot.kinds import KINDS
+from promptshot.kinds import KINDS, head_for
 
 
 @click.command("doctor", cls=Command)
@@ -32,7 +33,7 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     from promptshot.scorers import Loader
 
     options = model_options(given)
-    kinds = [scorer] if scorer else list(KINDS)
+    kinds = [scorer] if scorer else [name for name, kind in KINDS.items() if options.model or kind.builtin]
     loader = Loader(keeps=False)
     show_question(options.model, kinds)
     tell_sizes([options.model], options.dtype)
@@ -41,11 +42,12 @@ def command(scorer: str | None, tune: bool, as_json: bool, verbose: bool, **give
     with Steps() as steps:
         for kind in kinds:
             try:
-                for number, finding in enumerate(doctoring.examine(kind, options, loader, steps.of(kind))):
+                own = replace(options, head=head_for(kind, options.head))
+                for number, finding in enumerate(doctoring.examine(kind, own, loader, steps.of(kind))):
                     found.append((kind, finding))
                     show_finding("" if number else kind, finding)
                 if tune:
-                    show_budgets(kind, list(doctoring.tune(kind, options, loader)))
+                    show_budgets(kind, list(doctoring.tune(kind, own, loader)))
             except ModelError as problem:
                 refused[kind] = problem
     for kind, finding in doctoring.refusals(refused, kinds, verbose):

@@ -15,7 +15,7 @@ from promptshot.cli import completion, settings
 from promptshot.cli.settings import Columns, Count, Labels, Library, Pair, Share, Text
 from promptshot.errors import OptionError
 from promptshot.files import Named
-from promptshot.kinds import KINDS
+from promptshot.kinds import HEADS, KINDS
 
 if TYPE_CHECKING:
     from promptshot.prompts.task import Names
@@ -96,6 +96,13 @@ source_flags = flags(
     option("--revision", metavar="NAME", help="Branch, tag or commit on the hub."),
     option("--offline", is_flag=True, help="Use the local cache only."),
     option("--trust-remote-code", is_flag=True, help="Run code that a checkpoint brings."),
+    option(
+        "--head",
+        type=click.Choice(list(HEADS)),
+        help="Ask another head in the place of the scorer's own; "
+        + "; ".join(f"{name}: {kind.stand_ins[name].head} ({kind.name})" for name, kind in HEADS.items())
+        + ".",
+    ),
 )
 
 # How checkpoints are loaded and run.
@@ -246,6 +253,26 @@ labels_flag = option(
     metavar="A,B,...|@FILE",
     help="The labels to choose from: a,b or a=word1|word2,b=word3, with the rows' numbers 0:a,1:b (or JSON); @FILE has "
     "one a line.",
+)
+# Whether a row may have several labels, and when one holds.
+several_flags = flags(
+    option(
+        "--multi-label",
+        is_flag=True,
+        help="A row may have several labels, or none: each is judged by itself (labels: several in a template).",
+    ),
+    option(
+        "--label-separator",
+        metavar="TEXT",
+        help="What stands between the labels of a row, where they are a text.  [default: any of , ; | and their like]",
+    ),
+    option(
+        "--threshold",
+        type=Labels(),
+        metavar="P|LABEL=P,...",
+        help="The probability from which on a label holds; the score, under scorers without odds.  "
+        "[default: 0.5, or what suits --dev best]",
+    ),
 )
 spelling_flag = option(
     "--spelling",

@@ -48,6 +48,7 @@ def recipe_of(
     templates = typed("templates", given["templates"], quiet)
     said["chat"] = chat_of(given)
     seen = {"shots": demos is not None, "labels_ignored": labels.get("labels_ignored", False)}
+    seen |= {"several": bool(given.get("multi_label")), "separator": given.get("label_separator")}
     found = choosing.choose(choosing.Wish(templates, model=given["model"] or "", **seen, **said), look)
     for reason in () if quiet else found[0].reasons:
         note(reason)
@@ -61,6 +62,7 @@ def recipe_of(
             demos=demos,
             dev=None if given.get("calibrate") in OF_DEV else given.get("dev"),
             columns=names.of(one.template),
+            thresholds=given.get("threshold"),
             reading=how,
             **labels,
         )
@@ -69,7 +71,13 @@ def recipe_of(
     (recipe, lines), *others = [recipe.seen(first(recipe)) for recipe in recipes]
     for line in () if quiet else lines:
         note(line)
-    return replace(recipe, others=tuple(other for other, _ in others)), found
+    recipe = replace(recipe, others=tuple(other for other, _ in others))
+    if recipe.task.several and "threshold" not in given:
+        what = f"{recipe.name} is for several labels a row, and this command for one"
+        raise OptionError(what, hint="take a template without 'labels: several'")
+    if recipe.task.several:
+        recipe.check()  # before rows are looked through for demonstrations
+    return recipe, found
 
 
 def demo_plan(given: dict[str, Any]) -> DemoPlan | None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptshot.classify.classifier import Classifier
+from promptshot.classify.decide import Several
 from promptshot.classify.prediction import Outcome, Prediction
 from promptshot.compare.candidates import Candidate
 from promptshot.errors import PromptshotError
-from promptshot.metrics import Tally
+from promptshot.metrics import tally_of
 from promptshot.rows.row import Item
 from promptshot.runs.remarks import Remark
 from promptshot.runs.result import Result
@@ -29,7 +30,10 @@ class Entry:
     @classmethod
     def of(cls, candidate: Candidate, outcomes: Sequence[Outcome], seconds: float, details: Mapping[str, Any]) -> Entry:
         """Count the outcomes of a candidate."""
-        result = Result(candidate.recipe, Tally(candidate.recipe.labels), "", dict(details), seconds)
+        recipe = candidate.recipe
+        cuts = recipe.decision.cuts if isinstance(recipe.decision, Several) else None
+        tally = tally_of(recipe.labels, recipe.task.several)
+        result = Result(recipe, tally, "", dict(details), seconds, cuts=cuts)
         result.count(outcomes)
         judged = [one for one in outcomes if isinstance(one, Prediction) and one.gold is not None]
         return cls(candidate, result, {one.row.key: one.label == one.gold for one in judged})

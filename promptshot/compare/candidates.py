@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ from promptshot.classify.gold import check_gold
 from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import DEMOS, DemoPlan, Recipe
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
-from promptshot.kinds import KINDS, WITH_DEMONSTRATIONS
+from promptshot.kinds import KINDS, WITH_DEMONSTRATIONS, head_for
 from promptshot.prompts import library, strict
 from promptshot.prompts.labels import NAME
 from promptshot.prompts.task import Names
@@ -142,13 +143,14 @@ def grid(guesses: Sequence[suited.Guess], axes: Axes) -> list[Candidate]:
         what = f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, and no template is"
         raise OptionError(what, hint="leave out -k and --demos")
     recipes: list[Recipe] = []
+    may = cache(may_have_head)  # files are looked into once
     for one, mapped in [(one, axes.names.of(one.template)) for one in guesses]:
         kind = one.template.spec.scorer
         scorer = axes.scorer or kind
-        models = [model for model in axes.models if scorer != kind or may_have_head(kind, model)]
+        models = [model for model in axes.models if scorer != kind or may(kind, model)]
         for model, k in product(models, axes.numbers if one.template.kind.demonstrations else (0,)):
             plan = DemoPlan(axes.demos, k, axes.seed) if axes.demos and k else None
-            options = replace(axes.options, model=model)
+            options = replace(axes.options, model=model, head=head_for(scorer, axes.options.head))
             recipe = Recipe.of(one.template, one.verbalizer, scorer, options, plan, columns=mapped)
             recipes += [recipe] if recipe not in recipes else []
     if not recipes:
@@ -170,9 +172,13 @@ def seen(
 
 
 def may_have_head(scorer: str, model: str) -> bool:
-    """Whether a model can have the head that the scorer needs, as far as its config tells."""
+    """Whether a model can have the head that the scorer needs, as far as its files tell."""
+    if not model:
+        return bool(KINDS[scorer].builtin)
+    if (there := shelf.scorers_of(model)) and KINDS[scorer].weights:
+        return scorer in there
     kind = shelf.scorer_of(model)
-    return not model or kind is None or KINDS[kind].left_to_right == KINDS[scorer].left_to_right
+    return kind is None or KINDS[kind].left_to_right == KINDS[scorer].left_to_right
 
 
 def _named(recipes: Sequence[Recipe]) -> list[Candidate]:
@@ -202,11 +208,16 @@ def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> list[Candid
     candidates that do not fit the rows are refused.
     """
     suiting = []
+    if len({candidate.recipe.task.several for candidate in candidates}) > 1:
+        one, many = (next(c.name for c in candidates if c.recipe.task.several is several) for several in (False, True))
+        what = f"{many} gives a row several labels, and {one} gives it one"
+        raise OptionError(what, hint="compare templates of one kind")
     for candidate in candidates:
         recipe = candidate.recipe
         mapped = list(map(recipe.task.mapped, items))
         good = [item for item in mapped if isinstance(item, Row)]
         try:
+            recipe.check()
             looked = check_gold(mapped, recipe)
             _check_prompts(recipe, good[:LOOKED_AT])
         except PromptshotError as problem:

@@ -137,7 +137,7 @@ def _ensemble(scored: Sequence[tuple[Entry, list[Outcome]]], model: str = "") ->
     first, *others = [entry.candidate.recipe for entry, _ in parts]
     name = f"ensemble of {len(parts)} {first.template.spec.scorer}" + (f" {model}" if model else "")
     told = parts[0][0].candidate
-    outcomes = [ensemble(of_row) for of_row in zip(*(found for _, found in parts), strict=True)]
+    outcomes = [ensemble(of_row, first.decision) for of_row in zip(*(found for _, found in parts), strict=True)]
     candidate = Candidate(name + (f" k={told.shots}" if told.shots else ""), replace(first, others=tuple(others)))
     seconds = sum(entry.result.seconds for entry, _ in parts)
     return Entry.of(candidate, outcomes, seconds, parts[0][0].result.details), outcomes

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from promptshot.errors import InputError, shortened, shortlist
-from promptshot.metrics import Tally
+from promptshot.metrics import Label, Tally, tally_of
 from promptshot.paired import SURE, Paired
 from promptshot.rows.json_text import encodable, like
 from promptshot.rows.once import once, refuse_twice
@@ -25,9 +25,9 @@ class Flip:
 
     number: int
     text: str
-    gold: str | None
-    a: str
-    b: str
+    gold: Label | None
+    a: Label
+    b: Label
     row: Mapping[str, Any]
 
     def record(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _in_file(letter: str, remark: Remark) -> Remark:
 
 def _side_record(path: str, tally: Tally) -> dict[str, Any]:
     said = tally.summary()
-    rates = ("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1", "matthews")
+    rates = ("accuracy", "accuracy_interval", *tally.rates[1:])
     counts = ("labelled", "unlabelled", "unknown", "predictions", "unknown_gold")
     return {"path": path, **{name: said[name] for name in rates + counts}}
 
@@ -127,6 +127,10 @@ def diff(
     files = [File.of(path, label_field, prediction_field) for path in (one, other)]
     words = next((file.words for file in files if file.words), None)
     files = [replace(file, words=file.words or words) for file in files]
+    if len({file.several for file in files}) > 1:
+        lacking = next(file.path for file in files if not file.several)
+        what = "one label a row, and the other file has several (or it has no run record that says so)"
+        raise InputError(what, where=lacking, hint="give two files of the same task, each with its run record")
     for file in files:
         if file.shots:
             what = f"holds several runs (k = {shortlist(map(str, dict.fromkeys(file.shots)), 8)}) of the same rows"
@@ -137,7 +141,7 @@ def diff(
     for file in () if words else files:
         for item in file.strict():
             labels.see(item)
-    first, second = (Tally(file.words.names if file.words else labels.names) for file in files)
+    first, second = (tally_of(file.words.names if file.words else labels.names, file.several) for file in files)
     found = Difference((one, other), (first, second), seed=seed, problem=labels.problem, marked=marked(one))
     pairs = zip_longest(*(file.strict() for file in files))
     for number, (a, b) in enumerate(pairs, 1):
@@ -159,7 +163,10 @@ def _count(number: int, row: Row, sides: tuple[Said, Said], difference: Differen
     if a.gold is not None and b.gold is not None:
         right = a.prediction == a.gold, b.prediction == b.gold
         difference.pairs[right] += 1
-        difference.by_label.setdefault(a.gold, Counter())[right] += 1
+        if isinstance(a.gold, str):
+            difference.by_label.setdefault(a.gold, Counter())[right] += 1
+        for label in a.gold if isinstance(a.gold, tuple) else ():  # each by itself
+            difference.by_label.setdefault(label, Counter())[label in a.prediction, label in b.prediction] += 1
     if a.prediction != b.prediction:
         difference.flips.append(Flip(number, _text(row), a.gold or a.value, a.prediction, b.prediction, row.fields))
 

@@ -92,6 +92,7 @@ class Folder:
                 writer.write(rejected)
         metrics = dict(Metrics.model_validate(entry.result.summary()))
         told = {"complete": True, **metrics, "counts": entry.result.state(), "written": written}
+        told |= {"thresholds": entry.result.cuts} if entry.result.cuts else {}
         files.put(f"{path}.run.json", entry.result.head().model_copy(update=told).text())
 
 

@@ -11,7 +11,7 @@ from promptshot.compare.search import Search
 from promptshot.errors import shortlist
 from promptshot.paired import SURE, Paired, holm
 from promptshot.runs.record import versions
-from promptshot.runs.remarks import MAJORITY, Code, Remark
+from promptshot.runs.remarks import MAJORITY, Code, Remark, other_heads
 from promptshot.runs.result import Result
 
 # What a comparison says of all candidates together, or shows of each in its line.
@@ -198,6 +198,7 @@ def _of_all(standings: Sequence[Standing]) -> Iterator[Remark]:
     if builtin := [one.name for one in candidates if one.recipe.model and not one.recipe.options.model]:
         line = "the built-in models are small; for real results: -m NAME"
         yield Remark("built-in-model", line, {"candidates": builtin})
+    yield from other_heads(one.recipe for one in candidates)
     if draw := _draw(standings):
         line = f"demonstrations: {draw}; another may change their order. Try --seed 1, --seed 2 ..."
         yield Remark("one-draw", line, {"candidates": [one.name for one in candidates if one.recipe.draw]})

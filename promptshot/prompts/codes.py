@@ -91,7 +91,8 @@ WRONG_KIND = Code("wrong-kind", "error", "The file is a verbalizer where a templ
 SEGMENTS = Code(
     "segments",
     "error",
-    "`nsp` compares two segments, so its text is a list of two: `[A, B]`. `causal` reads one text. `mlm` takes either.",
+    "`nsp` compares two segments, so its text is a list of two: `[A, B]`. `causal` and `seq2seq` read one text. `mlm` and `rtd` "
+    "take either.",
 )
 CLASHING_KEYS = Code(
     "clashing-keys", "error", "Two keys do not go together, or a key means nothing to this scorer. Remove one of them."
@@ -219,6 +220,14 @@ EDGE_OF_WORD = Code(
 )
 REPEATED_WORD = Code("repeated-word", "warning", "A label lists the same word twice; the second changes nothing.")
 
+NO_ODDS = Code(
+    "no-odds",
+    "note",
+    "With `labels: several` each label holds from a threshold on. Under scorers whose scores are odds that is a "
+    "probability, 0.5 unless said; under others it is a score, and `classify` must be told which: `--threshold`, or "
+    "`--dev FILE` with labelled rows that it is fitted to.",
+)
+
 # ------------------------------------------------------------------ the example
 
 NO_EXAMPLE = Code(
@@ -265,8 +274,8 @@ SPLIT_WORD = Code(
 UNEQUAL_WORDS = Code(
     "unequal-words",
     "note",
-    "Label words differ in their number of tokens. Sums favour short words, so `mlm` takes means; `normalize` decides "
-    "otherwise. Words of one length compare best.",
+    "Label words differ in their number of tokens. Sums favour short words under `mlm` and long ones under `rtd`, so "
+    "both take means; `normalize` decides otherwise. Words of one length compare best.",
 )
 SPACE_MATTERS = Code(
     "space-matters",

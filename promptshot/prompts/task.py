@@ -12,12 +12,14 @@ from functools import cached_property
 from typing import Any
 
 from promptshot.errors import OptionError, did_you_mean
+from promptshot.metrics import Label
+from promptshot.prompts import sets
 from promptshot.prompts.template import Template
 from promptshot.prompts.verbalizer import RowWords, Verbalizer
 from promptshot.rows.row import Item, Row, joined, with_columns
 from promptshot.scoring import Piece, Prompt
 
-Gold = tuple[str | None, str | None]  # our label, and how the row spells it
+Gold = tuple[Label | None, str | None]  # our label, or labels, and how the row spells it
 PAIR = "is_next"  # what the one score of a pair is called
 
 
@@ -39,6 +41,11 @@ class Task:
     def paired(self) -> bool:
         """Whether rows are pairs with one score each, and no blank."""
         return bool(self.template.spec.ordered)
+
+    @property
+    def several(self) -> bool:
+        """Whether a row may have several labels."""
+        return self.template.several
 
     @cached_property
     def own_words(self) -> bool:
@@ -68,11 +75,30 @@ class Task:
         return self.verbalizer.names or self.verbalizer.choices(row)
 
     def gold(self, row: Row, column: str | None = None) -> Gold:
-        """A row's own label, None where it has no known one, and how it spells it. Raises RowError for several.
+        """A row's own label, None where it has no known one, and how it spells it; where rows may have several, all of
+        them (see `sets.gold_of`). Raises RowError for several where one is looked for.
 
         `column` is where it stands, if that is known.
         """
-        return self.verbalizer.gold_label(row, column or row.column(self.label_field))
+        column = column or row.column(self.label_field)
+        if self.several:
+            return sets.gold_of(row, column, self.verbalizer, self.template.spec.label_separator)
+        return self.verbalizer.gold_label(row, column)
+
+    def said(self, row: Row, column: str | None) -> list[tuple[str | None, str, Any]]:
+        """The labels that a row says, one by one: ours (None: it is none), its text, and as the row has it. Raises
+        RowError."""
+        if self.several:
+            said = sets.said_of(row, column, self.verbalizer, self.template.spec.label_separator) or []
+            return [(self.verbalizer.label_of(text), text, item) for text, item in said]
+        label, value = self.verbalizer.gold_label(row, column)
+        return [] if value is None or column is None else [(label, value, row[column])]
+
+    def written(self, label: Any) -> Any:
+        """A label, or several as one text, for a cell of a table."""
+        if isinstance(label, tuple | list):
+            return sets.written(label, self.template.spec.label_separator)
+        return label
 
     def place(self, row: Row) -> tuple[int, int] | None:
         """The place among its own words that a row's label says as a bare number, and the largest there is, both

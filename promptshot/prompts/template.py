@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from promptshot.errors import RowError, TemplateError
+from promptshot.errors import OptionError, RowError, TemplateError
 from promptshot.kinds import KINDS, ScorerKind, ScorerName
 from promptshot.prompts import codes, strict
 from promptshot.prompts.codes import NO_LINES, Flaw, Lines, Place
@@ -74,6 +74,12 @@ class TemplateSpec(strict.Spec):
         "pseudo-log-likelihood.",
     )
     label_field: str = Field(default="label", description="The field with the gold label.")
+    labels: Literal["one", "several"] = Field(
+        default="one", description="several: a row may have several labels, or none; each is judged by itself."
+    )
+    label_separator: str | None = Field(
+        default=None, min_length=1, description="What stands between several labels in a text."
+    )
     words_from: str | list[str] | None = Field(
         default=None, description="The field with a row's own label words as a list, or a column for each of them."
     )
@@ -137,6 +143,23 @@ class Template:
         """The kind of scorer that it is for."""
         return KINDS[self.spec.scorer]
 
+    @property
+    def several(self) -> bool:
+        """Whether a row may have several labels."""
+        return self.spec.labels == "several"
+
+    def judging(self, several: bool, separator: str | None = None) -> Template:
+        """The same, for `several` labels where that is said; raises OptionError where it cannot be so, and for a
+        `separator` of one label."""
+        more: dict[str, Any] = {"labels": "several"} if several else {}
+        more |= {"label_separator": separator} if separator else {}
+        found = replace(self, spec=self.spec.model_copy(update=more)) if more else self
+        if separator and not found.several:
+            raise OptionError("--label-separator stands between several labels", hint="add --multi-label")
+        for flaw in _clashes(found.spec) if several else ():
+            raise OptionError(f"--multi-label: {self.name}: {flaw.what}", hint="take another template")
+        return found
+
     @cached_property
     def reads(self) -> tuple[str, ...]:
         """The fields that may stand in a row, in order of appearance; the label's is not among them."""
@@ -179,7 +202,7 @@ class Template:
                 pieces.append(part)
             else:
                 pieces.extend(self._filled(part, row))
-        return Prompt(tuple(pieces), tuple(choices), self.scored, multi_token=self.spec.multi_token)
+        return Prompt(tuple(pieces), tuple(choices), self.scored, self.several, self.spec.multi_token)
 
     @cached_property
     def _steps(self) -> tuple[Piece | _Part, ...]:
@@ -336,6 +359,13 @@ def _clashes(made: TemplateSpec) -> Iterator[Flaw]:
         yield Flaw(clash, "words_from stands alone", "remove verbalizer and ordered", ("words_from",))
     if isinstance(made.words_from, list) and len(set(made.words_from)) < max(2, len(made.words_from)):
         yield Flaw(codes.FEW_LABELS, "words_from needs at least two columns, each once", "", ("words_from",))
+    if made.labels == "several":
+        alone = {"ordered": made.ordered, "words_from": made.words_from, "direction": made.direction == "channel"}
+        for name in (name for name, said in alone.items() if said):
+            what = f"labels: several asks for each label by itself, and {_WHY_ONE[name]}"
+            yield Flaw(clash, what, f"remove {name} or 'labels'", ("labels",))
+    elif made.label_separator is not None:
+        yield Flaw(clash, "label_separator is for labels: several", "remove it", ("label_separator",))
     if made.prior is None:
         return
     if not (min(made.prior, default=0) > 0 and abs(sum(made.prior) - 1) <= 1e-6):
@@ -343,6 +373,14 @@ def _clashes(made: TemplateSpec) -> Iterator[Flaw]:
         yield Flaw(codes.BAD_PRIOR, what, "give one positive number a label, with sum 1", ("prior",))
     elif len(made.prior) != len(made.ordered or ()):
         yield Flaw(codes.BAD_PRIOR, "prior needs one number for each label of ordered", "", ("prior",))
+
+
+# Why a row has one label.
+_WHY_ONE = {
+    "ordered": "the one score of a pair gives it one",
+    "words_from": "words of a row's own have no thresholds",
+    "direction": "in direction: channel a score grows with the text, so that no threshold suits two rows",
+}
 
 
 def parse(text: str, flaws: list[Flaw], place: Place = ()) -> list[_Part]:

@@ -111,6 +111,11 @@ class Verbalizer:
         number = whole_number(spelling) if label is None else None
         return self._by_spelling.get(str(number)) if number is not None else label
 
+    @property
+    def spellings(self) -> Iterable[str]:
+        """How labels may be spelled, but for their case."""
+        return self._by_spelling
+
     @cached_property
     def _by_spelling(self) -> dict[str, str]:
         named = {value.casefold(): label for label, values in self.gold.items() for value in values}
@@ -313,7 +318,7 @@ def gold_text(row: Row, column: str | None) -> str | None:
         value = int(value)
     if isinstance(value, list) and value and all(isinstance(one, str | int | float) for one in value):
         what = f"the row has several labels ({shortlist(map(str, value), 4)}), and one is looked for"
-        raise RowError(what, where=row.source, hint="keep one, or predict only: --ignore-labels")
+        raise RowError(what, where=row.source, hint="keep one, or predict only: --ignore-labels; or --multi-label")
     if value is None or isinstance(value, dict | list):
         return None
     return str(value).lower() if isinstance(value, bool) else str(value)

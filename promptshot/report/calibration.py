@@ -32,7 +32,7 @@ def believed(tally: Tally, means: Mapping[str, float] = NO_MEANS) -> Text:
     if held.possible and tally.coverage is not None:
         rest = tally.accuracy_of_rest
         beside = f"{many(held.rows, 'row')} abstained"
-        beside += "" if rest is None else f" · accuracy of the rest {rest:.1%}"
+        beside += "" if rest is None else f" · {tally.named} of the rest {rest:.1%}"
         if people().width < max(NARROW, MARGIN + len(beside)):
             beside = f"{held.rows:,} abstained" if rest is None else f"the rest {rest:.1%}"
         lines.append(Text.assemble(("covered   ", "bold"), f"{tally.coverage:6.1%}   {beside}"))

@@ -111,7 +111,9 @@ def _head(comparison: Comparison, standings: Sequence[Standing]) -> Text:
     rows += f" ({tally.labelled:,} with a label)" if tally.labelled != comparison.rows else ""
     stopped = "" if comparison.complete else ", then it was stopped"
     return Text.assemble(
-        (scored + more, "bold"), (stopped, "yellow"), f" · {rows} · majority class {tally.majority:.1%}"
+        (scored + more, "bold"),
+        (stopped, "yellow"),
+        f" · {rows} · {tally.baseline.removeprefix('the ')} {tally.majority:.1%}",
     )
 
 
@@ -120,7 +122,8 @@ def _table(standings: Sequence[Standing], width: int, chosen: bool) -> Renderabl
     wide, middle = width >= WIDE, width >= MIDDLE
     behind = "against the chosen" if chosen else "behind the best"
     interval, rest = (["95% interval"] if middle else []), (["F1"], ["s"]) if wide else ([], [])
-    table = plain_table("candidate", "accuracy", *interval, *rest[0], behind, "p", *rest[1])
+    named = standings[0].entry.result.tally.named
+    table = plain_table("candidate", named, *interval, *rest[0], behind, "p", *rest[1])
     for standing in standings:
         tally = standing.entry.result.tally
         low, high = tally.interval or (0.0, 0.0)

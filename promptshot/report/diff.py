@@ -7,7 +7,7 @@ from rich.text import Text
 
 from promptshot.compare.diff import Difference
 from promptshot.errors import many, printable, shortened
-from promptshot.metrics import Tally
+from promptshot.metrics import Label, Tally, label_text
 from promptshot.report.console import p_value, plain_table, remark_line
 
 STYLE = {"clear-difference": "green", "no-clear-difference": "yellow", "no-common-labels": "yellow"}
@@ -64,6 +64,10 @@ def _labels(difference: Difference) -> RenderableType:
     return table
 
 
+def _style(label: Label, gold: Label | None) -> str:
+    return "" if gold is None or gold == "" else "green" if label == gold else "red"
+
+
 def _flips(difference: Difference, most: int, console: Console) -> RenderableType:
     """The first rows of which the files say different things."""
     shown = difference.flips[:most]
@@ -74,10 +78,7 @@ def _flips(difference: Difference, most: int, console: Console) -> RenderableTyp
     table.columns[0].min_width, table.columns[-1].ratio = None, 1
     table.expand = console.is_terminal
     for flip in shown:
-        gold = [printable(flip.gold or "")] if labelled else []
-        sides = [
-            Text(printable(label), style="green" if label == flip.gold else "red" if flip.gold else "")
-            for label in (flip.a, flip.b)
-        ]
+        gold = [printable("" if flip.gold is None else label_text(flip.gold))] if labelled else []
+        sides = [Text(printable(label_text(label)), style=_style(label, flip.gold)) for label in (flip.a, flip.b)]
         table.add_row(str(flip.number), *gold, *sides, printable(shortened(flip.text, SHOWN)))
     return Group(Text(title, style="bold"), table)

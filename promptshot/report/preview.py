@@ -25,6 +25,7 @@ def show_preview(preview: Preview, ids: bool = False) -> None:
     """The exact text; the label words; with a tokenizer, what each token belongs to; with weights, the scores."""
     console = data()
     kind = f"{printable(preview.template.name)} · {preview.template.spec.scorer}"
+    kind += " · several labels" if preview.template.several else ""
     console.print(Text.assemble((printable(preview.row.source), "bold"), f"  {kind}", style="dim"))
     _text(console, preview)
     if preview.tokenized is not None:
@@ -137,7 +138,8 @@ def _scores(console: Console, preview: Preview) -> None:
     chances = prediction.probabilities
     shown = plain_table("  label", "score", *(["probability"] if chances else []))
     for label, score in sorted(prediction.label_scores.items(), key=lambda pair: -pair[1])[:WORDS]:
-        best = bool(chances) and label == prediction.label
+        given = (prediction.label,) if isinstance(prediction.label, str) else prediction.label
+        best = bool(chances) and label in given
         name = Text(f"{'→ ' if best else '  '}{printable(label)}", style="bold green" if best else "")
         shown.add_row(name, f"{score:.3f}", *([f"{chances[label]:.3f}"] if chances else []))
     console.print(shown)

@@ -91,7 +91,7 @@ class Watch(Watcher):
         """So many rows have been written in all, and this is what they come to."""
         self.done, self.found = rows, []
         if tally.accuracy is not None:
-            self.found.append(f"{self.run}accuracy {tally.accuracy:.1%}")
+            self.found.append(f"{self.run}{tally.named} {tally.accuracy:.1%}")
         if tally.rejected:
             self.found.append(f"{tally.rejected:,} rejected")
         self._tell()

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from promptshot.errors import many, printable
-from promptshot.metrics import Tally
+from promptshot.metrics import SetTally, Tally, label_text
 from promptshot.report.calibration import NO_MEANS, before_and_after, believed
 from promptshot.report.console import NARROW, people, plain_table, remark_line
 from promptshot.runs.remarks import MAJORITY, Remark, against_majority
@@ -45,7 +45,9 @@ def fares(
     """How predictions fare; where no label tells, what they are. `draw` says of which demonstrations that is so, and
     `means` the metrics that are means over several draws."""
     if tally.labelled:
-        return [_accuracy(tally, draw, means), _per_label(tally), _confusion(tally), *_errors(tally, worst, surest)]
+        numbers = _of_sets(tally) if isinstance(tally, SetTally) else _accuracy(tally, draw, means)
+        confusion = [] if tally.several else [_confusion(tally)]
+        return [numbers, _per_label(tally), *confusion, *_errors(tally, worst, surest)]
     covered = believed(tally)
     return [_predictions(tally), *([covered] if covered else [])]
 
@@ -63,12 +65,16 @@ def examples_of(result: Result) -> RenderableType:
     table.columns[1].min_width, table.columns[-1].ratio = None, 1
     table.expand = people().is_terminal
     for prediction in result.examples:
-        right = "green" if prediction.gold == prediction.label else "red" if prediction.gold else ""
+        known = prediction.gold is not None and prediction.gold != ""
+        right = "green" if prediction.gold == prediction.label else "red" if known else ""
         names = [name for name in result.recipe.template.needs if prediction.row.column(name) is not None]
         texts = [str(prediction.row[name]) for name in names]
         chance = "" if prediction.probability is None else f"{prediction.probability:.2f}"
-        gold = [printable(prediction.gold or prediction.gold_value or "")] if labelled else []
-        table.add_row(Text(printable(prediction.label), style=right), chance, *gold, printable(" / ".join(texts)))
+        own = prediction.gold_value or "" if prediction.gold is None else label_text(prediction.gold)
+        gold = [printable(own)] if labelled else []
+        table.add_row(
+            Text(printable(label_text(prediction.label)), style=right), chance, *gold, printable(" / ".join(texts))
+        )
     return table
 
 
@@ -120,6 +126,33 @@ def _accuracy(tally: Tally, draw: str, means: Mapping[str, float]) -> Renderable
         f"{numbers['balanced_accuracy']:6.1%}   {beside[1]}\n",
         ("macro-F1  ", "bold"),
         f"{numbers['macro_f1']:6.1%}   {beside[2]}\n",
+        sure,
+        "\n" if sure else "",
+        (verdict.line, style),
+    )
+
+
+def _of_sets(tally: SetTally) -> RenderableType:
+    """Several labels a row: exact matches, and the decisions on each label."""
+    verdict = next(against_majority(tally))
+    low, high, majority, chance = (verdict.facts[name] for name in ("low", "high", "majority", "chance"))
+    exact, micro, macro, jaccard, hamming = (getattr(tally, name) or 0.0 for name in tally.rates)
+    beside = [
+        f"95% interval {low:.1%} to {high:.1%}",
+        f"Jaccard {jaccard:.1%}, wrong decisions {hamming:.1%}",
+        f"commonest labels {majority:.1%}, chance {chance:.1%}",
+    ]
+    if people().width < NARROW:
+        beside = [f"{low:.1%} to {high:.1%}", f"Jaccard {jaccard:.1%}", f"commonest {majority:.1%}"]
+    style, sure = STYLE[verdict.code], believed(tally)
+    return Text.assemble(
+        ("exact     ", "bold"),
+        (f"{exact:6.1%}", f"bold {style}"),
+        f"   {beside[0]}\n",
+        ("micro-F1  ", "bold"),
+        f"{micro:6.1%}   {beside[1]}\n",
+        ("macro-F1  ", "bold"),
+        f"{macro:6.1%}   {beside[2]}\n",
         sure,
         "\n" if sure else "",
         (verdict.line, style),
@@ -189,7 +222,7 @@ def _errors(tally: Tally, worst: Worst, surest: int | None) -> list[RenderableTy
     """Rows that went wrong: the surest of all, or one of each of the worst confusions."""
     each = surest is None
     if surest is None:
-        shown = worst.of_confusions(tally.confusion, CONFUSIONS)
+        shown = worst.of_confusions(tally.mistakes, CONFUSIONS)
         title = "the worst confusions, and the surest row of each"
     else:
         shown = worst.surest[:surest]
@@ -200,9 +233,10 @@ def _errors(tally: Tally, worst: Worst, surest: int | None) -> list[RenderableTy
     sure = any(wrong.probability is not None for wrong in shown)
     table = plain_table("gold", "taken for", "text", *(["rows"] if each else []), *(["p"] if sure else []), texts=3)
     for wrong in shown:
-        rows = [f"{tally.confusion[wrong.gold, wrong.prediction]:,}"] if each else []
+        rows = [f"{tally.mistakes[wrong.gold, wrong.prediction]:,}"] if each else []
         chance = ["" if wrong.probability is None else f"{wrong.probability:.2f}"] if sure else []
-        table.add_row(printable(wrong.gold), printable(wrong.prediction), printable(wrong.text), *rows, *chance)
+        pair = (printable(label_text(label)) for label in (wrong.gold, wrong.prediction))
+        table.add_row(*pair, printable(wrong.text), *rows, *chance)
     return [Group(Text(title, style="dim"), table)]
 
 

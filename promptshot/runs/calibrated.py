@@ -83,6 +83,13 @@ class Stored:
         recipe = there.restored(beside)
         if recipe.task.paired:
             raise OptionError(f"{path}: {recipe.name} ranks pairs, whose labels no calibration changes")
+        if recipe.task.several:
+            what = (
+                f"{path}: {recipe.name} judges each label by itself, and calibration shares one probability among them"
+            )
+            raise OptionError(
+                what, hint="classify again with --threshold, or with labelled rows to fit it to: --dev FILE"
+            )
         of_draw: dict[tuple[int, int | None], list[Prediction]] = {}
         for found in File.of(path).strict():
             of_draw.setdefault(found.draw, []).append(_prediction(found, recipe))

@@ -12,11 +12,13 @@ import math
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from promptshot.classify.prediction import ABSTAINED, NAMED, OUTPUT_FIELDS
 from promptshot.errors import InputError, RowError, many, shortlist
-from promptshot.metrics import Abstained, Tally
+from promptshot.metrics import Abstained, Label, Tally, tally_of
+from promptshot.prompts import sets
 from promptshot.prompts.task import PAIR
 from promptshot.prompts.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 from promptshot.rows import read
@@ -27,7 +29,16 @@ from promptshot.rows.streams import PLAIN, Reading
 from promptshot.rows.writer import FORMULA
 from promptshot.runs import record
 from promptshot.runs.record import RecordedRecipe, RunRecord
-from promptshot.runs.remarks import Remark, against_majority, calibrating, leaning, unbalanced, unknown_gold, unlisted
+from promptshot.runs.remarks import (
+    Remark,
+    against_majority,
+    calibrating,
+    leaning,
+    too_few,
+    unbalanced,
+    unknown_gold,
+    unlisted,
+)
 from promptshot.runs.series import Draw, pooled, summary_of
 from promptshot.runs.series import most as largest
 from promptshot.runs.shape import DRAW, PREFIXES, on_one_line
@@ -41,8 +52,8 @@ TEXTS = ("text", "text_a", "text_b")  # by which a person would know a row, wher
 class Said:
     """What a row was predicted to be, and what it is; where that is `open`, all rows together tell."""
 
-    prediction: str
-    gold: str | None  # its label
+    prediction: Label
+    gold: Label | None  # its label, or labels
     value: str | None  # the same as the row spells it
     choices: int | None = None  # how many labels it could have been
     open: bool = False
@@ -76,7 +87,7 @@ class Labels:
             self._names |= {_folded(key): key for key in found.keys}
             if len(self._keys) < 2:
                 self._keys[found.keys] = None
-        elif not found.keys:
+        elif not found.keys and isinstance(found.said.prediction, str):
             self._names.setdefault(_folded(found.said.prediction), found.said.prediction)
         if found.said.value is not None:
             self._values.setdefault(_folded(found.said.value), found.said.value)
@@ -99,7 +110,7 @@ class Labels:
 
     def settled(self, said: Said) -> Said:
         """The same with the label that all rows together give it."""
-        if not said.open:
+        if not said.open or not isinstance(said.prediction, str):
             return said
         known = self._names if self._keys or self.problem else self._values | self._names
         gold = None if said.value is None else known.get(_folded(said.value))
@@ -132,6 +143,8 @@ class File:
     spelled: Mapping[str, str] = field(default_factory=dict)  # what is written for a label -> the label
     abstains: bool = False  # whether its rows say whether they are too unsure
     shots: tuple[int, ...] = ()  # the demonstrations of each of several runs that follow one another in it
+    several: bool = False  # whether a row may have several labels,
+    separator: str | None = None  # and what stands between them in a text
 
     @classmethod
     def of(cls, path: str, label_field: str | None = None, prediction_field: str = OURS, how: Reading = PLAIN) -> File:
@@ -145,7 +158,10 @@ class File:
         abstains = recipe.abstain_below is not None
         shots = tuple(ended.shots for ended in there.runs) if there else ()
         told = (gold_field, prediction_field, label_field, how, spelled, abstains, shots)
-        return cls(path, columns, words, *told, _calibrates(path, there, words), recipe.calibration.prior)
+        template = recipe.template
+        judged = (template.labels == "several", template.label_separator) if template and words else (False, None)
+        calibrates = _calibrates(path, there, words), recipe.calibration.prior
+        return cls(path, columns, words, *told, *judged, *calibrates)
 
     calibrates: str = ""  # the command that takes a bias out of its scores; empty where nothing is known to
     prior: Mapping[str, float] | None = None  # the shares of labels that were told
@@ -191,12 +207,7 @@ class File:
 
     def _found(self, item: Row) -> Found:
         """What a row says; raises RowError where that is no prediction."""
-        prediction = _label(replace(item, columns={OURS: self.prediction_field}))
-        if prediction is None:
-            raise RowError(f"no field {self.prediction_field!r} with a label in it", where=item.source)
-        prediction = self.spelled.get(_folded(prediction), prediction)
-        keys = _keys(item.fields.get("probabilities")) or _labels_of_columns(item.fields, prediction)
-        keys = keys if prediction in keys else ()  # else they are those of something else
+        prediction, keys = self._several(item) if self.several else self._one(item)
         flat = not isinstance(item.fields.get("probabilities"), dict)  # as tables have it, a column for each label
         hidden = {*OUTPUT_FIELDS, NAMED, self.prediction_field, *(self._flat(keys) if flat else ())}
         hidden |= {name for name in item.fields if flat and _is_word_score(name)}
@@ -205,9 +216,46 @@ class File:
         kept = {name: value for name, value in item.fields.items() if name not in hidden - {self.label_field}}
         own = like(item.fields, kept)
         row = Row(own, item.source, item.key, self.columns)
-        sure = _probability(item.fields, prediction), _chances(item.fields, keys)
+        named = prediction if isinstance(prediction, str) else ""
+        sure = _probability(item.fields, named), _chances(item.fields, keys)
         abstained = self.abstains and str(item.fields.get(ABSTAINED)).casefold() == "true"
         return Found(row, self._said(row, prediction, keys), item.fields, keys, *sure, abstained, self._draw(item))
+
+    def _one(self, item: Row) -> tuple[str, tuple[str, ...]]:
+        """The label that a row was predicted to have, and those that its probabilities name."""
+        row = replace(item, columns={OURS: self.prediction_field})
+        prediction = _label(row)
+        if prediction is None:
+            listed = row.column(OURS) is not None and isinstance(row[OURS], list) and len(row[OURS]) != 1
+            what = f"no field {self.prediction_field!r} with a label in it"
+            more = ", but a list, and no run record beside the file says that rows have several" if listed else ""
+            raise RowError(f"{what}{more}", where=item.source)
+        prediction = self.spelled.get(_folded(prediction), prediction)
+        keys = _keys(item.fields.get("probabilities")) or _labels_of_columns(item.fields, prediction)
+        return prediction, keys if prediction in keys else ()  # else they are those of something else
+
+    def _several(self, item: Row) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The same where these may be several."""
+        assert self.words is not None
+        row = replace(item, columns={OURS: self.prediction_field})
+        column = row.column(OURS)
+        if column is not None and isinstance(row[OURS], str):
+            row = replace(row, fields={**row.fields, column: plain(row[OURS])})
+        told = sets.texts_of(row, column, self._predicted, self.separator)
+        if told is None:
+            raise RowError(f"no field {self.prediction_field!r} with labels in it", where=item.source)
+        spelled = [self.spelled.get(_folded(text), self._predicted.label_of(text)) for text in told]
+        if None in spelled:
+            other = next(text for text, label in zip(told, spelled, strict=True) if label is None)
+            raise RowError(f"{other!r} was predicted, and is none of the labels", where=item.source)
+        return tuple(label for label in self.words.names if label in spelled), self.words.names
+
+    @cached_property
+    def _predicted(self) -> Verbalizer:
+        """The labels as predictions spell them."""
+        assert self.words is not None
+        gold = {name: tuple(text for text, label in self.spelled.items() if label == name) for name in self.words.names}
+        return Verbalizer(self.words.name, self.words.labels, gold)
 
     def _draw(self, row: Row) -> tuple[int, int | None]:
         """Of which of several runs a row is; raises RowError where it does not say."""
@@ -233,7 +281,7 @@ class File:
             yield from (f"{prefix}{label}" for prefix in PREFIXES)
         yield f"score_{PAIR}"
 
-    def _said(self, row: Row, prediction: str, keys: tuple[str, ...]) -> Said:
+    def _said(self, row: Row, prediction: Label, keys: tuple[str, ...]) -> Said:
         column = row.column(self.gold_field)
         if column is None and self.label_field is None:  # the record has the column of the first row that has one
             column = replace(row, columns={}).column(self.gold_field)
@@ -246,6 +294,8 @@ class File:
             of = {_folded(key): key for key in keys} | {key: key for key in keys}
             gold = None if value is None else of.get(value, of.get(_folded(value)))
             return Said(prediction, gold, value, len(keys))
+        if self.several:
+            return Said(prediction, *sets.gold_of(row, column, self.words, self.separator))
         if not isinstance(self.words, RowWords):
             return Said(prediction, *self.words.gold_label(row, column))
         if keys and isinstance(self.words.field_name, str):  # in a table, its own words are the text of a list
@@ -375,6 +425,7 @@ class Counted:
             draw = largest(self.draws)[0] if self.draws else Draw(0, None, self.tally)  # more draws are no more rows
             found += [self._of_draw(remark, draw) for remark in leaning(draw.tally, draw.shots > 0, *told)]
             found += [self._of_draw(remark, draw) for remark in unbalanced(draw.tally, *told)]
+        found += too_few(self.tally)
         if rejected := self.tally.rejected:
             said = f"{self.rejects[0].source}: {self.rejects[0].reason}"
             line = f"{many(rejected, 'row')} cannot be used; the first, {said}"
@@ -390,8 +441,9 @@ def _calibrates(path: str, there: RunRecord | None, words: Verbalizer | None) ->
     """The command that takes a bias out of the scores of a file, where they are of a run of ours as it was."""
     if there is None or words is None or isinstance(words, RowWords) or there.recipe.calibration.method != "none":
         return ""
-    paired = there.recipe.template is None or there.recipe.template.ordered
-    return "" if paired else calibrating(path, there.recipe.calibration.prior)
+    template = there.recipe.template
+    other = template is None or template.ordered or template.labels == "several"
+    return "" if other else calibrating(path, there.recipe.calibration.prior)
 
 
 def uncounted(tally: Tally, problem: str = "") -> Iterator[Remark]:
@@ -419,7 +471,8 @@ def count(
     """
     path = once(path) if most else path
     file, labels = File.of(path, label_field, prediction_field, how), Labels()
-    found = Counted(path, Tally(file.words.names if file.words else ()), worst=Worst(most), file=file)
+    names = file.words.names if file.words else ()
+    found = Counted(path, tally_of(names, file.several), worst=Worst(most), file=file)
     found.tally.abstained.possible = file.abstains
     waiting: dict[Said, _Alike] = {}
     for item in file.read():
@@ -442,7 +495,7 @@ def count(
         for probability in alike.sure:
             _tell(found.tally, settled, None if math.isnan(probability) else probability)
         if wrong := file.wrong(alike.surest, settled):
-            found.worst.add(wrong, found.tally.confusion)
+            found.worst.add(wrong, found.tally.mistakes)
     if found.draws:
         rejected, found.tally = found.tally.rejected, pooled(found.draws)
         found.tally.rejected = rejected
@@ -470,7 +523,7 @@ class _Alike:
 def _add(counted: Counted, file: File, item: Found, said: Said) -> None:
     _tell(counted.tally, said, item.probability, item.chances, item.abstained)
     if wrong := file.wrong(item, said):
-        counted.worst.add(wrong, counted.tally.confusion)
+        counted.worst.add(wrong, counted.tally.mistakes)
 
 
 def _add_run(counted: Counted, file: File, item: Found) -> None:
@@ -482,7 +535,7 @@ def _add_run(counted: Counted, file: File, item: Found) -> None:
     _tell(draw.tally, item.said, item.probability, item.chances, item.abstained)
     if draw.shots == max(file.shots) and (wrong := file.wrong(item, item.said)):
         of_draw = dict(zip(DRAW, item.draw, strict=True))
-        counted.worst.add(replace(wrong, draw=of_draw), draw.tally.confusion)
+        counted.worst.add(replace(wrong, draw=of_draw), draw.tally.mistakes)
 
 
 def _tell(tally: Tally, said: Said, *sure: Any) -> None:
@@ -494,5 +547,5 @@ def _worst(file: File, labels: Labels, tally: Tally, most: int) -> Worst:
     found = Worst(most)
     for item in file.read():
         if isinstance(item, Found) and (wrong := file.wrong(item, labels.settled(item.said))):
-            found.add(wrong, tally.confusion)
+            found.add(wrong, tally.mistakes)
     return found

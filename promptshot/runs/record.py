@@ -31,7 +31,7 @@ from pydantic import (
 
 from promptshot import files
 from promptshot.classify.calibrate import Calibration, Fitted, Method, Neutral
-from promptshot.classify.decide import Thresholds
+from promptshot.classify.decide import Several, Thresholds
 from promptshot.classify.recipe import DemoPlan, Recipe
 from promptshot.errors import InputError, TemplateError, VerbalizerError, shortened, unreadable
 from promptshot.metrics import BINS, LabelScores
@@ -113,6 +113,25 @@ class AbstainedCounts(_Said):
     possible: StrictBool
 
 
+LabelSet = tuple[Text, ...]
+
+
+class SetCounts(_Said):
+    """The counts of a `SetTally` beside those of any other."""
+
+    rows: Count
+    judged: Count
+    exact: Count
+    overlap: Annotated[Number, Field(ge=0)]
+    empty: Count
+    full: Count
+    gold_of: list[tuple[Text, Count]]
+    given_to: list[tuple[Text, Count]]
+    hits: list[tuple[Text, Count]]
+    sets: list[tuple[LabelSet, Count]]
+    pairs: list[tuple[LabelSet, LabelSet, Count]]
+
+
 class TallyCounts(_Said):
     """The counts of a `Tally`, in the order in which they came up."""
 
@@ -123,6 +142,7 @@ class TallyCounts(_Said):
     chance_sum: Annotated[Number, Field(ge=0)]
     reliability: ReliabilityCounts | None = None
     abstained: AbstainedCounts | None = None
+    sets: SetCounts | None = None  # where rows may have several labels
 
 
 class Counts(_Said):
@@ -262,7 +282,7 @@ class RecordedRecipe(_Said):
     labels: Literal["ignored", "strict", "counted"] = "counted"
     spelling: dict[Text, Any] = {}  # label -> what is written for it
     ensemble: tuple[RecordedRecipe, ...] = ()
-    decision: Literal["rank", "thresholds", "best"] = "best"
+    decision: Literal["rank", "thresholds", "best", "several"] = "best"
     calibration: RecordedCalibration = RecordedCalibration()
     abstain_below: Number | None = None
 
@@ -311,7 +331,8 @@ class _Labels(_Said):
     tokens or, where the recipe's `normalize` or the record's `mean_over_tokens` says so, as means.
 
     A pair has one score instead (`ordered` in the template): its label is told by the `thresholds`, or, without any,
-    by its rank among all rows and the `prior`.
+    by its rank among all rows and the `prior`. Several labels hold where their probabilities (their scores, where these
+    are no odds) reach the `thresholds`, which are in the order of the labels.
     """
 
     gold_field: Text
@@ -326,7 +347,10 @@ class Metrics(_Said):
     accuracy: Number | None = None
     accuracy_interval: tuple[Number, Number] | None = None
     balanced_accuracy: Number | None = None
+    micro_f1: Number | None = None
     macro_f1: Number | None = None
+    jaccard: Number | None = None
+    hamming: Number | None = None
     matthews: Number | None = None
     majority: Number | None = None
     chance: Number | None = None
@@ -432,7 +456,11 @@ class RunRecord(_Files, Metrics, Calibrated, _Labels, _Run):
         Raises a PromptshotError for one of before there was a format, or that somebody has changed.
         """
         found = self.recipe.restored(where)
-        if isinstance(found.decision, Thresholds):
+        decision, told = found.decision, self.thresholds
+        if isinstance(decision, Several) and len(told or ()) != len(decision.of):
+            what = f"{len(told or ())} thresholds for {len(decision.of)} labels"
+            raise InputError(f"the run record tells {what}", where=where, hint="run it again")
+        if isinstance(found.decision, Thresholds | Several):
             found = replace(found, decision=replace(found.decision, cuts=self.thresholds))
         return found
 

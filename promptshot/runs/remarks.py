@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from promptshot.classify.recipe import Recipe
 from promptshot.errors import many, printable, shortlist
-from promptshot.metrics import Tally
+from promptshot.kinds import KINDS, head_for
+from promptshot.metrics import SetTally, Tally
 from promptshot.paired import sign_test
 from promptshot.runs.wrong import MOST, Worst
 
@@ -27,9 +29,12 @@ Code = Literal[
     "left-out-of-dev",
     "at-bound",
     "edited",
+    "thresholds",
+    "no-label",
     "worse-calibrated",
     "one-draw",
     "built-in-model",
+    "other-head",
     # where labels come from, and which of the rows' own count
     "transductive",
     "doubt",
@@ -44,6 +49,7 @@ Code = Literal[
     "lacking",
     "unknown-text",
     "split-words",
+    "caution",
     "rejected",
     # what is not, or not as it was, in the files
     "unlisted",
@@ -79,6 +85,7 @@ Code = Literal[
 FAR, FAR_FROM_EVEN = 0.2, 0.3  # share of the rows that would need another label; more where no label tells
 UNEVEN = 0.15  # of the labels' own shares, from which on a prior must be named
 RARE = 0.001  # a chance below it is none
+MOSTLY = 0.5  # of the rows, at least
 LEAST = 30  # rows, from which on shares say something
 MAJORITY: tuple[Code, ...] = ("above-majority", "near-majority", "below-majority")
 
@@ -100,11 +107,11 @@ def against_majority(tally: Tally) -> Iterator[Remark]:
     low, high = interval
     facts = {"accuracy": tally.accuracy, "low": low, "high": high, "majority": majority, "chance": chance}
     if low > max(majority, chance):
-        yield Remark("above-majority", "clearly above the majority class", facts)
+        yield Remark("above-majority", f"clearly above {tally.baseline}", facts)
     elif high < max(majority, chance):
-        yield Remark("below-majority", "below the majority class", facts)
+        yield Remark("below-majority", f"below {tally.baseline}", facts)
     else:
-        yield Remark("near-majority", "not clearly above the majority class", facts)
+        yield Remark("near-majority", f"not clearly above {tally.baseline}", facts)
 
 
 def leaning(
@@ -128,7 +135,7 @@ def unbalanced(tally: Tally, calibrate: str, prior: Mapping[str, float] | None =
     rows were given is told by `leaning`."""
     gold = tally.labelled >= LEAST
     counts, rows = (tally.guesses(), tally.labelled) if gold else (tally.predictions, tally.predicted)
-    if tally.leaning(prior) or rows < LEAST or len(tally.labels) < 2:
+    if tally.several or tally.leaning(prior) or rows < LEAST or len(tally.labels) < 2:
         return
     even = {label: 1 / len(tally.labels) for label in tally.labels}
     support = tally.support()
@@ -152,6 +159,20 @@ def unbalanced(tally: Tally, calibrate: str, prior: Mapping[str, float] | None =
     yield Remark("unbalanced", f"{said}: {see}", facts)
 
 
+def too_few(tally: Tally, advice: str = "") -> Iterator[Remark]:
+    """That most rows were given none of several labels, or all of them, though not so many have none, or all."""
+    if not isinstance(tally, SetTally) or tally.predicted < LEAST:
+        return
+    whole = tuple(tally.labels)
+    for given, labels, which, own in ((tally.empty, (), "no label", "none"), (tally.full, whole, "every label", "all")):
+        share = tally.sets[labels] / tally.judged if tally.judged else 0.0
+        if given / tally.predicted >= MOSTLY and given / tally.predicted - share >= FAR:
+            have = f", and {share:.0%} of those with gold labels have {own}" if tally.judged else ""
+            line = f"{given:,} of {many(tally.predicted, 'row was', 'rows were')} given {which}{have}"
+            more = advice.replace("lower", "raise") if labels else advice
+            yield Remark("no-label", f"{line}{more}", {"rows": given, "of": tally.predicted, "labels": list(labels)})
+
+
 def calibrating(path: str, prior: Mapping[str, float] | None = None) -> str:
     """The command to try on a file of predictions, with the prior that was told."""
     return f"promptshot calibrate {shlex.quote(path)} --method prior{by_prior(prior)}"
@@ -166,6 +187,16 @@ def by_prior(prior: Mapping[str, float] | None) -> str:
 def _apart(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     """The total variation of two distributions over the same labels."""
     return sum(abs(share - other[label]) for label, share in one.items()) / 2
+
+
+def other_heads(recipes: Iterable[Recipe]) -> Iterator[Remark]:
+    """That another head was asked than the scorer's own, and what it tells."""
+    asked = dict.fromkeys((recipe.scorer, recipe.options.head) for recipe in recipes)
+    for scorer, name in asked:
+        if head_for(scorer, name):
+            one = KINDS[scorer].stand_ins[name]
+            line = f"the {one.head} was asked in the place of the {KINDS[scorer].head}: it tells {one.means}"
+            yield Remark("other-head", line, {"scorer": scorer, "head": name})
 
 
 def worse(before: Tally, after: Tally) -> Iterator[Remark]:

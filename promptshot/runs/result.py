@@ -10,11 +10,12 @@ from typing import Any
 
 from promptshot.classify import decide
 from promptshot.classify.calibrate import BY_PRIOR, HOTTEST, Fitted
-from promptshot.classify.decide import Ranks
+from promptshot.classify.classifier import Suiting
+from promptshot.classify.decide import Ranks, Several
 from promptshot.classify.prediction import Outcome, Prediction
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import OptionError, many, printable, shortlist
-from promptshot.metrics import Tally
+from promptshot.metrics import Label, Tally, tally_of
 from promptshot.rows.row import Reject
 from promptshot.runs.journal import Journal
 from promptshot.runs.record import FORMAT, Counts, RecordedRecipe, RunRecord, TallyCounts, versions
@@ -23,12 +24,15 @@ from promptshot.runs.remarks import (
     against_majority,
     calibrating,
     leaning,
+    other_heads,
+    too_few,
     unbalanced,
     unknown_gold,
     unlisted,
     worse,
 )
 from promptshot.runs.wrong import Worst, WorstState, Wrong
+from promptshot.scoring import CAUTION
 
 EXAMPLES = 10  # predictions kept for people to look at
 FEW = 8  # labelled rows of a label that calibration is fitted to, below which that is said
@@ -70,6 +74,8 @@ class Result:
     left_out: tuple[str, ...] = ()  # columns that a table had no room for
     fitted: Fitted | None = None  # what calibration has fitted
     fitted_here: bool = False  # to the very rows that are judged
+    cuts: tuple[float, ...] | None = None  # the thresholds of several labels, in their order
+    suiting: Suiting | None = None  # what they are fitted to
     edited: str = ""  # the file of predictions that is not as its run wrote it
     calibrate: str = ""  # the command that takes a bias out of what was written; empty where nothing could
 
@@ -77,8 +83,14 @@ class Result:
     def restored(cls, recipe: Recipe, journal: Journal, counts: Counts | None) -> Result:
         """A result with the counts of an earlier run, if there was one."""
         labels = recipe.labels
-        result = cls(recipe, Tally(labels), journal.fingerprint, rejects_path=journal.outputs.rejects_path)
+        result = cls(
+            recipe,
+            tally_of(labels, recipe.task.several),
+            journal.fingerprint,
+            rejects_path=journal.outputs.rejects_path,
+        )
         result.details = journal.earlier.machine if journal.earlier else {}
+        result.cuts = journal.earlier.thresholds if journal.earlier else None
         result.tally.abstained.possible = recipe.abstain_below is not None
         result.before = Tally(labels) if recipe.calibration else None
         result.calibrate = _command(recipe, journal)
@@ -93,7 +105,7 @@ class Result:
         return result
 
     def _restore(self, counts: Counts) -> None:
-        self.tally = Tally.restored(self.recipe.labels, dict(counts.tally))
+        self.tally = type(self.tally).restored(self.recipe.labels, dict(counts.tally))
         self.before = Tally.restored(self.recipe.labels, dict(counts.before)) if counts.before else self.before
         self.rejects = list(counts.rejects)
         for name in KEPT:
@@ -117,8 +129,8 @@ class Result:
                 raw = decide.softmax(outcome.label_scores)
                 label = decide.best(outcome.label_scores)
                 self.before.add(label, *said, raw[label], raw)
-            if outcome.gold not in (None, outcome.label):
-                self._went_wrong(outcome)
+            if outcome.gold is not None and outcome.gold != outcome.label:
+                self._went_wrong(outcome, outcome.gold)
             self.cut += outcome.cut > 0
             if outcome.row.remark:
                 self.odd += 1
@@ -141,10 +153,10 @@ class Result:
         seen = zip(prediction.word_scores, prediction.tokens, strict=True)
         self.tokens = {word: n if self.tokens.get(word, n) == n else 0 for word, n in seen}
 
-    def _went_wrong(self, prediction: Prediction) -> None:
+    def _went_wrong(self, prediction: Prediction, gold: Label) -> None:
         names = self.recipe.template.needs
-        wrong = Wrong.of(prediction.row, str(prediction.gold), prediction.label, prediction.probability, names)
-        self.worst.add(wrong, self.tally.confusion)
+        wrong = Wrong.of(prediction.row, gold, prediction.label, prediction.probability, names)
+        self.worst.add(wrong, self.tally.mistakes)
 
     def state(self) -> Counts:
         """The counts, from which `restored` goes on; at every end of a window, so they are not looked at again."""
@@ -167,6 +179,11 @@ class Result:
         )
 
     @property
+    def thresholds(self) -> dict[str, float]:
+        """The threshold of each of several labels, as far as they are known."""
+        return dict(zip(self.tally.labels, self.cuts or (), strict=False)) if self.tally.several else {}
+
+    @property
     def rows_per_second(self) -> float:
         return self.tally.predicted / self.seconds if self.seconds else 0.0
 
@@ -185,6 +202,7 @@ class Result:
             "words_split": self.split,
             "mean_over_tokens": self.averaged,
             "transductive": self.recipe.transductive,
+            **({"thresholds": self.thresholds} if self.thresholds else {}),
             **({"before": metrics_of(self.before)} if self.before is not None else {}),
             "recipe": self.recipe.as_dict(),
             "fingerprint": self.fingerprint,
@@ -200,6 +218,7 @@ class Result:
             *_of_reading(self),
             *_of_demonstrations(self),
             *_of_words(self),
+            *other_heads((self.recipe, *self.recipe.others)),
             *unknown_gold(self.tally),
             *unlisted(self.tally, self.worst),
             *_of_files(self, keep),
@@ -208,8 +227,7 @@ class Result:
 
 def metrics_of(tally: Tally) -> dict[str, float | None]:
     """How predictions fare, in the numbers that calibration may change."""
-    numbers = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
-    return {**{name: getattr(tally, name) for name in numbers}, **tally.reliability.summary()}
+    return {**{name: getattr(tally, name) for name in tally.rates}, **tally.reliability.summary()}
 
 
 def _of_labels(result: Result) -> Iterator[Remark]:
@@ -219,6 +237,7 @@ def _of_labels(result: Result) -> Iterator[Remark]:
     if result.calibrate:
         yield from unbalanced(result.tally, result.calibrate, recipe.calibration.prior)
     yield from _of_calibration(result)
+    yield from _of_thresholds(result)
     if isinstance(decision := recipe.decision, Ranks):
         prior = dict(zip(decision.ordered, decision.prior, strict=True))
         shares = ", ".join(f"{label} {share:.0%}" for label, share in prior.items())
@@ -230,7 +249,7 @@ def _of_labels(result: Result) -> Iterator[Remark]:
 
 def _command(recipe: Recipe, journal: Journal) -> str:
     """The command that matches a prior: on the file that is written, where that has the scores."""
-    if recipe.calibration or recipe.task.paired or recipe.task.own_words:
+    if recipe.calibration or recipe.task.paired or recipe.task.own_words or recipe.task.several:
         return ""
     outputs = journal.outputs
     if outputs.on_disk and outputs.scores and not outputs.fields:
@@ -259,6 +278,39 @@ def _of_calibration(result: Result) -> Iterator[Remark]:
         yield from _of_fit(result)
     if result.before is not None:
         yield from worse(result.before, result.tally)
+
+
+def _of_thresholds(result: Result) -> Iterator[Remark]:
+    """From where on labels hold, what that was fitted to, and whether it gives any label at all."""
+    decision, cuts, fitted = result.recipe.decision, result.thresholds, result.suiting
+    if not isinstance(decision, Several) or not cuts:
+        return
+    each = shortlist([f"{printable(label)} {cut:.4g}" for label, cut in cuts.items()], 8)
+    said = f"{next(iter(cuts.values())):.4g}" if len(set(cuts.values())) == 1 else each
+    by = f", fitted to the labelled rows of {decision.dev}" if decision.dev else ""
+    what = "its probability" if decision.odds else "its score"
+    facts = {"thresholds": cuts, "dev": decision.dev, "odds": decision.odds}
+    yield Remark("thresholds", f"a label holds where {what} is at least {said}{by}", facts)
+    if fitted and decision.dev:
+        yield from _of_suiting(result, fitted, decision.dev)
+    yield from too_few(
+        result.tally, "" if decision.dev else "; lower --threshold, or fit it to labelled rows: --dev FILE"
+    )
+
+
+def _of_suiting(result: Result, fitted: Suiting, dev: str) -> Iterator[Remark]:
+    """What can be doubted of thresholds that were fitted to labelled rows."""
+    if result.fitted_here and result.tally.labelled:
+        line = "the rows that thresholds were fitted to are judged as well: they look better than they are on others"
+        yield Remark("fitted-here", line)
+    if few := [label for label, rows in fitted.of_label.items() if min(rows, fitted.rows - rows) < FEW]:
+        line = f"fewer than {FEW} rows of {dev} have, or do not have, {shortlist(map(printable, few), 8)}"
+        facts = {"rows": fitted.rows, "labels": few}
+        yield Remark("few-fitted", f"{line}: others would give other thresholds", facts)
+    if fitted.left_out:
+        have = many(fitted.left_out, "row has", "rows have")
+        line = f"{have} no labels of ours in {dev}, and did not count"
+        yield Remark("left-out-of-dev", line, {"rows": fitted.left_out})
 
 
 def _of_fit(result: Result) -> Iterator[Remark]:
@@ -329,6 +381,8 @@ def _of_words(result: Result) -> Iterator[Remark]:
         which = "1 label word has" if result.split == 1 else f"{result.split} label words have"
         line = f"{which} several tokens; {'its' if result.split == 1 else 'their'} score is the {how} over tokens"
         yield Remark("split-words", line, {"words": result.split, "normalize": how})
+    if caution := result.details.get(CAUTION):
+        yield Remark("caution", str(caution))
 
 
 def _of_files(result: Result, keep: str) -> Iterator[Remark]:
@@ -358,7 +412,9 @@ def circumstances(recipe: Recipe, machine: Mapping[str, Any]) -> Iterator[Remark
         line = ", ".join(f"{field}={column}" for field, column in mapped.items())
         yield Remark("columns", f"columns {line}", mapped)
     if machine:
-        line = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value)
+        line = ", ".join(
+            f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value and name != CAUTION
+        )
         yield Remark("machine", line, machine)
     words_of = recipe.verbalizer.as_dict().get("labels")
     for label, words in islice(words_of.items(), LISTED) if isinstance(words_of, Mapping) else ():

@@ -102,7 +102,8 @@ def run_all(
     else:
         with Interrupts() as interrupts:
             series = _Runs(recipes, inputs, journal, watcher or Watcher(), on_error).to_their_end(interrupts)
-    here = recipe.calibration.dev is not None and any(files.same(recipe.calibration.dev, path) for path in inputs.paths)
+    dev = recipe.dev
+    here = dev is not None and any(files.same(dev, path) for path in inputs.paths)
     for result in series.results:
         result.doubt, result.fitted_here = looked.doubt, here
     journal.list_wrong(_wrong_rows(series, inputs, journal))
@@ -213,6 +214,7 @@ class _Run:
         self.result = Result.restored(recipe, journal, journal.mark.counts)
         self.result.details, self.result.rows_before = self.classifier.details, self.rows
         self.result.fitted = self.classifier.fitted
+        self.result.cuts, self.result.suiting = self.classifier.cuts, self.classifier.suiting
         self.result.overwritten = journal.shape.overwritten(_own(inputs.peek()))
         drawn = {"sample": inputs.sample, "seed": inputs.seed, "window": inputs.window}
         wanted = journal.outputs.record_path and journal.outputs.calibration_scores

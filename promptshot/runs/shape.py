@@ -43,6 +43,7 @@ class Shape:
         words' scores); without `scores`, only the prediction and its probability are ours. With `several` runs in one
         file each row says of which it is."""
         self.table, self.fields, self.several = table, tuple(fields), several
+        self._written = recipe.task.written
         self._flat = {f"{prefix}{on_one_line(key)}": (of, key) for prefix, of, key in _keys(recipe)} if scores else {}
         self._always = (*(DRAW if several else ()), *output_fields(recipe))
         usual = [name for name in self._always if scores or name not in PREFIXES.values()]
@@ -145,7 +146,10 @@ class Shape:
             "word_scores": prediction.word_scores,
         }
         flat = {name: (nested[of] or {}).get(key) for name, (of, key) in self._flat.items() if name in self._ours}
-        return {**prediction.said, **prediction.held, "probability": prediction.probability, **nested, **flat}
+        said = prediction.said
+        if self.table and isinstance(prediction.label, tuple):
+            said = {name: self._written(label) for name, label in said.items()}
+        return {**said, **prediction.held, "probability": prediction.probability, **nested, **flat}
 
 
 def on_one_line(key: str) -> str:
@@ -166,7 +170,7 @@ def _keys(recipe: Recipe) -> Iterable[tuple[str, str, str]]:
     members = (recipe, *recipe.others)
     words = [(i, word) for i, one in enumerate(members, 1) for of in one.verbalizer.labels.values() for word in of]
     keys = {
-        "p_": () if ordered else labels,
+        "p_": labels if recipe.decision.probable else (),
         "score_": (PAIR,) if ordered else labels,
         "word_score_": () if ordered else [f"{i}: {word}" if recipe.others else word for i, word in words],
     }

@@ -10,13 +10,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from promptshot.errors import shortened
+from promptshot.metrics import Label
 from promptshot.rows.json_text import dumps, encodable, like
 from promptshot.rows.row import Row
 
 MOST, SHOWN = 10_000, 1000  # rows of a file, and on a terminal, at most: the surest of them
 PAIRS = 40  # confusions of which a row is kept, of more those that are commonest so far
 TEXT = 120  # characters of a row that are kept to be shown
-_Plain = tuple[int, str, str, float | None, str]
+_Plain = tuple[int, Label, Label, float | None, str]
 UNSURE = -1.0  # where there is no probability, as where ranks decide: behind all that have one, in their order
 
 
@@ -25,15 +26,15 @@ class Wrong:
     """A row that was predicted to be another than it is, and how sure that was; `key` is its number."""
 
     key: int
-    gold: str
-    prediction: str
+    gold: Label
+    prediction: Label
     probability: float | None
     text: str
     row: Row | None = field(default=None, compare=False)
     draw: Mapping[str, int | None] = field(default_factory=dict, compare=False)  # of which of several runs it is
 
     @classmethod
-    def of(cls, row: Row, gold: str, prediction: str, probability: float | None, names: Sequence[str]) -> Wrong:
+    def of(cls, row: Row, gold: Label, prediction: Label, probability: float | None, names: Sequence[str]) -> Wrong:
         """With the text of the fields by which a person would know the row."""
         return cls(row.key, gold, prediction, probability, encodable(shortened(text_of(row, names), TEXT)), row)
 
@@ -66,7 +67,7 @@ class Worst:
 
     def __init__(self, most: int = 0) -> None:
         self.most = most
-        self._pairs: dict[tuple[str, str], Wrong] = {}
+        self._pairs: dict[tuple[Label, Label], Wrong] = {}
         self._heap: list[tuple[tuple[float, ...], Wrong]] = []  # the least sure of those that are kept is the first
 
     @classmethod
@@ -81,7 +82,7 @@ class Worst:
                 found._keep(replace(wrong, draw=draw))
         return found
 
-    def add(self, wrong: Wrong, confusion: Mapping[tuple[str, str], int]) -> None:
+    def add(self, wrong: Wrong, confusion: Mapping[tuple[Any, Any], int]) -> None:
         """Take in a row; `confusion` counts (gold, predicted) so far."""
         self._compare(wrong)
         if len(self._pairs) > 2 * PAIRS:
@@ -107,7 +108,7 @@ class Worst:
         """Those that are kept of all, the surest first."""
         return [wrong for _, wrong in sorted(self._heap, key=lambda entry: entry[0], reverse=True)]
 
-    def of_confusions(self, confusion: Mapping[tuple[str, str], int], most: int) -> list[Wrong]:
+    def of_confusions(self, confusion: Mapping[tuple[Any, Any], int], most: int) -> list[Wrong]:
         """The surest row of each of the commonest confusions."""
         pairs = sorted(self._pairs, key=lambda pair: (-confusion.get(pair, 0), *pair))
         return [self._pairs[pair] for pair in pairs[:most]]

@@ -14,6 +14,7 @@ from promptshot.scorers.checkpoints.opening import quiet
 from promptshot.scorers.engine import prefix
 from promptshot.scorers.engine.base import HeadScorer
 from promptshot.scorers.engine.batches import Answers
+from promptshot.scorers.engine.heads import Head
 from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
 from promptshot.scorers.engine.trials import Mates, astray
 from promptshot.scoring import Kind, Piece, Prompt
@@ -224,6 +225,7 @@ class CausalScorer(HeadScorer):
     """Sum of log p of the tokens that `scored` names, given all before them."""
 
     name = "causal"
+    head: Head
     planner: CausalPlanner
 
     def _prepare(self) -> None:

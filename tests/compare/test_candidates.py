@@ -61,6 +61,15 @@ def test_a_template_meets_only_models_with_a_head_for_it() -> None:
         ("zh-sentiment-causal", "builtin:gpt2"),
     ]
     assert may_have_head("mlm", "some/hub-name")
+    assert may_have_head("rtd", "some/hub-name")
+    assert [may_have_head(kind, "builtin:bert") for kind in ("mlm", "nsp", "causal", "rtd")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    with pytest.raises(OptionError, match="none of the models is for scorer rtd"):
+        made("zh-sentiment-rtd")  # there is none built in
     with pytest.raises(OptionError, match="none of the models is for scorer mlm"):
         made("zh-sentiment-mlm", models=("builtin:gpt2",))
 

@@ -22,6 +22,7 @@ from promptshot.compare import compare, standings
 from promptshot.compare import folder as folder_module
 from promptshot.compare.bench import Entry
 from promptshot.errors import InputError, OptionError
+from promptshot.kinds import KINDS
 from promptshot.prompts.task import Names
 from promptshot.report.comparison import Watch
 from promptshot.rows.read import read
@@ -147,7 +148,7 @@ def test_people_see_the_leaderboard_on_stderr(rows: str, capsys: pytest.CaptureF
 def test_without_templates_the_whole_shelf_that_fits_is_compared(rows: str, tmp_path: Path) -> None:
     found = [one for one in board(tmp_path, rows)["candidates"] if not one["ensemble"]]
     assert set(NAMES) <= {one["name"] for one in found}
-    assert {one["recipe"]["template"]["scorer"] for one in found} == {"mlm", "nsp", "causal"}
+    assert {one["recipe"]["template"]["scorer"] for one in found} == {*KINDS}
     assert all(set(one["recipe"]["verbalizer"]["labels"]) == {"positive", "negative"} for one in found)
 
 

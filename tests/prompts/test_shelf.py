@@ -294,7 +294,8 @@ def test_every_label_of_fewclue_is_known(data: str, task: str, column: str) -> N
 
 
 def test_every_example_file_is_listed_here() -> None:
-    assert {path.name for path in EXAMPLES.iterdir() if path.suffix in (".jsonl", ".csv")} == set(FITTING)
+    several = {"en-stays.jsonl", "zh-stays.jsonl"}  # labels a row, of which no template of the shelf is
+    assert {path.name for path in EXAMPLES.iterdir() if path.suffix in (".jsonl", ".csv")} == set(FITTING) | several
 
 
 @each_example_file

@@ -79,7 +79,7 @@ def test_a_missing_key_is_named_and_what_to_add(tmp_path: Path) -> None:
 def test_a_wrong_value_is_told_with_key_and_line(tmp_path: Path) -> None:
     found = complaint(put(tmp_path, "text: '{mask}{text}'\n\nscorer: bert\n"))
     assert found.where.endswith("t.yaml:3")
-    assert found.what == "scorer: must be one of: mlm, nsp, causal"
+    assert found.what == "scorer: must be one of: mlm, nsp, causal, rtd"
 
 
 def test_keys_that_do_not_go_together_are_told_without_a_stray_colon(tmp_path: Path) -> None:

@@ -125,6 +125,15 @@ def test_a_run_says_what_the_tokenizer_made_of_words_and_texts(averaged: bool, h
     }
 
 
+def test_a_run_hands_on_what_its_scorer_says_of_its_scores() -> None:
+    result = result_of()
+    assert "caution" not in {remark.code for remark in result.remarks()}
+    result.details = {"caution": "made for poems", "device": "cpu"}
+    assert Remark("caution", "made for poems") in list(result.remarks())
+    (machine,) = [one.line for one in circumstances(result.recipe, result.details) if one.code == "machine"]
+    assert machine == "device cpu"
+
+
 def test_a_run_says_where_its_labels_come_from_and_which_rows_do_not_count() -> None:
     result = result_of(tally({(None, "neutral"): 3, ("neutral", "neutral"): 1}), "en-entailment-nsp")
     result.tally.unknown_gold.update({"perhaps": 2, "\x1b[1m": 1})

@@ -8,6 +8,7 @@ from promptshot.authoring.lint.sheet import Sheet
 from promptshot.errors import RowError, did_you_mean, shortlist
 from promptshot.prompts import codes
 from promptshot.prompts.codes import Flaw
+from promptshot.prompts.task import Task
 from promptshot.prompts.template import example_row
 
 
@@ -33,6 +34,9 @@ def example_label(sheet: Sheet) -> Iterator[Flaw]:
     verbalizer, field, row = sheet.verbalizer, sheet.template.spec.label_field, example_row(sheet.template)
     if verbalizer is None or not row.fields:
         return
+    if sheet.template.several:
+        yield from _several_labels(sheet, Task(sheet.template, verbalizer))
+        return
     try:
         names = verbalizer.names or verbalizer.choices(row)
         label, said = verbalizer.gold_label(row, field)
@@ -45,6 +49,22 @@ def example_label(sheet: Sheet) -> Iterator[Flaw]:
     elif label not in names:
         what = f"the example's label {said!r} is none of the verbalizer's"
         yield Flaw(codes.EXAMPLE_LABEL, what, did_you_mean(said, names), ("example", field))
+
+
+def _several_labels(sheet: Sheet, task: Task) -> Iterator[Flaw]:
+    """Each of several labels is one of the verbalizer's."""
+    field, row = sheet.template.spec.label_field, example_row(sheet.template)
+    try:
+        said = task.said(row, row.column(field))
+        lacking = task.gold(row) == (None, None)
+    except RowError as problem:
+        yield Flaw(codes.EXAMPLE_LABEL, problem.what, problem.hint, ("example", field))
+        return
+    if lacking:
+        yield Flaw(codes.EXAMPLE_LABEL, f"the example has no {field!r}", "say its labels as a list", ("example",))
+    for text in (text for label, text, _ in said if label is None):
+        what = f"the example's label {text!r} is none of the verbalizer's"
+        yield Flaw(codes.EXAMPLE_LABEL, what, did_you_mean(text, task.labels), ("example", field))
 
 
 def example_unusable(sheet: Sheet) -> Iterator[Flaw]:

@@ -127,6 +127,13 @@ def hidden_characters(place: Place, text: str) -> Iterator[Flaw]:
             yield Flaw(codes.HIDDEN_CHARACTER, what, "remove it, or type a plain space", place)
 
 
+def no_odds(sheet: Sheet) -> Iterator[Flaw]:
+    """Several labels under a scorer that does not say how likely each is by itself."""
+    if sheet.template.several and not sheet.template.kind.odds:
+        what = f"labels: several under scorer {sheet.scorer}, whose scores are no odds"
+        yield Flaw(codes.NO_ODDS, what, "classify needs --threshold or --dev FILE", ("labels",))
+
+
 def _space(sign: str) -> str:
     return {"\n": "a line break", " ": "a space", "\t": "a tab", "\u3000": "a full-width space"}.get(
         sign, "white space"
@@ -163,4 +170,5 @@ RULES: list[Callable[[Sheet], Iterator[Flaw]]] = [
     glued_mask,
     run_together,
     ordered_labels,
+    no_odds,
 ]

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import transformers
 
-from promptshot.errors import HeadError, ModelError, shortlist
-from promptshot.kinds import DECODER_KEYS, ScorerKind
+from promptshot.errors import HeadError, ModelError, OptionError, shortlist
+from promptshot.kinds import DECODER_KEYS, HEADS, KINDS, ScorerKind, held, loaded
 from promptshot.scorers.checkpoints.encoder import Encoder
+
+
+def of_library(name: str) -> Any:
+    """What transformers calls so, or what stands under module:NAME."""
+    return loaded(name) if ":" in name else getattr(transformers, name)
+
+
+def headed(kind: ScorerKind, head: str) -> ScorerKind:
+    """The kind with the head of that name in the place of its own; raises OptionError where it has none such."""
+    if not head:
+        return kind
+    if head not in kind.stand_ins:
+        whose = f"that is for scorer {HEADS[head].name}; " if head in HEADS else ""
+        raise OptionError(f"scorer {kind.name} has no head {head!r}", hint=f"{whose}leave out --head")
+    one, hint = kind.stand_ins[head], "leave out --head"
+    own = replace(kind, auto_class=one.auto_class, mapping=one.mapping, head=one.head, weights=one.weights)
+    return replace(own, lacking=f"has no {one.head}", hints=(hint, hint), stand_ins={})
 
 
 def check_architecture(kind: ScorerKind, name: str, config: Any) -> None:
@@ -21,13 +39,25 @@ def check_architecture(kind: ScorerKind, name: str, config: Any) -> None:
     masked, causal = transformers.MODEL_FOR_MASKED_LM_MAPPING, transformers.MODEL_FOR_CAUSAL_LM_MAPPING
     both_ways = type(config) in masked and not any(getattr(config, key, False) for key in DECODER_KEYS)
     other = both_ways if kind.left_to_right else type(config) in causal
-    if type(config) not in getattr(transformers, kind.mapping) or (kind.left_to_right and both_ways):
+    if type(config) not in of_library(kind.mapping) or (kind.left_to_right and both_ways):
         family = str(getattr(config, "model_type", ""))
-        raise HeadError(f"a {family} model {kind.lacking}", where=name, hint=kind.hints[other])
+        what = f"a {family} model {kind.lacking}"
+        for flag, one in kind.stand_ins.items():
+            if type(config) in of_library(one.mapping):
+                what += f", but a {one.head}, which tells {one.means}"
+                raise HeadError(
+                    what, where=name, hint=f"if that is what you ask, --head {flag}; else {kind.hints[other]}"
+                )
+        raise HeadError(what, where=name, hint=kind.hints[other])
 
 
-def check_head(kind: ScorerKind, name: str, model: Any, report: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint that lacks weights: they would be random and the results chance, in silence."""
+def check_head(
+    kind: ScorerKind, name: str, model: Any, report: Mapping[str, Any], names: Callable[[], Collection[str]] = tuple
+) -> None:
+    """Refuse a checkpoint that lacks weights: they would be random and the results chance, in silence.
+
+    `names` gives those of its tensors, by which it is told whose head it has instead.
+    """
     missing = sorted(report.get("missing_keys") or ())
     wrong = sorted(str(key[0]) for key in report.get("mismatched_keys") or ())
     lost = tuple(missing + wrong)
@@ -37,11 +67,36 @@ def check_head(kind: ScorerKind, name: str, model: Any, report: Mapping[str, Any
     heads = tuple(key for key in lost if not key.startswith(base) or "pooler" in key)
     how = "not in the checkpoint" if missing else "in the checkpoint in another shape than its config.json says"
     hint = "they would be random; "
-    hint += "use a checkpoint that was saved with its pre-training heads" if missing else "is the file another's?"
+    if heads and missing and (other := _other_head(kind, model, report, names())):
+        hint += f"what it has is a {KINDS[other].head}: use a template for scorer {other}"
+    else:
+        hint += "use a checkpoint that was saved with its pre-training heads" if missing else "is the file another's?"
     if heads:
         hint += " (promptshot doctor -v lists them)"
         raise HeadError(f"no {kind.head}: its weights are {how}", where=name, hint=hint, lost=heads)
     raise ModelError(f"weights of the body are {how}: {shortlist(lost, 2)}", where=name, hint=hint)
+
+
+def check_tied(kind: ScorerKind, name: str, model: Any, said: Mapping[str, Any]) -> None:
+    """Refuse a head whose weights are those of the embeddings where config.json (`said`) says that it has its own.
+
+    They are not in the checkpoint: transformers ties some families wherever there is no head, without a word.
+    """
+    head = model.get_output_embeddings()
+    shared = head is not None and getattr(head, "weight", None) is getattr(model.get_input_embeddings(), "weight", 0)
+    if said.get("tie_word_embeddings") is False and shared:
+        lost = next((key for key, module in model.named_modules() if module is head), "head")
+        report = {"missing_keys": [f"{lost}.weight"]}
+        check_head(kind, name, model, report)
+
+
+def _other_head(kind: ScorerKind, model: Any, report: Mapping[str, Any], names: Collection[str]) -> str:
+    """The scorer whose head is in a checkpoint that lacks that of `kind`; empty where there is none, or nothing tells.
+
+    Of files whose names of tensors cannot be read, those are known for which the model has no use.
+    """
+    found = held(names or report.get("unexpected_keys") or (), model.config.to_dict())
+    return next((other for other in found if other != kind.name), "")
 
 
 _LAYER = re.compile(r"(.*?)\.(\d+)\.")

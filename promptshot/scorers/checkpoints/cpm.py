@@ -35,9 +35,9 @@ class CpmTokenizer:
 
     def __init__(self, file: Path) -> None:
         """Load the sentencepiece model in `file`; raises ModelError when it, or an extra package, is missing."""
-        self.words = _segmenter()
+        self.words = segmenter("CPM")
         try:
-            self.pieces = _needed("sentencepiece").SentencePieceProcessor(model_file=str(file))
+            self.pieces = _needed("sentencepiece", "CPM").SentencePieceProcessor(model_file=str(file))
         except (OSError, RuntimeError):
             raise ModelError("no sentencepiece model", where=str(file), hint="fetch the checkpoint anew") from None
         self.unk_token_id: int = self.pieces.unk_id()
@@ -139,7 +139,7 @@ def is_cpm(place: str, config: Any, where: Mapping[str, Any]) -> bool:
     """Whether a checkpoint (folder or hub name) names CPM's tokenizer; `where` has revision and the like."""
     if getattr(config, "tokenizer_class", None) in CLASSES:
         return True
-    file = _file(place, "tokenizer_config.json", where)
+    file = file_of(place, "tokenizer_config.json", where)
     if file is None:
         return False
     said = json.loads(file.read_text(encoding="utf-8"))
@@ -148,7 +148,7 @@ def is_cpm(place: str, config: Any, where: Mapping[str, Any]) -> bool:
 
 def load(place: str, config: Any, where: Mapping[str, Any]) -> CpmTokenizer:
     """The tokenizer of a CPM checkpoint; raises ModelError when its file or an extra package is missing."""
-    found = (_file(place, name, where) for name in FILES)
+    found = (file_of(place, name, where) for name in FILES)
     others = sorted(Path(place).glob("*.model")) if Path(place).is_dir() else []
     file = next((path for path in found if path is not None), others[0] if len(others) == 1 else None)
     if file is None:
@@ -160,7 +160,7 @@ def load(place: str, config: Any, where: Mapping[str, Any]) -> CpmTokenizer:
     return tokenizer
 
 
-def _file(place: str, name: str, where: Mapping[str, Any]) -> Path | None:
+def file_of(place: str, name: str, where: Mapping[str, Any]) -> Path | None:
     """A file of the checkpoint, fetched where it is not at hand; None where there is none."""
     wanted = {key: where[key] for key in ("revision", "local_files_only") if key in where}
     try:
@@ -170,8 +170,8 @@ def _file(place: str, name: str, where: Mapping[str, Any]) -> Path | None:
     return Path(found) if found else None
 
 
-def _needed(name: str) -> Any:
-    """A package of the extra; raises ModelError, with the command that installs it where it is missing."""
+def _needed(name: str, whose: str) -> Any:
+    """A package of the extra, for a family's tokenizer; raises ModelError, with what installs a missing one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # jieba's code is older than today's Python
@@ -179,12 +179,12 @@ def _needed(name: str) -> Any:
     except ImportError as problem:
         package = lacking(problem)
         needed, hint = (package, install(package)) if package else (f"{name} ({told(problem)})", "install it anew")
-        raise ModelError(f"CPM's tokenizer needs the package {needed}", hint=hint) from None
+        raise ModelError(f"{whose}'s tokenizer needs the package {needed}", hint=hint) from None
 
 
-def _segmenter() -> Any:
+def segmenter(whose: str) -> Any:
     """jieba with its own dictionary, loaded in silence: what others add to the common one does not matter."""
-    jieba = _needed("jieba")
+    jieba = _needed("jieba", whose)
     log = logging.getLogger(jieba.default_logger.name)
     level = log.level
     log.setLevel(logging.ERROR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ SEAM = 8  # words
 REMEMBERED = 1024  # texts whose tokens are kept
 UTF8 = 4  # bytes, and so tokens, that a character may take
 RARE = "\U000103a0"  # a letter of Old Persian
+_SENTINEL = re.compile("▁?<extra_id_[0-9]+>")
+BYTES = (258, 257)  # ByT5 was trained with its last bytes, which are in no text, and not with those of these names
 
 
 class Unfit(Exception):
@@ -91,7 +94,7 @@ class Encoder(ABC):
         """How many of some first tokens are white space: one, several bytes of a wide space, or none."""
         for n in range(1, len(ids) + 1):
             text = self._decoded(tuple(ids[:n]))
-            if not text.strip():
+            if not text.strip() and (text or not "".join(map(self.shown, ids[:n])).strip("▁")):  # and no part of one
                 return n
             if "\ufffd" not in text:  # no part of a character
                 break
@@ -258,9 +261,12 @@ def _without_special_tokens(backend: Any) -> Any:
     their ids) begin with a character that no text has.
     """
     special = {token.content: i for i, token in backend.get_added_tokens_decoder().items() if token.special}
+    special |= {
+        name: i for name, i in backend.get_vocab().items() if _SENTINEL.fullmatch(name)
+    }  # mT5 calls none special
     backend.encode_special_tokens = True
     asked = {name: i for name, i in special.items() if name != getattr(backend.model, "unk_token", None)}
-    probes = [(f"a{between}{name}", i) for name, i in asked.items() for between in ("", " ")]
+    probes = [(f"a{between}{name.lstrip('▁')}", i) for name, i in asked.items() for between in ("", " ")]
     if not any(i in backend.encode(text, add_special_tokens=False).ids for text, i in probes):
         return backend
     said = json.loads(backend.to_str())
@@ -278,10 +284,28 @@ def _without_special_tokens(backend: Any) -> Any:
     if "merges" in model:
         model["merges"] = [pair for pair in model["merges"] if "".join(pair) not in special]
     known = backend.get_vocab(with_added_tokens=False)
-    said["added_tokens"] = [t for t in said["added_tokens"] if not (t["special"] and t["content"] in known)]
+    said["added_tokens"] = [
+        token
+        for token in said["added_tokens"]
+        if not (_SENTINEL.fullmatch(token["content"]) or (token["special"] and token["content"] in known))
+    ]
     copy = type(backend).from_str(json.dumps(said | {"post_processor": None, "truncation": None, "padding": None}))
     copy.encode_special_tokens = True
     return copy
+
+
+def sentinels(tokenizer: Any) -> Ids:
+    """The first two signs of T5 for a span that is left out, <extra_id_0> and <extra_id_1>; none where it has none.
+
+    mT5 has them as pieces of its sentencepiece model, with a space mark, and they count down in most vocabularies.
+    """
+    if type(tokenizer).__name__ == "ByT5Tokenizer":
+        return list(BYTES)
+    known = tokenizer.get_vocab()
+    for names in (("▁<extra_id_0>", "▁<extra_id_1>"), ("<extra_id_0>", "<extra_id_1>")):
+        if all(name in known for name in names):
+            return [int(known[name]) for name in names]
+    return []
 
 
 def _find(ids: Ids, part: Ids, start: int) -> int:

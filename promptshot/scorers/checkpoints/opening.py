@@ -20,10 +20,19 @@ from promptshot import shelf
 from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, install, lacking, shortened
 from promptshot.gguf import Header, weights_of
 from promptshot.kinds import ScorerKind
-from promptshot.scorers.checkpoints import cpm, gguf, suspect
-from promptshot.scorers.checkpoints.checks import check_architecture, check_head, check_layers
+from promptshot.scorers.checkpoints import cpm, gguf, suspect, t5_pegasus
+from promptshot.scorers.checkpoints.checks import (
+    check_architecture,
+    check_head,
+    check_layers,
+    check_tied,
+    headed,
+    of_library,
+)
 from promptshot.scorers.checkpoints.encoder import Encoder, TextEncoder
 from promptshot.scoring import ModelOptions
+from promptshot.weights import Broken, snapshot
+from promptshot.weights import held as held_in
 
 NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
 SLACK, BUFFERS = 1 << 26, 1 << 32  # weights that a checkpoint may lack; bytes of tables that are in no checkpoint
@@ -136,6 +145,7 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
     """
     device = pick_device(options.device)
     dtype = _dtype(options.dtype, device)
+    kind = headed(kind, options.head)
     if not (options.model or kind.builtin):
         raise OptionError(f"scorer {kind.name} has no built-in model", hint=f"-m {kind.advice['en']}, or a folder")
     opened = opening(options.model or kind.builtin, options).own()
@@ -145,7 +155,7 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
     check_architecture(kind, name, config)
     if not (options.trust_remote_code and getattr(config, "auto_map", None)):  # of code that is run, nothing is tried
         check_size(opened, skeleton(kind.auto_class, opened, options), dtype)
-    loader = getattr(transformers, kind.auto_class)
+    loader = of_library(kind.auto_class)
     with loading(name, options), opened.weights() as (place, where):
         model, report = loader.from_pretrained(
             place,
@@ -156,7 +166,9 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
             ignore_mismatched_sizes=True,  # they are in the report, and refused by name
             **where,
         )
-    check_head(kind, name, model, report)
+        said = {} if opened.files else transformers.PretrainedConfig.get_config_dict(place, **where)[0]
+    check_head(kind, name, model, report, lambda: _names(opened))
+    check_tied(kind, name, model, said)
     check_layers(name, model, report)
     if not kind.left_to_right and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"a {config.model_type} model cannot leave out the padding of a batch"
@@ -165,11 +177,23 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
         return Loaded(name, opened.encoder, model.to(device).eval(), device)
 
 
+def _names(opened: Opened) -> list[str]:
+    """The names of the tensors in its files; none where these do not tell."""
+    if opened.files:  # of GGUF, whose tensors go by other names
+        return []
+    there = Path(opened.place) if Path(opened.place).is_dir() else None
+    folder = there or snapshot(opened.place, opened.where.get("revision", "main"))
+    try:
+        return list(held_in(folder).tensors) if folder else []
+    except (OSError, Broken):
+        return []
+
+
 def skeleton(auto_class: str, opened: Opened, options: ModelOptions) -> torch.nn.Module:
     """The model with its modules and without any weight; raises ModelError where the configuration allows none."""
     made: torch.nn.Module
     with loading(opened.name, options), suspect.patience(), torch.device("meta"):
-        loader = getattr(transformers, auto_class)
+        loader = of_library(auto_class)
         made = loader.from_config(opened.config, trust_remote_code=options.trust_remote_code)
     return made
 
@@ -198,6 +222,8 @@ def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
     """The tokenizer of a checkpoint, as functions from text to ids."""
     if cpm.is_cpm(place, config, where):
         return cpm.CpmEncoder(cpm.load(place, config, where))
+    if t5_pegasus.is_t5_pegasus(place, config, where):
+        return t5_pegasus.load(place, where)
     return TextEncoder(transformers.AutoTokenizer.from_pretrained(place, **where))
 
 

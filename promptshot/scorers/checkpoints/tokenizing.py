@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from promptshot.errors import ModelError
-from promptshot.kinds import KINDS, ScorerKind, loaded
-from promptshot.scorers.checkpoints.checks import check_architecture
+from promptshot.kinds import KINDS, ScorerKind, head_for, loaded
+from promptshot.scorers.checkpoints.checks import check_architecture, headed
 from promptshot.scorers.checkpoints.encoder import Encoder, common_prefix
 from promptshot.scorers.checkpoints.opening import Opened, limit_of, loading, quiet, skeleton
 from promptshot.scorers.engine.plans import Planner, Stretch
@@ -20,7 +20,8 @@ class CheckpointTokenizer:
 
     def __init__(self, opened: Opened, options: ModelOptions) -> None:
         """Raises ModelError where no kind of scorer can use the checkpoint."""
-        suiting = [kind for kind in KINDS.values() if _has_head(kind, opened)]
+        kinds = [headed(kind, head_for(kind.name, options.head)) for kind in KINDS.values()]
+        suiting = [kind for kind in kinds if _has_head(kind, opened)]
         if not suiting:
             family = getattr(opened.config, "model_type", "such")
             raise ModelError(f"a {family} model has no scorer", where=opened.name, hint="use a BERT- or GPT-like model")
@@ -28,10 +29,20 @@ class CheckpointTokenizer:
         made = skeleton(suiting[0].auto_class, opened, options)
         with loading(opened.name, options):
             self.limit = limit_of(made, opened.encoder, options)
-            self.planners: dict[str, Planner] = {
-                kind.name: loaded(kind.planner)(opened.encoder, self.limit) for kind in suiting
-            }
+            self.planners = self._planned_by(suiting, opened.encoder)
         self.kinds = list(self.planners)
+
+    def _planned_by(self, suiting: Sequence[ScorerKind], encoder: Encoder) -> dict[str, Planner]:
+        """The planners of the kinds that can use the tokenizer; raises ModelError where none can."""
+        made, refused = dict[str, Planner](), list[ModelError]()
+        for kind in suiting:
+            try:
+                made[kind.name] = loaded(kind.planner)(encoder, self.limit)
+            except ModelError as problem:
+                refused.append(problem)
+        if not made:
+            raise refused[0]
+        return made
 
     @quiet()
     def tokenized(self, scorer: str, prompts: Sequence[Prompt]) -> list[Tokenized]:

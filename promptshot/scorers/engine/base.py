@@ -29,7 +29,7 @@ from promptshot.scorers.checkpoints.opening import (
     quiet,
 )
 from promptshot.scorers.engine.batches import Answers, Batches, Work, token_budget, within_memory
-from promptshot.scorers.engine.heads import Head, probe
+from promptshot.scorers.engine.heads import Head, Reading, probe
 from promptshot.scorers.engine.packed import pack
 from promptshot.scorers.engine.plans import Plan, Planner, Query
 from promptshot.scorers.engine.prefix import rows_at_once
@@ -54,7 +54,7 @@ class TorchScorer(ABC):
         self.checkpoint = name = loaded.name
         self.encoder, self.model, self.device = loaded.encoder, loaded.model, loaded.device
         if not options.plain:
-            pack(self.model, lambda: self.model(**probe(self.model)).logits)
+            pack(self.model, lambda: self.model(**probe(self.model, self.kind.writes)).logits)
         self.tokenizer = self.encoder.tokenizer
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
         with loading(name, options):
@@ -198,10 +198,15 @@ class TorchScorer(ABC):
     def _means(self, batch: Sequence[Query]) -> list[list[float]]:
         """The mean state of each sequence, padding left out."""
         inputs = self.tensors(batch)
-        states = self.model.base_model(**inputs)[0].float()  # (rows, width, hidden)
+        states = self._states(inputs).float()  # (rows, width, hidden)
         own = inputs["attention_mask"][..., None].float()  # (rows, width, 1)
         means: list[list[float]] = ((states * own).sum(1) / own.sum(1)).tolist()
         return means
+
+    def _states(self, inputs: dict[str, Tensor]) -> Tensor:
+        """The last layer for each token that is read: (rows, width, hidden)."""
+        found: Tensor = self.model.base_model(**inputs)[0]
+        return found
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -214,6 +219,7 @@ class TorchScorer(ABC):
             "batch_budget": self.budget,
             **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
             "batch_size": self.options.batch_size,
+            **({"head": self.kind.stand_ins[self.options.head].head} if self.options.head else {}),
             **({"batches": MATES[self.mates]} if self.mates in MATES and not self.options.plain else {}),
             "threads": torch.get_num_threads(),
         }
@@ -262,31 +268,17 @@ class TorchScorer(ABC):
     def _takes_types(self) -> bool:
         return int(getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
 
-    def read(self, batch: Sequence[Query], head: Head) -> list[list[float]]:
-        """Sum of natural-log probabilities of the targets, for each choice of each query, and those of the leads."""
+    def read(self, batch: Sequence[Query], head: Reading) -> list[list[float]]:
+        """Sum of what `read_each` gives, for each choice of each query, and the part of the leads."""
         answers = []
         for query, found in zip(batch, self.read_each(batch, head), strict=True):
             answers.append(found.sum(-1).tolist())
             answers[-1] += [float(found[i, :size].sum()) for i, size in enumerate(query.leads)]
         return answers
 
-    def read_each(self, batch: Sequence[Query], head: Head) -> list[Tensor]:
-        """Natural-log probabilities of the targets of each query: (choices, asked), float64.
-
-        The head runs on the asked positions only; the softmax is over the whole vocabulary.
-        """
-        rows = torch.tensor([r for r, q in enumerate(batch) for _ in q.asked], dtype=torch.long, device=self.device)
-        places = torch.tensor([p for q in batch for p in q.asked], dtype=torch.long, device=self.device)
-        states = head.states(self.tensors(batch), rows, places)  # (asked in all, size)
-        logits = head.logits(states).float()  # (asked in all, vocabulary)
-        norms = logits.logsumexp(-1)  # (asked in all,)
-        found, start = [], 0
-        for query in batch:
-            span = torch.arange(start, start + len(query.asked), device=self.device)
-            targets = torch.tensor(query.targets, dtype=torch.long, device=self.device)  # (choices, asked)
-            found.append((logits[span, targets] - norms[span]).double())  # (choices, asked)
-            start += len(query.asked)
-        return found
+    def read_each(self, batch: Sequence[Query], head: Reading) -> list[Tensor]:
+        """Natural-log probabilities of the targets of each query: (choices, asked), float64."""
+        return head.read(self.tensors(batch), batch)
 
     def batches(self, queries: Sequence[Query], answer: Callable[[Sequence[Query]], list[list[float]]]) -> Batches:
         """The queries in batches of those that may be run together."""
@@ -294,15 +286,64 @@ class TorchScorer(ABC):
         return Batches(queries, answer, most, even=self.mates == "even")
 
 
-class HeadScorer(TorchScorer):
-    """A scorer with a language-model head, which gives every token of the vocabulary a probability."""
+class WordScorer(TorchScorer):
+    """A scorer whose scores are sums over the tokens of words, which a head reads where they stand."""
+
+    head: Reading
+
+    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
+        """Sums over tokens."""
+        return self.read(batch, self.head)
+
+    @quiet()
+    def spell(self, prompts: Sequence[Prompt]) -> list[list[tuple[TokenScore, ...]]]:
+        """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
+        plans = [self._planned(prompt) for prompt in prompts]
+        asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
+        found: list[dict[int, list[tuple[int, TokenScore]]]] = [{} for _ in prompts]  # with the place of each token
+        failed: set[int] = set()
+
+        def each(batch: Sequence[Query]) -> list[list[float]]:
+            return [values.flatten().tolist() for values in self.read_each(batch, self.head)]
+
+        for answers in self.pieces(self.batches([query for _, query in asked], each), self.budget):
+            for number, values in answers:
+                owner, query = asked[number]
+                if not isinstance(values, list):
+                    failed.add(owner)
+                else:
+                    for choice, tokens in self._spelled(query, values):
+                        found[owner].setdefault(choice, []).extend(tokens)
+        return [
+            [tuple(token for _, token in sorted(of[choice], key=itemgetter(0))) for choice in sorted(of)]
+            if owner not in failed
+            else []
+            for owner, of in enumerate(found)
+        ]
+
+    def _spelled(self, query: Query, values: Sequence[float]) -> Iterator[tuple[int, list[tuple[int, TokenScore]]]]:
+        """The tokens of each choice of a query, whose log-probabilities are `values`, one choice behind the other."""
+        size = len(query.asked)
+        for number, choice in enumerate(query.choices):
+            lead = query.leads[number] if query.leads else 0
+            asked = zip(query.asked, query.targets[number], values[number * size :], strict=False)
+            yield (
+                choice,
+                [
+                    (place, TokenScore(self.encoder.shown(token), score, i < lead))
+                    for i, (place, token, score) in enumerate(asked)
+                ],
+            )
+
+
+class HeadScorer(WordScorer):
+    """A scorer with a language-model head, which gives every token of the vocabulary a probability.
+
+    The masks of a cloze are taken as independent.
+    """
 
     def _prepare(self) -> None:
         self.head = Head(self.model, self.options.plain)
-
-    def answer(self, batch: Sequence[Query]) -> list[list[float]]:
-        """Sums of log-probabilities; the masks of a cloze are taken as independent."""
-        return self.read(batch, self.head)
 
     @quiet()
     def top(self, prompts: Sequence[Prompt], n: int) -> list[list[tuple[str, float]]]:
@@ -346,60 +387,18 @@ class HeadScorer(TorchScorer):
         ordered = torch.nan_to_num(sums, nan=-math.inf).argsort(-1, descending=True).tolist()
         return [list(islice(filter(None, map(named, tokens)), n)) for tokens in ordered]
 
-    @quiet()
-    def spell(self, prompts: Sequence[Prompt]) -> list[list[tuple[TokenScore, ...]]]:
-        """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
-        plans = [self._planned(prompt) for prompt in prompts]
-        asked = [(i, query) for i, plan in enumerate(plans) if isinstance(plan, Plan) for query in plan.queries]
-        found: list[dict[int, list[tuple[int, TokenScore]]]] = [{} for _ in prompts]  # with the place of each token
-        failed: set[int] = set()
-
-        def each(batch: Sequence[Query]) -> list[list[float]]:
-            return [values.flatten().tolist() for values in self.read_each(batch, self.head)]
-
-        for answers in self.pieces(self.batches([query for _, query in asked], each), self.budget):
-            for number, values in answers:
-                owner, query = asked[number]
-                if not isinstance(values, list):
-                    failed.add(owner)
-                else:
-                    for choice, tokens in self._spelled(query, values):
-                        found[owner].setdefault(choice, []).extend(tokens)
-        return [
-            [tuple(token for _, token in sorted(of[choice], key=itemgetter(0))) for choice in sorted(of)]
-            if owner not in failed
-            else []
-            for owner, of in enumerate(found)
-        ]
-
-    def _spelled(self, query: Query, values: Sequence[float]) -> Iterator[tuple[int, list[tuple[int, TokenScore]]]]:
-        """The tokens of each choice of a query, whose log-probabilities are `values`, one choice behind the other."""
-        size = len(query.asked)
-        for number, choice in enumerate(query.choices):
-            lead = query.leads[number] if query.leads else 0
-            asked = zip(query.asked, query.targets[number], values[number * size :], strict=False)
-            yield (
-                choice,
-                [
-                    (place, TokenScore(self.encoder.shown(token), score, i < lead))
-                    for i, (place, token, score) in enumerate(asked)
-                ],
-            )
-
     def _at_blanks(
         self, prompts: Sequence[Prompt], reduce: Callable[[Sequence[int], Tensor], Any], keep: Callable[[Any], object]
     ) -> None:
         """Give `keep` what `reduce` makes of the log-probabilities at the blanks: of the numbers of some prompts, and
         of (prompts, vocabulary), a batch at a time and each once."""
         plans = [self._planned(replace(prompt, multi_token="independent")) for prompt in prompts]
-        asked = [(i, _first(plan.queries[0])) for i, plan in enumerate(plans) if isinstance(plan, Plan)]
+        asked = [(i, self._first(plan.queries[0])) for i, plan in enumerate(plans) if isinstance(plan, Plan)]
         number = {id(query): i for i, query in asked}
         most = rows_at_once(self.model)
 
         def answer(batch: Sequence[Query]) -> list[list[float]]:
-            rows = torch.arange(len(batch), device=self.device)
-            places = torch.tensor([query.asked[0] for query in batch], device=self.device)
-            states = self.head.states(self.tensors(batch), rows, places)  # (prompts, size)
+            states = self.head.first(self.tensors(batch), batch)  # (prompts, size)
             found = []  # kept only once nothing can fail any more: what fails is done again in smaller pieces
             for start in range(0, len(batch), most):
                 logs = self.head.logits(states[start : start + most]).float().log_softmax(-1)  # (prompts, vocabulary)
@@ -411,6 +410,11 @@ class HeadScorer(TorchScorer):
         for answers in self.pieces(self.batches([query for _, query in asked], answer), self.budget):
             if self.progress:
                 self.progress(len(answers))
+
+    def _first(self, query: Query) -> Query:
+        """The query with only the first place of its word asked for, behind what is read before that."""
+        lead = query.leads[0] if query.leads else 0
+        return replace(query, asked=query.asked[lead : lead + 1], targets=(), leads=())
 
     def _of_one_token(self, prompt: Prompt) -> str:
         """Any word that is one token at the blank, so that a prompt with it has its blank there; empty without one."""
@@ -433,19 +437,13 @@ class HeadScorer(TorchScorer):
             return 0, ()
         query = plan.queries[0]
         lead = query.leads[0] if query.leads else 0
-        return lead, query.targets[0][lead:]
+        return lead, query.targets[0][lead : lead + plan.tokens[0]]
 
 
 def _bare(prompt: Prompt) -> Prompt:
     """The prompt with the ends of its fields only, which is enough to tell how words are spelled at its blank."""
     ends = [replace(p, text=p.text[-ENDS:]) if p.kind in (Kind.FIELD, Kind.DEMO) else p for p in prompt.pieces]
     return replace(prompt, pieces=tuple(ends))
-
-
-def _first(query: Query) -> Query:
-    """The query with only the first place of its word asked for, behind what is read before that."""
-    lead = query.leads[0] if query.leads else 0
-    return replace(query, asked=query.asked[lead : lead + 1], targets=(), leads=())
 
 
 def _attempt(work: Work, start: int, end: int) -> Answers | str | None:

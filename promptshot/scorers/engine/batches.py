@@ -41,7 +41,8 @@ class Work(Protocol):
 class Batches:
     """Queries in padded batches of similar length, longest first: at most `most` rows each; see Work.
 
-    With `even`, the rows of a batch are of one length, and nothing is padded.
+    With `even`, the rows of a batch are of one length, and nothing is padded. What a decoder goes on from is never
+    padded: the rows of a batch have contexts of one length.
     """
 
     def __init__(
@@ -52,17 +53,22 @@ class Batches:
         even: bool = False,
     ) -> None:
         self.queries, self.answer, self.most, self.even = queries, answer, most, even
-        self.order = sorted(range(len(queries)), key=lambda i: (-len(queries[i].ids), i))
+        self.order = sorted(range(len(queries)), key=lambda i: (-len(queries[i].context), -len(queries[i].ids), i))
         self.total = len(queries)
 
     def cut(self, start: int, budget: int) -> int:
         """At most `budget` padded tokens, but always one row."""
-        length = len(self.queries[self.order[start]].ids)
-        rows = max(1, budget // max(1, length))
+        length, context = self._lengths(start)
+        rows = max(1, budget // max(1, length + context))
         end = min(start + (min(rows, self.most) if self.most else rows), self.total)
-        if not self.even:
-            return end
-        return next((i for i in range(start, end) if len(self.queries[self.order[i]].ids) != length), end)
+        while self._lengths(end - 1)[1] != context or (self.even and self._lengths(end - 1)[0] != length):
+            end -= 1
+        return end
+
+    def _lengths(self, place: int) -> tuple[int, int]:
+        """The tokens of a query, and of its context."""
+        query = self.queries[self.order[place]]
+        return len(query.ids), len(query.context)
 
     def run(self, start: int, end: int) -> Answers:
         """The answers of one batch."""

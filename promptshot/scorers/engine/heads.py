@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from promptshot.scorers.checkpoints.opening import quiet
+from promptshot.scorers.engine.plans import Query
 
 PROBED = ([0, 0, 1], [1, 7, 4])  # rows and places of a probe that are compared
+
+
+class Reading(Protocol):
+    """What gives the tokens of a vocabulary probabilities; `inputs` are what a batch of queries is run with."""
+
+    def read(self, inputs: dict[str, Tensor], batch: Sequence[Query]) -> list[Tensor]:
+        """Natural-log probabilities of the targets of each query: (choices, asked), float64."""
+
+    def first(self, inputs: dict[str, Tensor], batch: Sequence[Query]) -> Tensor:
+        """The state at the first place that each query asks for: (queries, size)."""
+
+    def logits(self, states: Tensor) -> Tensor:
+        """(positions, vocabulary) from the states of those positions."""
 
 
 class Head:
@@ -44,17 +58,41 @@ class Head:
             found: Tensor = self.model.base_model(**inputs)[0][0]
         return found
 
+    def read(self, inputs: dict[str, Tensor], batch: Sequence[Query]) -> list[Tensor]:
+        """Natural-log probabilities of the targets of each query: (choices, asked), float64.
+
+        The head runs on the asked positions only; the softmax is over the whole vocabulary.
+        """
+        device = self.model.device
+        rows, places = asked(batch, device)
+        logits = self.logits(self.states(inputs, rows, places)).float()  # (asked in all, vocabulary)
+        norms = logits.logsumexp(-1)  # (asked in all,)
+        found, start = [], 0
+        for query in batch:
+            span = torch.arange(start, start + len(query.asked), device=device)
+            targets = torch.tensor(query.targets, dtype=torch.long, device=device)  # (choices, asked)
+            found.append((logits[span, targets] - norms[span]).double())  # (choices, asked)
+            start += len(query.asked)
+        return found
+
+    def first(self, inputs: dict[str, Tensor], batch: Sequence[Query]) -> Tensor:
+        """The state at the first place that each query asks for: (queries, size)."""
+        rows = torch.arange(len(batch), device=self.model.device)
+        return self.states(inputs, rows, torch.tensor([query.asked[0] for query in batch], device=self.model.device))
+
     def logits(self, states: Tensor) -> Tensor:
         """(positions, vocabulary) from the states of those positions."""
-        if not self.sparse:
-            return states
+        return self.headed(states[None])[0] if self.sparse else states
+
+    def headed(self, states: Tensor) -> Tensor:
+        """The logits of the model for (rows, width, hidden) states of its body."""
         body = self.model.base_model
         before = body.__dict__.get("forward")
-        said = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
+        said = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states)
         body.forward = lambda *args, **kwargs: said  # the body has been run
         try:
-            ids = torch.zeros(1, len(states), dtype=torch.long, device=states.device)
-            found: Tensor = self.model(input_ids=ids).logits[0]
+            ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
+            found: Tensor = self.model(input_ids=ids).logits
         finally:
             del body.forward
             if before is not None:
@@ -70,6 +108,13 @@ class Head:
         """The same logits, the way they are read."""
         rows, places = (torch.tensor(chosen, device=self.model.device) for chosen in PROBED)
         return self.logits(self.states(probe(self.model), rows, places))
+
+
+def asked(batch: Sequence[Query], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The rows and places that a batch asks for, of all its queries behind one another: (asked in all,) each."""
+    rows = torch.tensor([r for r, q in enumerate(batch) for _ in q.asked], dtype=torch.long, device=device)
+    places = torch.tensor([p for q in batch for p in q.asked], dtype=torch.long, device=device)
+    return rows, places
 
 
 class LastLayer:
@@ -96,10 +141,10 @@ class LastLayer:
             hook.remove()
 
 
-def probe(model: Any) -> dict[str, Tensor]:
-    """A small batch, to try whether two ways through a model give the same numbers."""
+def probe(model: Any, writes: bool = False) -> dict[str, Tensor]:
+    """A small batch, to try whether two ways through a model give the same numbers; `writes` gives its decoder some."""
     ids = torch.arange(5, 21, device=model.device).view(2, 8) % int(model.config.vocab_size)  # (2, 8)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **({"decoder_input_ids": ids} if writes else {})}
 
 
 def same(whole: Callable[[], Tensor], parts: Callable[[], Tensor]) -> bool:

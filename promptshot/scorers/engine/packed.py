@@ -24,7 +24,9 @@ PAIRS = (
     ("c_fc", "act"),  # GPT-2
     ("lin1", "activation"),  # DistilBERT
     ("ffn", "activation"),  # ALBERT
-    ("fc1", "activation_fn"),  # OPT
+    ("fc1", "activation_fn"),  # OPT, BART
+    ("wi", "act"),  # T5
+    ("wi_0", "act"),  # T5 1.1, mT5: gated, as wi_1 has none
     ("dense_h_to_4h", "act"),  # GPT-NeoX
 )
 # How oneDNN calls the activations of transformers, by their class.

@@ -20,6 +20,9 @@ class Query:
     `asked` are the positions whose predictions are read; `targets` holds, for each of `choices`, the
     token ids expected there (same length as `asked`). The first `leads` of them (for each choice; () is none at all)
     stand before the word. The answer is a score for each choice, then, where there are any, the part of the leads.
+
+    Where an encoder reads `ids`, the targets are what a decoder writes behind `context`, each of a length of its own;
+    `asked` then counts the places of the longest.
     """
 
     ids: Ids
@@ -29,12 +32,13 @@ class Query:
     types: Ids | None = None
     positions: Ids | None = None
     leads: tuple[int, ...] = ()
+    context: tuple[int, ...] = ()
 
     @property
     def key(self) -> tuple[Any, ...]:
         """The same for queries that have the same answer."""
         types, positions = (None if ids is None else tuple(ids) for ids in (self.types, self.positions))
-        return tuple(self.ids), self.asked, self.targets, types, positions, self.leads
+        return tuple(self.ids), self.asked, self.targets, types, positions, self.leads, self.context
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from promptshot.errors import told
 from promptshot.scorers.checkpoints.encoder import Ids, common_prefix
 from promptshot.scorers.checkpoints.opening import NO_LIMIT, quiet
 from promptshot.scorers.engine.batches import Answers
-from promptshot.scorers.engine.heads import Head
+from promptshot.scorers.engine.heads import Head, Reading
 from promptshot.scorers.engine.plans import Query
 
 LOGITS = {"cpu": 2**24, "mps": 2**24}  # logits at once (float32: 64 MiB), or
@@ -227,7 +227,7 @@ class Walk:
         return list(zip(self.trie.order[begin : self.finished], values, strict=True))
 
 
-def log_probabilities(head: Head, states: Tensor, which: Tensor, targets: Tensor, rows: int) -> Tensor:
+def log_probabilities(head: Reading, states: Tensor, which: Tensor, targets: Tensor, rows: int) -> Tensor:
     """Natural log-probabilities of targets (reads,), each at the state `which` (reads,) of states (nodes, size).
 
     `which` ascends; the float32 logits of at most `rows` states are there at once. Float64, on the CPU.
