@@ -81,6 +81,7 @@ class ScorerKind:
 _OWN = "promptshot.scorers.checkpoints.own_heads"  # the heads that transformers has no class for
 # The embeddings of causal models: where these are the head as well, no tensor of its own stands for it.
 _EMBEDDINGS = r"(^|\.)(wte|embed_tokens|embed_in|tokens_embed)\.weight$|^(transformer\.)?word_embeddings\.weight$"
+_SHARED = r"(^|\.)shared\.weight$"  # those of encoder-decoders
 _BOTH_WAYS = {"is_encoder_decoder": True, "model_type": "eurobert"}
 _TWO_PARTS = {"is_encoder_decoder": True}
 _T5_DECODER, _LM_HEAD = r"^decoder\.block\.0\.layer\.1\.EncDecAttention\.k\.weight$", r"^lm_head\.weight$"
@@ -117,6 +118,10 @@ KINDS: Mapping[str, ScorerKind] = {
                 Trace((r"^vocab_transform\.weight$",)),  # DistilBERT
                 Trace((r"^pred_layer\.proj\.bias$",)),  # XLM
                 Trace((r"^lm_head\.weight$",), {"model_type": "eurobert"}),
+                *(
+                    Trace((_SHARED,), {"model_type": f}, {"tie_word_embeddings": False})
+                    for f in ("bart", "mbart", "mvp")
+                ),
                 Trace((r"^head\.dense\.weight$", r"^decoder\.bias$")),  # ModernBERT
             ),
         ),
@@ -300,7 +305,7 @@ def for_words(scorer: str | None) -> ScorerKind:
 def made_for(config: Mapping[str, Any]) -> ScorerName | None:
     """The scorer for a model with this config.json; None where it does not tell."""
     heads = " ".join(config.get("architectures") or ())
-    labels = " ".join(map(str, (config.get("id2label") or {}).values()))
+    labels = _labels(config)
     for kind in KINDS.values():
         other_way = kind.left_to_right and config.get("is_encoder_decoder")
         if re.search(kind.made, heads) and not other_way and re.search(kind.made_labels, labels, re.IGNORECASE):
@@ -316,13 +321,19 @@ def head_for(scorer: str, head: str) -> str:
 def held(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
     """The scorers whose heads a checkpoint holds, by the names of its tensors and its config.json; those that need no
     head where it holds none."""
-    labels = " ".join(map(str, (config.get("id2label") or {}).values()))
+    labels = _labels(config)
     found = [
         kind
         for kind in KINDS.values()
         if _fit(kind.weights, names, config) and re.search(kind.made_labels, labels, re.IGNORECASE)
     ]
     return [kind.name for kind in [kind for kind in found if not kind.headless] or found]
+
+
+def _labels(config: Mapping[str, Any]) -> str:
+    """The model's own labels, where it has a head for labels."""
+    said = config.get("id2label")
+    return " ".join(map(str, said.values())) if isinstance(said, Mapping) else ""
 
 
 def stand_ins_of(names: Collection[str], config: Mapping[str, Any]) -> list[str]:

@@ -455,10 +455,11 @@ class SetTally(Tally):
 
     def _judge(self, predicted: tuple[str, ...], gold: tuple[str, ...]) -> None:
         """Count a labelled row."""
-        both, either = {*gold} & {*predicted}, {*gold} | {*predicted}
+        both = [label for label in gold if label in predicted]  # in the labels' order, in which counts are kept
+        either = len(gold) + len(predicted) - len(both)
         self.judged += 1
         self.exact += gold == predicted
-        self.overlap += len(both) / len(either) if either else 0.0
+        self.overlap += len(both) / either if either else 0.0
         self.gold_of.update(gold)
         self.given_to.update(predicted)
         self.hits.update(both)
@@ -532,11 +533,6 @@ class SetTally(Tally):
         """The share of wrong decisions, over labelled rows and labels; None without any."""
         wrong = self.given_to.total() + self.gold_of.total() - 2 * self.hits.total()
         return wrong / (self.judged * len(self.labels)) if self.judged and self.labels else None
-
-    @property
-    def none_gold(self) -> int:
-        """Labelled rows that have no label."""
-        return self.sets[()]
 
 
 _SUMS = ("rows", "judged", "exact", "overlap", "empty", "full")  # counts of a SetTally that are single numbers

@@ -239,7 +239,8 @@ class Proposing(Protocol):
 
 @dataclass(frozen=True)
 class TokenScore:
-    """A token of what is scored, its natural-log probability, and whether it stands before the word (see `lead`)."""
+    """A token of what is scored, its natural-log probability (or odds, where a scorer sums these), and whether it
+    stands before the word (see `lead`)."""
 
     text: str
     score: float

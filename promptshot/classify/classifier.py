@@ -124,6 +124,7 @@ class Classifier:
         pooling: str | None = None,
         temperature: float | None = None,
         whiten: str | None = None,
+        head: str = "",
         chat: bool | Mapping[str, Any] = False,
         **misspelt: NoReturn,
     ) -> Classifier:
@@ -151,7 +152,7 @@ class Classifier:
         budget = (batch_size, batch_budget, max_length)
         options = ModelOptions(
             model, revision, device, dtype, *budget, offline, trust_remote_code,
-            plain=plain, allow_pickle=allow_pickle, pooling=pooling, temperature=temperature,
+            plain=plain, allow_pickle=allow_pickle, pooling=pooling, temperature=temperature, head=head,
         )  # fmt: skip
         texts = (template,) if isinstance(template, str) else ()
         put = None if chat is False else {} if chat is True else chat
@@ -206,6 +207,8 @@ class Classifier:
         wanted, in a call of its own. None where words or demonstrations are not the same for all rows."""
         members = (self, *self.others)
         if any(one.task.paired or one.task.own_words or not one.recipe.same_shots for one in members):
+            return ()
+        if self.task.several:  # which no calibration can use
             return ()
         return tuple(member._neutral() for member in members)
 

@@ -181,9 +181,7 @@ class Several(_Decision):
 
     of: tuple[str, ...]  # the labels
     odds: bool
-    cuts: tuple[float, ...] | None = (
-        None  # the threshold of each; None: those of `dev` are not fitted, or none are said
-    )
+    cuts: tuple[float, ...] | None = None  # the threshold of each; None: none is said, or those of `dev` are not fitted
     dev: str | None = None  # the file of labelled rows that they are fitted to
     name: ClassVar[str] = "several"
 
@@ -240,11 +238,8 @@ def best_cut(values: Sequence[float], holds: Sequence[bool], usual: float | None
             best_f1, found = f1, value if below is None else _between(below, value)
     if usual is None:
         return found
-    given, hits = (
-        sum(value >= usual for value in values),
-        sum(h for v, h in zip(values, holds, strict=True) if v >= usual),
-    )
-    return usual if not support or 2 * hits / (given + support) >= best_f1 else found
+    taken = [hit for value, hit in ranked if value >= usual]
+    return usual if not support or 2 * sum(taken) / (len(taken) + support) >= best_f1 else found
 
 
 def _between(low: float, high: float) -> float:

@@ -72,6 +72,9 @@ def recipe_of(
     for line in () if quiet else lines:
         note(line)
     recipe = replace(recipe, others=tuple(other for other, _ in others))
+    if recipe.task.several and "threshold" not in given:
+        what = f"{recipe.name} is for several labels a row, and this command for one"
+        raise OptionError(what, hint="take a template without 'labels: several'")
     if recipe.task.several:
         recipe.check()  # before rows are looked through for demonstrations
     return recipe, found

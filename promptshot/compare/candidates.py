@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -142,10 +143,11 @@ def grid(guesses: Sequence[suited.Guess], axes: Axes) -> list[Candidate]:
         what = f"demonstrations are for scorer {WITH_DEMONSTRATIONS}, and no template is"
         raise OptionError(what, hint="leave out -k and --demos")
     recipes: list[Recipe] = []
+    may = cache(may_have_head)  # files are looked into once
     for one, mapped in [(one, axes.names.of(one.template)) for one in guesses]:
         kind = one.template.spec.scorer
         scorer = axes.scorer or kind
-        models = [model for model in axes.models if scorer != kind or may_have_head(kind, model)]
+        models = [model for model in axes.models if scorer != kind or may(kind, model)]
         for model, k in product(models, axes.numbers if one.template.kind.demonstrations else (0,)):
             plan = DemoPlan(axes.demos, k, axes.seed) if axes.demos and k else None
             options = replace(axes.options, model=model, head=head_for(scorer, axes.options.head))

@@ -91,7 +91,8 @@ WRONG_KIND = Code("wrong-kind", "error", "The file is a verbalizer where a templ
 SEGMENTS = Code(
     "segments",
     "error",
-    "`nsp` compares two segments, so its text is a list of two: `[A, B]`. `causal` reads one text. `mlm` takes either.",
+    "`nsp` compares two segments, so its text is a list of two: `[A, B]`. `causal` and `seq2seq` read one text. `mlm` and `rtd` "
+    "take either.",
 )
 CLASHING_KEYS = Code(
     "clashing-keys", "error", "Two keys do not go together, or a key means nothing to this scorer. Remove one of them."
@@ -273,8 +274,8 @@ SPLIT_WORD = Code(
 UNEQUAL_WORDS = Code(
     "unequal-words",
     "note",
-    "Label words differ in their number of tokens. Sums favour short words, so `mlm` takes means; `normalize` decides "
-    "otherwise. Words of one length compare best.",
+    "Label words differ in their number of tokens. Sums favour short words under `mlm` and long ones under `rtd`, so "
+    "both take means; `normalize` decides otherwise. Words of one length compare best.",
 )
 SPACE_MATTERS = Code(
     "space-matters",

@@ -21,33 +21,41 @@ JOINT = ","  # written between labels
 Gold = tuple[tuple[str, ...] | None, str | None]  # our labels, and how the row spells them, or one that is none
 
 
-def said_of(row: Row, column: str | None, words: Verbalizer, separator: str | None = None) -> list[Any] | None:
-    """The labels of a row one by one, as it spells them; None where it says nothing of any.
+def said_of(
+    row: Row, column: str | None, words: Verbalizer, separator: str | None = None
+) -> list[tuple[str, Any]] | None:
+    """The labels of a row one by one, as texts (see `gold_text`) and as it has them; None where it says nothing of any.
 
     Raises RowError for a 0 or 1 for each label, which are no labels.
     """
     value = None if column is None else row[column]
-    if isinstance(value, str) and not value.strip():
-        return None
     if isinstance(value, str):
         listed = _listed(value)
-        value = _parts(value, words, separator) if listed is None else listed
+        value = _parts(value, words, separator) or None if listed is None else listed
     if isinstance(value, Mapping) or value is None:
         return None
-    found = list(value) if isinstance(value, list) else [value]
-    if len(found) == len(words.names) > 1 and {*map(str, found)} <= {"0", "1"} and len({*map(str, found)}) < len(found):
-        hint = "give the names of those that hold"
-        raise RowError(f"a 0 or 1 for each label ({shortlist(map(str, found), 4)})", where=row.source, hint=hint)
+    items = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+    found = [(text, item) for item in items if (text := _text(row, item))]
+    if items and not found:
+        return None
+    numbers = [text for text, _ in found]
+    if len(numbers) == len(words.names) > 1 and {*numbers} <= {"0", "1"} and len({*numbers}) < len(numbers):
+        what = f"a 0 or 1 for each label ({shortlist(numbers, 4)})"
+        raise RowError(what, where=row.source, hint="give the names of those that hold")
     return found
 
 
 def texts_of(row: Row, column: str | None, words: Verbalizer, separator: str | None = None) -> list[str] | None:
-    """The same as texts (see `gold_text`), without what is empty; None where the row says nothing of any label."""
+    """The same as texts alone."""
     said = said_of(row, column, words, separator)
-    if said is None:
-        return None
-    texts = (gold_text(Row({"label": one}, row.source), "label") for one in said)
-    return [text.strip() for text in texts if text is not None]
+    return None if said is None else [text for text, _ in said]
+
+
+def _text(row: Row, item: Any) -> str:
+    """One of several labels as text; empty where it is blank. What is no label at all is none of ours as JSON."""
+    if isinstance(item, Mapping | list | tuple):
+        return json.dumps(item, ensure_ascii=False, default=str)
+    return (gold_text(Row({"label": item}, row.source), "label") or "").strip()
 
 
 def gold_of(row: Row, column: str | None, words: Verbalizer, separator: str | None = None) -> Gold:
@@ -88,9 +96,11 @@ def _parts(text: str, words: Verbalizer, separator: str | None) -> list[str]:
         return [text]
     pattern = re.escape(separator) if separator else f"[{USUAL}]"
     pieces = re.split(f"({pattern})", text)  # texts, and what stands between them
+    # The most separators that a label has: no more pieces are put together, for a text may have a million of them.
+    most = max((len(re.findall(pattern, spelling)) for spelling in words.spellings), default=0)
     found, begin = list[str](), 0
     while begin < len(pieces):
-        ends = range(len(pieces), begin, -2)
+        ends = range(min(len(pieces), begin + 2 * most + 1), begin, -2)
         longest = next((end for end in ends if words.label_of("".join(pieces[begin:end])) is not None), begin + 1)
         found.append("".join(pieces[begin:longest]))
         begin = longest + 1

@@ -15,7 +15,7 @@ from promptshot.errors import OptionError, did_you_mean
 from promptshot.metrics import Label
 from promptshot.prompts import sets
 from promptshot.prompts.template import Template
-from promptshot.prompts.verbalizer import RowWords, Verbalizer, gold_text
+from promptshot.prompts.verbalizer import RowWords, Verbalizer
 from promptshot.rows.row import Item, Row, joined, with_columns
 from promptshot.scoring import Piece, Prompt
 
@@ -90,8 +90,7 @@ class Task:
         RowError."""
         if self.several:
             said = sets.said_of(row, column, self.verbalizer, self.template.spec.label_separator) or []
-            texts = [(gold_text(Row({"label": one}, row.source), "label"), one) for one in said]
-            return [(self.verbalizer.label_of(text), text, one) for text, one in texts if text is not None]
+            return [(self.verbalizer.label_of(text), text, item) for text, item in said]
         label, value = self.verbalizer.gold_label(row, column)
         return [] if value is None or column is None else [(label, value, row[column])]
 

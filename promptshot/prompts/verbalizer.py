@@ -111,6 +111,11 @@ class Verbalizer:
         number = whole_number(spelling) if label is None else None
         return self._by_spelling.get(str(number)) if number is not None else label
 
+    @property
+    def spellings(self) -> Iterable[str]:
+        """How labels may be spelled, but for their case."""
+        return self._by_spelling
+
     @cached_property
     def _by_spelling(self) -> dict[str, str]:
         named = {value.casefold(): label for label, values in self.gold.items() for value in values}

@@ -458,6 +458,10 @@ class RunRecord(_Files, Metrics, Calibrated, _Labels, _Run):
         Raises a PromptshotError for one of before there was a format, or that somebody has changed.
         """
         found = self.recipe.restored(where)
+        decision, told = found.decision, self.thresholds
+        if isinstance(decision, Several) and len(told or ()) != len(decision.of):
+            what = f"{len(told or ())} thresholds for {len(decision.of)} labels"
+            raise InputError(f"the run record tells {what}", where=where, hint="run it again")
         if isinstance(found.decision, Thresholds | Several):
             found = replace(found, decision=replace(found.decision, cuts=self.thresholds))
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
+from promptshot.authoring.explain import explain
+from promptshot.authoring.suggest import suggest
 from promptshot.classify.classifier import Classifier
 from promptshot.classify.decide import Several, best_cut, logistic, sure
 from promptshot.classify.finish import ensemble, finished
@@ -23,7 +26,7 @@ from promptshot.classify.recipe import DemoPlan, Recipe
 from promptshot.classify.thresholds import thresholds_of
 from promptshot.cli import run_command
 from promptshot.compare.diff import diff
-from promptshot.errors import OptionError
+from promptshot.errors import InputError, OptionError
 from promptshot.metrics import SetTally, Tally
 from promptshot.prompts.task import Task
 from promptshot.prompts.template import Template, TemplateSpec
@@ -102,19 +105,30 @@ def gold(value: Any, words: Verbalizer = WORDS, **keys: Any) -> tuple[Any, Any]:
         ("staff; staff|price", ("staff", "price")),
         ("staff,,price,", ("staff", "price")),
         (["staff", "staff"], ("staff",)),
+        (["staff", "", None], ("staff",)),
+        (("price", "staff"), ("staff", "price")),
+        ({"price"}, ("price",)),
     ],
 )
 def test_labels_are_a_list_or_a_text_in_which_signs_stand_between_them(said: Any, known: tuple[str, ...]) -> None:
     assert gold(said)[0] == known
 
 
-@pytest.mark.parametrize("said", [None, "", "  ", {"a": 1}])
+@pytest.mark.parametrize("said", [None, "", "  ", {"a": 1}, [""], [None], ", ;"])
 def test_a_row_without_labels_says_nothing_and_is_not_taken_for_one_of_which_none_holds(said: Any) -> None:
     assert gold(said) == (None, None)
 
 
 @pytest.mark.parametrize(
-    ("said", "other"), [(["staff", "noise"], "noise"), ("price,noise,dogs", "noise"), (["noise"], "noise")]
+    ("said", "other"),
+    [
+        (["staff", "noise"], "noise"),
+        ("price,noise,dogs", "noise"),
+        (["noise"], "noise"),
+        ([{"id": 1}, "staff"], '{"id": 1}'),
+        ([["staff", "price"]], '["staff", "price"]'),
+        ([True], "true"),
+    ],
 )
 def test_a_row_with_a_label_that_is_none_of_ours_has_no_known_labels_at_all(said: Any, other: str) -> None:
     assert gold(said) == (None, other)
@@ -131,6 +145,14 @@ def test_a_label_that_holds_the_separator_is_found_whole() -> None:
     assert gold("food, drink", words)[0] == ("food, drink",)
     assert gold("staff,food, drink", words)[0] == ("food, drink", "staff")
     assert gold("food,staff", words)[0] == ("food", "staff")
+
+
+def test_a_text_with_a_hundred_thousand_separators_is_read_at_once() -> None:
+    words = Verbalizer("w", {"a,b": {"a": 1.0}, "c": {"c": 1.0}})
+    began = time.perf_counter()
+    assert gold("a,b," * 100_000, words)[0] == ("a,b",)
+    assert gold("x," * 100_000, words) == (None, "x")
+    assert time.perf_counter() - began < 20
 
 
 def test_numbers_stand_for_labels_one_by_one() -> None:
@@ -627,6 +649,81 @@ def test_rows_that_get_no_label_though_most_have_one_are_told(
     assert "36 of 36 rows were given every label, and 17% of those with gold labels have all; raise --threshold" in err
 
 
+def test_a_template_may_say_so_itself_and_is_saved_with_it(tmp_path: Path) -> None:
+    text = (
+        'scorer: mlm\ntext: "They wrote of {mask}: {text}"\nverbalizer: {labels: {kitchen: [soup], staff: [waiter]}}\n'
+    )
+    own = put_in(tmp_path, "own.yaml", f'{text}labels: several\nlabel_separator: "/"\n')
+    path = write_rows(tmp_path / "in.jsonl", [{"text": "soup, waiter", "label": "staff/kitchen"}])
+    said = ["--scorer", SCORER, "--threshold", "0", "-q", "-o", str(tmp_path / "out.csv")]
+    saved = tmp_path / "saved.yaml"
+    assert run_command(["classify", path, "-t", own, *said, "--save-template", str(saved)]) == 0
+    assert (
+        (tmp_path / "out.csv")
+        .read_text(encoding="utf-8")
+        .splitlines()[1]
+        .startswith('"soup, waiter",staff/kitchen,kitchen/staff,')
+    )
+    again = Template.load(saved)
+    assert (again.spec.labels, again.spec.label_separator) == ("several", "/")
+    there = record.read_sound(f"{tmp_path / 'out.csv'}.run.json")
+    assert there is not None
+    assert there.calibration_scores == ()  # no calibration could use them
+    assert there.accuracy == 1
+
+
+def test_options_in_a_file_say_it_too(tmp_path: Path) -> None:
+    labels = "labels: {kitchen: soup, staff: waiter, price: bill}\n"
+    text = f"multi-label: true\nthreshold: {{kitchen: 0, staff: 0, price: 9}}\n{labels}"
+    options = put_in(tmp_path, "options.yaml", text)
+    path, out = write_rows(tmp_path / "in.jsonl", ROWS), tmp_path / "out.jsonl"
+    said = ["-t", "en-topic-mlm", "--scorer", SCORER, "-q", "-o", str(out)]
+    assert run_command(["classify", path, "-c", options, *said]) == 0
+    assert [row["prediction"] for row in read_rows(out)[:3]] == [["kitchen"], ["staff"], ["kitchen", "staff"]]
+
+
+def test_fasttext_lines_with_several_labels_are_read(tmp_path: Path) -> None:
+    lines = "__label__kitchen __label__price soup and a bill\n__label__staff the waiter\n"
+    path, out = put_in(tmp_path, "in.txt", lines), tmp_path / "out.jsonl"
+    said = ["--multi-label", "-t", "en-topic-mlm", "--labels", "kitchen=soup,staff=waiter,price=bill", "-o", str(out)]
+    assert run_command(["classify", path, *said, "--scorer", SCORER, "--threshold", "0", "-q"]) == 0
+    assert count(str(out)).tally.accuracy == 1
+
+
+def test_a_record_with_fewer_thresholds_than_labels_is_refused(tmp_path: Path) -> None:
+    out = classified(tmp_path, "out.jsonl", "--threshold", "0")
+    there = record.read_sound(f"{out}.run.json")
+    assert there is not None
+    with pytest.raises(InputError, match="1 thresholds for 3 labels"):
+        there.model_copy(update={"thresholds": (0.0,)}).restored("out.run.json")
+
+
+def test_cells_that_a_spreadsheet_would_run_are_read_back_as_labels(tmp_path: Path) -> None:
+    path, out = write_rows(tmp_path / "in.jsonl", [{"text": "soup", "label": ["+1"]}]), tmp_path / "out.csv"
+    said = ["--multi-label", "-t", "en-topic-mlm", "--labels", '{"+1": ["soup"], "-1": ["bill"]}', "--threshold", "-9"]
+    assert (
+        run_command(["classify", path, *said, "--scorer", SCORER, "-q", "-o", str(out), "--spelling", "template"]) == 0
+    )
+    assert "'+1,-1" in out.read_text(encoding="utf-8")
+    assert run_command(["report", str(out), "--json", "--summary", str(tmp_path / "s.json")]) == 0
+    (found,) = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["files"]
+    assert found["predictions"] == {"+1": 1, "-1": 1}
+
+
+def test_words_are_neither_suggested_nor_explained_for_several_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = 'scorer: mlm\ntext: "{mask}: {text}"\nverbalizer: {labels: {a: [soup], b: [waiter]}}\nlabels: several\n'
+    own, path = put_in(tmp_path, "own.yaml", text), write_rows(tmp_path / "in.jsonl", ROWS)
+    for command in ("suggest", "explain"):
+        line = failed(capsys, command, path, "-t", own, "--scorer", "fake", "-q")
+        assert "own is for several labels a row, and this command for one" in line
+    with pytest.raises(OptionError, match="is for several labels a row, and words are told by rows of one label"):
+        suggest(recipe_of(), [Row({"text": "soup", "label": ["kitchen"]})])
+    with pytest.raises(OptionError, match="judges each label by itself, and the label of a row is what is explained"):
+        explain(Classifier(recipe_of(), Known()), Row({"text": "soup"}))
+
+
 # ------------------------------------------------------------------ by a model
 
 
@@ -650,3 +747,17 @@ def test_nsp_judges_each_label_by_its_own_odds(tmp_path: Path) -> None:
     restored = there.restored("out")
     assert [found.label for found in finished(restored, rows)] == [tuple(row["prediction"]) for row in rows]
     assert run_command(["report", out, "--errors", "2"]) == 0
+
+
+@pytest.mark.torch
+def test_rtd_judges_each_label_by_the_odds_that_its_word_was_not_replaced(tmp_path: Path) -> None:
+    import tiny
+
+    model = str(tiny.electra(tmp_path / "electra").folder)
+    labels = {"kitchen": ["good", "awful"], "staff": ["news"], "price": ["old man"]}
+    classifier = Classifier.load("en-topic-rtd", labels=labels, model=model, multi_label=True)
+    for found in classifier.predict(["the food was good", "it is a good day to read"]):
+        words = found.word_scores
+        assert found.label_scores["kitchen"] == pytest.approx((words["good"] + words["awful"]) / 2)  # odds are pooled
+        assert found.probabilities == {name: logistic(score) for name, score in found.label_scores.items()}
+        assert found.label == tuple(name for name in LABELS if found.label_scores[name] >= 0)

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.torch
 
 GPT: dict[str, Any] = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": LENGTH}
 CLASSIFIER = "ForSequenceClassification"
+T5 = {"d_model": 32, "num_layers": 2, "num_heads": 4, "d_kv": 8, "d_ff": 48}
 GROUPED = {**SIZES, "num_key_value_heads": 2}
 # Family -> how its configuration differs from BERT's, and which of its classes are tried.
 FAMILIES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -40,6 +41,13 @@ FAMILIES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "Ernie": (SIZES, ("ForMaskedLM", "ForNextSentencePrediction", "ForPreTraining", "Model")),
     "MPNet": (SIZES, ("ForMaskedLM", "Model")),
     "ConvBert": ({**SIZES, "embedding_size": 32}, ("ForMaskedLM", "Model")),
+    "T5": (T5, ("ForConditionalGeneration", "Model")),
+    "MT5": (T5, ("ForConditionalGeneration", "Model")),
+    "Bart": (
+        {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
+         "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48},
+        ("ForConditionalGeneration", "Model"),
+    ),
     "XLM": ({"emb_dim": 32, "n_layers": 2, "n_heads": 4}, ("WithLMHeadModel", "Model")),
     "GPT2": (GPT, ("LMHeadModel", "Model")),
     "GPTNeoX": (SIZES, ("ForCausalLM", "Model")),
