@@ -4,7 +4,8 @@
     python -m benchmarks.zero_shot embed --data DIR --model FOLDER [--python PYTHON]
 
 Both tools have one model and one process each, take turns, and are given the same strings; the least time of some
-rounds counts, in seconds of processor time (all threads), which say something on a busy machine too. sentence-transformers runs in an environment of its own (`envs.py`), or in the one that is named.
+rounds counts, in seconds of processor time (all threads), which say something on a busy machine too.
+sentence-transformers runs in an environment of its own (`envs.py`), or in the one that is named.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def nli(asked: Sequence[str], folder: Path, rounds: int, sizes: Sequence[int]) -
         return probabilities
 
     ways: dict[str, Way] = {"promptshot": scored}
-    ways |= {f"pipeline, batch_size={size}": lambda size=size: piped(size) for size in sizes}
+    ways |= {f"pipeline, batch_size={size}": partial(piped, size) for size in sizes}
     best, given = in_turn(ways, rounds)
     ours = torch.tensor(given["promptshot"])
     apart = {name: float((torch.tensor(found) - ours).abs().max()) for name, found in given.items()}
@@ -116,8 +117,8 @@ def embed(asked: Sequence[str], folder: Path, rounds: int, sizes: Sequence[int],
         seconds, found = json.loads(worker.stdout.readline())  # type: ignore[union-attr]
         return seconds, np.array(found)
 
-    ways: dict[str, Way] = {"promptshot": lambda: np.stack(scorer.embed(asked))}  # type: ignore[arg-type]
-    ways |= {f"sentence-transformers, batch_size={size}": lambda size=size: encoded(size) for size in sizes}
+    ways: dict[str, Way] = {"promptshot": lambda: np.stack([np.asarray(one) for one in scorer.embed(asked)])}
+    ways |= {f"sentence-transformers, batch_size={size}": partial(encoded, size) for size in sizes}
     best, given = in_turn(ways, rounds)
     worker.stdin.close()
     worker.wait()
@@ -145,10 +146,10 @@ def main() -> None:
         return
     if said.model is None:
         parser.error("embed needs --model FOLDER")
-    if not said.python:
-        envs.make("sentences") if not envs.ready("sentences") else None
+    if not said.python and not envs.ready("sentences"):
+        envs.make("sentences")
     embed(asked, said.model, said.rounds, said.batch or (1, 32), said.python or str(envs.python("sentences")))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

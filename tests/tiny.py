@@ -205,8 +205,8 @@ INFERENCE: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def inference(folder: Path, family: str = "bert", classes: Sequence[str] = ("contradiction", "neutral", "entailment"),
-              **others: Any) -> Tiny:  # fmt: skip
-    """A model of a family with a head for these classes."""
+              typed: bool = True, **others: Any) -> Tiny:  # fmt: skip
+    """A model of a family with a head for these classes; `typed` is whether BERT's tokenizer gives types by itself."""
     name, sizes = INFERENCE[family]
     pieces = family in ("bert", "distilbert", "deberta", "deberta-v2")
     made = wordpiece() if pieces else marked_bpe() if family == "xlm-roberta" else roberta_bpe()
@@ -216,7 +216,7 @@ def inference(folder: Path, family: str = "bert", classes: Sequence[str] = ("con
         label2id={label: i for i, label in names.items()}, **(sizes | others),
     )  # fmt: skip
     special: dict[str, Any] = dict(SPECIAL) if pieces else {**ROBERTA_NAMES, "unk_token": "<unk>"}
-    inputs = ["input_ids", *(["token_type_ids"] if family == "bert" else []), "attention_mask"]
+    inputs = ["input_ids", *(["token_type_ids"] if family == "bert" and typed else []), "attention_mask"]
     kind = getattr(transformers, f"{name}ForSequenceClassification")
     return build(folder, kind, config, made, **special, model_input_names=inputs)
 

@@ -142,9 +142,9 @@ class Classifier:
         probable than `abstain_below` are marked as `abstained`. With `multi_label` a row has all labels that hold, a
         tuple of them, `label_separator` stands between those of a text, and `threshold` (one number, or one for each
         label) says from which probability on a label holds, or else `dev` does. `model` and what follows are how to
-        load and run a checkpoint, as in ModelOptions; `whiten` is a file by whose texts vectors are whitened. `chat` (True, or {"system": ..., "answer": ..., "demonstrations":
-        ...} as in a template) puts the template as a chat to a model made for such. Raises a PromptshotError where they
-        do not fit.
+        load and run a checkpoint, as in ModelOptions; `whiten` is a file by whose texts vectors are whitened. `chat`
+        (True, or {"system": ..., "answer": ..., "demonstrations": ...} as in a template) puts the template as a chat to
+        a model made for such. Raises a PromptshotError where they do not fit.
         """
         for name in misspelt:
             known = {*inspect.signature(cls.load).parameters} - {"misspelt"}

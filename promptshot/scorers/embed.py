@@ -39,9 +39,9 @@ class EmbedPlanner(Planner):
 
     def plan(self, prompt: Prompt) -> Plan:
         """The sequences without a blank, then one for each choice of the other; each is cut on its own."""
-        parts, queries, cut = [], list[Query](), 0
-        for pieces in _segments(prompt.pieces):
-            fitted = self.fit(pieces, lambda kept: max(len(self._ids(kept, choice)) for choice in prompt.choices))
+        parts, queries, cut = list[tuple[Piece, ...]](), list[Query](), 0
+        for segment in _segments(prompt.pieces):
+            fitted = self.fit(segment, lambda kept: max(len(self._ids(kept, choice)) for choice in prompt.choices))
             parts.append(fitted.pieces)
             cut += fitted.cut
         every = tuple(range(len(prompt.choices)))

@@ -27,7 +27,10 @@ class NliPlanner(NspPlanner):
         """The pairs; what is asked of a pair without a blank, or where several choices may hold, are odds."""
         plan = super().plan(prompt)
         odds = prompt.several or all(piece.kind is not Kind.MASK for piece in prompt.pieces)
-        return replace(plan, queries=tuple(replace(query, odds=odds) for query in plan.queries))
+        # A tokenizer that gives no token types by itself gave none in training.
+        typed = "token_type_ids" in self.encoder.tokenizer.model_input_names
+        queries = (replace(query, odds=odds, types=query.types if typed else None) for query in plan.queries)
+        return replace(plan, queries=tuple(queries))
 
 
 class NliScorer(TorchScorer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from promptshot.cli import run_command
 from promptshot.errors import HeadError, InputError, ModelError, OptionError
 from promptshot.rows.row import Row
 from promptshot.scorers import load, load_tokenizer
+from promptshot.scorers.checkpoints import sentences
 from promptshot.scorers.embed import EmbedScorer
 from promptshot.scoring import Comparing, Embedding, ModelOptions, Prompt
 from promptshot.testing import check_scorer
@@ -175,8 +177,7 @@ def cosine(one: Any, other: Any) -> float:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_folder_says_how_its_states_are_pooled(mode: str, tmp_path: Path) -> None:
-    key = f"pooling_mode_{mode}{'' if mode in ('lasttoken', 'mean_sqrt_len_tokens') else '_token' + 's' * (mode != 'cls')}"
-    said = {name: False for name in ("pooling_mode_mean_tokens", "pooling_mode_cls_token")} | {key: True}
+    said = {key: one == mode for key, one in sentences.MODES.items()}
     found = tinies.encoder(tmp_path, modules=["Transformer", "Pooling"], pooling=said)
     assert_agrees(scorer(found).score(prompts()), expected(found, cases(), mode))
     vectors = scorer(found).embed(ROWS)
@@ -240,7 +241,7 @@ def test_what_is_not_known_of_a_folder_is_refused_by_name(
 def test_modules_that_are_none_are_refused_in_one_line(said: str, tmp_path: Path) -> None:
     found = tinies.encoder(tmp_path, modules=["Transformer"])
     put(tmp_path / "modules.json", said)
-    with pytest.raises(ModelError, match="modules.json"):
+    with pytest.raises(ModelError, match=r"modules\.json"):
         scorer(found)
 
 
@@ -358,9 +359,7 @@ def test_weights_of_the_body_must_be_there_and_those_of_a_pooler_need_not(bert_m
     assert EmbedScorer.from_checkpoint(ModelOptions(str(tmp_path))).score(prompts())[0].error is None
     kept.pop("bert.encoder.layer.1.output.dense.weight")
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(
-        ModelError, match="weights of the body are not in the checkpoint: encoder.layer.1.output.dense.weight"
-    ):
+    with pytest.raises(ModelError, match=r"weights of the body are not in the checkpoint: encoder\.layer\.1\."):
         EmbedScorer.from_checkpoint(ModelOptions(str(tmp_path)))
 
 
@@ -404,7 +403,7 @@ def test_a_row_that_no_tokenizer_knows_is_told(body: Tiny) -> None:
 
 def test_pairs_are_ordered_by_how_near_they_are(body: Tiny, tmp_path: Path) -> None:
     made = Classifier.load("en-same-embed", model=body.name)
-    rows = [Row({"text_a": a, "text_b": b}) for a, b in zip(ROWS, ROWS[1:], strict=False)]
+    rows = [Row({"text_a": a, "text_b": b}) for a, b in pairwise(ROWS)]
     scores = made.scorer.score([made.task.prompt(row) for row in rows])
-    wanted = [[reference.embed(body.model, body.tokenizer, a, b)] for a, b in zip(ROWS, ROWS[1:], strict=False)]
+    wanted = [[reference.embed(body.model, body.tokenizer, a, b)] for a, b in pairwise(ROWS)]
     assert_agrees(scores, wanted)  # type: ignore[arg-type]

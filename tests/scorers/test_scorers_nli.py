@@ -123,6 +123,16 @@ def test_probabilities_are_those_of_the_pipeline(
         assert ours == pytest.approx([theirs[word] for word in words], abs=1e-5)
 
 
+def test_a_tokenizer_that_gives_no_token_types_gave_none_in_training(tmp_path: Path) -> None:
+    found = tinies.inference(tmp_path, typed=False)
+    pipe = transformers.pipeline("zero-shot-classification", model=found.name)
+    told = pipe(LONG, candidate_labels=["news", "sports"], hypothesis_template="it is {} .")
+    (ours,) = scorer(found).score([prompt_of([LONG, ("it is ", " .")], told["labels"])])
+    assert torch.tensor(ours.scores).double().softmax(-1).tolist() == pytest.approx(told["scores"], abs=1e-5)
+    (typed,) = scorer(tinies.inference(tmp_path / "typed")).score([prompt_of([LONG, ("it is ", " .")], told["labels"])])
+    assert typed.scores != pytest.approx(ours.scores, abs=1e-3)
+
+
 @pytest.mark.parametrize("harm", [no_mask, no_types, next_positions])
 def test_wrong_inputs_make_the_agreement_fail(judge: Tiny, monkeypatch: pytest.MonkeyPatch, harm: Any) -> None:
     made = scorer(judge)
@@ -279,5 +289,5 @@ def test_a_model_of_other_classes_is_for_no_template_of_inference(bert_mlm: Tiny
 
 def test_a_hole_beside_the_blank_is_refused() -> None:
     keys = {"scorer": "nli", "text": ["{text}", "{mask}"], "fields": {"text": {"hole": "#"}}}
-    with pytest.raises(Exception, match="a hole beside {mask} means nothing to scorer nli"):
+    with pytest.raises(Exception, match=r"a hole beside \{mask\} means nothing to scorer nli"):
         rendered(keys, {"text": "a#b"}, ["x"])
