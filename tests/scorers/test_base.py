@@ -443,7 +443,7 @@ def test_the_budget_follows_device_and_width() -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert token_budget(cpu, small) > token_budget(cpu, large)
     assert token_budget(cuda, small) > token_budget(cuda, large) > token_budget(cpu, large)
-    assert set(SCORERS) == {"mlm", "nsp", "causal", "rtd", "seq2seq", "fake"}
+    assert set(SCORERS) == {"mlm", "nsp", "causal", "rtd", "seq2seq", "nli", "embed", "fake"}
 
 
 # ------------------------------------------------------------------ memory
