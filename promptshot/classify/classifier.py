@@ -217,6 +217,11 @@ class Classifier:
         """What the scorer says of its model and machine."""
         return self.scorer.details if isinstance(self.scorer, Checkpoint) else {}
 
+    @property
+    def chat_unused(self) -> str:
+        """That the checkpoint has a template for chats and is asked without it, in one line; else empty."""
+        return chat_unused(self.recipe, self.details)
+
     @overload
     def predict(self, rows: str | Mapping[str, Any] | Row) -> Prediction: ...
 
@@ -517,6 +522,13 @@ class Classifier:
             if label_of is None or label_of[one] != label_of[other]:
                 return f"{said} spells {one!r} and {other!r} the same"
         return ""
+
+
+def chat_unused(recipe: Recipe, details: Mapping[str, Any]) -> str:
+    """That a checkpoint has a template for chats and is asked without it, in one line; else empty."""
+    if not details.get("chat_template") or recipe.template.spec.chat is not None:
+        return ""
+    return f"{recipe.model} has a template for chats, and is asked without it; with it: --chat"
 
 
 def fitted_to(predictions: Iterable[Prediction], recipe: Recipe, dev: str) -> Fitted:

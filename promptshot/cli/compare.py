@@ -159,13 +159,18 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
 
 def _tell(comparison: Comparison, given: dict[str, Any], form: Form, quiet: bool) -> None:
     """Write and show what is known."""
+    from promptshot.classify.classifier import chat_unused
     from promptshot.compare.folder import write
     from promptshot.report.comparison import show_comparison
+    from promptshot.report.console import note
 
     standings = comparison.standings()
     if given["output"] and standings:
         write(given["output"], comparison.record(standings), form, given["overwrite"])
     if not quiet:
+        lines = (chat_unused(entry.result.recipe, entry.result.details) for entry in comparison.entries)
+        for line in dict.fromkeys(filter(None, lines)):
+            note(line)
         show_comparison(comparison, standings)
 
 

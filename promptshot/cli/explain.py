@@ -85,7 +85,7 @@ def command(said: str, number: int, to_stdout: bool, quiet: bool, **given: Any) 
     """
     from promptshot.authoring.explain import explain
     from promptshot.classify.classifier import Classifier
-    from promptshot.report.console import doing
+    from promptshot.report.console import doing, note
     from promptshot.report.explain import show_explanation
     from promptshot.runs.record import as_json
 
@@ -97,6 +97,8 @@ def command(said: str, number: int, to_stdout: bool, quiet: bool, **given: Any) 
         classifier = Classifier.of(recipe)
         watch("scoring")
         found = explain(classifier, row)
+    if classifier.chat_unused and not (quiet or to_stdout):
+        note(classifier.chat_unused)
     if to_stdout:
         standard.write(as_json(found.record()))
     else:

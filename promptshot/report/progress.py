@@ -69,8 +69,8 @@ class Watch(Watcher):
             if recipe.model and not recipe.options.model:
                 better = KINDS[recipe.scorer].advice[_language(recipe)]
                 note(f"using the small built-in model {recipe.model}; for real results: -m {better}", self.console)
-            if classifier.details.get("chat_template") and not recipe.template.spec.chat:
-                note(f"{recipe.model} has a template for chats, and is asked without it; with it: --chat", self.console)
+            if classifier.chat_unused:
+                note(classifier.chat_unused, self.console)
         if self.verbose:
             for remark in circumstances(recipe, classifier.details):
                 self.console.print(Text(printable(remark.line), style="dim"))

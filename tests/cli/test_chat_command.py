@@ -88,6 +88,16 @@ def test_a_checkpoint_with_a_template_for_chats_asked_without_it_is_told_in_one_
     assert "template for chats" not in capsys.readouterr().err
 
 
+def test_compare_and_explain_tell_it_too(rows: str, chatml: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    line = f"note: {chatml.name} has a template for chats, and is asked without it; with it: --chat"
+    more = ["-t", "en-news-causal", "--labels", "sports,politics", "-m", chatml.name]
+    for command in (["compare", rows, *more], ["explain", "a game, a town", *more]):
+        run_command(command)
+        assert capsys.readouterr().err.splitlines().count(line) == 1
+        run_command([*command, "--chat"])
+        assert line not in capsys.readouterr().err
+
+
 REFUSED = {
     "a base model": (["-t", "en-news-causal", "-m", "builtin:gpt2", "--chat"], "has no template for chats"),
     "another scorer": (["-t", "en-news-mlm", "--chat"], "--chat is for scorer causal, and the template en-news-mlm"),
