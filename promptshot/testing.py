@@ -90,6 +90,8 @@ def _templates(kind: ScorerKind) -> Iterator[dict[str, Any]]:
     yield from ({"text": text} for text in _PLAIN if (2 if isinstance(text, list) else 1) in kind.segments)
     if kind.left_to_right:
         yield {"text": "It is {mask}: {text}", "direction": "channel"}
+    if kind.writes:
+        yield {"text": "{text}? {mask}, {other}"}
     if kind.demonstrations:
         yield {"text": "{text}\n{mask}", "separator": "\n\n"}
     if kind.margin:

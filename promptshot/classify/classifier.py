@@ -121,10 +121,10 @@ class Classifier:
         trust_remote_code: bool = False,
         plain: bool = False,
         allow_pickle: bool = False,
+        head: str = "",
         pooling: str | None = None,
         temperature: float | None = None,
         whiten: str | None = None,
-        head: str = "",
         chat: bool | Mapping[str, Any] = False,
         **misspelt: NoReturn,
     ) -> Classifier:
@@ -152,7 +152,7 @@ class Classifier:
         budget = (batch_size, batch_budget, max_length)
         options = ModelOptions(
             model, revision, device, dtype, *budget, offline, trust_remote_code,
-            plain=plain, allow_pickle=allow_pickle, pooling=pooling, temperature=temperature, head=head,
+            plain=plain, allow_pickle=allow_pickle, head=head, pooling=pooling, temperature=temperature,
         )  # fmt: skip
         texts = (template,) if isinstance(template, str) else ()
         put = None if chat is False else {} if chat is True else chat

@@ -91,8 +91,8 @@ WRONG_KIND = Code("wrong-kind", "error", "The file is a verbalizer where a templ
 SEGMENTS = Code(
     "segments",
     "error",
-    "`nsp` compares two segments, so its text is a list of two: `[A, B]`. `causal` and `seq2seq` read one text. `mlm` and `rtd` "
-    "take either.",
+    "`nsp` compares two segments, so its text is a list of two: `[A, B]`. `causal` and `seq2seq` read one text. "
+    "`mlm` and `rtd` take either.",
 )
 CLASHING_KEYS = Code(
     "clashing-keys", "error", "Two keys do not go together, or a key means nothing to this scorer. Remove one of them."
