@@ -70,7 +70,7 @@ class Wish:
     @property
     def judged(self) -> Judged:
         """How rows' own labels are read."""
-        return Judged(self.several, self.separator)
+        return Judged(self.several, self.separator, self.labels_ignored)
 
     def words(self) -> Verbalizer | None:
         """The label words that were said, in place of a template's own."""
@@ -184,7 +184,8 @@ def words_for(template: Template, wish: Wish) -> tuple[Verbalizer, tuple[str, ..
 
 
 def _given_way(named: Guess, look: Look, judged: Judged) -> Guess:
-    """The rows' labels in place of a general template's own, where these are words and it knows none of them."""
+    """The rows' labels in place of a general template's own, where these are words and it knows none of them; where
+    rows may have several, not all: one of them says little of the others."""
     words, name = named.verbalizer, named.template.name
     if not re.fullmatch(rf"(zh|en)-{GENERAL}-({'|'.join(KINDS)})", name):
         return named
@@ -194,9 +195,11 @@ def _given_way(named: Guess, look: Look, judged: Judged) -> Guess:
         return named
     found = carried.labels
     plain = len(found) > 1 and not all(NUMBER.fullmatch(label) for label in found)
-    if not plain or any(words.label_of(label) for label in found):
+    known = [words.label_of(label) is not None for label in found]
+    if not plain or (all(known) if judged.several else any(known)):
         return named
-    reason = f"labels from the rows ({_seen(found, look)}), for {words.name} knows none of them"
+    some = "not all" if any(known) else "none"
+    reason = f"labels from the rows ({_seen(found, look)}), for {words.name} knows {some} of them"
     own = Verbalizer(NAME, {label: {label: 1.0} for label in found})
     return replace(named, verbalizer=own, reasons=(*named.reasons, *carried.reasons, reason))
 

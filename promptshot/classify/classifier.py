@@ -455,7 +455,8 @@ class Classifier:
         """With the thresholds that suit the labelled rows of a file best, and which rows these are; raises InputError
         for too few."""
         self.decision = decision  # of these rows only the scores are of interest
-        items = read.read([dev], self.task.columns, self.recipe.reading)
+        items = list(read.read([dev], self.task.columns, self.recipe.reading))
+        gold.check_flags(items, self.task)
         outcomes = [one for window in self.windows(items) for one in window if isinstance(one, Prediction)]
         golds = [self.task.gold(one.row)[0] if self.recipe.labels_ignored else one.gold for one in outcomes]
         known = [(one.label_scores, gold) for one, gold in zip(outcomes, golds, strict=True) if isinstance(gold, tuple)]

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from promptshot.classify.carried import Judged, Severals, joining
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import InputError, RowError, VerbalizerError, shortlist
+from promptshot.prompts import sets
 from promptshot.prompts.labels import NAME, NUMBERED, SIGNS
+from promptshot.prompts.task import Task
 from promptshot.prompts.verbalizer import RowWords, Verbalizer, whole_number
 from promptshot.rows import columns
 from promptshot.rows.row import Item, Row
@@ -30,7 +33,8 @@ class _Survey:
     values: dict[str, str] = field(default_factory=dict)  # but for case -> as the first row spells it
     places: Counter[tuple[int, int]] = field(default_factory=Counter)  # of own words: (place from 0, the largest)
     column: bool = False  # whether any row has the column
-    several: RowError | None = None  # the first row with several labels, where one is looked for
+    several: Severals = field(default_factory=Severals)  # rows with several labels, where one is looked for
+    flags: sets.Flags = field(default_factory=sets.Flags)  # where a row may have several, a 0 or 1 for each
     empty: int = 0  # rows that say that no label holds
     raw: dict[str, dict[tuple[str, Any], int]] = field(default_factory=dict)  # label -> (type, value) -> rows
 
@@ -58,22 +62,49 @@ def check_gold(items: Iterable[Item], recipe: Recipe) -> Looked:
         return Looked()
     if named and not found.column:
         found.first[name]  # raises: no such column
-    if found.several and not found.known:
-        raise InputError(found.several.what, where=found.several.where, hint=found.several.hint)
+    refuse_flags(found.flags, recipe.labels)
+    if (problem := found.several.first) and not found.known:
+        raise InputError(problem.what, where=problem.where, hint=problem.hint)
+    if not recipe.labels_optional:
+        found.several.refuse()
     if not found.values and not found.empty and (named or recipe.labels_strict):
         what = f"no row has a label in column {named!r}" if named else "no row has a label"
         raise InputError(what, where=found.first.source, hint=columns.missing([found.first], name))
+    joins = _joining(found, recipe)
     if found.values and not found.known:
-        problem = _unknown([*found.values.values()], recipe.verbalizer)
+        unknown = _unknown([*found.values.values()], recipe.verbalizer)
         if recipe.task.several and recipe.template.spec.label_separator is None:
-            problem = VerbalizerError(
-                problem.what, hint=f"{problem.hint}; or say what separates labels: --label-separator"
-            )
-        raise problem
+            more = "say what separates labels: --label-separator"
+            unknown = VerbalizerError(unknown.what, hint=f"{unknown.hint}; or {more}")
+        elif joins:
+            unknown = VerbalizerError(unknown.what, hint=f"{joins}; else {unknown.hint}")
+        raise unknown
     check_places(found.places)
     doubt = check_numbers(found.values.values(), recipe.verbalizer, recipe.labels_strict)
     spelled = _spelling(found.raw, recipe)
-    return Looked(doubt, spelled, "" if spelled else _unlike(found.raw, recipe))
+    return Looked("; ".join(filter(None, [doubt, joins])), spelled, "" if spelled else _unlike(found.raw, recipe))
+
+
+def check_flags(items: Iterable[Item], task: Task) -> None:
+    """Refuse a 0 or 1 for each label where the numbers or names of several are looked for; raises InputError."""
+    flags = sets.Flags()
+    for row in items:
+        if isinstance(row, Row):
+            flags.see(row, task.spelled(row, row.column(task.label_field)))
+    refuse_flags(flags, task.labels)
+
+
+def refuse_flags(flags: sets.Flags, labels: Sequence[str]) -> None:
+    """The same, for what has been seen of the rows."""
+    if problem := flags.problem(len(labels)):
+        raise InputError(problem.what, where=problem.where, hint=problem.hint)
+
+
+def _joining(found: _Survey, recipe: Recipe) -> str:
+    """That a label of the rows that is none of ours joins several that are."""
+    known = {*recipe.verbalizer.spellings}
+    unknown = {value: spelled for value, spelled in found.values.items() if value not in known}
+    return joining(unknown, known, Judged(recipe.task.several, recipe.template.spec.label_separator))
 
 
 def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
@@ -83,12 +114,16 @@ def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
         column = row.column(task.label_field)
         found.column |= column is not None
         try:
+            if task.several:
+                found.flags.see(row, task.spelled(row, column))
             said = task.said(row, column)
             place = task.place(row) if task.own_words else None
         except RowError as problem:
-            if column is not None and isinstance(row[column], list):
-                found.several = found.several or problem
+            if column is not None and isinstance(row[column], list) and not task.several:
+                found.several.see(problem)
             continue
+        if said and not task.several:
+            found.several.see()
         found.places.update([place] if place else [])
         for label, value, raw in said:
             found.known += label is not None

@@ -94,6 +94,11 @@ class Task:
         label, value = self.verbalizer.gold_label(row, column)
         return [] if value is None or column is None else [(label, value, row[column])]
 
+    def spelled(self, row: Row, column: str | None) -> list[str]:
+        """The texts of the labels that a row has, of several, whatever they are. Raises RowError."""
+        found = sets.spelled(row, column, self.verbalizer, self.template.spec.label_separator)
+        return [text for text, _ in found or ()]
+
     def written(self, label: Any) -> Any:
         """A label, or several as one text, for a cell of a table."""
         if isinstance(label, tuple | list):

@@ -174,6 +174,180 @@ def test_a_column_of_zeros_and_ones_for_each_label_is_no_list_of_labels(
     assert "in.jsonl:1: a 0 or 1 for each label (0, 1, 0); give the names" in capsys.readouterr().err
 
 
+ONE_OF_TWO = "in.jsonl:1: a 0 or 1 for each label, or the numbers of two labels"
+
+
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        ([[1, 0], [0, 1], [1, 1]], "in.jsonl:3: a 0 or 1 for each label (1, 1); give the names of those that hold"),
+        ([[0, 0], [1, 0]], "in.jsonl:1: a 0 or 1 for each label (0, 0)"),
+        ([[True, False], [False, False]], "in.jsonl:2: a 0 or 1 for each label (false, false)"),
+        (["0,1", "[1, 1]"], "in.jsonl:2: a 0 or 1 for each label (1, 1)"),
+        ([[1.0, 0.0], ["0", "0"], None], "in.jsonl:2: a 0 or 1 for each label (0, 0)"),
+        ([[0, 1, 1], [1, 0, 0]], "in.jsonl:1: a 0 or 1 for each label (0, 1, 1)"),  # of three labels, not of these two
+        ([[0, 1], [1, 0]], ONE_OF_TWO),
+        ([[1, 0], ["home"]], ONE_OF_TWO),
+        ([["home"], [0, 1], [0, 0], ["away"]], "in.jsonl:3: a 0 or 1 for each label (0, 0)"),
+    ],
+)
+@pytest.mark.parametrize("said", [["--labels", "0:home,1:away"], []])
+def test_zeros_and_ones_for_each_of_two_labels_are_refused_where_rows_together_tell_and_where_nothing_does(
+    labels: list[Any], line: str, said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "in.jsonl", [{"text": "a match", "label": label} for label in labels])
+    told = failed(capsys, "classify", path, "-q", "--multi-label", *said, "--scorer", "fake", "--threshold", "0")
+    assert line in told
+    assert "give the names of those that hold" in told
+
+
+def test_lists_of_the_numbers_of_two_labels_are_labels_where_a_row_has_one_alone(tmp_path: Path) -> None:
+    rows = [{"text": "a match", "label": label} for label in ([0, 1], [1], [0])]
+    said = ["--multi-label", "-t", "en-topic-mlm", "--labels", "0:home,1:away", "--threshold", "0", "-q"]
+    out = tmp_path / "out.jsonl"
+    assert fake(write_rows(tmp_path / "in.jsonl", rows), *said, "-o", str(out)) == 0
+    assert count(str(out)).tally.labelled == 3
+    wide = [{"text": "a match", "label": label} for label in ([0, 1], [1, 0])]  # the first two of three labels
+    said[4] = "0:home,1:away,2:draw"
+    assert fake(write_rows(tmp_path / "in.jsonl", wide), *said, "-o", str(tmp_path / "wide.jsonl")) == 0
+
+
+def test_rows_that_thresholds_are_fitted_to_are_refused_likewise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dev = write_rows(tmp_path / "dev.jsonl", [{"text": "soup", "label": label} for label in ([1, 0], [0, 1], [0, 1])])
+    said = ["--multi-label", "-t", "en-topic-mlm", "--labels", "0:home,1:away", "--scorer", "fake", "-q", "--dev", dev]
+    line = failed(capsys, "classify", write_rows(tmp_path / "in.jsonl", [{"text": "soup"}]), *said)
+    assert "dev.jsonl:1: a 0 or 1 for each label, or the numbers of two labels" in line
+
+
+@pytest.mark.parametrize(
+    ("cell", "known"),
+    [
+        ("['price', 'staff']", ("staff", "price")),  # pandas.DataFrame.to_csv
+        ("[\"kitchen\", 'price']", ("kitchen", "price")),
+        ("['staff' 'price']", ("staff", "price")),  # numpy
+        ("['staff'\n 'kitchen']", ("kitchen", "staff")),
+        ("('staff',)", ("staff",)),
+        ("{'price', 'kitchen'}", ("kitchen", "price")),
+        ("[ 'st\\x61ff' ]", ("staff",)),
+        ("[]", ()),
+        ("[ ]", ()),
+        ("()", ()),
+        ("['staff', None]", ("staff",)),
+    ],
+)
+def test_cells_with_a_list_as_python_prints_it_are_lists(cell: str, known: tuple[str, ...]) -> None:
+    assert gold(cell)[0] == known
+
+
+def test_a_list_that_python_prints_may_hold_signs_that_part_labels() -> None:
+    words = Verbalizer("w", {"food, drink": {"food": 1.0}, "chef's": {"chef": 1.0}, "4": {"four": 1.0}})
+    assert gold("['food, drink', \"chef's\"]", words)[0] == ("food, drink", "chef's")
+    assert gold("['chef\\'s', 4]", words)[0] == ("chef's", "4")
+    assert gold("[4 4.]", words)[0] == ("4",)
+
+
+@pytest.mark.parametrize("cell", ["[__import__('os')]", "['a'.upper()]", "[1+1]", "{'a': 1}", "{}", "(4)", "[['a']]"])
+def test_what_is_no_list_of_labels_stays_a_text_and_is_never_run(cell: str) -> None:
+    known, said = gold(cell)
+    assert known is None
+    assert said
+
+
+def test_a_cell_with_a_hundred_thousand_items_is_read_at_once() -> None:
+    began = time.perf_counter()
+    assert gold("[" + "'staff', " * 10_000 + "]")[0] == ("staff",)
+    assert gold("[" + "'staff' " * 100_000 + "]")[0] is None  # longer than any list of labels
+    assert gold("[" + "\\'" * 40_000 + "]")[0] is None
+    assert time.perf_counter() - began < 10
+
+
+# ------------------------------------------------------------------ several labels where one is looked for
+
+
+def test_rows_with_several_labels_are_refused_before_scoring_where_they_are_no_strays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels: list[Any] = [["staff"], ["price", "staff"], "price", ["kitchen", "staff"], "kitchen", None, ["price"]]
+    path = write_rows(tmp_path / "in.jsonl", [{"text": "soup", "label": label} for label in labels])
+    for said in (["--labels", "kitchen,staff,price"], [], ["-t", "en-topic-mlm"], ["-t", "{mask}: {text}"]):
+        line = failed(capsys, "classify", path, *said, "--scorer", "fake", "-q")
+        assert "in.jsonl:2: the row has several labels (price, staff), and one is looked for" in line
+        assert "so have 2 of 6 labelled rows: add --multi-label" in line
+        assert fake(path, *said, "--ignore-labels", "-q", "-o", str(tmp_path / "out.jsonl"), "--overwrite") == 0
+
+
+def test_stray_rows_with_several_labels_are_rejected_as_ever(tmp_path: Path) -> None:
+    rows = [{"text": "soup", "label": "staff"}] * 39 + [{"text": "x", "label": ["staff", "price"]}] * 2
+    path, out = write_rows(tmp_path / "in.jsonl", rows), str(tmp_path / "out.jsonl")
+    assert fake(path, "-t", "en-topic-mlm", "--labels", "staff,price", "-q", "-o", out) == 3
+    assert len(read_rows(f"{out}.rejects.jsonl")) == 2
+    path = write_rows(tmp_path / "in.jsonl", rows[2:])
+    assert fake(path, "-t", "en-topic-mlm", "--labels", "staff,price", "-q", "-o", str(tmp_path / "2.jsonl")) == 1
+
+
+def test_one_label_beside_rows_with_several_is_no_lack_of_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": "soup", "label": label} for label in (["staff"], ["staff", "price"], ["price", "staff"])]
+    assert "add --multi-label" in failed(
+        capsys, "classify", write_rows(tmp_path / "in.jsonl", rows), "--scorer", "fake"
+    )
+
+
+@pytest.mark.parametrize(
+    "joined", ["餐饮|价格", "价格、餐饮", "餐饮；价格", "['餐饮', '服务']", '["服务","价格"]', "餐饮/价格"]
+)
+def test_labels_that_join_others_are_told_where_one_is_looked_for(
+    joined: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": "汤是冷的", "label": label} for label in ("餐饮", "价格", "服务", joined)]
+    path = write_rows(tmp_path / "in.jsonl", rows)
+    for said in ([], ["--labels", "餐饮,价格,服务"]):
+        assert fake(path, *said, "-o", str(tmp_path / "out.jsonl"), "--overwrite") == 0
+        err = " ".join(capsys.readouterr().err.split())
+        assert f"the rows have a label that joins others, '{joined}'" in err.replace('"[', "'[").replace(']"', "]'")
+        assert "of a row: --multi-label" in err
+        assert ("--label-separator '/'" in err) is ("/" in joined)
+
+
+def test_labels_that_hold_a_comma_are_no_joined_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"text": "soup", "label": label} for label in ("food, drink", "food", "rock & roll")]
+    assert fake(write_rows(tmp_path / "in.jsonl", rows), "-o", str(tmp_path / "out.jsonl")) == 0
+    assert "joins" not in capsys.readouterr().err
+
+
+def test_labels_joined_by_another_sign_than_the_separator_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": "soup", "label": label} for label in ("staff;price", "price/staff", "kitchen")]
+    path, said = write_rows(tmp_path / "in.jsonl", rows), ["--multi-label", "--threshold", "0"]
+    for more in ([], ["--labels", "kitchen,staff,price", "-t", "en-topic-mlm"]):
+        assert fake(path, *said, *more, "-o", str(tmp_path / "out.jsonl"), "--overwrite") == 0
+        err = " ".join(capsys.readouterr().err.split())
+        assert "the rows have a label that joins others, 'price/staff'; where these are several labels" in err
+        assert "labels of a row: --label-separator '/'" in err
+    rows = [{"text": "soup", "label": label} for label in ("staff/price", "kitchen; price", "kitchen")]
+    path = write_rows(tmp_path / "in.jsonl", rows)
+    assert fake(path, *said, "--label-separator", "/", "-o", str(tmp_path / "out.jsonl"), "--overwrite") == 0
+    err = " ".join(capsys.readouterr().err.split())
+    assert "a label that joins others, 'kitchen; price', and labels are parted by '/' only" in err
+
+
+def test_a_general_template_keeps_its_labels_only_where_it_knows_all_of_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": "soup", "label": label} for label in (["sports", "staff"], ["price"])]
+    path, out = write_rows(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
+    said = ["-t", "en-topic-mlm", "--multi-label", "--threshold", "0", "-o", str(out), "--overwrite"]
+    assert fake(path, *said) == 0
+    assert "labels from the rows (price, sports, staff), for en-topic knows not all of them" in capsys.readouterr().err
+    rows = [{"text": "soup", "label": label} for label in (["sports", "health"], ["travel"])]
+    assert fake(write_rows(tmp_path / "in.jsonl", rows), *said) == 0
+    assert "labels from the rows" not in capsys.readouterr().err
+
+
 # ------------------------------------------------------------------ when a label holds
 
 
