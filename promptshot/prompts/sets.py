@@ -152,6 +152,11 @@ def _parts(text: str, words: Verbalizer, separator: str | None) -> list[str]:
     return [part for part in found if part.strip()]
 
 
+def is_list(text: str) -> bool:
+    """Whether a text is a list of labels, or of none."""
+    return _listed(text) is not None
+
+
 def joined_by(text: str, known: Container[str], separator: str | None = None) -> str | None:
     """The sign between the labels that a text joins, all of them known in lower case, if that is another than the
     separator; `[` where it is a list of several. None for any other text."""

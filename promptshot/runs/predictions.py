@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from promptshot.classify.prediction import ABSTAINED, NAMED, OUTPUT_FIELDS
-from promptshot.errors import InputError, RowError, many, shortlist
+from promptshot.errors import InputError, RowError, many, shortened, shortlist
 from promptshot.metrics import Abstained, Label, Tally, tally_of
 from promptshot.prompts import sets
 from promptshot.prompts.task import PAIR
@@ -231,6 +231,9 @@ class File:
             more = ", but a list, and no run record beside the file says that rows have several" if listed else ""
             raise RowError(f"{what}{more}", where=item.source)
         prediction = self.spelled.get(_folded(prediction), prediction)
+        if self.words is None and (sign := _sign_of_several(item.fields, prediction)):
+            what = f"{sign}, and no run record beside the file says that rows have several labels"
+            raise InputError(what, where=item.source, hint="put the run record (FILE.run.json) beside the file")
         keys = _keys(item.fields.get("probabilities")) or _labels_of_columns(item.fields, prediction)
         return prediction, keys if prediction in keys else ()  # else they are those of something else
 
@@ -370,6 +373,22 @@ def _labels_of_columns(fields: Mapping[str, Any], prediction: str) -> tuple[str,
                 last += 1
             return tuple(name.removeprefix(prefix) for name in names[first : last + 1])
     return ()
+
+
+ROUNDED = 0.005  # what two decimals may take from a probability, or add to it
+
+
+def _sign_of_several(fields: Mapping[str, Any], prediction: str) -> str:
+    """What betrays that a row of a file without a run record may have several labels; empty where nothing does."""
+    names = [name for name in fields if any(_is_number_of(fields, name, prefix) for prefix in PREFIXES)]
+    known = {_folded(name.partition("_")[2]) for name in names} | {*map(_folded, _keys(fields.get("probabilities")))}
+    if known and (sets.is_list(prediction) or sets.joined_by(prediction, known)):
+        return f"{shortened(repr(prediction))} was predicted, which is several labels or none"
+    keys = _labels_of_columns(fields, prediction) if f"p_{prediction}" in fields else ()
+    chances = [chance for key in keys if (chance := number(fields[f"p_{key}"])) is not None]
+    if len(chances) < 2 or abs(sum(chances) - 1) <= ROUNDED * (len(chances) + 1):
+        return ""
+    return f"the probabilities of {shortlist(keys, 4)} sum to {sum(chances):.3g}, not to 1"
 
 
 def _is_number_of(fields: Mapping[str, Any], name: str, prefix: str) -> bool:

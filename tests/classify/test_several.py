@@ -640,6 +640,58 @@ def test_predictions_that_are_lists_need_their_record(tmp_path: Path, capsys: py
     assert "but a list, and no run record beside the file says" in failed(capsys, "report", path)
 
 
+def several_with_odds(tmp_path: Path) -> Path:
+    """A table of several labels, each with a probability of its own, that has lost its run record."""
+    out = tmp_path / "odds.csv"
+    run(recipe_of(), Inputs([write_rows(tmp_path / "in.jsonl", ROWS)]), Outputs(str(out)))
+    Path(f"{out}.run.json").unlink()
+    return out
+
+
+@pytest.mark.parametrize("command", ["report", "diff"])
+def test_a_table_of_several_labels_needs_its_record_as_well(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odds = several_with_odds(tmp_path)
+    scores = classified(tmp_path, "scores.csv", "--threshold", "0")
+    Path(f"{scores}.run.json").unlink()
+    for table, sign in ((odds, "sum to"), (scores, "'staff,price' was predicted, which is several")):
+        line = failed(capsys, command, *[str(table)] * (2 if command == "diff" else 1))
+        assert sign in line
+        assert "and no run record beside the file says that rows have several labels; put the run record" in line
+
+
+@pytest.mark.parametrize(
+    ("prediction", "sign"),
+    [
+        ("kitchen,price", "'kitchen,price' was predicted"),
+        ("Price/kitchen", "'Price/kitchen' was predicted"),
+        ("[]", "'[]' was predicted"),
+        ("['price']", "was predicted"),
+        ("price", "the probabilities of kitchen, price, staff sum to 1.4, not to 1"),
+    ],
+)
+def test_what_betrays_several_labels_in_the_table_of_another_tool(prediction: str, sign: str, tmp_path: Path) -> None:
+    table = put_in(tmp_path, "t.csv", f'text,prediction,p_kitchen,p_price,p_staff\na,"{prediction}",0.5,0.6,0.3\n')
+    with pytest.raises(InputError, match="no run record beside") as refused:
+        count(table)
+    assert sign in refused.value.what
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "text,label,prediction,p_a,p_b,p_c\nx,a,a,0.33,0.33,0.33\n",  # rounded
+        "text,label,prediction,p_a\nx,a,a,0.8\ny,b,b,0.3\n",  # of one label only
+        'text,label,prediction\nx,"a,b","a,b"\ny,a,a\nz,b,b\n',  # no labels are named: this may be one
+        "text,label,prediction,score_a,score_b\nx,a,a,-1.5,-9\n",
+        "text,p_value,label,prediction\nx,7,a,a\n",
+    ],
+)
+def test_tables_of_one_label_a_row_are_counted_as_ever(lines: str, tmp_path: Path) -> None:
+    assert count(put_in(tmp_path, "t.csv", lines)).tally.accuracy == 1
+
+
 # ------------------------------------------------------------------ fitted to labelled rows
 
 
