@@ -7,7 +7,6 @@ FILE           .yaml or .json with a number for each label; else rows, whose own
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -15,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from promptshot.classify.numbered import number_of, of_json, of_pairs
 from promptshot.errors import InputError, OptionError, RowError, did_you_mean, shortened, shortlist
 from promptshot.prompts import strict
 from promptshot.prompts.task import Task
@@ -24,7 +24,7 @@ from promptshot.rows.row import Row
 from promptshot.rows.streams import PLAIN, Reading
 
 UNIFORM = "uniform"
-FLAG = "--prior"
+FLAG, WHAT = "--prior", "share"
 NEARLY = 0.01  # by which shares may miss their sum, for people round
 HOW = """write label=share,label=share (or {"label": share, ...} as JSON), name a file, or say uniform"""
 
@@ -43,36 +43,14 @@ def prior_of(said: str | Mapping[str, Any] | None, task: Task, how: Reading = PL
     if text.lower() == UNIFORM:
         return {label: 1 / len(task.labels) for label in task.labels}
     if text.startswith("{"):
-        return _shares(_json(text), task, FLAG)
+        return _shares(of_json(text, FLAG, WHAT, HOW), task, FLAG)
     if re.search("[=＝]", text) and not Path(text).is_file():
-        return _shares(_pairs(text), task, FLAG)
+        return _shares(of_pairs(text, FLAG, WHAT, HOW), task, FLAG)
     if not text or not (isinstance(said, Once) or text == STDIN or Path(text).exists()):
         raise OptionError(f"{FLAG} {shortened(text or repr(text))}: no shares, and no such file", hint=HOW)
     if Path(text).suffix.lower() in (".yaml", ".yml", ".json") and (found := _mapping(text)):
         return _shares(found, task, text)
     return _shares(_counted(text, task, how), task, text)
-
-
-def _json(text: str) -> Mapping[str, Any]:
-    """A mapping as a file of options gives it."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise OptionError(f"{FLAG} {shortened(text)}: no shares", hint=HOW)
-    return found
-
-
-def _pairs(text: str) -> dict[str, str]:
-    """`a=0.3,b=0.7`."""
-    found: dict[str, str] = {}
-    for part in filter(None, map(str.strip, re.split("[,，]", text))):
-        label, _, share = (one.strip() for one in part.replace("＝", "=").rpartition("="))
-        if label in found:
-            raise OptionError(f"{FLAG}: the label {label!r} has two shares", hint="keep one")
-        found[label] = share
-    return found
 
 
 def _mapping(path: str) -> Any:
@@ -123,10 +101,7 @@ def _shares(said: Mapping[str, Any], task: Task, where: str) -> dict[str, float]
 
 def _number(value: Any, label: str, where: str) -> float:
     """A share or a count."""
-    try:
-        found = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        found = math.nan
+    found = number_of(value)
     if not (math.isfinite(found) and found > 0):
         shown = shortened(repr(value))
         raise InputError(f"the share of {label!r} is {shown}, no number above 0", where=where, hint=HOW)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from promptshot.classify.decide import HALF
+from promptshot.classify.numbered import number_of, of_json, of_pairs
 from promptshot.errors import OptionError, did_you_mean, shortened, shortlist
 from promptshot.prompts.task import Task
 
-FLAG = "--threshold"
+FLAG, WHAT = "--threshold", "threshold"
 HOW = "write one number for all labels, or label=number,label=number"
 
 
@@ -30,9 +29,9 @@ def thresholds_of(said: str | float | Mapping[str, Any] | None, task: Task, odds
         )
     text = said.strip()
     if text.startswith("{"):
-        return _each(_json(text), task, usual)
+        return _each(of_json(text, FLAG, WHAT, HOW), task, usual)
     if "=" in text.replace("＝", "="):
-        return _each(_pairs(text), task, usual)
+        return _each(of_pairs(text, FLAG, WHAT, HOW), task, usual)
     return tuple(_number(text, odds) for _ in task.labels)
 
 
@@ -54,36 +53,9 @@ def _each(said: Mapping[str, Any], task: Task, usual: float | None) -> tuple[flo
     return tuple(found.get(label, usual or 0.0) for label in task.labels)
 
 
-def _json(text: str) -> Mapping[str, Any]:
-    """A mapping as a file of options gives it."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise OptionError(f"{FLAG} {shortened(text)}: no thresholds", hint=HOW)
-    return found
-
-
-def _pairs(text: str) -> dict[str, str]:
-    """`a=0.3,b=0.7`."""
-    found: dict[str, str] = {}
-    for part in filter(None, map(str.strip, re.split("[,，]", text))):
-        label, _, number = (one.strip() for one in part.replace("＝", "=").rpartition("="))
-        if not label:
-            raise OptionError(f"{FLAG}: {shortened(part)} is the threshold of no label", hint=HOW)
-        if label in found:
-            raise OptionError(f"{FLAG}: the label {label!r} has two thresholds", hint="keep one")
-        found[label] = number
-    return found
-
-
 def _number(said: Any, odds: bool) -> float:
     """A threshold: with odds a probability, else any number."""
-    try:
-        found = math.nan if isinstance(said, bool) else float(said)
-    except (TypeError, ValueError):
-        found = math.nan
+    found = number_of(said)
     if not math.isfinite(found):
         raise OptionError(f"{FLAG}: {shortened(repr(said))} is no number", hint=HOW)
     if odds and not 0 <= found <= 1:

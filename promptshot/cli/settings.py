@@ -34,14 +34,24 @@ class Count(click.IntRange):
         return found
 
 
-class Share(click.FloatRange):
+class Real(click.FloatRange):
+    """A number as people write them; `1_0`, which Python takes for ten, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; raises click's BadParameter."""
+        if isinstance(value, str) and "_" in value:
+            self.fail(f"{shortened(repr(value))} is not a valid float.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Share(Real):
     """A number from 0 to 1."""
 
     def __init__(self) -> None:
         super().__init__(0, 1)
 
 
-class Positive(click.FloatRange):
+class Positive(Real):
     """A number above 0."""
 
     def __init__(self) -> None:

@@ -20,6 +20,8 @@ from promptshot.runs.journal import Journal
 from promptshot.runs.result import circumstances
 from promptshot.runs.run import Watcher
 
+BESIDE = len("⠋ scoring ━━ ")  # columns before what is said behind a bar
+
 
 def _clock(seconds: float) -> str:
     """75 -> 1:15, 4000 -> 1:06:40."""
@@ -91,7 +93,8 @@ class Watch(Watcher):
         """So many rows have been written in all, and this is what they come to."""
         self.done, self.found = rows, []
         if tally.accuracy is not None:
-            self.found.append(f"{self.run}{tally.named} {tally.accuracy:.1%}")
+            short = tally.named.partition(" ")[0]  # beside the bar there is room for a word
+            self.found.append(f"{self.run}{short} {tally.accuracy:.1%}")
         if tally.rejected:
             self.found.append(f"{tally.rejected:,} rejected")
         self._tell()
@@ -118,12 +121,16 @@ class Watch(Watcher):
             self.console.print(self._said(now))
 
     def _said(self, now: float) -> str:
-        """Rows, rows per second, time left, accuracy so far, rejects."""
+        """Rows, rows per second, time left, accuracy so far, rejects; behind a bar no more than fits there."""
         speed = (self.done - self.first) / max(now - self.began, 1e-9)
-        parts = [f"{self.done:,}{f' of {self.total:,}' if self.total else ''} rows", f"{speed:,.0f} rows/s"]
+        rows, spare = f"{self.done:,}{f' of {self.total:,}' if self.total else ''} rows", [f"{speed:,.0f} rows/s"]
+        if self.console.width < NARROW:
+            return ", ".join([rows, *spare])
         if self.total and speed:
-            parts.append(f"{_clock((self.total - self.done) / speed)} left")
-        return ", ".join(parts[:2] if self.console.width < NARROW else [*parts, *self.found])
+            spare.append(f"{_clock((self.total - self.done) / speed)} left")
+        while self._bar and spare and len(", ".join([rows, *spare, *self.found])) > self.console.width - BESIDE:
+            del spare[0]
+        return ", ".join([rows, *spare, *self.found])
 
     def __enter__(self) -> Watch:
         if self._bar:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from promptshot.classify.numbered import number_of
 from promptshot.classify.prediction import ABSTAINED, NAMED, OUTPUT_FIELDS
 from promptshot.errors import InputError, RowError, many, shortened, shortlist
 from promptshot.metrics import Abstained, Label, Tally, tally_of
@@ -397,11 +398,8 @@ def _is_number_of(fields: Mapping[str, Any], name: str, prefix: str) -> bool:
 
 def number(value: Any) -> float | None:
     """A number, or its text in a table; None for anything else."""
-    try:
-        found = None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if found is not None and math.isfinite(found) else None
+    found = number_of(value)
+    return found if math.isfinite(found) else None
 
 
 def _is_word_score(name: str) -> bool:

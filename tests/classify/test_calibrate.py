@@ -405,6 +405,8 @@ def test_a_prior_may_stand_in_a_file_as_numbers_or_as_rows_whose_labels_are_coun
         ("good=nan,bad=1", "--prior: the share of 'good' is 'nan', no number above 0"),
         ("good=much,bad=1", "--prior: the share of 'good' is 'much', no number above 0"),
         ("good=1,good=2,bad=1", "--prior: the label 'good' has two shares"),
+        ('{"good": 1, "bad": 1, "good": 2}', "--prior: the label 'good' has two shares"),
+        ("good=1_0,bad=1", "--prior: the share of 'good' is '1_0', no number above 0"),
         ("goood=1,bad=1", "--prior: a share for 'goood', which is none of our labels; did you mean 'good'?"),
         ("{good", "--prior {good: no shares"),
         ("nothing-here.jsonl", "--prior nothing-here.jsonl: no shares, and no such file; write label=share"),

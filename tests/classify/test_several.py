@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
@@ -14,6 +15,7 @@ import pytest
 from helpers import failed, fake, put_in, read_rows, write_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from sklearn.metrics import f1_score
 
 from promptshot.authoring.explain import explain
@@ -31,6 +33,7 @@ from promptshot.metrics import SetTally, Tally
 from promptshot.prompts.task import Task
 from promptshot.prompts.template import Template, TemplateSpec
 from promptshot.prompts.verbalizer import Verbalizer
+from promptshot.report.progress import Watch
 from promptshot.rows.row import Row
 from promptshot.runs import record
 from promptshot.runs.inputs import Inputs
@@ -404,6 +407,9 @@ def test_thresholds_are_said_for_all_labels_or_for_some(said: Any, found: tuple[
     [
         ("1.5", True, "1.5 is no probability"),
         ("much", True, "'much' is no number"),
+        ("1_0", False, "'1_0' is no number"),
+        ("staff=0_1", True, "'0_1' is no number"),
+        ('{"staff": 0.3, "price": 0.1, "staff": 0.4}', True, "the label 'staff' has two thresholds"),
         ("nan", False, "'nan' is no number"),
         (True, True, "True is no number"),
         ("0.3,staff=1", True, "0.3 is the threshold of no label"),
@@ -417,6 +423,17 @@ def test_thresholds_are_said_for_all_labels_or_for_some(said: Any, found: tuple[
 def test_thresholds_that_cannot_be_are_refused(said: Any, odds: bool, line: str) -> None:
     with pytest.raises(OptionError, match=line):
         thresholds_of(said, Task(template_of(), WORDS), odds)
+
+
+@pytest.mark.parametrize(("flag", "number"), [("--abstain-below", "0_1"), ("--temperature", "1_0")])
+def test_numbers_with_an_underscore_are_refused_on_the_command_line(
+    flag: str, number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_rows(tmp_path / "in.jsonl", ROWS)
+    assert run_command(["classify", path, "-t", "en-topic-mlm", flag, number]) != 0
+    assert f"'{number}' is not a valid float" in capsys.readouterr().err
+    options = put_in(tmp_path, "options.yaml", f'{flag[2:]}: "{number}"\n')
+    assert f"not '{number}'" in failed(capsys, "classify", path, "-t", "en-topic-mlm", "-c", options)
 
 
 @settings(deadline=None, max_examples=200)
@@ -873,6 +890,22 @@ def test_rows_that_get_no_label_though_most_have_one_are_told(
     assert fake(path, *said, "--threshold", "-99", "--overwrite") == 0
     err = capsys.readouterr().err
     assert "36 of 36 rows were given every label, and 17% of those with gold labels have all; raise --threshold" in err
+
+
+@pytest.mark.parametrize("rows", [9, 1_600, 12_345])
+def test_progress_behind_a_bar_fits_60_columns(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(width=60, force_terminal=True, file=io.StringIO(), color_system=None)
+    monkeypatch.setattr("promptshot.report.progress.people", lambda: console)
+    tally = SetTally(["a", "b"], rejected=2)
+    for predicted in [("a",)] * 5 + [("b",)]:
+        tally.add(predicted, ("a",), "a")
+    with Watch(total=3 * rows) as watch:
+        watch.began -= 4.0
+        watch.counted(rows, tally)
+        said = watch._said(watch.began + 4)
+    assert said.startswith(f"{rows:,} of {3 * rows:,} rows, ")
+    assert said.endswith("exact 83.3%, 2 rejected")
+    assert len(f"⠋ scoring ━━ {said}") <= 60
 
 
 def test_a_template_may_say_so_itself_and_is_saved_with_it(tmp_path: Path) -> None:
