@@ -55,11 +55,11 @@ class Severals:
         """Raises InputError where they are two or more, and more than that share."""
         if self.first is not None and self.rows > max(1, least * self.labelled):
             which = f"so {'have' if self.rows > 1 else 'has'} {self.rows:,} of {many(self.labelled, 'labelled row')}"
-            hint = f"{which}: {TAKEN}, keep one of each, or predict only: --ignore-labels"
+            hint = f"{which}; use {TAKEN}, keep one, or predict only: --ignore-labels"
             raise InputError(self.first.what, where=self.first.where, hint=hint)
 
 
-TAKEN = "add --multi-label, or write 'labels: several' in the template"
+TAKEN = "--multi-label, or templates with 'labels: several'"
 
 
 def labels_of(rows: Iterable[Row], field: str = "label", judged: Judged = ONE) -> Carried:
@@ -115,9 +115,9 @@ def joining(values: Mapping[str, str], known: Container[str], judged: Judged) ->
             continue
         what = f"the rows have a label that joins others, {shortened(spelled)!r}"
         unusual = judged.several or sign not in f"[{sets.USUAL}"
-        flags = ["--multi-label"] * (not judged.several) + [f"--label-separator '{sign}'"] * unusual
+        flags = [TAKEN] * (not judged.several) + [f"--label-separator '{sign}'"] * unusual
         one = f", and labels are parted by {judged.separator!r} only" if judged.separator else ""
-        return f"{what}{one}; where these are several labels of a row: {' '.join(flags)}"
+        return f"{what}{one}; where these are several labels of a row: {' and '.join(flags)}"
     return ""
 
 

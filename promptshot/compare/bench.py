@@ -33,7 +33,7 @@ class Entry:
         recipe = candidate.recipe
         cuts = recipe.decision.cuts if isinstance(recipe.decision, Several) else None
         tally = tally_of(recipe.labels, recipe.task.several)
-        result = Result(recipe, tally, "", dict(details), seconds, cuts=cuts)
+        result = Result(recipe, tally, "", dict(details), seconds, cuts=cuts, doubt=candidate.doubt)
         result.count(outcomes)
         judged = [one for one in outcomes if isinstance(one, Prediction) and one.gold is not None]
         return cls(candidate, result, {one.row.key: one.label == one.gold for one in judged})

@@ -39,6 +39,7 @@ class Candidate:
 
     name: str
     recipe: Recipe
+    doubt: str = ""  # what the rows' labels can be doubted for
 
     @property
     def shots(self) -> int:
@@ -228,7 +229,8 @@ def check(candidates: Sequence[Candidate], items: Sequence[Item]) -> list[Candid
             where = items[0].source if items else ""
             hint = "name the column: --label-field NAME; or label the rows: promptshot classify"
             raise InputError("a comparison needs labelled rows, and no row has a label", where=where, hint=hint)
-        suiting.append(replace(candidate, recipe=replace(recipe, spelling=looked.spelling)))
+        spelled = replace(recipe, spelling=looked.spelling)
+        suiting.append(replace(candidate, recipe=spelled, doubt=looked.doubt))
     return suiting
 
 

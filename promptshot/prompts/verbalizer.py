@@ -318,7 +318,8 @@ def gold_text(row: Row, column: str | None) -> str | None:
         value = int(value)
     if isinstance(value, list) and value and all(isinstance(one, str | int | float) for one in value):
         what = f"the row has several labels ({shortlist(map(str, value), 4)}), and one is looked for"
-        raise RowError(what, where=row.source, hint="keep one, or predict only: --ignore-labels; or --multi-label")
+        hint = "keep one, or predict only: --ignore-labels; or --multi-label (in a template, labels: several)"
+        raise RowError(what, where=row.source, hint=hint)
     if value is None or isinstance(value, dict | list):
         return None
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -277,7 +277,7 @@ def test_rows_with_several_labels_are_refused_before_scoring_where_they_are_no_s
     for said in (["--labels", "kitchen,staff,price"], [], ["-t", "en-topic-mlm"], ["-t", "{mask}: {text}"]):
         line = failed(capsys, "classify", path, *said, "--scorer", "fake", "-q")
         assert "in.jsonl:2: the row has several labels (price, staff), and one is looked for" in line
-        assert "so have 2 of 6 labelled rows: add --multi-label" in line
+        assert "so have 2 of 6 labelled rows; use --multi-label, or templates with 'labels: several'" in line
         assert fake(path, *said, "--ignore-labels", "-q", "-o", str(tmp_path / "out.jsonl"), "--overwrite") == 0
 
 
@@ -294,7 +294,7 @@ def test_one_label_beside_rows_with_several_is_no_lack_of_labels(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [{"text": "soup", "label": label} for label in (["staff"], ["staff", "price"], ["price", "staff"])]
-    assert "add --multi-label" in failed(
+    assert "; use --multi-label" in failed(
         capsys, "classify", write_rows(tmp_path / "in.jsonl", rows), "--scorer", "fake"
     )
 
@@ -313,6 +313,20 @@ def test_labels_that_join_others_are_told_where_one_is_looked_for(
         assert f"the rows have a label that joins others, '{joined}'" in err.replace('"[', "'[").replace(']"', "]'")
         assert "of a row: --multi-label" in err
         assert ("--label-separator '/'" in err) is ("/" in joined)
+
+
+@pytest.mark.parametrize("label", [["staff", "price"], "price、staff"])
+def test_compare_says_why_rows_with_several_labels_do_not_count_and_what_counts_them(
+    label: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = 'scorer: mlm\ntext: "{mask}: {text}"\nverbalizer: {labels: {price: [bill], staff: [waiter]}}\n'
+    own = put_in(tmp_path, "own.yaml", text)
+    rows = [{"text": f"soup {i}", "label": "staff" if i % 2 else "price"} for i in range(40)]
+    path = write_rows(tmp_path / "in.jsonl", [*rows, {"text": "both", "label": label}])
+    assert run_command(["compare", path, "-t", own, "--scorer", "fake"]) in (0, 3)
+    err = " ".join(capsys.readouterr().err.split())
+    assert ("several labels (staff, price)" if isinstance(label, list) else "joins others, 'price、staff'") in err
+    assert "labels: several" in err
 
 
 def test_labels_that_hold_a_comma_are_no_joined_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
