@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -87,6 +87,7 @@ _TWO_PARTS = {"is_encoder_decoder": True}
 _T5_DECODER, _LM_HEAD = r"^decoder\.block\.0\.layer\.1\.EncDecAttention\.k\.weight$", r"^lm_head\.weight$"
 _BART_DECODER = r"^(model\.)?decoder\.layers\.0\.encoder_attn\.k_proj\.weight$"
 _LIKE_BART = ("bart", "led", "pegasus", "pegasus_x")  # other families have such decoders for speech
+_CLASSES = re.compile(r"(classifier|classification_head|score|qa_outputs)\.")  # heads for classes of a model's own
 _BERT, _QWEN = "google-bert/bert-base-uncased", "Qwen/Qwen3-0.6B-Base"
 KINDS: Mapping[str, ScorerKind] = {
     kind.name: kind
@@ -322,18 +323,32 @@ def head_for(scorer: str, head: str) -> str:
 
 def held(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
     """The scorers whose heads a checkpoint holds, by the names of its tensors and its config.json; those that need no
-    head where it holds none."""
+    head where it holds none at all."""
     found = usable(names, config)
-    return [name for name in found if not KINDS[name].headless] or found
+    return [name for name in found if not KINDS[name].headless] or ([] if sorts(names) else found)
+
+
+def sorts(names: Iterable[str]) -> bool:
+    """Whether a checkpoint holds a head for classes of its own, by the names of its tensors."""
+    return any(map(_CLASSES.match, names))
+
+
+def retrained(kind: ScorerKind, names: Iterable[str], architectures: Iterable[str]) -> bool:
+    """Whether a checkpoint was trained on for classes of its own, after which nobody looked to the head of that kind:
+    one that is tied to the embeddings is there all the same."""
+    other = not kind.headless and not kind.made_labels
+    return other and not re.search(kind.made, " ".join(architectures)) and sorts(names)
 
 
 def usable(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
     """The scorers that can use a checkpoint: those whose heads it holds, and those that need none."""
-    labels = _labels(config)
+    labels, made = _labels(config), config.get("architectures") or ()
     return [
         kind.name
         for kind in KINDS.values()
-        if _fit(kind.weights, names, config) and re.search(kind.made_labels, labels, re.IGNORECASE)
+        if _fit(kind.weights, names, config)
+        and re.search(kind.made_labels, labels, re.IGNORECASE)
+        and not retrained(kind, names, made)
     ]
 
 
