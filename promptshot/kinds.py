@@ -9,8 +9,9 @@ import importlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+Name = TypeVar("Name", bound=str)
 ScorerName = Literal["mlm", "nsp", "causal", "rtd", "seq2seq", "nli", "embed"]
 
 
@@ -310,7 +311,7 @@ def made_for(config: Mapping[str, Any]) -> ScorerName | None:
     heads = " ".join(config.get("architectures") or ())
     labels = _labels(config)
     for kind in KINDS.values():
-        other_way = kind.left_to_right and config.get("is_encoder_decoder")
+        other_way = (kind.left_to_right or kind.headless) and config.get("is_encoder_decoder")
         if re.search(kind.made, heads) and not other_way and re.search(kind.made_labels, labels, re.IGNORECASE):
             return kind.name
     return None
@@ -324,8 +325,13 @@ def head_for(scorer: str, head: str) -> str:
 def held(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
     """The scorers whose heads a checkpoint holds, by the names of its tensors and its config.json; those that need no
     head where it holds none at all."""
-    found = usable(names, config)
-    return [name for name in found if not KINDS[name].headless] or ([] if sorts(names) else found)
+    found = with_heads(usable(names, config))
+    return [] if sorts(names) and all(KINDS[name].headless for name in found) else found
+
+
+def with_heads(scorers: Collection[Name]) -> list[Name]:
+    """Those of some scorers that need a head, or all where none does: what a model is made for, of what it can do."""
+    return [name for name in scorers if not KINDS[name].headless] or list(scorers)
 
 
 def sorts(names: Iterable[str]) -> bool:
