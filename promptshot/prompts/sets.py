@@ -85,8 +85,13 @@ def written(labels: Sequence[Any], separator: str | None = None) -> str:
     """Labels as one text, for tables: with the separator between them; as a JSON list where there are none, or one
     could not be told from several."""
     texts, signs = [str(label) for label in labels], [separator] if separator else [*USUAL]
-    if texts and not any(sign in text for text in texts for sign in signs) and not texts[0].startswith("["):
-        return (separator or JOINT).join(texts)
+    text = (separator or JOINT).join(texts)
+    if (
+        texts
+        and not any(sign in one for one in texts for sign in signs)
+        and not (text.startswith("[") or is_list(text))
+    ):
+        return text
     return json.dumps(list(labels), ensure_ascii=False)
 
 
@@ -118,7 +123,8 @@ def _printed(text: str) -> list[Any] | None:
         if item := _QUOTED.match(text, place):
             found.append(_unquoted(item[1]))
         elif text[0] == "[" and (item := _BARE.match(text, place)):
-            found.append(_VALUES[item[1]] if item[1] in _VALUES else float(item[1]))
+            number = int if "." not in item[1] else float
+            found.append(_VALUES[item[1]] if item[1] in _VALUES else number(item[1]))
         else:
             return None
         place = item.end()
@@ -135,10 +141,17 @@ def _unquoted(text: str) -> str:
         return text[1:-1]
 
 
+def _inside(text: str) -> str:
+    """What stands in square brackets, as in `[a, b]`; any other text as it is."""
+    plain = text.strip()
+    return plain[1:-1] if plain.startswith("[") and plain.endswith("]") else text
+
+
 def _parts(text: str, words: Verbalizer, separator: str | None) -> list[str]:
     """The labels in a text; what lies between two separators is put together again where that makes a label."""
     if words.label_of(text) is not None:
         return [text]
+    text = _inside(text)
     pattern = re.escape(separator) if separator else f"[{USUAL}]"
     pieces = re.split(f"({pattern})", text)  # texts, and what stands between them
     # The most separators that a label has: no more pieces are put together, for a text may have a million of them.
@@ -162,6 +175,7 @@ def joined_by(text: str, known: Container[str], separator: str | None = None) ->
     separator; `[` where it is a list of several. None for any other text."""
     if separator is None and len(_listed(text) or ()) > 1:
         return "["
+    text = _inside(text)
     for sign in JOINING:
         parts = [part.strip().casefold() for part in text.split(sign, 100)] if sign != separator else []
         if len({*parts}) > 1 and all(part in known for part in parts):

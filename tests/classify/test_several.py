@@ -238,6 +238,8 @@ def test_rows_that_thresholds_are_fitted_to_are_refused_likewise(
         ("[ ]", ()),
         ("()", ()),
         ("['staff', None]", ("staff",)),
+        ("[staff, price]", ("staff", "price")),  # by hand
+        ("[Kitchen]", ("kitchen",)),
     ],
 )
 def test_cells_with_a_list_as_python_prints_it_are_lists(cell: str, known: tuple[str, ...]) -> None:
@@ -249,6 +251,15 @@ def test_a_list_that_python_prints_may_hold_signs_that_part_labels() -> None:
     assert gold("['food, drink', \"chef's\"]", words)[0] == ("food, drink", "chef's")
     assert gold("['chef\\'s', 4]", words)[0] == ("chef's", "4")
     assert gold("[4 4.]", words)[0] == ("4",)
+    assert gold("[4]", replace(words, gold={"food, drink": ("[4]",)}))[0] == ("4",)
+    assert gold("[x]", replace(words, gold={"food, drink": ("[x]",)}))[0] == ("food, drink",)
+
+
+def test_numbers_in_a_cell_as_numpy_prints_them_are_written_as_whole_numbers(tmp_path: Path) -> None:
+    path, out = put_in(tmp_path, "in.csv", "text,label\nsoup,[5]\nbill,[5 7]\n"), tmp_path / "out.jsonl"
+    said = ["--multi-label", "-t", "en-topic-mlm", "--labels", "5:kitchen,6:staff,7:price", "--threshold", "-9", "-q"]
+    assert fake(path, *said, "-o", str(out)) == 0
+    assert json.dumps(read_rows(out)[0]["prediction"]) == "[5, 6, 7]"
 
 
 @pytest.mark.parametrize("cell", ["[__import__('os')]", "['a'.upper()]", "[1+1]", "{'a': 1}", "{}", "(4)", "[['a']]"])
@@ -510,6 +521,8 @@ def test_labels_with_the_separator_in_them_are_written_as_a_list(tmp_path: Path)
     assert task.written(("a,b", "c")) == '["a,b", "c"]'
     assert task.written(("a；b",)) == '["a；b"]'
     assert task.written(()) == "[]"
+    assert task.written(("(a)", "{b}")) == "(a),{b}"
+    assert task.written(("('a')",)) == """["('a')"]"""
     assert Task(template_of(label_separator="/"), WORDS).written(("a,b", "c")) == "a,b/c"
     assert task.written("one label") == "one label"
 
