@@ -22,7 +22,8 @@ SAFETENSORS, PICKLES = ".safetensors", "pytorch_model*.bin"
 HEADER, OBJECT = 32 << 20, 4 << 20  # bytes: the headers of all files of a checkpoint; a config.json
 TENSORS, SHARDS, AXES = 1_000_000, 1_000, 16  # the most there can be
 SYSTEM = ("/proc/", "/sys/")  # whose files may have no end, and are files by name only
-_DTYPE = re.compile(r"[A-Z]\w{1,15}")  # BF16, I64, F8_E4M3, BOOL
+_DTYPE = re.compile(r"BOOL|[A-Z]{1,4}(\d{1,3})(_\w{1,10})?")  # BF16, I64, F8_E4M3: a letter, and the bits of a number
+_BYTE = 8  # bits; what a truth value takes too
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -88,10 +89,10 @@ def tensors_of(path: Path) -> dict[str, Tensor]:
     said.pop("__metadata__", None)
     if len(said) > TENSORS:
         raise Broken(f"{path.name} has more than {TENSORS:,} tensors")
-    ends = [_end(one) for one in said.values()]
-    if max(ends, default=0) > size - 8 - length:
+    found = {name: _tensor(one, path) for name, one in said.items()}
+    if max((end for _, end in found.values()), default=0) > size - 8 - length:
         raise Broken(f"{path.name} is cut short")
-    return {name: _tensor(one, path) for name, one in said.items()}
+    return {name: tensor for name, (tensor, _) in found.items()}
 
 
 def _length(path: Path) -> int:
@@ -161,18 +162,21 @@ def _json(text: bytes, path: Path) -> dict[str, Any]:
     return said
 
 
-def _end(said: Any) -> int:
-    """Where the numbers of a tensor end; 0 where nothing tells."""
-    offsets = said.get("data_offsets") if isinstance(said, dict) else None
-    return offsets[1] if isinstance(offsets, list) and len(offsets) == 2 and type(offsets[1]) is int else 0
+def _tensor(said: Any, path: Path) -> tuple[Tensor, int]:
+    """A tensor, and where its numbers end: they take as much of the file as its shape says."""
+    get = said.get if isinstance(said, dict) else {}.get
+    dtype, shape, place = get("dtype"), get("shape"), get("data_offsets")
+    named = _DTYPE.fullmatch(dtype) if isinstance(dtype, str) else None
+    if named and _are_sizes(shape, AXES) and _are_sizes(place, 2) and len(place) == 2:
+        tensor = Tensor(str(dtype), tuple(shape))
+        if tensor.weights * int(named[1] or _BYTE) == (place[1] - place[0]) * _BYTE:
+            return tensor, place[1]
+    raise Broken(f"{path.name} describes a tensor that cannot be")
 
 
-def _tensor(said: Any, path: Path) -> Tensor:
-    dtype, shape = (said.get("dtype"), said.get("shape")) if isinstance(said, dict) else (None, None)
-    sizes = shape if isinstance(shape, list) and len(shape) <= AXES else [-1]
-    if not (isinstance(dtype, str) and _DTYPE.fullmatch(dtype) and all(type(n) is int and n >= 0 for n in sizes)):
-        raise Broken(f"{path.name} describes a tensor that cannot be")
-    return Tensor(dtype, tuple(sizes))
+def _are_sizes(said: Any, most: int) -> bool:
+    """Whether it is a list of so many sizes at most."""
+    return isinstance(said, list) and len(said) <= most and all(type(size) is int and size >= 0 for size in said)
 
 
 # ------------------------------------------------------------------ the cache of the hub
