@@ -22,7 +22,7 @@ from promptshot.kinds import KINDS
 from promptshot.prompts import catalogue
 from promptshot.weights import Broken, Held
 
-BUILT_IN, CACHE, OLLAMA, FOLDER = "built-in", "hub cache", "Ollama", "folder"
+BUILT_IN, CACHE, OLLAMA, FOLDER, FILE = "built-in", "hub cache", "Ollama", "folder", "file"
 ENTRIES = 10_000  # of a folder, looked at
 CARD = 1 << 16  # bytes of a README.md in which its front matter ends
 # Weights that are read by nobody here, and whose they are.
@@ -73,9 +73,15 @@ class Model:
         """The scorers that can use it."""
         if self.broken:
             return []
-        if self.held.pickled or self.headers:
+        if self.held.pickled:
             return [self.made] if self.made else []
-        return [*kinds.usable(self.held.tensors, self.config)]
+        names = gguf.names_of(self.headers) if self.headers else self.held.tensors
+        return [] if self.lacks else [*kinds.usable(names, self.config)]
+
+    @property
+    def lacks(self) -> str:
+        """Why no scorer can be for a GGUF file; empty where there may be one."""
+        return gguf.lacks(self.headers) if self.headers else ""
 
     @property
     def stand_ins(self) -> list[str]:
@@ -133,11 +139,11 @@ class Model:
             return
         if self.held.pickled:
             yield "pickled weights: which heads they hold is not known before they are read (--allow-pickle)"
+        elif self.lacks:
+            yield f"no scorer is for it: {self.lacks}"
         elif self.made and self.made not in self.scorers:
             lost = KINDS[self.made].head
             yield f"its config.json says {said}, and its weights have no {lost}: it would be random, and is refused"
-        elif self.headers and not self.scorers:
-            yield f"no scorer is for a GGUF file of {self.family or 'this kind'}"
         elif not self.heads:
             use = f"it makes vectors of texts ({shortlist(self.scorers)})" if self.scorers else "no scorer is for it"
             yield f"no head that is known by the names of its tensors: {use}"
@@ -196,7 +202,7 @@ def models(folders: Iterable[str] = ()) -> list[Model]:
         found += [] if files else [Model(one.name, CACHE, one.folder, one.revision)]
     found += map(_pulled, shelf.pulled())
     for folder in folders:
-        found += [Model(str(place), FOLDER, place) for place in _in_folder(Path(folder))]
+        found += [Model(str(place), _source(place), place) for place in _in_folder(Path(folder))]
     return [*map(_looked_at, {one.name: one for one in found}.values())]
 
 
@@ -205,7 +211,7 @@ def model(name: str) -> Model:
     is none, ModelError for one of Ollama's that is not whole."""
     if place := shelf.place_of(name):
         sources = {shelf.BUILTIN: BUILT_IN, shelf.OLLAMA: OLLAMA}
-        source = next((source for begin, source in sources.items() if name.startswith(begin)), FOLDER)
+        source = next((source for begin, source in sources.items() if name.startswith(begin)), _source(place))
         return _looked_at(Model(name, source, place))
     there = {one.name: one for one in weights.cached()}
     if name not in there:
@@ -220,6 +226,10 @@ def fitting(folder: Path | None = None) -> dict[str, int]:
     return dict(Counter(entry.scorer for entry in catalogue.templates(folder)))
 
 
+def _source(place: Path) -> str:
+    return FILE if weights.is_file(place) else FOLDER
+
+
 def _pulled(one: shelf.Pulled) -> Model:
     broken = "it has an adapter of its own, which would be left out" if one.adapted else ""
     return Model(f"{shelf.OLLAMA}{one.name}", OLLAMA, one.path, broken=broken)
@@ -228,10 +238,12 @@ def _pulled(one: shelf.Pulled) -> Model:
 def _looked_at(found: Model) -> Model:
     """The model with what its files say."""
     try:
+        if weights.is_file(found.place):
+            found = replace(found, size=found.place.stat().st_size)
         if files := shelf.gguf_of(found.place):
-            headers = tuple(map(gguf.read, files))
-            size = sum(header.size for header in headers)
-            return replace(found, size=size, headers=headers, config=headers[0].config)
+            found = replace(found, size=sum(path.stat().st_size for path in files))
+            headers = gguf.read_all(files)
+            return replace(found, headers=headers, config=headers[0].config)
         if weights.is_file(found.place):
             raise Broken("a file, and no GGUF file")
         found = replace(found, size=_size(found.place))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -79,16 +79,14 @@ def gguf_of(place: Path | None) -> list[Path]:
         raise ModelError(str(problem), where=str(place), hint="put all parts into one folder") from None
 
 
-def headers_of(model: str) -> list[gguf.Header]:
+def headers_of(model: str) -> Sequence[gguf.Header]:
     """The headers of a model's GGUF files; none for any other. Raises ModelError or NotFoundError."""
-    found = []
-    for path in gguf_of(place_of(model)):
-        try:
-            found.append(gguf.read(path))
-        except (gguf.NoGguf, OSError) as problem:
-            said = problem.strerror if isinstance(problem, OSError) else str(problem)
-            raise ModelError(f"cannot be loaded: {said}", where=str(path), hint="is it a GGUF file?") from None
-    return found
+    files = gguf_of(place_of(model))
+    try:
+        return gguf.read_all(files)
+    except (gguf.NoGguf, OSError) as problem:
+        said = problem.strerror if isinstance(problem, OSError) else str(problem)
+        raise ModelError(f"cannot be loaded: {said}", where=str(files[0]), hint="is it a GGUF file?") from None
 
 
 def unpacked(model: str, dtype: str = "auto") -> str:
@@ -131,9 +129,11 @@ def scorers_of(model: str) -> list[str]:
     """The scorers that can use a model on this machine, also one in the hub's cache, by what its files hold; none where
     these do not tell."""
     try:
+        if headers := headers_of(model):
+            return [] if gguf.lacks(headers) else [*kinds.usable(gguf.names_of(headers), headers[0].config)]
         place = place_of(model) or weights.snapshot(model)
         return [*kinds.usable(_names(place), weights.config_of(place))] if place and place.is_dir() else []
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, ModelError):
         return []
 
 

@@ -101,7 +101,15 @@ def test_a_header_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("dtype", "count", "size"),
-    [("F8_E4M3", 6, 6), ("BOOL", 6, 6), ("F64", 3, 24), ("F4", 6, 3), ("F6_E2M3", 4, 3), ("C64", 2, 16), ("U16", 5, 10)],
+    [
+        ("F8_E4M3", 6, 6),
+        ("BOOL", 6, 6),
+        ("F64", 3, 24),
+        ("F4", 6, 3),
+        ("F6_E2M3", 4, 3),
+        ("C64", 2, 16),
+        ("U16", 5, 10),
+    ],
 )
 def test_numbers_of_any_precision_are_counted_by_the_bits_in_its_name(
     tmp_path: Path, dtype: str, count: int, size: int

@@ -18,7 +18,7 @@ import transformers
 
 from promptshot import shelf
 from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, install, lacking, shortened
-from promptshot.gguf import Header, weights_of
+from promptshot.gguf import SUFFIX, Header, weights_of
 from promptshot.kinds import ScorerKind
 from promptshot.scorers.checkpoints import cpm, gguf, suspect, t5_pegasus
 from promptshot.scorers.checkpoints.checks import (
@@ -324,6 +324,8 @@ def _forget_lost_pad(config: Any) -> None:
 
 
 def _refuse_path(place: str) -> None:
+    if place.endswith(SUFFIX):
+        raise NotFoundError(f"no model file {place!r}", hint="check the path")
     if place.startswith((".", "/", "~", "\\")) or place.count("/") > 1:
         raise NotFoundError(f"no model folder {place!r}", hint="check the path, or give a hub name: owner/name")
 
@@ -353,7 +355,8 @@ def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> Mod
         if isinstance(problem, (AttributeError, LookupError, TypeError)):  # which say little by themselves
             first = f"{type(problem).__name__}: {first}"
         short = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
-        hint = "take a smaller model, or another --device" if short else "is it a transformers checkpoint?"
+        usual = gguf.OTHER if shelf.gguf_of(there) else "is it a transformers checkpoint?"
+        hint = "take a smaller model, or another --device" if short else usual
         if command := _INSTALL.search(text):  # a library says it
             hint = "" if command[1] in first[:200] else command[1]
         return ModelError(f"cannot be loaded: {first[:200]}", where=name, hint=hint)
