@@ -118,6 +118,11 @@ def many(count: int, one: str, several: str = "") -> str:
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
+def with_article(name: str) -> str:
+    """A name with `a` or `an` before it, by its first letter."""
+    return f"{'an' if name[:1].lower() in tuple('aeiou') else 'a'} {name}"
+
+
 def shortened(text: str, most: int = 80) -> str:
     """The text, or its beginning and a sign that there is more."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -32,23 +32,25 @@ CHAT = "tokenizer.chat_template"
 _FIXED = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _FLOATS = (0, 1, 30)  # float32, float16, bfloat16; all other types are quantized
-# How weights are packed: the number of a tensor's type -> weights in a block, and its bytes. Source: ggml.
-_PACKED = {
-    **{0: (1, 4), 1: (1, 2), 30: (1, 2), 28: (1, 8)},  # floats
-    **{24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8)},  # whole numbers
-    **{2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 40)},  # Q4_0 to Q8_1
-    **{10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292)},  # Q2_K to Q8_K
-    **{16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18)},  # IQ2_XXS to IQ4_NL
-    **{21: (256, 110), 22: (256, 82), 23: (256, 136), 29: (256, 56)},  # IQ3_S to IQ1_M
-    **{34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18)},  # ternary, four bits, one
+# How weights are packed: how many are in a block -> the number of a tensor's type -> bytes of a block. Source: ggml.
+_BLOCKS = {
+    1: {0: 4, 1: 2, 24: 1, 25: 2, 26: 4, 27: 8, 28: 8, 30: 2},  # floats and whole numbers
+    32: {2: 18, 3: 20, 6: 22, 7: 24, 8: 34, 9: 40, 20: 18, 39: 17},  # Q4_0 to Q8_1, IQ4_NL, MXFP4
+    64: {40: 36},  # NVFP4
+    128: {41: 18},  # Q1_0
+    256: {10: 84, 11: 110, 12: 144, 13: 176, 14: 210, 15: 292}  # Q2_K to Q8_K
+    | {16: 66, 17: 74, 18: 98, 19: 50, 21: 110, 22: 82, 23: 136, 29: 56}  # IQ1_S to IQ4_XS
+    | {34: 54, 35: 66},  # TQ1_0, TQ2_0
 }
+_PACKED = {kind: (block, size) for block, sizes in _BLOCKS.items() for kind, size in sizes.items()}
 _ENCODERS = re.compile(r".*bert.*|t5encoder")  # which go on from no text
 _TWO_PARTS = {"t5": "T5ForConditionalGeneration", "umt5": "UMT5ForConditionalGeneration"}
 # The architectures that transformers 5.24 reads, as GGUF files call them; whoever loads a model asks transformers.
-READABLE = frozenset(
-    "bloom deci falcon gemma2 gemma3 gemma4 gpt-oss gpt2 lfm2 llama mamba minimax-m2 mistral nemotron phi3"
-    " qwen2 qwen2moe qwen3 qwen35 qwen35moe qwen3moe stablelm starcoder2 t5 umt5".split()
-)
+READABLE = frozenset({
+    "bloom", "deci", "falcon", "gemma2", "gemma3", "gemma4", "gpt-oss", "gpt2", "lfm2", "llama", "mamba",
+    "minimax-m2", "mistral", "nemotron", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe", "qwen3moe",
+    "stablelm", "starcoder2", "t5", "umt5",
+})  # fmt: skip
 # The names of tensors that tell what a model can do -> what transformers call them.
 _TELLING = {
     "token_embd.weight": ("embed_tokens.weight", "shared.weight"),

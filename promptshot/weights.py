@@ -165,18 +165,19 @@ def _json(text: bytes, path: Path) -> dict[str, Any]:
 def _tensor(said: Any, path: Path) -> tuple[Tensor, int]:
     """A tensor, and where its numbers end: they take as much of the file as its shape says."""
     get = said.get if isinstance(said, dict) else {}.get
-    dtype, shape, place = get("dtype"), get("shape"), get("data_offsets")
+    dtype, shape, place = get("dtype"), _sizes(get("shape")), _sizes(get("data_offsets"))
     named = _DTYPE.fullmatch(dtype) if isinstance(dtype, str) else None
-    if named and _are_sizes(shape, AXES) and _are_sizes(place, 2) and len(place) == 2:
-        tensor = Tensor(str(dtype), tuple(shape))
+    if named and shape is not None and place is not None and len(place) == 2:
+        tensor = Tensor(named[0], shape)
         if tensor.weights * int(named[1] or _BYTE) == (place[1] - place[0]) * _BYTE:
             return tensor, place[1]
     raise Broken(f"{path.name} describes a tensor that cannot be")
 
 
-def _are_sizes(said: Any, most: int) -> bool:
-    """Whether it is a list of so many sizes at most."""
-    return isinstance(said, list) and len(said) <= most and all(type(size) is int and size >= 0 for size in said)
+def _sizes(said: Any) -> tuple[int, ...] | None:
+    """A list of a few sizes; None for whatever else."""
+    good = isinstance(said, list) and len(said) <= AXES and all(type(size) is int and size >= 0 for size in said)
+    return tuple(said) if good else None
 
 
 # ------------------------------------------------------------------ the cache of the hub

@@ -178,7 +178,7 @@ def test_what_a_library_says_of_a_gguf_file_ends_with_a_hint_for_such_files(file
 
 
 def test_a_file_that_is_not_there_is_called_a_file(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no model file '.*nowhere.gguf'; check the path"):
+    with pytest.raises(NotFoundError, match=r"no model file '.*nowhere\.gguf'; check the path"):
         load("causal", ModelOptions(str(tmp_path / "nowhere.gguf")))
 
 
