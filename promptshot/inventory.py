@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from promptshot import gguf, kinds, shelf, weights
-from promptshot.errors import ModelError, NotFoundError, did_you_mean, reason_of, shortlist
+from promptshot.errors import ModelError, NotFoundError, did_you_mean, not_read, shortlist
 from promptshot.kinds import KINDS
 from promptshot.prompts import catalogue
 from promptshot.weights import Broken, Held
@@ -256,7 +256,7 @@ def _looked_at(found: Model) -> Model:
     except ModelError as problem:
         return replace(found, broken=problem.what)
     except OSError as problem:
-        return replace(found, broken=f"cannot be read ({reason_of(problem)})")
+        return replace(found, broken=not_read(problem))
 
 
 def _other_weights(place: Path) -> str:
@@ -282,7 +282,7 @@ def _in_folder(folder: Path) -> list[Path]:
                 files += [place] if _is_model(place) else gguf.in_folder(place)
         return files
     except OSError as problem:
-        raise NotFoundError(f"{str(folder)!r} cannot be read ({reason_of(problem)})", hint="check the path") from None
+        raise NotFoundError(f"{str(folder)!r} {not_read(problem)}", hint="check the path") from None
 
 
 def _is_model(folder: Path) -> bool:

@@ -17,7 +17,16 @@ import torch
 import transformers
 
 from promptshot import shelf
-from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, install, lacking, shortened
+from promptshot.errors import (
+    ModelError,
+    NotFoundError,
+    OptionError,
+    PromptshotError,
+    install,
+    lacking,
+    shortened,
+    with_article,
+)
 from promptshot.gguf import SUFFIX, Header, weights_of
 from promptshot.kinds import ScorerKind
 from promptshot.scorers.checkpoints import cpm, gguf, suspect, t5_pegasus
@@ -171,7 +180,7 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
     check_tied(kind, name, model, said)
     check_layers(name, model, report)
     if not kind.left_to_right and "attention_mask" not in inspect.signature(model.forward).parameters:
-        what = f"a {config.model_type} model cannot leave out the padding of a batch"
+        what = f"{with_article(config.model_type)} model cannot leave out the padding of a batch"
         raise ModelError(what, where=name, hint="use a BERT-like model")
     with loading(name, options):  # the device's memory may be too small
         return Loaded(name, opened.encoder, model.to(device).eval(), device)
