@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from promptshot import gguf, kinds, shelf, weights
-from promptshot.errors import ModelError, NotFoundError, did_you_mean, not_read, shortlist
+from promptshot.errors import ModelError, NotFoundError, did_you_mean, not_read, shortened, shortlist, with_article
 from promptshot.kinds import KINDS
 from promptshot.prompts import catalogue
 from promptshot.weights import Broken, Held
@@ -45,6 +45,7 @@ class Model:
     config: Mapping[str, Any] = field(default_factory=dict)
     held: Held = field(default_factory=lambda: Held({}))
     headers: tuple[gguf.Header, ...] = ()  # of GGUF files, in the place of what is held
+    strange: Mapping[str, str] = field(default_factory=dict)  # scorer -> why it would refuse its file
     broken: str = ""
 
     @property
@@ -76,7 +77,7 @@ class Model:
         if self.held.pickled:
             return [self.made] if self.made else []
         names = gguf.names_of(self.headers) if self.headers else self.held.tensors
-        return [] if self.lacks else [*kinds.usable(names, self.config)]
+        return [] if self.lacks else [name for name in kinds.usable(names, self.config) if name not in self.strange]
 
     @property
     def lacks(self) -> str:
@@ -147,6 +148,8 @@ class Model:
         elif not self.heads:
             use = f"it makes vectors of texts ({shortlist(self.scorers)})" if self.scorers else "no scorer is for it"
             yield f"no head that is known by the names of its tensors: {use}"
+        for scorer, why in self.strange.items():
+            yield f"not for scorer {scorer}: {why}"
         for head in self.stand_ins:
             kind = kinds.HEADS[head]
             yield f"--head {head} makes scorer {kind.name} ask its {kind.stand_ins[head].head}: it tells " + (
@@ -250,13 +253,30 @@ def _looked_at(found: Model) -> Model:
         if not weights.is_file(found.place / "config.json"):
             raise Broken("no config.json")
         found = replace(found, config=weights.object_of(found.place / "config.json"))
-        return replace(found, held=weights.held(found.place))
+        return replace(found, held=weights.held(found.place), strange=_strange(found.place))
     except (Broken, gguf.NoGguf) as problem:
         return replace(found, broken=_other_weights(found.place) or str(problem))
     except ModelError as problem:
         return replace(found, broken=problem.what)
     except OSError as problem:
         return replace(found, broken=not_read(problem))
+
+
+def _strange(place: Path) -> dict[str, str]:
+    """The scorers with a file of their own in a folder that they would refuse -> why."""
+    found: dict[str, str] = {}
+    for kind in KINDS.values():
+        if not (kind.made_file and weights.is_file(path := place / kind.made_file)):
+            continue
+        try:
+            said = [one.get("type") if isinstance(one, dict) else None for one in weights.list_of(path)]
+        except Broken as problem:
+            found[kind.name] = str(problem)
+            continue
+        parts = [str(one).rpartition(".")[2] for one in said]
+        if other := [part for part in parts if part not in kind.made_parts]:
+            found[kind.name] = f"{path.name} has {with_article(shortened(other[0], 40))}, which is not known here"
+    return found
 
 
 def _other_weights(place: Path) -> str:

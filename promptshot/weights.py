@@ -115,11 +115,15 @@ def config_of(folder: Path) -> dict[str, Any]:
 
 def object_of(path: Path) -> dict[str, Any]:
     """The JSON object in a small file; raises Broken, or OSError where it cannot be read."""
-    refuse_odd(path)
-    most = HEADER if path.name.endswith(".index.json") else OBJECT
-    if path.stat().st_size > most:
-        raise Broken(f"{path.name} has more than {most >> 20} MiB")
-    return _json(path.read_bytes(), path)
+    return _json(_small(path), path)
+
+
+def list_of(path: Path) -> list[Any]:
+    """The JSON list in a small file, likewise."""
+    said = _parsed(_small(path))
+    if not isinstance(said, list):
+        raise Broken(f"{path.name} holds no JSON list")
+    return said
 
 
 def is_file(path: Path) -> bool:
@@ -152,11 +156,25 @@ def _of_shards(index: Path) -> dict[str, Tensor]:
     return {name: tensor for path in paths for name, tensor in tensors_of(path).items()}
 
 
-def _json(text: bytes, path: Path) -> dict[str, Any]:
+def _small(path: Path) -> bytes:
+    """What is in a file that is no larger than such files are."""
+    refuse_odd(path)
+    most = HEADER if path.name.endswith(".index.json") else OBJECT
+    if path.stat().st_size > most:
+        raise Broken(f"{path.name} has more than {most >> 20} MiB")
+    return path.read_bytes()
+
+
+def _parsed(text: bytes) -> Any:
+    """What JSON says; None for what is none."""
     try:
-        said = json.loads(text.decode("utf-8"))
+        return json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError, MemoryError):  # no UTF-8, no JSON, a number of very many digits, nested deeply
-        said = None
+        return None
+
+
+def _json(text: bytes, path: Path) -> dict[str, Any]:
+    said = _parsed(text)
     if not isinstance(said, dict):
         raise Broken(f"{path.name} holds no JSON object")
     return said

@@ -152,6 +152,39 @@ def test_a_type_of_any_length_is_shown_in_a_line(tmp_path: Path, capsys: pytest.
         assert max(map(len, capsys.readouterr().out.splitlines())) < 400
 
 
+def encoder(folder: Path, *parts: str) -> Path:
+    """An encoder whose file lists parts of these names."""
+    checkpoint(folder, BODY, {**BERT, "architectures": ["BertModel"]})
+    (folder / "modules.json").write_text(json.dumps([{"type": f"sentence_transformers.models.{one}"} for one in parts]))
+    return folder
+
+
+def test_an_encoder_with_a_part_that_its_scorer_does_not_know_is_not_promised_to_it(tmp_path: Path) -> None:
+    usual = model(str(encoder(tmp_path / "usual", "Transformer", "Pooling", "Normalize")))
+    assert (usual.scorers, usual.strange) == (["embed"], {})
+    odd = model(str(encoder(tmp_path / "odd", "Transformer", "Pooling", "WordWeights")))
+    assert odd.scorers == []
+    assert "not for scorer embed: modules.json has a WordWeights, which is not known here" in list(odd.doubts())
+
+
+@pytest.mark.torch
+def test_the_parts_that_a_list_promises_are_those_that_are_read(tmp_path: Path) -> None:
+    from promptshot.scorers.checkpoints import sentences
+
+    for part in (*kinds.KINDS["embed"].made_parts, "Dense", "CNN"):
+        flaw = sentences.read(str(encoder(tmp_path / part, part)), {}).flaw
+        assert bool(flaw) == (part not in kinds.KINDS["embed"].made_parts)
+
+
+@pytest.mark.parametrize("said", ["{}", "[", "3", "[" * 100_000])
+def test_a_file_of_parts_that_is_no_list_keeps_its_scorer_away_and_no_other(tmp_path: Path, said: str) -> None:
+    folder = checkpoint(tmp_path / "m", BODY + MLM)
+    (folder / "modules.json").write_text(said)
+    one = model(str(folder))
+    assert (one.scorers, one.broken) == (["mlm"], "")
+    assert "not for scorer embed: modules.json holds no JSON list" in list(one.doubts())
+
+
 def test_a_folder_may_be_a_model_itself_and_is_listed_once(tmp_path: Path) -> None:
     folder = str(checkpoint(tmp_path / "m", BODY + MLM))
     assert [one.name for one in models([folder, str(tmp_path), folder])][2:] == [folder]
