@@ -26,6 +26,7 @@ ITEMS = 4_000_000  # of all arrays; tokens and merges of the largest vocabularie
 TEXT = 16 << 20  # bytes of a string; templates of chats take some thousand
 ALIGNED = 1 << 20  # bytes
 NAME = 200  # characters of an architecture or a tensor; llama.cpp has 64 at most
+ANEW = "fetch it anew, or take another conversion of the model"  # what to try where a file is broken
 FAMILY = "general.architecture"
 CHAT = "tokenizer.chat_template"
 # What each number of a type stands for: a value of fixed size, a string, an array.
@@ -197,7 +198,7 @@ def read_all(paths: Sequence[Path]) -> tuple[Header, ...]:
     if len(names) > TENSORS:
         raise NoGguf(f"{len(names):,} tensors in its {len(paths):,} parts; {TENSORS:,} there may be")
     if len(set(names)) < len(names):
-        raise NoGguf("a tensor stands in it twice: fetch it anew")
+        raise NoGguf("a tensor stands in it twice")
     return headers
 
 
@@ -245,7 +246,7 @@ class _Reader:
         end, last = 0, ""
         for begin, size, name in sorted((tensor.offset, tensor.size, tensor.name) for tensor in table):
             if data + begin + size > self.size:
-                raise NoGguf(f"the file is too short for its tensor {name!r}: fetch it anew")
+                raise NoGguf(f"the file is too short for its tensor {name!r}")
             if begin < end:
                 raise NoGguf(f"its tensors {last!r} and {name!r} lie over one another")
             end, last = begin + size, name
@@ -253,7 +254,7 @@ class _Reader:
     def numbers(self, form: str) -> tuple[Any, ...]:
         size = struct.calcsize(form)
         if self.place + size > self.size:
-            raise NoGguf("the file ends within its header: fetch it anew")
+            raise NoGguf("the file ends within its header")
         self.place += size
         return struct.unpack_from(form, self.said, self.place - size)
 
@@ -261,7 +262,7 @@ class _Reader:
         """Go on by so many bytes; from where."""
         begin = self.place
         if size > self.size - begin:
-            raise NoGguf("the file ends within its header: fetch it anew")
+            raise NoGguf("the file ends within its header")
         self.place += size
         return begin
 

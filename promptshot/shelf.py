@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from promptshot import gguf, kinds, weights
-from promptshot.errors import ModelError, NotFoundError, did_you_mean, shortlist
+from promptshot.errors import ModelError, NotFoundError, did_you_mean, reason_of, shortlist
 from promptshot.weights import Broken
 
 Shelf = Literal["templates", "verbalizers", "models"]
@@ -88,8 +88,8 @@ def headers_of(model: str) -> Sequence[gguf.Header]:
     try:
         return gguf.read_all(files)
     except (gguf.NoGguf, OSError) as problem:
-        said = problem.strerror if isinstance(problem, OSError) else str(problem)
-        raise ModelError(f"cannot be loaded: {said}", where=str(files[0]), hint="is it a GGUF file?") from None
+        hint = "check the path" if isinstance(problem, OSError) else gguf.ANEW
+        raise ModelError(f"cannot be loaded: {reason_of(problem)}", where=str(files[0]), hint=hint) from None
 
 
 def unpacked(model: str, dtype: str = "auto") -> str:

@@ -24,7 +24,6 @@ from promptshot.classify.recipe import of_model  # noqa: E402
 from promptshot.cli import run_command  # noqa: E402
 from promptshot.errors import ModelError, NotFoundError  # noqa: E402
 from promptshot.scorers import load, load_tokenizer  # noqa: E402
-from promptshot.scorers.checkpoints.gguf import OTHER  # noqa: E402
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt  # noqa: E402
 
 REAL = Path(os.environ.get("PROMPTSHOT_REAL", ""))
@@ -169,12 +168,12 @@ def without(file: Path, key: bytes) -> bytes:
 
 def test_a_file_without_a_tokenizer_says_so_and_what_to_try(file: Path, tmp_path: Path) -> None:
     said = refused(str(put(tmp_path / "mute.gguf", without(file, b"tokenizer.ggml.tokens"))))
-    assert said == f"{tmp_path}/mute.gguf: no tokenizer in the file; {OTHER}"
+    assert said == f"{tmp_path}/mute.gguf: no tokenizer in the file; {gguf.ANEW}"
 
 
 def test_what_a_library_says_of_a_gguf_file_ends_with_a_hint_for_such_files(file: Path, tmp_path: Path) -> None:
     said = refused(str(put(tmp_path / "odd.gguf", without(file, b"tokenizer.ggml.merges"))))
-    assert said.endswith(f"; {OTHER}")
+    assert said.endswith(f"; {gguf.ANEW}")
 
 
 def test_a_file_that_is_not_there_is_called_a_file(tmp_path: Path) -> None:

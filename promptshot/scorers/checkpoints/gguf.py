@@ -18,7 +18,6 @@ from promptshot.errors import ModelError, install, lacking, shortened, shortlist
 from promptshot.gguf import Header
 
 PACKAGES = ("gguf", "accelerate")  # of the extra; transformers asks for both
-OTHER = "is the file whole? else take another conversion of the model"
 BLOCK = 1 << 24  # bytes copied at once
 
 
@@ -37,7 +36,7 @@ def check(name: str, headers: Sequence[Header]) -> None:
         hint = f"take the checkpoint it was made from, or one of {shortlist(sorted(known), 40)}"
         raise ModelError(what, where=name, hint=hint)
     if lack := gguf.lacks(headers) if family in gguf.READABLE else "":
-        raise ModelError(lack, where=name, hint=OTHER)
+        raise ModelError(lack, where=name, hint=gguf.ANEW)
 
 
 def families() -> set[str]:

@@ -27,7 +27,7 @@ from promptshot.errors import (
     shortened,
     with_article,
 )
-from promptshot.gguf import SUFFIX, Header, weights_of
+from promptshot.gguf import ANEW, SUFFIX, Header, weights_of
 from promptshot.kinds import ScorerKind
 from promptshot.scorers.checkpoints import cpm, gguf, suspect, t5_pegasus
 from promptshot.scorers.checkpoints.checks import (
@@ -364,7 +364,7 @@ def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> Mod
         if isinstance(problem, (AttributeError, LookupError, TypeError)):  # which say little by themselves
             first = f"{type(problem).__name__}: {first}"
         short = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
-        usual = gguf.OTHER if shelf.gguf_of(there) else "is it a transformers checkpoint?"
+        usual = ANEW if shelf.gguf_of(there) else "is it a transformers checkpoint?"
         hint = "take a smaller model, or another --device" if short else usual
         if command := _INSTALL.search(text):  # a library says it
             hint = "" if command[1] in first[:200] else command[1]
