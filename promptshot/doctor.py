@@ -173,8 +173,9 @@ def examine(
     step("asking questions with known answers")
     together = scorer.score(prompts)
     if lost := next((found.error for found in together if found.error), None):
-        if unasked := _unasked(kind, options, loader, prompts):
-            yield Finding("scores", "look", f"none of the questions can be asked: {unasked}")
+        if unasked := _unasked(kind, options, loader, prompts, together):
+            how = "none of the" if all(one.error for one in together) else "not all"
+            yield Finding("scores", "look", f"{how} questions can be asked: {unasked}")
         else:
             yield Finding("scores", "failed", lost)
         return
@@ -306,13 +307,16 @@ def _questions(kind: str, language: str) -> Iterator[tuple[Prompt, int]]:
             yield Prompt(pieces, (right, wrong), "choice+rest" if asked.left_to_right else "choice"), number
 
 
-def _unasked(kind: str, options: ModelOptions, loader: Loader, prompts: Sequence[Prompt]) -> str:
-    """Why no prompt here is one that the model takes, where that is so: it says nothing of its scores."""
+def _unasked(
+    kind: str, options: ModelOptions, loader: Loader, prompts: Sequence[Prompt], scored: Sequence[Scored]
+) -> str:
+    """Why some prompts are none that the model takes, where nothing else is wrong: that says nothing of its scores."""
     if kind not in KINDS:
         return ""
     tokenizer = loader.tokenizer(replace(options, model=options.model or builtin_for(kind)))
-    reasons = [tokenizer.misfit(kind, prompt) for prompt in prompts]
-    return next(filter(None, reasons), "") if all(reasons) else ""
+    lost = [(prompt, one.error) for prompt, one in zip(prompts, scored, strict=True) if one.error]
+    misfits = [tokenizer.misfit(kind, prompt) for prompt, _ in lost]
+    return misfits[0] or "" if all(map(bool, misfits)) else ""
 
 
 def _canaries(kind: str, together: Sequence[Scored]) -> Finding:

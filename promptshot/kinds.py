@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+Name = TypeVar("Name", bound=str)
 ScorerName = Literal["mlm", "nsp", "causal", "rtd", "seq2seq", "nli", "embed"]
 
 
@@ -88,6 +89,7 @@ _TWO_PARTS = {"is_encoder_decoder": True}
 _T5_DECODER, _LM_HEAD = r"^decoder\.block\.0\.layer\.1\.EncDecAttention\.k\.weight$", r"^lm_head\.weight$"
 _BART_DECODER = r"^(model\.)?decoder\.layers\.0\.encoder_attn\.k_proj\.weight$"
 _LIKE_BART = ("bart", "led", "pegasus", "pegasus_x")  # other families have such decoders for speech
+_CLASSES = re.compile(r"(classifier|classification_head|score|qa_outputs)\.")  # heads for classes of a model's own
 _BERT, _QWEN = "google-bert/bert-base-uncased", "Qwen/Qwen3-0.6B-Base"
 KINDS: Mapping[str, ScorerKind] = {
     kind.name: kind
@@ -311,7 +313,7 @@ def made_for(config: Mapping[str, Any]) -> ScorerName | None:
     heads = " ".join(config.get("architectures") or ())
     labels = _labels(config)
     for kind in KINDS.values():
-        other_way = kind.left_to_right and config.get("is_encoder_decoder")
+        other_way = (kind.left_to_right or kind.headless) and config.get("is_encoder_decoder")
         if re.search(kind.made, heads) and not other_way and re.search(kind.made_labels, labels, re.IGNORECASE):
             return kind.name
     return None
@@ -324,18 +326,37 @@ def head_for(scorer: str, head: str) -> str:
 
 def held(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
     """The scorers whose heads a checkpoint holds, by the names of its tensors and its config.json; those that need no
-    head where it holds none."""
-    found = usable(names, config)
-    return [name for name in found if not KINDS[name].headless] or found
+    head where it holds none at all."""
+    found = with_heads(usable(names, config))
+    return [] if sorts(names) and all(KINDS[name].headless for name in found) else found
+
+
+def with_heads(scorers: Collection[Name]) -> list[Name]:
+    """Those of some scorers that need a head, or all where none does: what a model is made for, of what it can do."""
+    return [name for name in scorers if not KINDS[name].headless] or list(scorers)
+
+
+def sorts(names: Iterable[str]) -> bool:
+    """Whether a checkpoint holds a head for classes of its own, by the names of its tensors."""
+    return any(map(_CLASSES.match, names))
+
+
+def retrained(kind: ScorerKind, names: Iterable[str], architectures: Iterable[str]) -> bool:
+    """Whether a checkpoint was trained on for classes of its own, after which nobody looked to the head of that kind:
+    one that is tied to the embeddings is there all the same."""
+    other = not kind.headless and not kind.made_labels
+    return other and not re.search(kind.made, " ".join(architectures)) and sorts(names)
 
 
 def usable(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
     """The scorers that can use a checkpoint: those whose heads it holds, and those that need none."""
-    labels = _labels(config)
+    labels, made = _labels(config), config.get("architectures") or ()
     return [
         kind.name
         for kind in KINDS.values()
-        if _fit(kind.weights, names, config) and re.search(kind.made_labels, labels, re.IGNORECASE)
+        if _fit(kind.weights, names, config)
+        and re.search(kind.made_labels, labels, re.IGNORECASE)
+        and not retrained(kind, names, made)
     ]
 
 

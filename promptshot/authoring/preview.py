@@ -14,7 +14,7 @@ from promptshot.classify.decide import Several
 from promptshot.classify.prediction import Prediction
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import InputError, ModelError, OptionError, RowError, shortlist
-from promptshot.kinds import builtin_for
+from promptshot.kinds import builtin_for, with_heads
 from promptshot.prompts.task import Task
 from promptshot.prompts.template import Template, example_row
 from promptshot.prompts.verbalizer import Verbalizer
@@ -78,7 +78,7 @@ class Previewer:
             raise OptionError(f"scorer {kind} has no built-in model", hint="name one with -m")
         tokenizer = self.loader.tokenizer(replace(self.options, model=model))
         if kind not in tokenizer.kinds:
-            what = f"the model is made for {shortlist(tokenizer.kinds)}, the template for {kind}"
+            what = f"the model is made for {shortlist(with_heads(tokenizer.kinds))}, the template for {kind}"
             raise ModelError(what, where=model, hint="name another model with -m")
         if preview.prompt.chat and (why := tokenizer.no_chat()):
             raise ModelError(f"no chat: {why}", where=model, hint=NO_CHAT)

@@ -30,7 +30,7 @@ from promptshot.classify.suited import (
 from promptshot.errors import InputError, OptionError, shortlist
 from promptshot.kinds import FIRST, JUDGING, KINDS, SHOWN
 from promptshot.prompts import library
-from promptshot.prompts.inline import template_of
+from promptshot.prompts.inline import is_two, template_of
 from promptshot.prompts.labels import NAME, Labels, read_labels
 from promptshot.prompts.language import LETTER, SPOKEN, language_of, spoken_by
 from promptshot.prompts.template import ChatSpec, Template
@@ -66,6 +66,13 @@ class Wish:
             return scorer_of(self.model)
         first = SHOWN if self.chat is not None else JUDGING if self.several else SHOWN if self.shots else None
         return scorer_of(self.model) or first
+
+    def kind_for(self, text: str) -> str:
+        """The kind of scorer for a template that was said: of one segment the usual one, where nothing else was said
+        than that labels are judged by themselves."""
+        kind = self.kind or FIRST
+        free = self.several and self.scorer not in KINDS and not self.model and self.chat is None
+        return FIRST if free and 1 not in KINDS[kind].segments and not is_two(text) else kind
 
     @property
     def judged(self) -> Judged:
@@ -127,7 +134,7 @@ def _chosen(wish: Wish, look: Look) -> list[Guess]:
         return [replace(one, reasons=(*wish.reasons, *judging, *one.reasons))]
     found = []
     for said in wish.templates:
-        template = template_of(said, wish.kind or FIRST, wish.folder)
+        template = template_of(said, wish.kind_for(said), wish.folder)
         own = template.spec.scorer
         if wish.scorer in KINDS and wish.scorer != own:
             hint = f"use scorer {own}, or a template for {wish.scorer}"

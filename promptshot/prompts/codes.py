@@ -134,9 +134,9 @@ SPECIAL_TOKEN = Code(
     "warning",
     "Special tokens of a model (`[SEP]`, `</s>`, `<|im_start|>`, `[INST]`) are plain text in a template, in its "
     "separator and in label words, as they are in a row: the model reads brackets and letters. The tokenizer puts its "
-    "own where a text begins and ends, and between two segments, which are a list: `text: [A, B]`. Chat templates are "
-    "not applied: say in plain words who asks and who answers. Between demonstrations stands `separator`, most often "
-    "an empty line.",
+    "own where a text begins and ends, and between two segments, which are a list: `text: [A, B]`. The marks of a chat "
+    "are written by the checkpoint's own chat template, with `chat:` or `--chat`; without, say in plain words who asks "
+    "and who answers. Between demonstrations stands `separator`, most often an empty line.",
 )
 WIDE_BRACE = Code("wide-brace", "warning", "Full-width braces ｛｝, as Chinese input methods type them, are text.")
 BACKSLASH = Code(

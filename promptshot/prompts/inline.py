@@ -27,6 +27,11 @@ def template_of(said: str, scorer: str, folder: Path | None) -> Template:
     return Template.of(made, "inline", "-t")
 
 
+def is_two(said: str) -> bool:
+    """Whether a text, as `template_of` reads it, has two segments."""
+    return bool(_listed(said)) or " | " in said
+
+
 def _listed(said: str) -> list[str]:
     """The texts of a list as JSON and YAML write it in one line, each in quotes; empty where that is no such list.
 

@@ -24,7 +24,9 @@ WORDS = 30  # label words and labels that are listed
 def show_preview(preview: Preview, ids: bool = False) -> None:
     """The exact text; the label words; with a tokenizer, what each token belongs to; with weights, the scores."""
     console = data()
-    kind = f"{printable(preview.template.name)} · {preview.template.spec.scorer}"
+    spec = preview.template.spec
+    way = "" if spec.multi_token == "independent" else f" · tokens of a word: {spec.multi_token}"
+    kind = f"{printable(preview.template.name)} · {spec.scorer}{way}"
     kind += " · several labels" if preview.template.several else ""
     console.print(Text.assemble((printable(preview.row.source), "bold"), f"  {kind}", style="dim"))
     _text(console, preview)

@@ -238,7 +238,7 @@ def test_what_does_not_fit_is_told(kind: str, tokenizer: Tokenizing) -> None:
 
 def test_roberta_takes_the_space_into_the_word(roberta: Tiny) -> None:
     tokenizer = load_tokenizer(ModelOptions(roberta.name))
-    assert list(tokenizer.kinds) == ["mlm"]
+    assert list(tokenizer.kinds) == ["mlm", "embed"]
     behind, glued = (tokenizer.spelled("mlm", prompt_of([(before, "")], ["great"])) for before in ("it was ", "it was"))
     assert behind != glued
     assert "".join(behind[0]).startswith("▁")

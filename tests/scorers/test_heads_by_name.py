@@ -10,9 +10,9 @@ import pytest
 import torch
 import transformers
 from helpers import LENGTH
-from tiny import SIZES, SPECIAL, albert, bert_config, build, deberta_v3, electra, save_tokenizer, wordpiece
+from tiny import SIZES, SPECIAL, albert, bert_config, build, deberta_v3, electra, inference, save_tokenizer, wordpiece
 
-from promptshot import inventory
+from promptshot import inventory, shelf
 from promptshot.errors import HeadError
 from promptshot.kinds import KINDS, stand_ins_of, usable
 from promptshot.scorers.checkpoints.opening import load_checkpoint
@@ -46,10 +46,10 @@ FAMILIES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "Bart": (
         {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
          "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48},
-        ("ForConditionalGeneration", "Model"),
+        ("ForConditionalGeneration", CLASSIFIER, "Model"),
     ),
     "XLM": ({"emb_dim": 32, "n_layers": 2, "n_heads": 4}, ("WithLMHeadModel", "Model")),
-    "GPT2": (GPT, ("LMHeadModel", "Model")),
+    "GPT2": ({**GPT, "pad_token_id": 0}, ("LMHeadModel", CLASSIFIER, "Model")),
     "GPTNeoX": (SIZES, ("ForCausalLM", "Model")),
     "OPT": ({**SIZES, "ffn_dim": 48, "word_embed_proj_dim": 32}, ("ForCausalLM", "Model")),
     "Bloom": ({"hidden_size": 32, "n_layer": 2, "n_head": 4}, ("ForCausalLM", "Model")),
@@ -57,7 +57,8 @@ FAMILIES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "Mamba": ({"hidden_size": 32, "num_hidden_layers": 2}, ("ForCausalLM", "Model")),
     "EuroBert": ({**GROUPED, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}, ("ForMaskedLM", "Model")),
     "Llama": (GROUPED, ("ForCausalLM", "Model")),
-    "Qwen3": ({**GROUPED, "head_dim": 8, "tie_word_embeddings": True}, ("ForCausalLM", "Model")),
+    "Qwen3": ({**GROUPED, "head_dim": 8, "tie_word_embeddings": True, "pad_token_id": 0},
+              ("ForCausalLM", CLASSIFIER, "Model")),
     "Gemma3Text": ({**GROUPED, "head_dim": 8}, ("ForCausalLM", "Model")),
     "Mistral": (GROUPED, ("ForCausalLM", CLASSIFIER, "Model")),
 }  # fmt: skip
@@ -104,6 +105,31 @@ def test_of_every_kind_some_class_has_the_head_and_some_has_not(tmp_path: Path) 
     assert found == {
         "BertForPreTraining": {"mlm", "nsp", "embed"}, "BertModel": {"embed"}, "GPT2Model": {"causal", "embed"}
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "kind"), [
+    ("BertForSequenceClassification", "mlm"), ("BartForSequenceClassification", "seq2seq"),
+    ("BartForSequenceClassification", "mlm"), ("GPT2ForSequenceClassification", "causal"),
+    ("Qwen3ForSequenceClassification", "causal"),
+])  # fmt: skip
+def test_a_model_that_was_trained_on_for_classes_of_its_own_is_for_no_scorer(
+    name: str, kind: str, tmp_path: Path
+) -> None:
+    folder = saved(tmp_path, name)
+    assert shelf.scorer_of(str(folder)) is None  # not even one that needs no head: it was made for something else
+    with pytest.raises(HeadError) as caught:
+        load_checkpoint(KINDS[kind], ModelOptions(str(folder)))
+    assert "classes of its own (LABEL_0, LABEL_1" in caught.value.hint
+    assert caught.value.hint.partition(" (promptshot doctor")[0].endswith("use the checkpoint that it was made from")
+
+
+def test_a_bart_for_inference_is_for_nli_though_its_other_heads_are_tied(tmp_path: Path) -> None:
+    tiny = inference(tmp_path, "bart")
+    assert shelf.scorer_of(tiny.name) == "nli"
+    with pytest.raises(HeadError, match="no decoder with a language-model head to be trusted") as caught:
+        load_checkpoint(KINDS["seq2seq"], ModelOptions(tiny.name))
+    assert caught.value.hint == "use a template for scorer nli"
+    load_checkpoint(KINDS["nli"], ModelOptions(tiny.name))
 
 
 @pytest.mark.parametrize("legacy", [True, False])

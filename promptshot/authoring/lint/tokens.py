@@ -9,6 +9,7 @@ from dataclasses import replace
 from promptshot.authoring.lint.sheet import Sheet, Spelling
 from promptshot.authoring.lint.text import LATIN
 from promptshot.errors import shortlist
+from promptshot.kinds import with_heads
 from promptshot.prompts import codes
 from promptshot.prompts.codes import Flaw, Place
 from promptshot.prompts.template import Template
@@ -22,7 +23,8 @@ _NO_SPACE = re.compile(r"[(\[{<\"'`“‘«（［【《〈「『#@/\\*_=|~+-]\Z"
 def other_scorer(sheet: Sheet) -> Iterator[Flaw]:
     """The model is made for another scorer."""
     if sheet.spelling and sheet.scorer not in sheet.spelling.kinds:
-        what = f"the model is made for {shortlist(sorted(sheet.spelling.kinds))}, the template for {sheet.scorer}"
+        made = shortlist(sorted(with_heads(sheet.spelling.kinds)))
+        what = f"the model is made for {made}, the template for {sheet.scorer}"
         yield Flaw(codes.OTHER_SCORER, what, "lint it with a model of its own", ("scorer",))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import transformers
 
 from promptshot.errors import HeadError, ModelError, OptionError, shortlist, with_article
-from promptshot.kinds import DECODER_KEYS, HEADS, KINDS, ScorerKind, held, loaded
+from promptshot.kinds import DECODER_KEYS, HEADS, KINDS, ScorerKind, held, loaded, retrained, sorts
 from promptshot.scorers.checkpoints import classes
 from promptshot.scorers.checkpoints.encoder import Encoder
 
@@ -67,6 +67,9 @@ def check_head(
     missing = sorted(report.get("missing_keys") or ())
     wrong = sorted(str(key[0]) for key in report.get("mismatched_keys") or ())
     lost = tuple(missing + wrong)
+    if not lost and retrained(kind, report.get("unexpected_keys") or (), model.config.architectures or ()):
+        what = f"no {kind.head} to be trusted: the model was trained on for classes of its own"
+        raise HeadError(what, where=name, hint=_own_classes(kind, model, report, names()))
     if kind.headless:  # what pools by weights of its own is not used
         lost = tuple(key for key in lost if "pooler" not in key)
     if not lost:
@@ -77,12 +80,26 @@ def check_head(
     hint = "they would be random; "
     if heads and missing and (other := _other_head(kind, model, report, names())):
         hint += f"what it has is a {KINDS[other].head}: use a template for scorer {other}"
+    elif heads and missing and sorts(names()):
+        hint += _of_classes(model)
     else:
         hint += "use a checkpoint that was saved with its pre-training heads" if missing else "is the file another's?"
     if heads and not kind.headless:
         hint += " (promptshot doctor -v lists them)"
         raise HeadError(f"no {kind.head}: its weights are {how}", where=name, hint=hint, lost=heads)
     raise ModelError(f"weights of the body are {how}: {shortlist(lost, 2)}", where=name, hint=hint)
+
+
+def _own_classes(kind: ScorerKind, model: Any, report: Mapping[str, Any], names: Collection[str]) -> str:
+    """What to do with a model for classes of its own."""
+    other = _other_head(kind, model, report, names)
+    return f"use a template for scorer {other}" if other else _of_classes(model)
+
+
+def _of_classes(model: Any) -> str:
+    """Whose classes a model has, and what to take instead."""
+    known = shortlist(map(str, (model.config.id2label or {}).values()), 4)
+    return f"what it has are classes of its own ({known}): use the checkpoint that it was made from"
 
 
 def check_tied(kind: ScorerKind, name: str, model: Any, said: Mapping[str, Any]) -> None:
