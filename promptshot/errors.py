@@ -16,6 +16,7 @@ Every error says what is wrong, where, and one thing to try, on one line.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 # Packages whose assertions are about a checkpoint or a text, and no mistake of ours.
@@ -84,12 +85,17 @@ class OptionError(PromptshotError):
 
 def unreadable(path: str, problem: Exception | str, hint: str = "check the path") -> InputError:
     """Says that a file cannot be read, and why."""
-    return InputError(f"cannot be read ({reason_of(problem)})", where=path, hint=hint)
+    return InputError(not_read(problem), where=path, hint=hint)
 
 
 def unwritable(path: str, problem: Exception | str, hint: str = "check the path and the disk") -> InputError:
     """Says that a file cannot be written, and why."""
     return InputError(f"cannot be written ({reason_of(problem)})", where=path, hint=hint)
+
+
+def not_read(problem: Exception | str) -> str:
+    """That something cannot be read, and why."""
+    return f"cannot be read ({reason_of(problem)})"
 
 
 def reason_of(problem: Exception | str) -> str:
@@ -116,6 +122,11 @@ def shortlist(names: Iterable[str], most: int = 12) -> str:
 def many(count: int, one: str, several: str = "") -> str:
     """A number with its noun: many(1, "row") is `1 row`, many(2, "row was", "rows were") is `2 rows were`."""
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
+def with_article(name: str) -> str:
+    """A name with `a` or `an` before it, as it is read: an albert, a eurobert, an xlm, a umt5."""
+    return f"{'an' if re.match('(?!eu)[aeio]|x', name.lower()) else 'a'} {name}"
 
 
 def shortened(text: str, most: int = 80) -> str:

@@ -17,18 +17,47 @@ from typing import Any
 MAGIC = b"GGUF"
 SUFFIX = ".gguf"
 VERSIONS = (2, 3)
-KEYS, TENSORS, AXES = 10_000, 200_000, 4  # the most that are read of each
+KEYS, TENSORS, AXES = (
+    10_000,
+    20_000,
+    4,
+)  # the most that are read of each; the largest models have a few thousand tensors
 ITEMS = 4_000_000  # of all arrays; tokens and merges of the largest vocabularies are a million
 TEXT = 16 << 20  # bytes of a string; templates of chats take some thousand
 ALIGNED = 1 << 20  # bytes
-DENSEST = 8  # weights in a byte, at most
+NAME = 200  # characters of an architecture or a tensor; llama.cpp has 64 at most
+ANEW = "fetch it anew, or take another conversion of the model"  # what to try where a file is broken
 FAMILY = "general.architecture"
 CHAT = "tokenizer.chat_template"
 # What each number of a type stands for: a value of fixed size, a string, an array.
 _FIXED = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _FLOATS = (0, 1, 30)  # float32, float16, bfloat16; all other types are quantized
+# How weights are packed: how many are in a block -> the number of a tensor's type -> bytes of a block. Source: ggml.
+_BLOCKS = {
+    1: {0: 4, 1: 2, 24: 1, 25: 2, 26: 4, 27: 8, 28: 8, 30: 2},  # floats and whole numbers
+    32: {2: 18, 3: 20, 6: 22, 7: 24, 8: 34, 9: 40, 20: 18, 39: 17},  # Q4_0 to Q8_1, IQ4_NL, MXFP4
+    64: {40: 36},  # NVFP4
+    128: {41: 18},  # Q1_0
+    256: {10: 84, 11: 110, 12: 144, 13: 176, 14: 210, 15: 292}  # Q2_K to Q8_K
+    | {16: 66, 17: 74, 18: 98, 19: 50, 21: 110, 22: 82, 23: 136, 29: 56}  # IQ1_S to IQ4_XS
+    | {34: 54, 35: 66},  # TQ1_0, TQ2_0
+}
+_PACKED = {kind: (block, size) for block, sizes in _BLOCKS.items() for kind, size in sizes.items()}
 _ENCODERS = re.compile(r".*bert.*|t5encoder")  # which go on from no text
+_TWO_PARTS = {"t5": "T5ForConditionalGeneration", "umt5": "UMT5ForConditionalGeneration"}
+# The architectures that transformers 5.24 reads, as GGUF files call them; whoever loads a model asks transformers.
+READABLE = frozenset({
+    "bloom", "deci", "falcon", "gemma2", "gemma3", "gemma4", "gpt-oss", "gpt2", "lfm2", "llama", "mamba",
+    "minimax-m2", "mistral", "nemotron", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe", "qwen3moe",
+    "stablelm", "starcoder2", "t5", "umt5",
+})  # fmt: skip
+# The names of tensors that tell what a model can do -> what transformers call them.
+_TELLING = {
+    "token_embd.weight": ("embed_tokens.weight", "shared.weight"),
+    "output.weight": ("lm_head.weight",),
+    "dec.blk.0.cross_attn_k.weight": ("decoder.block.0.layer.1.EncDecAttention.k.weight",),
+}
 _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
 
 
@@ -50,6 +79,16 @@ class Tensor:
         """How many numbers it has."""
         return math.prod(self.axes)
 
+    @property
+    def size(self) -> int:
+        """The bytes that they take; raises NoGguf where there can be none such."""
+        block, size = _PACKED.get(self.type, (0, 0))
+        if not block:
+            raise NoGguf(f"its tensor {self.name!r} has numbers of the unknown type {self.type}")
+        if self.axes and self.axes[0] % block:
+            raise NoGguf(f"its tensor {self.name!r} has rows of {self.axes[0]:,}, in blocks of {block}")
+        return self.weights // block * size
+
 
 @dataclass(frozen=True)
 class Header:
@@ -68,7 +107,7 @@ class Header:
     @property
     def family(self) -> str:
         """What the file calls the architecture; empty where it says nothing, as later parts of a split file may."""
-        return str(self.metadata.get(FAMILY, ""))
+        return self.metadata.get(FAMILY, "")  # type: ignore[no-any-return]
 
     @property
     def alignment(self) -> int:
@@ -85,8 +124,8 @@ class Header:
         """What a config.json of such a model says of its head."""
         if _ENCODERS.fullmatch(self.family):
             return {}
-        if self.family == "t5":
-            return {"architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True}
+        if self.family in _TWO_PARTS:
+            return {"architectures": [_TWO_PARTS[self.family]], "is_encoder_decoder": True}
         return {"architectures": ["ForCausalLM"]}
 
     @property
@@ -134,6 +173,35 @@ def weights_of(headers: Sequence[Header]) -> int:
     return sum(tensor.weights for header in headers for tensor in header.tensors)
 
 
+def names_of(headers: Sequence[Header]) -> list[str]:
+    """The tensors of a model that tell what it can do, by the names that transformers give them."""
+    return [name for header in headers for tensor in header.tensors for name in _TELLING.get(tensor.name, ())]
+
+
+def lacks(headers: Sequence[Header]) -> str:
+    """Why no scorer can be for a model; empty where there may be one."""
+    first = headers[0]
+    if first.family not in READABLE:
+        return f"transformers cannot read {first.family or 'a file without an architecture'}"
+    if not weights_of(headers):
+        return "no weights in the file"
+    if not (first.metadata.get("tokenizer.ggml.model") and first.metadata.get("tokenizer.ggml.tokens")):
+        return "no tokenizer in the file"
+    return ""
+
+
+def read_all(paths: Sequence[Path]) -> tuple[Header, ...]:
+    """The headers of a model's files; raises NoGguf or OSError for one that is broken, or where they do not go
+    together."""
+    headers = tuple(map(read, paths))
+    names = [tensor.name for header in headers for tensor in header.tensors]
+    if len(names) > TENSORS:
+        raise NoGguf(f"{len(names):,} tensors in its {len(paths):,} parts; {TENSORS:,} there may be")
+    if len(set(names)) < len(names):
+        raise NoGguf("a tensor stands in it twice")
+    return headers
+
+
 def read(path: Path) -> Header:
     """The header of a file; raises NoGguf for what is none, OSError for what cannot be read."""
     with path.open("rb") as stream:
@@ -167,15 +235,26 @@ class _Reader:
         if type(aligned) is not int or not 0 < aligned <= ALIGNED:
             raise NoGguf(f"an alignment of {aligned}")
         data = -(-self.place // aligned) * aligned
-        for tensor in table:
-            if tensor.weights > DENSEST * self.size or data + tensor.offset > self.size:
-                raise NoGguf(f"the file is too short for its tensor {tensor.name!r}: fetch it anew")
+        family = metadata.get(FAMILY, "")
+        if not isinstance(family, str) or len(family) > NAME or not (family.isascii() and family.isprintable()):
+            raise NoGguf("an architecture that is no short name")
+        self.check(table, data)
         return Header(version, metadata, table, end, data, self.size)
+
+    def check(self, table: Sequence[Tensor], data: int) -> None:
+        """Refuse tensors that are not all in the file, each in a place of its own."""
+        end, last = 0, ""
+        for begin, size, name in sorted((tensor.offset, tensor.size, tensor.name) for tensor in table):
+            if data + begin + size > self.size:
+                raise NoGguf(f"the file is too short for its tensor {name!r}")
+            if begin < end:
+                raise NoGguf(f"its tensors {last!r} and {name!r} lie over one another")
+            end, last = begin + size, name
 
     def numbers(self, form: str) -> tuple[Any, ...]:
         size = struct.calcsize(form)
         if self.place + size > self.size:
-            raise NoGguf("the file ends within its header: fetch it anew")
+            raise NoGguf("the file ends within its header")
         self.place += size
         return struct.unpack_from(form, self.said, self.place - size)
 
@@ -183,7 +262,7 @@ class _Reader:
         """Go on by so many bytes; from where."""
         begin = self.place
         if size > self.size - begin:
-            raise NoGguf("the file ends within its header: fetch it anew")
+            raise NoGguf("the file ends within its header")
         self.place += size
         return begin
 
@@ -216,6 +295,8 @@ class _Reader:
 
     def tensor(self) -> Tensor:
         name = self.string()
+        if len(name) > NAME:
+            raise NoGguf(f"a tensor with a name of {len(name):,} characters")
         (axes,) = self.numbers("<I")
         if axes > AXES:
             raise NoGguf(f"a tensor of {axes:,} axes")

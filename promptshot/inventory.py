@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from promptshot import gguf, kinds, shelf, weights
-from promptshot.errors import ModelError, NotFoundError, did_you_mean, reason_of, shortlist
+from promptshot.errors import ModelError, NotFoundError, did_you_mean, not_read, shortened, shortlist, with_article
 from promptshot.kinds import KINDS
 from promptshot.prompts import catalogue
 from promptshot.weights import Broken, Held
 
-BUILT_IN, CACHE, OLLAMA, FOLDER = "built-in", "hub cache", "Ollama", "folder"
+BUILT_IN, CACHE, OLLAMA, FOLDER, FILE = "built-in", "hub cache", "Ollama", "folder", "file"
 ENTRIES = 10_000  # of a folder, looked at
 CARD = 1 << 16  # bytes of a README.md in which its front matter ends
 # Weights that are read by nobody here, and whose they are.
@@ -45,6 +45,7 @@ class Model:
     config: Mapping[str, Any] = field(default_factory=dict)
     held: Held = field(default_factory=lambda: Held({}))
     headers: tuple[gguf.Header, ...] = ()  # of GGUF files, in the place of what is held
+    strange: Mapping[str, str] = field(default_factory=dict)  # scorer -> why it would refuse its file
     broken: str = ""
 
     @property
@@ -73,9 +74,15 @@ class Model:
         """The scorers that can use it."""
         if self.broken:
             return []
-        if self.held.pickled or self.headers:
+        if self.held.pickled:
             return [self.made] if self.made else []
-        return [*kinds.usable(self.held.tensors, self.config)]
+        names = gguf.names_of(self.headers) if self.headers else self.held.tensors
+        return [] if self.lacks else [name for name in kinds.usable(names, self.config) if name not in self.strange]
+
+    @property
+    def lacks(self) -> str:
+        """Why no scorer can be for a GGUF file; empty where there may be one."""
+        return gguf.lacks(self.headers) if self.headers else ""
 
     @property
     def stand_ins(self) -> list[str]:
@@ -133,14 +140,16 @@ class Model:
             return
         if self.held.pickled:
             yield "pickled weights: which heads they hold is not known before they are read (--allow-pickle)"
+        elif self.lacks:
+            yield f"no scorer is for it: {self.lacks}"
         elif self.made and self.made not in self.scorers:
             lost = KINDS[self.made].head
             yield f"its config.json says {said}, and its weights have no {lost}: it would be random, and is refused"
-        elif self.headers and not self.scorers:
-            yield f"no scorer is for a GGUF file of {self.family or 'this kind'}"
         elif not self.heads:
             use = f"it makes vectors of texts ({shortlist(self.scorers)})" if self.scorers else "no scorer is for it"
             yield f"no head that is known by the names of its tensors: {use}"
+        for scorer, why in self.strange.items():
+            yield f"not for scorer {scorer}: {why}"
         for head in self.stand_ins:
             kind = kinds.HEADS[head]
             yield f"--head {head} makes scorer {kind.name} ask its {kind.stand_ins[head].head}: it tells " + (
@@ -196,7 +205,7 @@ def models(folders: Iterable[str] = ()) -> list[Model]:
         found += [] if files else [Model(one.name, CACHE, one.folder, one.revision)]
     found += map(_pulled, shelf.pulled())
     for folder in folders:
-        found += [Model(str(place), FOLDER, place) for place in _in_folder(Path(folder))]
+        found += [Model(str(place), _source(place), place) for place in _in_folder(Path(folder))]
     return [*map(_looked_at, {one.name: one for one in found}.values())]
 
 
@@ -205,7 +214,7 @@ def model(name: str) -> Model:
     is none, ModelError for one of Ollama's that is not whole."""
     if place := shelf.place_of(name):
         sources = {shelf.BUILTIN: BUILT_IN, shelf.OLLAMA: OLLAMA}
-        source = next((source for begin, source in sources.items() if name.startswith(begin)), FOLDER)
+        source = next((source for begin, source in sources.items() if name.startswith(begin)), _source(place))
         return _looked_at(Model(name, source, place))
     there = {one.name: one for one in weights.cached()}
     if name not in there:
@@ -220,6 +229,10 @@ def fitting(folder: Path | None = None) -> dict[str, int]:
     return dict(Counter(entry.scorer for entry in catalogue.templates(folder)))
 
 
+def _source(place: Path) -> str:
+    return FILE if weights.is_file(place) else FOLDER
+
+
 def _pulled(one: shelf.Pulled) -> Model:
     broken = "it has an adapter of its own, which would be left out" if one.adapted else ""
     return Model(f"{shelf.OLLAMA}{one.name}", OLLAMA, one.path, broken=broken)
@@ -228,23 +241,42 @@ def _pulled(one: shelf.Pulled) -> Model:
 def _looked_at(found: Model) -> Model:
     """The model with what its files say."""
     try:
+        if weights.is_file(found.place):
+            found = replace(found, size=found.place.stat().st_size)
         if files := shelf.gguf_of(found.place):
-            headers = tuple(map(gguf.read, files))
-            size = sum(header.size for header in headers)
-            return replace(found, size=size, headers=headers, config=headers[0].config)
+            found = replace(found, size=sum(path.stat().st_size for path in files))
+            headers = gguf.read_all(files)
+            return replace(found, headers=headers, config=headers[0].config)
         if weights.is_file(found.place):
             raise Broken("a file, and no GGUF file")
         found = replace(found, size=_size(found.place))
         if not weights.is_file(found.place / "config.json"):
             raise Broken("no config.json")
         found = replace(found, config=weights.object_of(found.place / "config.json"))
-        return replace(found, held=weights.held(found.place))
+        return replace(found, held=weights.held(found.place), strange=_strange(found.place))
     except (Broken, gguf.NoGguf) as problem:
         return replace(found, broken=_other_weights(found.place) or str(problem))
     except ModelError as problem:
         return replace(found, broken=problem.what)
     except OSError as problem:
-        return replace(found, broken=f"cannot be read ({reason_of(problem)})")
+        return replace(found, broken=not_read(problem))
+
+
+def _strange(place: Path) -> dict[str, str]:
+    """The scorers with a file of their own in a folder that they would refuse -> why."""
+    found: dict[str, str] = {}
+    for kind in KINDS.values():
+        if not (kind.made_file and weights.is_file(path := place / kind.made_file)):
+            continue
+        try:
+            said = [one.get("type") if isinstance(one, dict) else None for one in weights.list_of(path)]
+        except Broken as problem:
+            found[kind.name] = str(problem)
+            continue
+        parts = [str(one).rpartition(".")[2] for one in said]
+        if other := [part for part in parts if part not in kind.made_parts]:
+            found[kind.name] = f"{path.name} has {with_article(shortened(other[0], 40))}, which is not known here"
+    return found
 
 
 def _other_weights(place: Path) -> str:
@@ -270,7 +302,7 @@ def _in_folder(folder: Path) -> list[Path]:
                 files += [place] if _is_model(place) else gguf.in_folder(place)
         return files
     except OSError as problem:
-        raise NotFoundError(f"{str(folder)!r} cannot be read ({reason_of(problem)})", hint="check the path") from None
+        raise NotFoundError(f"{str(folder)!r} {not_read(problem)}", hint="check the path") from None
 
 
 def _is_model(folder: Path) -> bool:

@@ -73,6 +73,7 @@ class ScorerKind:
     odds: bool = False  # asked of each choice by itself (see Prompt.several), a score is the log-odds that it holds
     headless: bool = False  # it needs no head, so that every encoder suits, whatever it was made for
     made_file: str = ""  # a file in a model's folder that says that it is made for it, whatever its architecture
+    made_parts: tuple[str, ...] = ()  # the parts that the file may list; with others it is not asked unless told how
     writes: bool = False  # an encoder reads the text, and a decoder writes the word
     made_labels: str = ""  # a pattern of which one of the model's own labels must be, where it has a head for labels
     weights: tuple[Trace, ...] = ()  # by any of which a checkpoint's files show that they hold the head
@@ -273,6 +274,7 @@ KINDS: Mapping[str, ScorerKind] = {
             meaning=True,
             headless=True,
             made_file="modules.json",
+            made_parts=("Transformer", "Pooling", "Normalize", "Dropout"),
             weights=(
                 Trace((r"(^|\.)(\w*embeddings|embed_tokens|embed_in|tokens_embed|wte)\.weight$",), unless=_TWO_PARTS),
             ),

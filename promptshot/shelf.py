@@ -3,16 +3,19 @@ a file; and what a local model is made for."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from promptshot import gguf, kinds, weights
-from promptshot.errors import ModelError, NotFoundError, did_you_mean, shortlist
+from promptshot.errors import ModelError, NotFoundError, did_you_mean, reason_of, shortlist
+from promptshot.weights import Broken
 
 Shelf = Literal["templates", "verbalizers", "models"]
 
@@ -79,16 +82,14 @@ def gguf_of(place: Path | None) -> list[Path]:
         raise ModelError(str(problem), where=str(place), hint="put all parts into one folder") from None
 
 
-def headers_of(model: str) -> list[gguf.Header]:
+def headers_of(model: str) -> Sequence[gguf.Header]:
     """The headers of a model's GGUF files; none for any other. Raises ModelError or NotFoundError."""
-    found = []
-    for path in gguf_of(place_of(model)):
-        try:
-            found.append(gguf.read(path))
-        except (gguf.NoGguf, OSError) as problem:
-            said = problem.strerror if isinstance(problem, OSError) else str(problem)
-            raise ModelError(f"cannot be loaded: {said}", where=str(path), hint="is it a GGUF file?") from None
-    return found
+    files = gguf_of(place_of(model))
+    try:
+        return gguf.read_all(files)
+    except (gguf.NoGguf, OSError) as problem:
+        hint = "check the path" if isinstance(problem, OSError) else gguf.ANEW
+        raise ModelError(f"cannot be loaded: {reason_of(problem)}", where=str(files[0]), hint=hint) from None
 
 
 def unpacked(model: str, dtype: str = "auto") -> str:
@@ -131,9 +132,11 @@ def scorers_of(model: str) -> list[str]:
     """The scorers that can use a model on this machine, also one in the hub's cache, by what its files hold; none where
     these do not tell."""
     try:
+        if headers := headers_of(model):
+            return [] if gguf.lacks(headers) else [*kinds.usable(gguf.names_of(headers), headers[0].config)]
         place = place_of(model) or weights.snapshot(model)
         return [*kinds.usable(_names(place), weights.config_of(place))] if place and place.is_dir() else []
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, ModelError):
         return []
 
 
@@ -141,7 +144,7 @@ def _names(folder: Path) -> list[str]:
     """The names of the tensors in the files of a folder; none where they cannot be read."""
     try:
         return [*weights.held(folder).tensors]
-    except (OSError, weights.Broken):
+    except (OSError, Broken):
         return []
 
 
@@ -149,12 +152,16 @@ def _names(folder: Path) -> list[str]:
 
 # Ollama keeps a small JSON file for each model and tag, which names the files ("blobs") that the model is made of:
 #
-#     models/manifests/HOST/library/NAME/TAG     models/blobs/sha256-...
+#     models/manifests/HOST/NAMESPACE/NAME/TAG     models/blobs/sha256-...
+#
+# Its full name is HOST/NAMESPACE/NAME:TAG. Ollama leaves out the host where it is that of its own registry, and then
+# also the namespace "library": NAME:TAG, or hf.co/OWNER/NAME:TAG of another host.
 _LAYER = "application/vnd.ollama.image."
 _DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})")
 OLLAMA = "ollama:"
 OLLAMA_VARIABLE = "OLLAMA_MODELS"
 OLLAMA_FOLDERS = ("~/.ollama/models", "/usr/share/ollama/.ollama/models")  # of a user, and of the service on Linux
+LIBRARY = "library"  # the namespace of models without an owner
 MANIFESTS = 10_000  # looked at, at most
 
 
@@ -173,30 +180,36 @@ class Pulled:
 
 def pulled() -> list[Pulled]:
     """The models that Ollama has on this machine, by name; those whose file is not there are left out."""
-    found: dict[str, Pulled] = {}
-    for models in _ollama_folders():
-        for path in _manifests(models / "manifests"):
-            if one := _pulled(path, models):
-                found.setdefault(one.name, one)
-    return [found[name] for name in sorted(found)]
+    found = []
+    manifests = _manifests()
+    for name, full in _shown(manifests).items():
+        with contextlib.suppress(Broken):
+            found.append(_pulled(name, *manifests[full]))
+    return sorted(found, key=lambda one: one.name)
 
 
 def ollama_model(name: str) -> Path:
     """The file of `ollama:NAME` or `ollama:NAME:TAG`; raises NotFoundError with the names that are there, ModelError
-    for one that is not whole without an adapter."""
+    for one that is broken or not whole without an adapter."""
     short = name.removeprefix(OLLAMA)
-    wanted = short if ":" in short else f"{short}:latest"
-    there = {one.name: one for one in pulled()}
-    tags = [one for one in there if one.partition(":")[0] == short]
-    key = wanted if wanted in there or len(tags) != 1 else tags[0]  # the only tag need not be said
-    if key not in there:
+    manifests = _manifests()
+    said = {**_meant(manifests), **{full: full for full in manifests}}
+    wanted = short if _untagged(short) != short else f"{short}:latest"
+    tags = {full for one, full in said.items() if _untagged(one) == short}
+    full = said.get(wanted) or (tags.pop() if len(tags) == 1 else "")  # the only tag need not be said
+    if not full:
+        there = [f"{OLLAMA}{one.name}" for one in pulled()]
         folders = " or ".join(map(str, _ollama_folders())) or f"${OLLAMA_VARIABLE} or {OLLAMA_FOLDERS[0]}"
-        hint = did_you_mean(wanted, there) if there else f"pull it with Ollama; sought in {folders}"
+        hint = did_you_mean(f"{OLLAMA}{wanted}", there) if there else f"pull it with Ollama; sought in {folders}"
         raise NotFoundError(f"no model {name!r} of Ollama", hint=hint)
-    if there[key].adapted:
+    try:
+        one = _pulled(full, *manifests[full])
+    except Broken as problem:
+        raise ModelError(str(problem), where=name, hint="pull it anew with Ollama") from None
+    if one.adapted:
         what = "it has an adapter of its own, which would be left out"
         raise ModelError(what, where=name, hint="merge the adapter, or take the model without it")
-    return there[key].path
+    return one.path
 
 
 def _ollama_folders() -> list[Path]:
@@ -204,32 +217,67 @@ def _ollama_folders() -> list[Path]:
     return [path for one in ([said] if said else OLLAMA_FOLDERS) if (path := Path(one).expanduser()).is_dir()]
 
 
-def _manifests(folder: Path) -> Iterator[Path]:
-    """The files at HOST/NAMESPACE/NAME/TAG below a folder."""
-    try:
-        for number, path in enumerate(folder.glob("*/*/*/*")):
-            if number >= MANIFESTS:
-                return
-            if path.is_file():
-                yield path
-    except OSError:
-        return
+def _manifests() -> dict[str, tuple[Path, Path]]:
+    """The full names of models, sorted -> the manifest, and the folder of models it is in; the first folder's, where
+    several have one of that name."""
+    found: dict[str, tuple[Path, Path]] = {}
+    for models in _ollama_folders():
+        with contextlib.suppress(OSError):
+            for path in islice((models / "manifests").glob("*/*/*/*"), MANIFESTS):
+                if is_there(path):
+                    found.setdefault(":".join(("/".join(path.parts[-4:-1]), path.name)), (path, models))
+    return dict(sorted(found.items()))
 
 
-def _pulled(path: Path, models: Path) -> Pulled | None:
-    """What a manifest names; None where it names no file that is there."""
-    _, space, name, tag = path.parts[-4:]
+def _meant(names: Iterable[str]) -> dict[str, str]:
+    """Shorter names -> the full name that each stands for: the only one, or the only one of a registry."""
+    found: dict[str, list[str]] = {}
+    for full in names:
+        _, space, name = full.split("/", 2)
+        for short in (name, f"{space}/{name}") if space == LIBRARY else (f"{space}/{name}",):
+            found.setdefault(short, []).append(full)
+    usual = {short: [one for one in several if _is_usual(one)] for short, several in found.items()}
+    chosen = {short: several if len(several) == 1 else usual[short] for short, several in found.items()}
+    return {short: several[0] for short, several in chosen.items() if len(several) == 1}
+
+
+def _shown(names: Iterable[str]) -> dict[str, str]:
+    """The name by which a model is listed, as Ollama calls it -> its full name."""
+    full = list(names)
+    shortest: dict[str, str] = {}
+    for short, one in _meant(full).items():
+        if _is_usual(one) or one.split("/")[1] == LIBRARY:
+            shortest[one] = min(shortest.get(one, short), short, key=len)
+    return {shortest.get(one, one): one for one in full}
+
+
+def _is_usual(full: str) -> bool:
+    return full.startswith("registry.")
+
+
+def _untagged(name: str) -> str:
+    """The name without its tag; a host may have a colon too."""
+    begin, slash, last = name.rpartition("/")
+    return begin + slash + last.partition(":")[0]
+
+
+def _pulled(name: str, manifest: Path, models: Path) -> Pulled:
+    """What a manifest names; raises Broken where it names no file that is there."""
     try:
-        if path.stat().st_size > LARGEST:
-            return None
-        layers = [one for one in json.loads(path.read_text(encoding="utf-8"))["layers"] if isinstance(one, dict)]
+        said = weights.object_of(manifest)["layers"]
+        layers = [one for one in said if isinstance(one, dict)]
         digests = [_digest(one) for one in layers if one.get("mediaType") == f"{_LAYER}model"]
         blob = models / "blobs" / f"sha256-{digests[0]}"
+    except (OSError, Broken, LookupError, TypeError):
+        raise Broken("its manifest is broken") from None
+    try:
+        weights.refuse_odd(blob)
         size = blob.stat().st_size
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
-    adapted = any(one.get("mediaType") == f"{_LAYER}adapter" for one in layers)
-    return Pulled(f"{'' if space == 'library' else f'{space}/'}{name}:{tag}", blob, size, adapted)
+    except Broken:
+        raise Broken("its blob is no file") from None
+    except OSError:
+        raise Broken("its blob is not there") from None
+    return Pulled(name, blob, size, any(one.get("mediaType") == f"{_LAYER}adapter" for one in layers))
 
 
 def _digest(layer: dict[str, Any]) -> str:

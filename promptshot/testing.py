@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from promptshot.errors import told
+from promptshot.errors import told, with_article
 from promptshot.kinds import KINDS, ScorerKind
 from promptshot.prompts.template import Template, TemplateSpec
 from promptshot.rows.row import Row
@@ -134,7 +134,7 @@ def _asked(scorer: Scorer, prompts: Sequence[Prompt]) -> list[Scored]:
         raise AssertionError(what) from problem
     _keep(len(found) == len(prompts), f"it gave {len(found)} results for {len(prompts)} prompts")
     other = next((one for one in found if not isinstance(one, Scored)), None)
-    _keep(other is None, f"it gave a {type(other).__name__} for a prompt")
+    _keep(other is None, f"it gave {with_article(type(other).__name__)} for a prompt")
     return found
 
 

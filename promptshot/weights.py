@@ -22,7 +22,8 @@ SAFETENSORS, PICKLES = ".safetensors", "pytorch_model*.bin"
 HEADER, OBJECT = 32 << 20, 4 << 20  # bytes: the headers of all files of a checkpoint; a config.json
 TENSORS, SHARDS, AXES = 1_000_000, 1_000, 16  # the most there can be
 SYSTEM = ("/proc/", "/sys/")  # whose files may have no end, and are files by name only
-_DTYPE = re.compile(r"[A-Z]\w{1,15}")  # BF16, I64, F8_E4M3, BOOL
+_DTYPE = re.compile(r"BOOL|[A-Z]{1,4}(\d{1,3})(_\w{1,10})?")  # BF16, I64, F8_E4M3: a letter, and the bits of a number
+_BYTE = 8  # bits; what a truth value takes too
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -88,10 +89,10 @@ def tensors_of(path: Path) -> dict[str, Tensor]:
     said.pop("__metadata__", None)
     if len(said) > TENSORS:
         raise Broken(f"{path.name} has more than {TENSORS:,} tensors")
-    ends = [_end(one) for one in said.values()]
-    if max(ends, default=0) > size - 8 - length:
+    found = {name: _tensor(one, path) for name, one in said.items()}
+    if max((end for _, end in found.values()), default=0) > size - 8 - length:
         raise Broken(f"{path.name} is cut short")
-    return {name: _tensor(one, path) for name, one in said.items()}
+    return {name: tensor for name, (tensor, _) in found.items()}
 
 
 def _length(path: Path) -> int:
@@ -114,11 +115,15 @@ def config_of(folder: Path) -> dict[str, Any]:
 
 def object_of(path: Path) -> dict[str, Any]:
     """The JSON object in a small file; raises Broken, or OSError where it cannot be read."""
-    refuse_odd(path)
-    most = HEADER if path.name.endswith(".index.json") else OBJECT
-    if path.stat().st_size > most:
-        raise Broken(f"{path.name} has more than {most >> 20} MiB")
-    return _json(path.read_bytes(), path)
+    return _json(_small(path), path)
+
+
+def list_of(path: Path) -> list[Any]:
+    """The JSON list in a small file, likewise."""
+    said = _parsed(_small(path))
+    if not isinstance(said, list):
+        raise Broken(f"{path.name} holds no JSON list")
+    return said
 
 
 def is_file(path: Path) -> bool:
@@ -151,28 +156,46 @@ def _of_shards(index: Path) -> dict[str, Tensor]:
     return {name: tensor for path in paths for name, tensor in tensors_of(path).items()}
 
 
-def _json(text: bytes, path: Path) -> dict[str, Any]:
+def _small(path: Path) -> bytes:
+    """What is in a file that is no larger than such files are."""
+    refuse_odd(path)
+    most = HEADER if path.name.endswith(".index.json") else OBJECT
+    if path.stat().st_size > most:
+        raise Broken(f"{path.name} has more than {most >> 20} MiB")
+    return path.read_bytes()
+
+
+def _parsed(text: bytes) -> Any:
+    """What JSON says; None for what is none."""
     try:
-        said = json.loads(text.decode("utf-8"))
+        return json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError, MemoryError):  # no UTF-8, no JSON, a number of very many digits, nested deeply
-        said = None
+        return None
+
+
+def _json(text: bytes, path: Path) -> dict[str, Any]:
+    said = _parsed(text)
     if not isinstance(said, dict):
         raise Broken(f"{path.name} holds no JSON object")
     return said
 
 
-def _end(said: Any) -> int:
-    """Where the numbers of a tensor end; 0 where nothing tells."""
-    offsets = said.get("data_offsets") if isinstance(said, dict) else None
-    return offsets[1] if isinstance(offsets, list) and len(offsets) == 2 and type(offsets[1]) is int else 0
+def _tensor(said: Any, path: Path) -> tuple[Tensor, int]:
+    """A tensor, and where its numbers end: they take as much of the file as its shape says."""
+    get = said.get if isinstance(said, dict) else {}.get
+    dtype, shape, place = get("dtype"), _sizes(get("shape")), _sizes(get("data_offsets"))
+    named = _DTYPE.fullmatch(dtype) if isinstance(dtype, str) else None
+    if named and shape is not None and place is not None and len(place) == 2:
+        tensor = Tensor(named[0], shape)
+        if tensor.weights * int(named[1] or _BYTE) == (place[1] - place[0]) * _BYTE:
+            return tensor, place[1]
+    raise Broken(f"{path.name} describes a tensor that cannot be")
 
 
-def _tensor(said: Any, path: Path) -> Tensor:
-    dtype, shape = (said.get("dtype"), said.get("shape")) if isinstance(said, dict) else (None, None)
-    sizes = shape if isinstance(shape, list) and len(shape) <= AXES else [-1]
-    if not (isinstance(dtype, str) and _DTYPE.fullmatch(dtype) and all(type(n) is int and n >= 0 for n in sizes)):
-        raise Broken(f"{path.name} describes a tensor that cannot be")
-    return Tensor(dtype, tuple(sizes))
+def _sizes(said: Any) -> tuple[int, ...] | None:
+    """A list of a few sizes; None for whatever else."""
+    good = isinstance(said, list) and len(said) <= AXES and all(type(size) is int and size >= 0 for size in said)
+    return tuple(said) if good else None
 
 
 # ------------------------------------------------------------------ the cache of the hub

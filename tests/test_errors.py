@@ -125,3 +125,10 @@ def test_an_assertion_of_a_library_is_no_mistake_of_ours() -> None:
     assert not surfaces(raised("torch.nn.functional"))
     assert not surfaces(SystemExit(1))
     assert surfaces(KeyboardInterrupt())
+
+
+@pytest.mark.parametrize(
+    "said", ["an albert", "an electra", "an int", "a bert", "a eurobert", "a umt5", "an xlm", "a "]
+)
+def test_a_name_has_the_article_with_which_it_is_read(said: str) -> None:
+    assert errors.with_article(said.partition(" ")[2]) == said

@@ -36,15 +36,18 @@ def checkpoint(folder: Path, names: list[str], config: object = BERT, data: int 
     return folder
 
 
-def gguf(path: Path, family: str = "llama") -> Path:
-    """A GGUF file with one tensor of four numbers."""
+def gguf(path: Path, family: str = "llama", tensors: tuple[str, ...] = ("token_embd.weight",), words: int = 2) -> Path:
+    """A GGUF file with tensors of four numbers each, and a vocabulary of so many words."""
 
     def string(text: str) -> bytes:
-        return struct.pack("<Q", len(text)) + text.encode()
+        return struct.pack("<Q", len(text.encode())) + text.encode()
 
-    keys = string("general.architecture") + struct.pack("<I", 8) + string(family)
-    table = string("output.weight") + struct.pack("<IQIQ", 1, 4, 0, 0)
-    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + keys + table + bytes(64))
+    said = [string("general.architecture") + struct.pack("<I", 8) + string(family)]
+    said += [string("tokenizer.ggml.model") + struct.pack("<I", 8) + string("gpt2")]
+    said += [string("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, words) + string("a") * words]
+    table = [string(name) + struct.pack("<IQIQ", 1, 4, 0, 32 * n) for n, name in enumerate(tensors)]
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(table), len(said)) + b"".join([*said, *table])
+    path.write_bytes(head + bytes(-len(head) % 32 + 32 * len(table)))
     return path
 
 
@@ -91,8 +94,8 @@ def test_models_of_all_sources_are_found_with_what_they_are(alone: Path, tmp_pat
         ("builtin:bert", "built-in", "bert", ["mlm", "nsp", "embed"]),
         ("builtin:gpt2", "built-in", "gpt2", ["causal", "embed"]),
         ("owner/model", "hub cache", "bert", ["mlm", "embed"]),
-        ("ollama:some:latest", "Ollama", "llama", ["causal"]),
-        ("mine/one.gguf", "folder", "llama", ["causal"]),
+        ("ollama:some:latest", "Ollama", "llama", ["causal", "embed"]),
+        ("mine/one.gguf", "file", "llama", ["causal", "embed"]),
         ("mine/both", "folder", "bert", ["mlm", "nsp", "embed"]),
         ("mine/none", "folder", "bert", ["embed"]),
     ]
@@ -101,6 +104,85 @@ def test_models_of_all_sources_are_found_with_what_they_are(alone: Path, tmp_pat
     assert cached.size == sum(path.stat().st_size for path in (alone / "models--owner--model" / "blobs").iterdir())
     assert (cached.weights, cached.dtype, cached.limit, cached.vocabulary) == (24, "F16", 64, 30)
     assert line_of(found, "one.gguf").weights == 4
+
+
+T5 = ("token_embd.weight", "output.weight", "dec.blk.0.cross_attn_k.weight")
+
+
+@pytest.mark.parametrize(
+    ("said", "scorers", "why"),
+    [
+        ({"family": "qwen3"}, ["causal", "embed"], ""),
+        ({"family": "t5", "tensors": T5}, ["seq2seq"], ""),
+        ({"family": "griffin"}, [], "transformers cannot read griffin"),
+        ({"family": ""}, [], "transformers cannot read a file without an architecture"),
+        ({"family": "bert"}, [], "transformers cannot read bert"),
+        ({"tensors": ()}, [], "no weights in the file"),
+        ({"words": 0}, [], "no tokenizer in the file"),
+    ],
+)
+def test_a_gguf_file_is_promised_to_no_scorer_that_would_refuse_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: dict[str, Any], scorers: list[str], why: str
+) -> None:
+    one = model(str(gguf(tmp_path / "m.gguf", **said)))
+    assert (one.scorers, one.lacks, one.broken) == (scorers, why, "")
+    assert run_command(["models", "list", one.name]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("\t" + (", ".join(scorers) or f"none: {why}"))
+    assert list(one.doubts()) == ([f"no scorer is for it: {why}"] if why else [])
+
+
+@pytest.mark.parametrize("family", ["m" * 1_000_000, "llama\x1b[31m", "羊驼"])
+def test_an_architecture_that_is_no_short_name_is_a_broken_file_of_its_size(tmp_path: Path, family: str) -> None:
+    path = gguf(tmp_path / "m.gguf", family)
+    one = model(str(path))
+    assert (one.broken, one.scorers, one.size) == ("an architecture that is no short name", [], path.stat().st_size)
+
+
+def test_a_part_whose_others_are_missing_is_listed_with_its_size(tmp_path: Path) -> None:
+    path = gguf(tmp_path / "m-00001-of-00002.gguf")
+    one = model(str(path))
+    assert "this part is not beside it" in one.broken
+    assert one.size == path.stat().st_size
+
+
+def test_a_type_of_any_length_is_shown_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = checkpoint(tmp_path / "m", BODY, {"model_type": "b" * 100_000})
+    for command in ("list", "show"):
+        assert run_command(["models", command, str(folder)]) == 0
+        assert max(map(len, capsys.readouterr().out.splitlines())) < 400
+
+
+def encoder(folder: Path, *parts: str) -> Path:
+    """An encoder whose file lists parts of these names."""
+    checkpoint(folder, BODY, {**BERT, "architectures": ["BertModel"]})
+    (folder / "modules.json").write_text(json.dumps([{"type": f"sentence_transformers.models.{one}"} for one in parts]))
+    return folder
+
+
+def test_an_encoder_with_a_part_that_its_scorer_does_not_know_is_not_promised_to_it(tmp_path: Path) -> None:
+    usual = model(str(encoder(tmp_path / "usual", "Transformer", "Pooling", "Normalize")))
+    assert (usual.scorers, usual.strange) == (["embed"], {})
+    odd = model(str(encoder(tmp_path / "odd", "Transformer", "Pooling", "WordWeights")))
+    assert odd.scorers == []
+    assert "not for scorer embed: modules.json has a WordWeights, which is not known here" in list(odd.doubts())
+
+
+@pytest.mark.torch
+def test_the_parts_that_a_list_promises_are_those_that_are_read(tmp_path: Path) -> None:
+    from promptshot.scorers.checkpoints import sentences
+
+    for part in (*kinds.KINDS["embed"].made_parts, "Dense", "CNN"):
+        flaw = sentences.read(str(encoder(tmp_path / part, part)), {}).flaw
+        assert bool(flaw) == (part not in kinds.KINDS["embed"].made_parts)
+
+
+@pytest.mark.parametrize("said", ["{}", "[", "3", "[" * 100_000])
+def test_a_file_of_parts_that_is_no_list_keeps_its_scorer_away_and_no_other(tmp_path: Path, said: str) -> None:
+    folder = checkpoint(tmp_path / "m", BODY + MLM)
+    (folder / "modules.json").write_text(said)
+    one = model(str(folder))
+    assert (one.scorers, one.broken) == (["mlm"], "")
+    assert "not for scorer embed: modules.json holds no JSON list" in list(one.doubts())
 
 
 def test_a_folder_may_be_a_model_itself_and_is_listed_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,13 @@ def header(said: object, data: int = 0) -> bytes:
     return len(text).to_bytes(8, "little") + text + bytes(data)
 
 
-def tensor(*shape: int, dtype: str = "F32", end: int = 0) -> dict[str, Any]:
-    return {"dtype": dtype, "shape": list(shape), "data_offsets": [0, end]}
+BYTES = {"F32": 4, "BF16": 2, "I64": 8}
+
+
+def tensor(*shape: int, dtype: str = "F32", end: int | None = None) -> dict[str, Any]:
+    """What a header says of a tensor at the beginning of the data; it takes as much as its shape says, or so much."""
+    size = math.prod(shape) * BYTES.get(dtype, 1) if end is None else end
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [0, size]}
 
 
 def put(folder: Path, said: object = None, data: int = 0, name: str = "model.safetensors") -> Path:
@@ -58,7 +64,22 @@ BAD: dict[str, tuple[bytes, str]] = {
     "with a shape of words": (header({"a": {**tensor(), "shape": ["x"]}}), "describes a tensor that cannot be"),
     "with very many axes": (header({"a": tensor(*[1] * 99)}), "describes a tensor that cannot be"),
     "with an odd precision": (header({"a": tensor(dtype="\x1b[31m")}), "describes a tensor that cannot be"),
+    "with a precision of no bits": (header({"a": tensor(dtype="F0")}, 8), "describes a tensor that cannot be"),
     "whose numbers are not there": (header({"a": tensor(2, end=8)}, 7), "is cut short"),
+    "whose shape is larger than its place": (header({"a": tensor(3, end=8)}, 8), "describes a tensor that cannot be"),
+    "whose shape is smaller than its place": (header({"a": tensor(1, end=8)}, 8), "describes a tensor that cannot be"),
+    "with a shape of 3,000 digits": (header({"a": tensor(10**3000, end=8)}, 8), "describes a tensor that cannot be"),
+    "with shapes of 10^24": (header({"a": tensor(10**12, 10**12, end=4)}, 8), "describes a tensor that cannot be"),
+    "that ends at 3,000 digits": (header({"a": tensor(10**3000)}, 8), "is cut short"),
+    "that ends before it begins": (
+        header({"a": {**tensor(2), "data_offsets": [8, 0]}}, 8),
+        "describes a tensor that cannot be",
+    ),
+    "that lies nowhere": (header({"a": {"dtype": "F32", "shape": [2]}}, 8), "describes a tensor that cannot be"),
+    "that lies at half a byte": (
+        header({"a": {**tensor(2), "data_offsets": [0.0, 8.0]}}, 8),
+        "describes a tensor that cannot be",
+    ),
 }
 
 
@@ -78,8 +99,22 @@ def test_a_header_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None:
         weights.held(tmp_path)
 
 
-def test_a_shape_of_any_size_is_counted(tmp_path: Path) -> None:
-    assert weights.held(put(tmp_path, {"a": tensor(10**12, 10**12)})).weights == 10**24
+@pytest.mark.parametrize(
+    ("dtype", "count", "size"),
+    [
+        ("F8_E4M3", 6, 6),
+        ("BOOL", 6, 6),
+        ("F64", 3, 24),
+        ("F4", 6, 3),
+        ("F6_E2M3", 4, 3),
+        ("C64", 2, 16),
+        ("U16", 5, 10),
+    ],
+)
+def test_numbers_of_any_precision_are_counted_by_the_bits_in_its_name(
+    tmp_path: Path, dtype: str, count: int, size: int
+) -> None:
+    assert weights.held(put(tmp_path, {"a": tensor(count, dtype=dtype, end=size)})).weights == count
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")

@@ -36,6 +36,7 @@ from promptshot.errors import (
     shortlist,
     surfaces,
     told,
+    with_article,
 )
 from promptshot.prompts import task
 from promptshot.prompts.task import PAIR, Gold
@@ -254,7 +255,7 @@ class Classifier:
         template.
         """
         if not objects.is_frame(frame):
-            raise OptionError(f"a {type(frame).__name__} is no data frame", hint="use predict or outcomes")
+            raise OptionError(f"{with_article(type(frame).__name__)} is no data frame", hint="use predict or outcomes")
         objects.check(frame)
         items = list(objects.rows_of(frame, self.task.template.needs, self.task.columns))
         spelling, labels = gold.check_gold(items, self.recipe).spelling, self._chances
@@ -375,7 +376,7 @@ class Classifier:
         if len(found) != len(prompts):
             raise PromptshotError(f"{said} gave {len(found)} results for {len(prompts)} prompts", hint=hint)
         if other := next((one for one in found if not isinstance(one, Scored)), None):
-            raise PromptshotError(f"{said} gave a {type(other).__name__} for a prompt", hint=hint)
+            raise PromptshotError(f"{said} gave {with_article(type(other).__name__)} for a prompt", hint=hint)
         return found
 
     def _outcome(self, asked: _Asked, scored: Sequence[Scored]) -> Outcome:

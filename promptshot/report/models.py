@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from promptshot.errors import many, printable, shortlist
+from promptshot.errors import many, printable, shortened, shortlist
 from promptshot.inventory import CACHE, Model
 from promptshot.report.console import data, indented
 from promptshot.report.lists import show_list
@@ -34,9 +34,9 @@ def show_models(found: Sequence[Model], templates: Mapping[str, int]) -> None:
 
 def _line(one: Model, templates: Mapping[str, int]) -> tuple[str, ...]:
     fit = sum(templates.get(scorer, 0) for scorer in one.scorers)
-    named = ", ".join(one.scorers) or "none"
+    named = ", ".join(one.scorers) or (f"none: {one.lacks}" if one.lacks else "none")
     scorers = f"broken: {one.broken}" if one.broken else f"{named} (as config.json says)" if one.held.pickled else named
-    return one.name, one.source, size(one.size), one.family or "-", str(fit or "-"), scorers
+    return one.name, one.source, size(one.size), shortened(one.family, 40) or "-", str(fit or "-"), scorers
 
 
 def show_model(one: Model, templates: Mapping[str, int]) -> None:
@@ -63,7 +63,10 @@ def _facts(one: Model, templates: Mapping[str, int]) -> Iterator[tuple[str, str]
     if one.broken:
         yield "broken", one.broken
         return
-    yield "type", (one.family or "unknown") + (f": {shortlist(one.architectures, 3)}" if one.architectures else "")
+    yield (
+        "type",
+        (shortened(one.family) or "unknown") + (f": {shortlist(one.architectures, 3)}" if one.architectures else ""),
+    )
     yield "heads", shortlist(one.heads) or "none"
     fit = [f"{scorer} ({many(templates.get(scorer, 0), 'template')})" for scorer in one.scorers]
     yield "scorers", ", ".join(fit) or "none"

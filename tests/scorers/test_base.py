@@ -155,7 +155,7 @@ def test_albert_is_refused_for_next_sentences_as_it_judges_their_order(tmp_path:
         num_attention_heads=2, intermediate_size=32, max_position_embeddings=LENGTH,
     )  # fmt: skip
     build(tmp_path, transformers.AlbertForPreTraining, config, made, **SPECIAL)
-    with pytest.raises(ModelError, match="a albert model has no next-sentence head"):
+    with pytest.raises(ModelError, match="an albert model has no next-sentence head"):
         scorer("nsp", tmp_path)
     assert scorer("mlm", tmp_path).score([CLOZE])[0].error is None
 

@@ -22,7 +22,7 @@ from promptshot import gguf, shelf  # noqa: E402
 from promptshot.classify.classifier import Classifier  # noqa: E402
 from promptshot.classify.recipe import of_model  # noqa: E402
 from promptshot.cli import run_command  # noqa: E402
-from promptshot.errors import ModelError  # noqa: E402
+from promptshot.errors import ModelError, NotFoundError  # noqa: E402
 from promptshot.scorers import load, load_tokenizer  # noqa: E402
 from promptshot.scoring import Kind, ModelOptions, Piece, Prompt  # noqa: E402
 
@@ -159,6 +159,28 @@ def test_an_architecture_that_cannot_be_read_is_named(made: Tiny, tmp_path: Path
     assert "a GGUF file of the architecture 'gargoyle', which transformers cannot read" in refused(str(odd))
 
 
+def without(file: Path, key: bytes) -> bytes:
+    """A file whose key is called otherwise."""
+    said = file.read_bytes()
+    assert key in said
+    return said.replace(key, b"x" * len(key), 1)
+
+
+def test_a_file_without_a_tokenizer_says_so_and_what_to_try(file: Path, tmp_path: Path) -> None:
+    said = refused(str(put(tmp_path / "mute.gguf", without(file, b"tokenizer.ggml.tokens"))))
+    assert said == f"{tmp_path}/mute.gguf: no tokenizer in the file; {gguf.ANEW}"
+
+
+def test_what_a_library_says_of_a_gguf_file_ends_with_a_hint_for_such_files(file: Path, tmp_path: Path) -> None:
+    said = refused(str(put(tmp_path / "odd.gguf", without(file, b"tokenizer.ggml.merges"))))
+    assert said.endswith(f"; {gguf.ANEW}")
+
+
+def test_a_file_that_is_not_there_is_called_a_file(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"no model file '.*nowhere\.gguf'; check the path"):
+        load("causal", ModelOptions(str(tmp_path / "nowhere.gguf")))
+
+
 def test_a_missing_part_is_named(made: Tiny, tmp_path: Path) -> None:
     parts = tinies.as_gguf(made, tmp_path / "tiny.gguf", split=7)
     parts[1].unlink()
@@ -195,7 +217,7 @@ HARMED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda said: b"", "does not begin with GGUF"),
     "a version of tomorrow": (at(4, "<I", 9), "GGUF of version 9"),
     "the other byte order": (at(4, ">I", 3), "GGUF of version 50331648"),
-    "2^60 tensors": (at(8, "<Q", 1 << 60), "tensors; 10,000 and 200,000 there may be"),
+    "2^60 tensors": (at(8, "<Q", 1 << 60), "tensors; 10,000 and 20,000 there may be"),
     "2^60 keys": (at(16, "<Q", 1 << 60), "keys and"),
     "a key of 2^60 bytes": (at(24, "<Q", 1 << 60), "a string of"),
     "a key of 1 MiB": (at(24, "<Q", 1 << 20), "ends within its header"),
@@ -226,6 +248,64 @@ def test_a_header_that_asks_for_more_weights_than_there_are_is_refused(file: Pat
     place = said.index(key) + len(key) + 4
     broken = put(tmp_path / "broken.gguf", said[:place] + struct.pack("<I", 1 << 22) + said[place + 4 :])
     assert "its header asks for" in refused(str(broken))
+
+
+# ------------------------------------------------------------------ tensors and their places
+
+
+def with_tensors(path: Path, *tensors: tuple[str, tuple[int, ...], int, int], data: int = 1024) -> Path:
+    """A GGUF file of tensors: name, axes, type, offset."""
+    said = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 0))
+    for name, axes, kind, offset in tensors:
+        said += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", len(axes))
+        said += struct.pack(f"<{len(axes)}QIQ", *axes, kind, offset)
+    return put(path, bytes(said) + bytes(-len(said) % 32 + data))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ([("a", (64,), 0, 0), ("b", (64,), 0, 128)], "its tensors 'a' and 'b' lie over one another"),
+        ([("b", (2, 3), 0, 64), ("a", (64,), 1, 0)], "its tensors 'a' and 'b' lie over one another"),
+        ([("a", (257,), 0, 0)], "the file is too short for its tensor 'a'"),
+        ([("a", (256, 8), 12, 0)], "the file is too short for its tensor 'a'"),  # 8 * 144 bytes
+        ([("a", (1 << 40, 1 << 40, 1 << 40), 0, 0)], "the file is too short for its tensor 'a'"),
+        ([("a", (100,), 12, 0)], "its tensor 'a' has rows of 100, in blocks of 256"),
+        ([("a", (1,), 77, 0)], "its tensor 'a' has numbers of the unknown type 77"),
+        ([("a" * 300, (1,), 0, 0)], "a tensor with a name of 300 characters"),
+        ([("a", (1,), 0, 0), ("a", (1,), 0, 32)], "a tensor stands in it twice"),
+    ],
+)
+def test_tensors_lie_in_the_file_each_in_a_place_of_its_own(
+    tmp_path: Path, tensors: list[tuple[str, tuple[int, ...], int, int]], said: str
+) -> None:
+    with pytest.raises(gguf.NoGguf, match=said):
+        gguf.read_all([with_tensors(tmp_path / "odd.gguf", *tensors)])
+
+
+def test_tensors_may_follow_one_another_in_any_order_and_be_empty(tmp_path: Path) -> None:
+    table = [("b", (256, 2), 12, 256), ("a", (64,), 0, 0), ("none", (0,), 0, 256), ("one", (), 0, 544)]
+    header = gguf.read(with_tensors(tmp_path / "good.gguf", *table))
+    assert [tensor.size for tensor in header.tensors] == [288, 256, 0, 4]
+
+
+def test_the_tensors_of_all_parts_together_are_no_more_than_those_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [with_tensors(tmp_path / name, (name, (1,), 0, 0), (name + "2", (1,), 0, 32)) for name in "abc"]
+    monkeypatch.setattr(gguf, "TENSORS", 5)
+    with pytest.raises(gguf.NoGguf, match="6 tensors in its 3 parts; 5 there may be"):
+        gguf.read_all(parts)
+
+
+def test_sizes_and_architectures_are_those_of_the_libraries_that_read_the_file() -> None:
+    import gguf as library
+
+    from promptshot.scorers.checkpoints.gguf import families
+
+    assert {int(kind): size for kind, size in library.GGML_QUANT_SIZES.items()} == gguf._PACKED
+    own = {"general", "tokenizer", "gpt_oss", "minimax_m2", "qwen2_moe", "qwen3_moe"}  # no families, and other names
+    assert families() - own == gguf.READABLE
 
 
 # ------------------------------------------------------------------ real files

@@ -221,6 +221,10 @@ def test_a_folder_may_have_a_length_small_letters_and_a_prompt(tmp_path: Path) -
     [
         (["Transformer", "Pooling", "Dense"], {}, "its module Dense is not known here; say --pooling mean, cls or"),
         (["Transformer", "Pooling"], {"pooling": {"pooling_mode": "median"}}, "its pooling median is not known here"),
+        *(
+            (["Transformer", "Pooling"], {"pooling": {"pooling_mode": odd}}, r"its pooling .* is not known here")
+            for odd in ({"cls": True}, 3, 0, True, "", [], [["max"]], ["cls", None], {})
+        ),
         (
             ["Transformer", "Pooling"],
             {"pooling": {"include_prompt": False}, "own": {"prompts": {"q": "Q: "}, "default_prompt_name": "q"}},

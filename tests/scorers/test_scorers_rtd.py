@@ -478,7 +478,7 @@ def test_the_order_of_sentences_is_no_next_sentence(both: Tiny) -> None:
     with pytest.raises(HeadError) as caught:
         load("nsp", ModelOptions(both.name))
     assert (
-        "a albert model has no next-sentence head, but a sentence-order head, which tells whether A and B stand"
+        "an albert model has no next-sentence head, but a sentence-order head, which tells whether A and B stand"
         in str(caught.value)
     )
     assert "if that is what you ask, --head sop" in caught.value.hint

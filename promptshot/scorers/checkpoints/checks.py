@@ -10,7 +10,7 @@ from typing import Any
 
 import transformers
 
-from promptshot.errors import HeadError, ModelError, OptionError, shortlist
+from promptshot.errors import HeadError, ModelError, OptionError, shortlist, with_article
 from promptshot.kinds import DECODER_KEYS, HEADS, KINDS, ScorerKind, held, loaded, retrained, sorts
 from promptshot.scorers.checkpoints import classes
 from promptshot.scorers.checkpoints.encoder import Encoder
@@ -42,7 +42,7 @@ def check_architecture(kind: ScorerKind, name: str, config: Any) -> None:
     other = both_ways if kind.left_to_right else type(config) in causal
     if type(config) not in of_library(kind.mapping) or (kind.left_to_right and both_ways):
         family = str(getattr(config, "model_type", ""))
-        what = f"a {family} model {kind.lacking}"
+        what = f"{with_article(family)} model {kind.lacking}"
         for flag, one in kind.stand_ins.items():
             if type(config) in of_library(one.mapping):
                 what += f", but a {one.head}, which tells {one.means}"
@@ -51,7 +51,8 @@ def check_architecture(kind: ScorerKind, name: str, config: Any) -> None:
                 )
         raise HeadError(what, where=name, hint=kind.hints[other])
     if kind.headless and getattr(config, "is_encoder_decoder", False):
-        raise HeadError(f"a {config.model_type} model {kind.lacking} by itself", where=name, hint=kind.hints[0])
+        what = f"{with_article(config.model_type)} model {kind.lacking} by itself"
+        raise HeadError(what, where=name, hint=kind.hints[0])
     if kind.made_labels:
         classes.check(kind, name, config)
 

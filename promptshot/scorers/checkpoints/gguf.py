@@ -14,7 +14,7 @@ import transformers
 from transformers import modeling_gguf_pytorch_utils as reader
 
 from promptshot import gguf
-from promptshot.errors import ModelError, install, lacking, shortlist
+from promptshot.errors import ModelError, install, lacking, shortened, shortlist
 from promptshot.gguf import Header
 
 PACKAGES = ("gguf", "accelerate")  # of the extra; transformers asks for both
@@ -32,11 +32,11 @@ def check(name: str, headers: Sequence[Header]) -> None:
             raise ModelError(what, where=name, hint=install(missing)) from None
     family, known = headers[0].family, families()
     if family not in known:
-        what = f"a GGUF file of the architecture {family!r}, which transformers cannot read"
+        what = f"a GGUF file of the architecture {shortened(family)!r}, which transformers cannot read"
         hint = f"take the checkpoint it was made from, or one of {shortlist(sorted(known), 40)}"
         raise ModelError(what, where=name, hint=hint)
-    if len({tensor.name for header in headers for tensor in header.tensors}) < sum(len(one.tensors) for one in headers):
-        raise ModelError("a tensor stands in it twice", where=name, hint="fetch the file anew")
+    if lack := gguf.lacks(headers) if family in gguf.READABLE else "":
+        raise ModelError(lack, where=name, hint=gguf.ANEW)
 
 
 def families() -> set[str]:

@@ -17,8 +17,17 @@ import torch
 import transformers
 
 from promptshot import shelf
-from promptshot.errors import ModelError, NotFoundError, OptionError, PromptshotError, install, lacking, shortened
-from promptshot.gguf import Header, weights_of
+from promptshot.errors import (
+    ModelError,
+    NotFoundError,
+    OptionError,
+    PromptshotError,
+    install,
+    lacking,
+    shortened,
+    with_article,
+)
+from promptshot.gguf import ANEW, SUFFIX, Header, weights_of
 from promptshot.kinds import ScorerKind
 from promptshot.scorers.checkpoints import cpm, gguf, suspect, t5_pegasus
 from promptshot.scorers.checkpoints.checks import (
@@ -171,7 +180,7 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
     check_tied(kind, name, model, said)
     check_layers(name, model, report)
     if not kind.left_to_right and "attention_mask" not in inspect.signature(model.forward).parameters:
-        what = f"a {config.model_type} model cannot leave out the padding of a batch"
+        what = f"{with_article(config.model_type)} model cannot leave out the padding of a batch"
         raise ModelError(what, where=name, hint="use a BERT-like model")
     with loading(name, options):  # the device's memory may be too small
         return Loaded(name, opened.encoder, model.to(device).eval(), device)
@@ -324,6 +333,8 @@ def _forget_lost_pad(config: Any) -> None:
 
 
 def _refuse_path(place: str) -> None:
+    if place.endswith(SUFFIX):
+        raise NotFoundError(f"no model file {place!r}", hint="check the path")
     if place.startswith((".", "/", "~", "\\")) or place.count("/") > 1:
         raise NotFoundError(f"no model folder {place!r}", hint="check the path, or give a hub name: owner/name")
 
@@ -353,7 +364,8 @@ def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> Mod
         if isinstance(problem, (AttributeError, LookupError, TypeError)):  # which say little by themselves
             first = f"{type(problem).__name__}: {first}"
         short = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
-        hint = "take a smaller model, or another --device" if short else "is it a transformers checkpoint?"
+        usual = ANEW if shelf.gguf_of(there) else "is it a transformers checkpoint?"
+        hint = "take a smaller model, or another --device" if short else usual
         if command := _INSTALL.search(text):  # a library says it
             hint = "" if command[1] in first[:200] else command[1]
         return ModelError(f"cannot be loaded: {first[:200]}", where=name, hint=hint)

@@ -105,7 +105,7 @@ class _OfFamily:
     def _of(cls, config: Any) -> Any:
         """The class for a configuration; raises ValueError where there is none."""
         if type(config) not in cls.families:
-            raise ValueError(f"no such head is known for a {config.model_type} model")
+            raise ValueError(f"no such head is known for models of the type {config.model_type}")
         return cls.families[type(config)]
 
 

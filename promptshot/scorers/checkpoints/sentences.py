@@ -74,8 +74,10 @@ def _of_transformer(found: Sentences, said: Any) -> Sentences:
 
 def _of_pooling(found: Sentences, said: Any) -> Sentences:
     said = said if isinstance(said, dict) else {}
-    modes = said.get("pooling_mode") or [mode for key, mode in MODES.items() if said.get(key)] or ["mean"]
-    modes = [modes] if isinstance(modes, str) else modes
+    modes = said.get("pooling_mode")
+    if modes is None:
+        modes = [mode for key, mode in MODES.items() if said.get(key)] or ["mean"]
+    modes = modes if isinstance(modes, list) and modes else [modes]
     if unknown := [str(mode) for mode in modes if mode not in MODES.values()]:
         return replace(found, flaw=f"its pooling {shortlist(unknown, 3)} is not known here")
     if said.get("include_prompt") is False:  # only told where there is a prompt, see `_of_prompts`

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from promptshot.errors import ModelError
+from promptshot.errors import ModelError, with_article
 from promptshot.kinds import KINDS, ScorerKind, head_for, loaded
 from promptshot.scorers.checkpoints.checks import check_architecture, headed
 from promptshot.scorers.checkpoints.encoder import Encoder, common_prefix
@@ -24,7 +24,8 @@ class CheckpointTokenizer:
         suiting = [kind for kind in kinds if _has_head(kind, opened)]
         if not suiting:
             family = getattr(opened.config, "model_type", "such")
-            raise ModelError(f"a {family} model has no scorer", where=opened.name, hint="use a BERT- or GPT-like model")
+            what = f"{with_article(family)} model has no scorer"
+            raise ModelError(what, where=opened.name, hint="use a BERT- or GPT-like model")
         self.encoder: Encoder = opened.encoder
         made = skeleton(suiting[0].auto_class, opened, options)
         with loading(opened.name, options):
