@@ -65,6 +65,21 @@ SHAPES = {
             "label2id": {"contradiction": 0, "neutral": 1, "entailment": 2},
         },
     ),
+    "bart-small": Shape(
+        "bert",
+        "BartConfig",
+        "BartForConditionalGeneration",
+        {
+            "vocab_size": 30_522,
+            "d_model": 512,
+            "encoder_layers": 6,
+            "decoder_layers": 6,
+            "encoder_attention_heads": 8,
+            "decoder_attention_heads": 8,
+            "encoder_ffn_dim": 2048,
+            "decoder_ffn_dim": 2048,
+        },
+    ),
     "gpt2-small": Shape("gpt2", "GPT2Config", "GPT2LMHeadModel", {"vocab_size": 50_257}),
     "gpt2-tiny": Shape(
         "gpt2", "GPT2Config", "GPT2LMHeadModel", {"vocab_size": 12_000, "n_embd": 256, "n_layer": 4, "n_head": 4}
