@@ -350,7 +350,8 @@ def retrained(kind: ScorerKind, names: Iterable[str], architectures: Iterable[st
 
 def usable(names: Collection[str], config: Mapping[str, Any]) -> list[ScorerName]:
     """The scorers that can use a checkpoint: those whose heads it holds, and those that need none."""
-    labels, made = _labels(config), config.get("architectures") or ()
+    labels, made = _labels(config), config.get("architectures")
+    made = [name for name in made if isinstance(name, str)] if isinstance(made, list) else []
     return [
         kind.name
         for kind in KINDS.values()
