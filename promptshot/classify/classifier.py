@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, overload
 
 from promptshot import scorers
-from promptshot.classify import calibrate, choosing, gold, suited
+from promptshot.classify import calibrate, choosing, fitting, gold, suited
 from promptshot.classify.calibrate import OF_DEV, Calibration, Fitted, Neutral
 from promptshot.classify.decide import Decision, Ranks, Several, Thresholds
 from promptshot.classify.demonstrations import Pools
@@ -25,32 +24,26 @@ from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import DEMOS, DemoOrder, DemoPlan, DemosBy, Recipe
 from promptshot.classify.spool import Spool
 from promptshot.errors import (
-    InputError,
     ModelError,
     OptionError,
     PromptshotError,
     RowError,
     VerbalizerError,
     did_you_mean,
-    many,
     shortlist,
     surfaces,
     told,
     with_article,
 )
 from promptshot.prompts import task
-from promptshot.prompts.task import PAIR, Gold
+from promptshot.prompts.task import Gold
 from promptshot.prompts.template import Template
 from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows import objects, read
 from promptshot.rows.once import kept, once
 from promptshot.rows.row import Item, Reject, Row, raw_of
-from promptshot.scoring import Chatting, Checkpoint, Comparing, ModelOptions, Prompt, Scored, Scorer
+from promptshot.scoring import Chatting, Checkpoint, ModelOptions, Prompt, Scored, Scorer
 
-FEWEST = 2  # labelled rows to calibrate by
-# Texts to whiten vectors by: the first so many different ones, no fewer than so many, and so many for each direction
-# that is kept, for as many directions as texts would make all of these equally far from one another.
-WHITENED_BY, FEWEST_WHITENED, TEXTS_EACH = 8192, 64, 4
 NO_CHAT = "name a model that was made for chats (-m), or leave out --chat and the template's chat"
 WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut at its edges
 
@@ -68,20 +61,15 @@ class Classifier:
         """
         recipe.check()
         self.recipe, self.task, self.others = recipe, recipe.task, tuple(others)
-        self.scorer = self._whitened(scorer, recipe.whiten) if recipe.whiten else scorer
+        self.scorer = fitting.whitened(scorer, recipe, recipe.whiten) if recipe.whiten else scorer
         self.asked = 0  # prompts that the scorer has been given
         self._refuse_chat()
         self._refuse_words()
         self.questions = Questions.of_recipe(recipe, scorer, pools)
         self.decision = recipe.decision
-        if isinstance(recipe.decision, Thresholds) and recipe.decision.cuts is None:
-            self.decision = self._fixed(recipe.decision)
         self.fitted: Fitted | None = None  # what calibration has fitted; of a whole run, once that is scored
-        self.suiting: Suiting | None = None  # which labelled rows thresholds have been fitted to
-        if isinstance(recipe.decision, Several) and recipe.decision.cuts is None and recipe.decision.dev:
-            self.decision, self.suiting = self._suited(recipe.decision, recipe.decision.dev)
-        if recipe.calibration and not recipe.calibration.transductive:
-            self.fitted = self._fitted()
+        self.suiting: fitting.Suiting | None = None  # which labelled rows thresholds have been fitted to
+        self._fit(recipe.decision)
 
     @classmethod
     def load(
@@ -416,66 +404,25 @@ class Classifier:
             raise RowError(f"the label {value!r} is none of: {known}", where=row.source)
         return label, value
 
-    def _fixed(self, decision: Thresholds) -> Thresholds:
-        """With the cuts that its file's rows give; raises InputError for too few."""
-        self.decision = Ranks(decision.ordered, decision.prior)  # of these rows only the scores are of interest
-        items = read.read([decision.dev], self.task.columns, self.recipe.reading)
-        found = [outcome for window in _windows(items) for outcome in self._window(window, None, "reject")]
-        margins = [outcome.label_scores[PAIR] for outcome in found if isinstance(outcome, Prediction)]
-        if len(margins) < len(decision.prior):
-            raise InputError("too few good rows to fix thresholds", where=decision.dev)
-        return decision.fixed(margins)
+    def _of_file(self, path: str) -> list[Prediction]:
+        """The predictions for the good rows of a file, of which only the scores are of interest."""
+        items = list(read.read([path], self.task.columns, self.recipe.reading))
+        if self.task.several:
+            gold.check_flags(items, self.task)
+        return [one for window in self.windows(items) for one in window if isinstance(one, Prediction)]
 
-    def _whitened(self, scorer: Scorer, path: str) -> Scorer:
-        """The scorer whose vectors are whitened by those of the texts in a file (kexue.fm 8069); no label is read.
-
-        Raises OptionError for a scorer without vectors, InputError for too few texts.
-        """
-        from promptshot.classify import retrieval  # which loads what counts with large numbers
-
-        if not isinstance(scorer, Comparing):
-            hint = "leave it out, or take a scorer that compares vectors"
-            raise OptionError(f"--whiten: the scorer {self.recipe.scorer!r} has no vectors", hint=hint)
-        texts = dict.fromkeys(chain.from_iterable(self._texts(path)))
-        found = list(islice(texts, WHITENED_BY))
-        if len(found) < FEWEST_WHITENED:
-            what = f"{many(len(found), 'different text')}, too few to whiten vectors by"
-            raise InputError(what, where=path, hint=f"give {FEWEST_WHITENED} or more, better thousands")
-        vectors = retrieval.matrix(scorer.embed, found)
-        return scorer.changed(retrieval.whitening(vectors, f"--whiten: the texts of {path}", len(found) // TEXTS_EACH))
-
-    def _texts(self, path: str) -> Iterator[Sequence[str]]:
-        """What each row of a file says in the segments of the template that have no blank."""
-        questions = Questions.of_recipe(replace(self.recipe, demos=None))
-        for item in read.read([path], self.task.columns, self.recipe.reading):
-            if isinstance(item, Row):
-                with contextlib.suppress(RowError):
-                    yield [text for prompt in questions.of(item) for text in prompt.whole_segments()]
-
-    def _suited(self, decision: Several, dev: str) -> tuple[Several, Suiting]:
-        """With the thresholds that suit the labelled rows of a file best, and which rows these are; raises InputError
-        for too few."""
-        self.decision = decision  # of these rows only the scores are of interest
-        items = list(read.read([dev], self.task.columns, self.recipe.reading))
-        gold.check_flags(items, self.task)
-        outcomes = [one for window in self.windows(items) for one in window if isinstance(one, Prediction)]
-        golds = [self.task.gold(one.row)[0] if self.recipe.labels_ignored else one.gold for one in outcomes]
-        known = [(one.label_scores, gold) for one, gold in zip(outcomes, golds, strict=True) if isinstance(gold, tuple)]
-        if len(known) < FEWEST:
-            what = f"{many(len(known), 'good row')} with labels of ours, too few to fit thresholds to"
-            raise InputError(what, where=dev, hint=f"give {FEWEST} or more; the labels are: {shortlist(decision.of)}")
-        scores, own = [of for of, _ in known], [gold for _, gold in known]
-        of_label = {label: sum(label in gold for gold in own) for label in decision.of}
-        return decision.fixed(scores, own), Suiting(len(known), len(outcomes) - len(known), of_label)
-
-    def _fitted(self) -> Fitted:
-        """What prompts that say nothing, or labelled rows, come to; raises a PromptshotError."""
-        method, dev = self.recipe.calibration.method, self.recipe.calibration.dev
-        if dev is None:
-            return calibrate.of_prompts(method, self.neutral)
-        items = read.read([dev], self.task.columns, self.recipe.reading)
-        outcomes = [one for window in self.windows(items) for one in window if isinstance(one, Prediction)]
-        return fitted_to(outcomes, self.recipe, dev)
+    def _fit(self, decision: Decision) -> None:
+        """Fit what files of rows, or prompts that say nothing, decide; raises a PromptshotError."""
+        if isinstance(decision, Thresholds) and decision.cuts is None:
+            self.decision = Ranks(decision.ordered, decision.prior)  # until the cuts are known
+            self.decision = fitting.fixed(decision, self._of_file(decision.dev))
+        if isinstance(decision, Several) and decision.cuts is None and decision.dev:
+            self.decision, self.suiting = fitting.suited(decision, self._of_file(decision.dev), self.recipe)
+        calibration = self.recipe.calibration
+        if calibration.dev:
+            self.fitted = fitting.fitted_to(self._of_file(calibration.dev), self.recipe, calibration.dev)
+        elif calibration and not calibration.transductive:
+            self.fitted = calibrate.of_prompts(calibration.method, self.neutral)
 
     def _neutral(self) -> Neutral:
         """What the words of this one score where a row says nothing, or why they do not: that ends no run."""
@@ -531,31 +478,6 @@ def chat_unused(recipe: Recipe, details: Mapping[str, Any]) -> str:
     if not details.get("chat_template") or recipe.template.spec.chat is not None:
         return ""
     return f"{recipe.model} has a template for chats, and is asked without it; with it: --chat"
-
-
-def fitted_to(predictions: Iterable[Prediction], recipe: Recipe, dev: str) -> Fitted:
-    """What the raw scores of a file's rows come to beside their own labels; raises InputError for too few."""
-    rows, labels, left_out = [], [], 0
-    for one in predictions:
-        label = recipe.task.gold(one.row)[0] if recipe.labels_ignored else one.gold
-        if isinstance(label, str):
-            rows.append(one.label_scores)
-            labels.append(label)
-        left_out += label is None
-    if len(rows) < FEWEST:
-        what = f"{many(len(rows), 'good row')} with a label of ours, too few to calibrate by"
-        raise InputError(what, where=dev, hint=f"give {FEWEST} or more; the labels are: {shortlist(recipe.labels)}")
-    return replace(calibrate.of_dev(recipe.calibration.method, rows, labels), left_out=left_out)
-
-
-@dataclass(frozen=True)
-class Suiting:
-    """To which labelled rows thresholds were fitted: how many, how many have no label of ours, and how many have each
-    label."""
-
-    rows: int
-    left_out: int
-    of_label: Mapping[str, int]
 
 
 def _idle(decision: Decision) -> Decision:

@@ -17,7 +17,8 @@ from typing import Any
 from promptshot import files
 from promptshot.classify import calibrate
 from promptshot.classify.calibrate import Calibration, Fitted
-from promptshot.classify.classifier import WINDOW, fitted_to
+from promptshot.classify.classifier import WINDOW
+from promptshot.classify.fitting import fitted_to
 from promptshot.classify.prediction import Prediction, ended
 from promptshot.classify.prior import prior_of
 from promptshot.classify.recipe import Recipe

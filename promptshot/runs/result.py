@@ -10,8 +10,8 @@ from typing import Any
 
 from promptshot.classify import decide
 from promptshot.classify.calibrate import BY_PRIOR, HOTTEST, Fitted
-from promptshot.classify.classifier import Suiting
 from promptshot.classify.decide import Ranks, Several
+from promptshot.classify.fitting import Suiting
 from promptshot.classify.prediction import Outcome, Prediction
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import OptionError, many, printable, shortlist

@@ -19,7 +19,7 @@ from reference import assert_agrees
 from sklearn.decomposition import PCA
 from tiny import broken_tensors, next_positions, no_mask
 
-from promptshot.classify import classifier
+from promptshot.classify import fitting
 from promptshot.classify.choosing import Wish
 from promptshot.classify.classifier import Classifier
 from promptshot.cli import run_command
@@ -298,7 +298,7 @@ def test_a_scorer_without_vectors_cannot_be_whitened(tmp_path: Path) -> None:
 def test_no_more_texts_are_taken_than_whitening_needs(
     body: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classifier, "WHITENED_BY", 70)
+    monkeypatch.setattr(fitting, "WHITENED_BY", 70)
     texts = list(dict.fromkeys(texts_of(120)))
     few = whitened(tmp_path, body, texts[:70]).predict(LONG)
     assert whitened(tmp_path, body, texts).predict(LONG).word_scores == few.word_scores
