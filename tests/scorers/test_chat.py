@@ -47,6 +47,12 @@ NO_PROMPT = (  # Llama 2 and Mistral: marks that are text, and no prompt for an 
     "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
     "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + '<|im_end|>' }}{% endif %}{% endfor %}"
 )
+SYSTEM_LAST = (  # Mistral 7B v0.3: the system text goes before the last message, if that is the user's
+    "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}{% set messages = messages[1:] %}"
+    "{% endif %}{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' }}"
+    "{% if loop.last and system is defined %}{{ system + '\n\n' }}{% endif %}{{ m['content'] + '[/INST]' }}"
+    "{% else %}{{ ' ' + m['content'] + '<|im_end|>' }}{% endif %}{% endfor %}"
+)
 CHANNELS = (  # GPT-OSS: an answer goes to a channel, which the prompt does not say
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + ('<|endoftext|>final' if m['role'] == 'assistant' else '')"
     " + '\n' + m['content'] + '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}"
@@ -193,6 +199,16 @@ def test_a_template_without_a_system_role_has_the_system_text_in_the_first_messa
         "<|im_start|>user\nSort them.\n\nNews: the food\nAbout:<|im_end|>\n<|im_start|>model\nawful"
     )
     assert found.endswith("<|im_start|>user\nNews: a game\nAbout:<|im_end|>\n<|im_start|>model\n_")
+
+
+def test_a_system_text_stands_where_the_template_puts_it(tmp_path: Path) -> None:
+    tiny = of_family(SYSTEM_LAST, tmp_path)
+    for shots in ([], [("the food", "awful")], [("the food", "awful"), ("a match", "great")]):
+        found = written(tiny, template(system="Sort them."), shots)
+        turns = [part for text, word in shots for part in (f"News: {text}\nAbout:", word)]
+        messages = [{"role": "system", "content": "Sort them."}, *said(*turns, "News: a game\nAbout:")]
+        assert found == tiny.tokenizer.apply_chat_template(messages, tokenize=False) + " _"
+        assert found.endswith("[INST] Sort them.\n\nNews: a game\nAbout:[/INST] _")
 
 
 def test_a_date_in_a_template_stands_still(tmp_path: Path) -> None:

@@ -56,9 +56,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Skeleton:
-    """What a template writes before, between and behind texts; whether the system text is part of the first message."""
+    """What a template writes before, between and behind texts; the numbers of these in the order in which they stand,
+    for some templates put the system text before the last message; and whether it is part of the first message."""
 
     texts: tuple[str, ...]
+    order: tuple[int, ...]
     joined: bool = False
 
 
@@ -107,7 +109,7 @@ class Chat:
         elif SYSTEM in turns:
             contents.insert(0, _stripped(turns[SYSTEM]))
         written: list[int | Piece] = []
-        for text, content in zip(skeleton.texts, [*contents, []], strict=True):
+        for text, content in zip(skeleton.texts, [*(contents[i] for i in skeleton.order), []], strict=True):
             written += [*self._signs(text), *content]
         return self._in_runs([*written, *turns[ASSISTANT]])
 
@@ -164,13 +166,13 @@ class Chat:
     def _made_skeleton(self, system: bool, shots: int) -> Skeleton:
         turns = [*([SYSTEM] if system else []), *(whose for _ in range(shots) for whose in (USER, ASSISTANT)), USER]
         try:
-            return Skeleton(self._between(turns))
+            return self._between(turns)
         except Unfit:
             if not system:
                 raise
-        return Skeleton(self._between(turns[1:]), joined=True)
+        return replace(self._between(turns[1:]), joined=True)
 
-    def _between(self, turns: Sequence[str]) -> tuple[str, ...]:
+    def _between(self, turns: Sequence[str]) -> Skeleton:
         """What the template writes around the texts of these turns, up to where the answer begins.
 
         Two ways lead there: the prompt that it writes for an answer, and what it writes before one that is given. The
@@ -181,20 +183,24 @@ class Chat:
         asked, bare = self._rendered(messages, prompt=True), self._rendered(messages, prompt=False)
         answered = self._rendered([*messages, {"role": ASSISTANT, "content": _mark(len(turns))}], prompt=False)
         given, _, _ = answered.partition(_mark(len(turns)))
-        texts = asked
+        texts, last = asked, _mark(len(turns) - 1)
         if _mark(len(turns)) in answered and (given.startswith(asked) or asked == bare):
-            texts = given
+            # Some write the system text before the last message only if that is the user's: then what stands before an
+            # answer is all that is taken from the one that is given.
+            lost = [whose for i, whose in enumerate(turns) if _mark(i) in asked and _mark(i) not in given]
+            texts = asked.rpartition(last)[0] + last + given.rpartition(last)[2] if lost == [SYSTEM] else given
+        order = sorted(range(len(turns)), key=lambda i: texts.find(_mark(i)))
+        if any(_mark(i) not in texts for i in order) or not _in_order(order, turns):
+            raise Unfit("its template for chats leaves out a message, or changes their order")
         found = []
-        for i in range(len(turns)):
-            before, mark, texts = texts.partition(_mark(i))
-            if not mark:
-                raise Unfit("its template for chats leaves out a message, or changes their order")
+        for i in order:
+            before, _, texts = texts.partition(_mark(i))
             found.append(before)
         if MARK in (rest := "".join([*found, texts])):
             raise Unfit("its template for chats writes a message twice")
         if len(rest) > LARGEST:
             raise Unfit(f"its template for chats writes {len(rest):,} characters of its own")
-        return (*found, texts)
+        return Skeleton((*found, texts), tuple(order))
 
     def _rendered(self, messages: Sequence[Message], prompt: bool) -> str:
         """What the template writes; raises Unfit with what it, or the library, says where it cannot."""
@@ -242,6 +248,12 @@ class Chat:
 
 def _whole(run: Run) -> str:
     return "".join(piece.text for piece in run.pieces)
+
+
+def _in_order(order: Sequence[int], turns: Sequence[str]) -> bool:
+    """Whether turns stand as they came, but for the system's, and the last of them last."""
+    told = [i for i in order if turns[i] != SYSTEM]
+    return told == sorted(told) and order[-1] == len(turns) - 1
 
 
 def _mark(number: int) -> str:
