@@ -19,7 +19,7 @@ from promptshot.scorers.checkpoints import sentences
 from promptshot.scorers.checkpoints.encoder import Encoder, Ids
 from promptshot.scorers.checkpoints.fitting import Fitted
 from promptshot.scorers.checkpoints.opening import quiet
-from promptshot.scorers.engine.base import TorchScorer
+from promptshot.scorers.engine.base import TorchScorer, scored_of
 from promptshot.scorers.engine.heads import LastLayer, probe, same
 from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
 from promptshot.scorers.engine.pooling import FIRST_LAST, pooled
@@ -167,7 +167,7 @@ class EmbedScorer(TorchScorer):
         scores = [[math.nan] * len(prompt.choices) for prompt in prompts]
         for (i, choice, _, _), value in zip(pairs, self._cosines(vectors, pairs), strict=True):
             scores[i][choice] = value / self.temperature
-        return [self._scored(plan, values) for plan, values in zip(plans, scores, strict=True)]
+        return [scored_of(plan, values) for plan, values in zip(plans, scores, strict=True)]
 
     @quiet()
     def embed(self, texts: Sequence[str]) -> list[Any]:
@@ -234,13 +234,6 @@ class EmbedScorer(TorchScorer):
             part = slice(start, start + size)
             found += (vectors[one[part]] * vectors[other[part]]).sum(-1).tolist()
         return found
-
-    def _scored(self, plan: Plan | str, values: list[float]) -> Scored:
-        if isinstance(plan, str):
-            return Scored(error=plan)
-        if not all(map(math.isfinite, values)):
-            return Scored(error="a score is not finite (the model's weights or the precision may be at fault)")
-        return Scored(tuple(values), plan.tokens, plan.fitted.cut, unknown=plan.unknown)
 
     def _vectors(self, inputs: dict[str, Tensor], last: LastLayer | None) -> Tensor:
         """(rows, width), float32; for the first position alone, only that goes on behind the last attention."""

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from promptshot.errors import ModelError
-from promptshot.scorers.checkpoints.encoder import Encoder, Ids, Unfit, in_runs, segments
+from promptshot.scorers.checkpoints.encoder import Encoder, Ids, in_runs, segments
 from promptshot.scorers.engine.base import HeadScorer
-from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
+from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch, refuse_nothing
 from promptshot.scoring import Kind, MultiToken, Piece, Prompt
 
 
@@ -35,9 +35,7 @@ class MlmPlanner(Planner):
     def plan(self, prompt: Prompt) -> Plan:
         """The queries for each word length; words share those that show the same."""
         words = self._spelled(prompt)
-        for choice, word in zip(prompt.choices, words, strict=True):
-            if choice and not word:
-                raise Unfit(f"the word {choice!r} is nothing to the tokenizer")
+        refuse_nothing(prompt, words)
         leads = [self.encoder.lead(word) for word in words]
         longest = max(map(len, words))
         fitted = self.fit(prompt.pieces, lambda pieces: len(self._ids(pieces, longest)[0]))

@@ -3,7 +3,6 @@ arXiv 1909.00161; the zero-shot-classification pipeline of transformers)."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,10 +12,9 @@ import torch
 from torch import Tensor
 
 from promptshot.scorers.checkpoints.classes import names, of_inference
-from promptshot.scorers.engine.base import TorchScorer
-from promptshot.scorers.engine.heads import LastLayer, probe, same
+from promptshot.scorers.engine.heads import probe
 from promptshot.scorers.engine.plans import Plan, Query
-from promptshot.scorers.nsp import NspPlanner
+from promptshot.scorers.nsp import NspPlanner, PairScorer
 from promptshot.scoring import Kind, Prompt
 
 
@@ -33,7 +31,7 @@ class NliPlanner(NspPlanner):
         return replace(plan, queries=tuple(queries))
 
 
-class NliScorer(TorchScorer):
+class NliScorer(PairScorer):
     """The logit z_e of entailment, each choice in the blank; one forward per choice.
 
     The softmax of z_e over the choices is what the pipeline gives. Of a choice by itself the score is z_e - z_c, its
@@ -47,8 +45,7 @@ class NliScorer(TorchScorer):
         self.classes = of_inference(self.model.config, self.checkpoint)
         keeps = "use_cache" in inspect.signature(self.model.forward).parameters
         self._more: dict[str, Any] = {"use_cache": False} if keeps else {}
-        last = None if self.options.plain else LastLayer.of(self.model)
-        self.last = last if last is not None and self._proves(last) else None
+        super()._prepare()
 
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:
         """The logit of entailment of each pair, or its log-odds."""
@@ -73,15 +70,8 @@ class NliScorer(TorchScorer):
         told = {"entailment": of[self.classes.entailment], "against": of[self.classes.against]}
         return {**super().details, "classes": told}
 
-    def _logits(self, inputs: dict[str, Tensor], last: LastLayer | None) -> Tensor:
-        """(rows, classes); behind the last attention only the first position, [CLS], goes on."""
-        with last.only(lambda states: states[:, :1]) if last else contextlib.nullcontext():
-            found: Tensor = self.model(**inputs, **self._more).logits
-        return found
-
-    def _proves(self, last: LastLayer) -> bool:
-        inputs = self._probe()
-        return same(lambda: self._logits(inputs, None), lambda: self._logits(inputs, last))
+    def _run(self, inputs: dict[str, Tensor]) -> Tensor:
+        return super()._run({**inputs, **self._more})
 
     def _probe(self) -> dict[str, Tensor]:
         inputs = probe(self.model)

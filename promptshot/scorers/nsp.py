@@ -98,7 +98,34 @@ class NspPlanner(Planner):
         return Query(ids, (number,), types=layout.token_types(sizes), positions=positions)
 
 
-class NspScorer(TorchScorer):
+class PairScorer(TorchScorer):
+    """A scorer of two segments, whose head reads the first position only: behind the last attention that goes on alone,
+    where this gives the same."""
+
+    def _prepare(self) -> None:
+        last = None if self.options.plain else LastLayer.of(self.model)
+        self.last = last if last is not None and self._proves(last) else None
+
+    def _run(self, inputs: dict[str, Tensor]) -> Tensor:
+        """The logits of a batch: (rows, classes)."""
+        found: Tensor = self.model(**inputs).logits
+        return found
+
+    def _logits(self, inputs: dict[str, Tensor], last: LastLayer | None) -> Tensor:
+        """The same, with the first position alone where there is such a `last` layer."""
+        with last.only(lambda states: states[:, :1]) if last else contextlib.nullcontext():
+            return self._run(inputs)
+
+    def _probe(self) -> dict[str, Tensor]:
+        """A small batch, to try both ways with."""
+        return probe(self.model)
+
+    def _proves(self, last: LastLayer) -> bool:
+        inputs = self._probe()
+        return same(lambda: self._logits(inputs, None), lambda: self._logits(inputs, last))
+
+
+class NspScorer(PairScorer):
     """The logit margin z0 - z1 of IsNext, each choice in the blank; one forward per choice.
 
     The margin orders pairs as the probability does, but does not saturate.
@@ -106,21 +133,7 @@ class NspScorer(TorchScorer):
 
     name = "nsp"
 
-    def _prepare(self) -> None:
-        last = None if self.options.plain else LastLayer.of(self.model)
-        self.last = last if last is not None and self._proves(last) else None
-
     def answer(self, batch: Sequence[Query]) -> list[list[float]]:
         """The margin of each pair."""
         logits = self._logits(self.tensors(batch), self.last).double()  # (rows, 2); 0 is IsNext
         return [[margin] for margin in (logits[:, 0] - logits[:, 1]).tolist()]
-
-    def _logits(self, inputs: dict[str, Tensor], last: LastLayer | None) -> Tensor:
-        """(rows, 2); behind the last attention only the first position, [CLS], goes on."""
-        with last.only(lambda states: states[:, :1]) if last else contextlib.nullcontext():
-            found: Tensor = self.model(**inputs).logits
-        return found
-
-    def _proves(self, last: LastLayer) -> bool:
-        inputs = probe(self.model)
-        return same(lambda: self._logits(inputs, None), lambda: self._logits(inputs, last))

@@ -26,7 +26,7 @@ from promptshot.scorers.checkpoints.t5_pegasus import T5PegasusEncoder
 from promptshot.scorers.engine.base import HeadScorer
 from promptshot.scorers.engine.batches import Answers
 from promptshot.scorers.engine.decoder import Decoder
-from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
+from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch, refuse_nothing
 from promptshot.scoring import CAUTION, Kind, Piece, Prompt
 
 SUMMARIES = "the model was trained to sum texts up, not to fill gaps: a word is scored as the summary of its row"
@@ -76,9 +76,7 @@ class Seq2seqPlanner(Planner):
     def plan(self, prompt: Prompt) -> Plan:
         """One query, with each word and what is scored behind it as its targets."""
         words = self._spelled(prompt)
-        for choice, word in zip(prompt.choices, words, strict=True):
-            if choice and not word:
-                raise Unfit(f"the word {choice!r} is nothing to the tokenizer")
+        refuse_nothing(prompt, words)
         leads = [self.encoder.lead(word) for word in words]
         targets = tuple((*word, *self.way.closing) for word in words)
         longest = max(map(len, targets))

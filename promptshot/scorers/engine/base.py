@@ -136,7 +136,7 @@ class TorchScorer(ABC):
                 self.progress(told - before)
         if self.progress and told < len(prompts):  # no query at all
             self.progress(len(prompts) - told)
-        return list(map(_scored, plans, scores, leads))
+        return list(map(scored_of, plans, scores, leads))
 
     def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
         """The answers to all queries, as they come; `owners` are the prompts they belong to.
@@ -468,7 +468,8 @@ def _attempt(work: Work, start: int, end: int) -> Answers | str | None:
         return f"the model failed: {told(problem)}"
 
 
-def _scored(plan: Plan | str, values: list[float], leads: list[float]) -> Scored:
+def scored_of(plan: Plan | str, values: Sequence[float], leads: Sequence[float] = ()) -> Scored:
+    """What the scores of a prompt come to, or why they come to nothing."""
     if isinstance(plan, str):
         return Scored(error=plan)
     if not all(map(math.isfinite, values)):

@@ -122,3 +122,10 @@ class Planner(ABC):
     def fit(self, pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int]) -> Fitted:
         """See `fitting.fit`."""
         return fit(pieces, size, self.limit, self.encoder)
+
+
+def refuse_nothing(prompt: Prompt, words: Sequence[Ids]) -> None:
+    """Raise Unfit for a choice of which the tokenizer leaves nothing."""
+    for choice, word in zip(prompt.choices, words, strict=True):
+        if choice and not word:
+            raise Unfit(f"the word {choice!r} is nothing to the tokenizer")
