@@ -63,7 +63,7 @@ def _library(context: click.Context) -> Path | None:
     """What --library says, which is not looked at before this."""
     parameter = next(one for one in context.command.params if one.name == "folder")
     said, _ = parameter.consume_value(context, context.meta.get(GIVEN, {}))
-    return Path(said) if said else None
+    return Path(said) if isinstance(said, str | Path) and said else None  # click has an object for nothing
 
 
 def is_several(files: Sequence[str]) -> bool:
