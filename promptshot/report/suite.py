@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_uppercase
 
 from rich.cells import cell_len
@@ -13,13 +13,14 @@ from rich.text import Text
 
 from promptshot.compare import tasks
 from promptshot.compare.suite import Published
-from promptshot.compare.table import RANKED, Interval, Line, Table, Width
+from promptshot.compare.table import CUT, RANKED, Interval, Line, Table, Width
 from promptshot.errors import many, printable
 from promptshot.report.comparison import Watch
 from promptshot.report.console import NARROW, people, plain_table, remark_line
 from promptshot.runs.remarks import Remark
 
 AVERAGE, INTERVAL, CHANCE = "average", "95% interval", "majority or chance"
+SIGNS = (RANKED, CUT)
 NOTHING = "-"  # where a row has no number
 
 
@@ -47,6 +48,10 @@ class Row:
     style: str = ""
     intervals: Sequence[str] = ()  # of ours, as many
     best: frozenset[int] = frozenset()  # the cells with the highest accuracy of ours
+
+    def padded(self) -> Row:
+        """The same with room for a sign in cells that have none, so that numbers stand below one another."""
+        return replace(self, cells=[cell if cell.endswith(SIGNS) else f"{cell} " for cell in self.cells])
 
 
 def show_suite(table: Table) -> None:
@@ -116,7 +121,7 @@ def _theirs(table: Table) -> list[Row]:
         marks = dict.fromkeys(row.transductive, RANKED)
         cells = [f"{row.scores[task]:.1f}{marks.get(task, '')}" if task in row.scores else NOTHING
                  for task in table.tasks]  # fmt: skip
-        average = NOTHING if row.average is None or not table.whole else f"{row.average:.1f}"
+        average = NOTHING if row.average is None or not table.whole else f"{row.average:g}"
         rows.append(Row(f"[{number}] {row.name}", [*cells, *([average] if table.suite.average == "mean" else [])]))
     return rows
 
@@ -139,7 +144,9 @@ def _counts(table: Table) -> list[str]:
 
 
 def _drawn(table: Table, console: Console) -> list[RenderableType]:
-    ours, theirs = _ours(table), _theirs(table)
+    rows = _ours(table), _theirs(table)
+    room = any(cell.endswith(SIGNS) for of_some in rows for row in of_some for cell in row.cells)
+    ours, theirs = ([row.padded() if room else row for row in of_some] for of_some in rows)
     wide = _wide(table, ours, theirs)
     if _needs(wide) <= console.width:
         return [wide]
