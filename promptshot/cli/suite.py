@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from promptshot.rows.writer import Form
 
 MARKDOWN = ".md"
+GOES_ON = "what is scored is kept, and gone on with, only where predictions are: --predictions DIR"
 OURS = ("data", "tasks", "patterns", "dev_thresholds")  # options for suites of several tasks alone
 # Options of one set of rows; a suite says of each task what they would.
 OF_ONE = (
@@ -85,11 +86,14 @@ def is_several(files: Sequence[str]) -> bool:
 def run(quiet: bool, given: dict[str, Any]) -> int:
     """Carry the suite out, show its table and write it; gives the exit code."""
     from promptshot.compare import tasks
+    from promptshot.compare.folder import remembers
     from promptshot.files import check
     from promptshot.report.console import note
     from promptshot.report.suite import SuiteWatch
 
     named: _Named = click.get_current_context().meta[_SEVERAL]
+    if given["predictions"] and given["output"] and remembers(given["predictions"], given["output"]):
+        given["overwrites"] = True
     form, wanted = _form(given), _wanted(named, given)
     plan = tasks.plan(named.suite, wanted, named.name, str if quiet else note)
     written = [Named("--output", given["output"])] if given["output"] else []
@@ -114,8 +118,13 @@ def run(quiet: bool, given: dict[str, Any]) -> int:
 
 def _form(given: dict[str, Any]) -> Form:
     """How the table is written; refuses files that cannot be, before anything is read."""
-    outputs({"--output": given["output"]}, read_by(given, ()), given["overwrite"])
+    outputs({"--output": given["output"]}, read_by(given, ()), _replaces(given))
     return form_of({**given, "output": None} if _is_markdown(given["output"]) else given, one_text=True)
+
+
+def _replaces(given: dict[str, Any]) -> bool:
+    """Whether --output may be replaced: that was said, or it is the table that is gone on with."""
+    return bool(given["overwrite"] or given.get("overwrites", False))
 
 
 def _is_markdown(path: str | None) -> bool:
@@ -150,6 +159,7 @@ def _scorers(said: str | None) -> tuple[tuple[str, ...], str | None]:
 def _tell(table: Table, given: dict[str, Any], form: Form, quiet: bool) -> None:
     """Write and show what is known."""
     from promptshot.classify.classifier import chat_unused
+    from promptshot.compare.folder import remember
     from promptshot.compare.table import write
     from promptshot.files import put
     from promptshot.report.console import note
@@ -157,12 +167,16 @@ def _tell(table: Table, given: dict[str, Any], form: Form, quiet: bool) -> None:
 
     if given["output"] and table.tasks:
         if _is_markdown(given["output"]):
-            put(given["output"], markdown(table), given["overwrite"])
+            put(given["output"], markdown(table), _replaces(given))
         else:
-            write(given["output"], table, form, given["overwrite"])
+            write(given["output"], table, form, _replaces(given))
+        if given["predictions"]:
+            remember(given["predictions"], given["output"])
     if not quiet:
         entries = [entry for comparison in table.comparisons.values() for entry in comparison.entries]
         lines = (chat_unused(entry.result.recipe, entry.result.details) for entry in entries)
         for line in dict.fromkeys(filter(None, lines)):
             note(line)
         show_suite(table)
+        if table.tasks and not table.complete:
+            note("the same command goes on from here" if given["predictions"] else GOES_ON)

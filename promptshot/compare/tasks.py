@@ -80,8 +80,8 @@ class Plan:
         return rows + [one for job in self.jobs.values() for c in job.candidates for one in c.recipe.reads]
 
     def in_folders(self, path: Path, overwrite: bool = False) -> Plan:
-        """The same with a folder for the predictions of each task in this one; raises InputError where there cannot
-        be."""
+        """The same with a folder for the predictions of each task in this one, which go on from what is there; raises
+        InputError where there cannot be one, or what is there is of other rows."""
         if str(path) == files.STREAM:
             raise InputError("predictions of several tasks are files in folders", hint="--predictions DIR")
         try:
@@ -91,7 +91,9 @@ class Plan:
         jobs = dict(self.jobs)
         try:
             for name, job in self.jobs.items():
-                jobs[name] = replace(job, folder=Folder(path / name, overwrite))
+                folder = Folder(path / name, overwrite)
+                jobs[name] = replace(job, folder=folder)
+                folder.begin(job.comparison.data)
         except BaseException:
             replace(self, jobs=jobs).close()
             raise
@@ -124,16 +126,20 @@ def run(plan: Plan, watcher: Watcher | None = None) -> Table:
     candidates = [candidate for job in plan.jobs.values() for candidate in job.candidates]
     with Interrupts() as interrupts:
         watcher.began_suite(plan.table, len(candidates))
-        scoring = Bench(Loader(keeps=False), watcher)
+        loader = Loader(keeps=False)
         for engine in dict.fromkeys(candidate.engine for candidate in candidates):
             for name, job in plan.jobs.items():
                 watcher.turned_to(name)
                 members = [candidate for candidate in job.candidates if candidate.engine == engine]
+                scoring = Bench(loader, watcher, members)
                 Run(job.folder, job.comparison, scoring, interrupts).score(members, job.rows, job.candidates)
                 job.comparison.complete = job.comparison.tried == job.comparison.wanted
         if not any(job.comparison.entries for job in plan.jobs.values()):
             raise next(failure.problem for job in plan.jobs.values() for failure in job.comparison.failures)
         plan.table.complete = True
+        for job in plan.jobs.values():
+            if job.folder:
+                job.folder.end()
     return plan.table
 
 

@@ -74,6 +74,13 @@ class Watch(compare.Watcher):
             name = printable(self.of + entry.candidate.name)
             self.console.print(f"{self.number} of {self.total} {name}: {said}")
 
+    def restored(self, entry: Entry) -> None:
+        """This is what it came to in an earlier comparison."""
+        self.number += 1
+        if not self.quiet and not self._bar:
+            said = f"{entry.accuracy:.1%} of {entry.result.tally.labelled:,} rows, scored before"
+            self.console.print(f"{self.number} of {self.total} {printable(self.of + entry.candidate.name)}: {said}")
+
     def __enter__(self) -> Watch:
         return self
 

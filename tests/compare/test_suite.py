@@ -1,0 +1,169 @@
+"""Suites of several tasks: what a file may say, what is scored, what stands in the table, and what is left out."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import failed, put, put_in, write_rows
+
+from promptshot.cli import run_command
+from promptshot.compare.suite import TaskSuite, load
+from promptshot.errors import InputError
+
+SUITE = """
+tasks:
+  hotels:
+    files: [deep/hotels.jsonl, [part1.jsonl, part2.jsonl], {files: h.csv, map: {text: body}, gold: {positive: [gut]}}]
+    templates: [zh-sentiment-mlm, zh-sentiment-nsp]
+    more: zh-sentiment-good-mlm
+  shops:
+    files: shops.jsonl
+    map: {text: said}
+    templates: [zh-sentiment-mlm, zh-sentiment-nsp]
+published:
+  - {name: Others, source: a paper, scores: {hotels: 71.5, shops: 60}, average: 65.75}
+"""
+
+
+def rows(count: int, field: str = "text") -> list[dict[str, Any]]:
+    return [{field: f"第{i}家", "label": "positive" if i % 3 else "negative"} for i in range(count)]
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> str:
+    write_rows(tmp_path / "part1.jsonl", rows(20))
+    write_rows(tmp_path / "part2.jsonl", rows(10))
+    write_rows(tmp_path / "shops.jsonl", rows(24, "said"))
+    return put_in(tmp_path, "suite.yaml", SUITE)
+
+
+def compare(suite: str, *arguments: str) -> int:
+    return run_command(["compare", "--suite", suite, "--scorer", "fake", *arguments])
+
+
+def written(suite: str, *arguments: str, code: int = 0) -> dict[str, Any]:
+    out = str(Path(suite).with_name("out.json"))
+    assert compare(suite, "-o", out, "--overwrite", *arguments) == code
+    found: dict[str, Any] = json.loads(Path(out).read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_first_layout_that_is_there_is_read(suite: str, tmp_path: Path) -> None:
+    assert written(suite)["tasks"]["hotels"]["rows"] == 30
+    put(tmp_path / "part2.jsonl", "").unlink()
+    put(tmp_path / "h.csv", "body,label\n很好,gut\n很差,negative\n")
+    found = written(suite)["tasks"]["hotels"]
+    assert (found["rows"], found["inputs"]) == (2, [str(tmp_path / "h.csv")])
+    assert found["candidates"][0]["per_label"]["positive"]["support"] == 1
+
+
+def test_the_average_is_the_mean_of_the_tasks_and_less_sure_than_none_of_them(suite: str) -> None:
+    for line in written(suite)["table"]:
+        cells = [(one["accuracy"], *one["accuracy_interval"]) for one in line["tasks"].values()]
+        mean = sum(share for share, _, _ in cells) / 2
+        below = math.sqrt(sum((share - low) ** 2 for share, low, _ in cells)) / 2
+        above = math.sqrt(sum((high - share) ** 2 for share, _, high in cells)) / 2
+        assert line["average"] == pytest.approx(mean)
+        assert line["average_interval"] == pytest.approx([mean - below, mean + above])
+        assert below + above < max(high - low for _, low, high in cells)
+
+
+def test_a_task_that_is_not_there_is_a_line_and_the_rest_goes_on(
+    suite: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(suite).with_name("shops.jsonl").unlink()
+    found = written(suite, "--task", "hotels", "--task", "shops", "--task", "hotel", code=3)
+    assert [one["task"] for one in found["failed"]] == ["hotel", "shops"]
+    assert list(found["tasks"]) == ["hotels"]
+    assert all(line["average"] is None for line in found["table"])
+    err = capsys.readouterr().err
+    assert "left out: hotel: the suite has no such task; did you mean 'hotels'?" in err
+    assert "there is no shops.jsonl" in err
+
+
+def test_nothing_there_is_one_line_with_the_folder_and_the_first_file(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    said = failed(capsys, "compare", "--suite", suite, "--data", str(tmp_path / "empty"), "--scorer", "fake")
+    assert str(tmp_path / "empty") in said
+    assert "the first would be deep/hotels.jsonl" in said
+    assert "add --data DIR" in failed(capsys, "compare", "--suite", "fewclue", "--scorer", "fake")
+    assert "did you mean 'fewclue'?" in failed(capsys, "compare", "--suite", "fewclu", "--scorer", "fake")
+
+
+def test_all_patterns_show_how_far_they_lie_apart(suite: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert written(suite)["spreads"] == []
+    (spread,) = written(suite, "--patterns", "all")["spreads"]
+    assert spread["tasks"]["hotels"]["count"] == 2
+    assert spread["tasks"]["hotels"]["least"] <= spread["tasks"]["hotels"]["most"]
+    assert "patterns of mlm · fake" in capsys.readouterr().err
+
+
+def test_a_suite_goes_on_from_its_predictions_and_ends_with_the_same(suite: str, tmp_path: Path) -> None:
+    def plain(record: Any) -> Any:
+        timed = ("seconds", "rows_per_second")
+        if isinstance(record, dict):
+            return {key: plain(value) for key, value in record.items() if key not in timed}
+        return [plain(one) for one in record] if isinstance(record, list) else record
+
+    out, kept = tmp_path / "o.json", tmp_path / "kept"
+    assert compare(suite, "--predictions", str(kept), "-o", str(out)) == 0
+    whole = plain(json.loads(out.read_text(encoding="utf-8")))
+    for path in (kept / "shops").glob("02-*"):
+        path.unlink()
+    assert compare(suite, "--predictions", str(kept), "-o", str(out)) == 0
+    assert plain(json.loads(out.read_text(encoding="utf-8"))) == whole
+
+
+def test_markdown_and_lines_hold_the_table(suite: str, tmp_path: Path) -> None:
+    page, lines = tmp_path / "t.md", tmp_path / "t.jsonl"
+    assert compare(suite, "-o", str(page)) == compare(suite, "-o", str(lines)) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "| accuracy in % (95% interval) | hotels | shops | average |" in text
+    assert "| \\[1] Others | 71.5 | 60.0 | 65.75 |" in text
+    found = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    assert sorted((one["task"], one["scorer"]) for one in found) == [
+        (t, "fake") for t in ("hotels", "shops") for _ in "ab"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--label-field", "x"), "--label-field is of one set of rows"),
+        (("-t", "zh-sentiment-mlm"), "--template is of one set of rows"),
+        (("rows.jsonl",), "FILE... is of one set of rows"),
+    ],
+)
+def test_options_of_one_set_of_rows_are_refused(
+    suite: str, flags: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in failed(capsys, "compare", "--suite", suite, *flags)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("more:", "mor:", "s.yaml:6: unknown key 'mor'; did you mean 'more'?"),
+        ("shops: 60", "shop: 60", "s.yaml:12: no task 'shop'; did you mean 'shops'?"),
+        ("shops: 60", "shops: 600", "s.yaml:12: published: must be at most 100"),
+        ("  shops:", "  ../shops:", "s.yaml:7: '../shops' cannot be the name of a task"),
+        ("zh-sentiment-good-mlm", "zh-sentiment-goo-mlm", "s.yaml:6: no template named"),
+        ("gold: {", "golt: {", "unknown key 'golt'; did you mean 'gold'?"),
+    ],
+)
+def test_a_wrong_suite_is_one_line_with_its_place(old: str, new: str, said: str, tmp_path: Path) -> None:
+    path = put(tmp_path / "s.yaml", SUITE.replace(old, new, 1))
+    with pytest.raises(InputError) as caught:
+        load(path)
+    assert said in str(caught.value)
+
+
+def test_the_suites_on_the_shelf_can_be_loaded() -> None:
+    for path in (Path(__file__).parents[2] / "suites").glob("*.yaml"):
+        assert isinstance(load(path), TaskSuite)
