@@ -1,5 +1,5 @@
-"""Where files lie: templates, verbalizers and models that ship with promptshot, models of Ollama, models in a folder or
-a file; and what a local model is made for."""
+"""Where files lie: templates, verbalizers, suites and models that ship with promptshot, models of Ollama, models in a
+folder or a file; and what a local model is made for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from promptshot import gguf, kinds, weights
 from promptshot.errors import ModelError, NotFoundError, did_you_mean, reason_of, shortlist
 from promptshot.weights import Broken
 
-Shelf = Literal["templates", "verbalizers", "models"]
+Shelf = Literal["templates", "verbalizers", "suites", "models"]
 
 HERE = Path(__file__).parent
 BUILTIN = "builtin:"

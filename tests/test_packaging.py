@@ -49,7 +49,7 @@ def in_wheel(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_wheel_holds_the_whole_shelf_and_both_models(installed: Path) -> None:
-    for kind in ("templates", "verbalizers"):
+    for kind in ("templates", "verbalizers", "suites"):
         shipped = {path.name for path in (ROOT / kind).glob("*.yaml")}
         assert {path.name for path in (installed / "promptshot" / kind).glob("*.yaml")} == shipped
     for name in ("bert", "gpt2"):

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptshot.cli import completion
+from promptshot.cli import completion, suite
 from promptshot.cli.flags import (
-    READ,
     Command,
     chat_flags,
     chat_of,
@@ -47,21 +46,8 @@ if TYPE_CHECKING:
     from promptshot.runs.inputs import Inputs
 
 
-def suite(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """What a suite says becomes defaults; what the command line says goes first."""
-    if path is None:
-        return
-    from promptshot.compare.candidates import Suite
-
-    context.meta.setdefault(READ, []).append(Named("--suite", str(path)))
-    said = Suite.load(path).model_dump(exclude_defaults=True, exclude={"about"})
-    names = {"data": "files", "library": "folder"}
-    found = {names.get(name, name): value for name, value in said.items()}
-    context.default_map = {**(context.default_map or {}), **found}
-
-
 @click.command("compare", cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=completion.file)
+@click.argument("files", nargs=-1, metavar="FILE...", shell_complete=completion.file)
 @template_flag("As for classify; again for each.  [default: all of the shelf that fit labels and language]")
 @option(
     "--verbalizer",
@@ -95,14 +81,25 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
 @option("--demos", metavar="FILE", help="Labelled rows to draw demonstrations from.")
 @click.option(
     "--suite",
-    type=click.Path(path_type=Path),
+    type=Text(),
     is_eager=True,
     expose_value=False,
-    callback=suite,
+    callback=suite.suite,
     envvar="PROMPTSHOT_SUITE",
-    metavar="FILE",
-    help="YAML that says which data, templates, verbalizers, models, shots ...",
+    shell_complete=completion.of_shelf("suites"),
+    metavar="NAME|FILE",
+    help="A suite of several tasks (fewclue), or YAML of your own that says which data, templates, models, shots ...",
 )
+@option("--data", metavar="DIR", help="The folder with a suite's files.  [default: that of the suite]")
+@option("--task", "tasks", type=Text(), multiple=True, metavar="NAME", help="Of a suite, only this; again for each.")
+@option(
+    "--patterns",
+    type=click.Choice(["own", "all"]),
+    default="own",
+    show_default=True,
+    help="Of a suite: one template of each scorer, or all, which shows how far they lie apart.",
+)
+@option("--dev-thresholds", is_flag=True, help="Of a suite: cut ranked pairs where the dev rows say, not by shares.")
 @option("--search", is_flag=True, help="Choose by successive halving on some rows, judge on the rest.")
 @option("--dev", metavar="FILE", help="The rows to choose on, with --search.  [default: half of the rows]")
 @row_flags
@@ -122,7 +119,17 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     All combinations are scored on the same labelled rows, every model loaded once. The leaderboard shows accuracy,
     the paired test of each against the best, how far the templates of one model lie apart, and what their ensemble
     comes to. With --search, the best is chosen on some rows and judged on others.
+
+    With a suite of several tasks, the table has a line for each scorer and model beside what others have published:
+
+    \b
+    promptshot compare --suite fewclue --data DIR -m FOLDER --scorer mlm,nsp
     """
+    if suite.is_several(files):
+        return suite.run(quiet, given)
+    if not files:
+        context = click.get_current_context()
+        raise click.MissingParameter(ctx=context, param=next(p for p in context.command.params if p.name == "files"))
     from promptshot.compare import compare
     from promptshot.compare.folder import Folder
     from promptshot.files import check

@@ -57,7 +57,7 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; raises click's UsageError for an option that is given twice."""
         if not ctx.resilient_parsing:
-            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            ctx.meta[GIVEN], _, order = self.make_parser(ctx).parse_args(args=list(args))
             doubled = next((one for number, one in enumerate(order) if one in order[:number] and _is_single(one)), None)
             if doubled is not None:
                 ctx.fail(f"{max(doubled.opts, key=len)} is given twice; give it once")
@@ -450,6 +450,7 @@ def read_by(given: Mapping[str, Any], read: Sequence[str]) -> list[Named]:
 
 
 READ = "promptshot.read"  # what eager options have read
+GIVEN = "promptshot.given"  # what the command line gives, for an eager option that needs another
 
 
 def model_options(given: dict[str, Any]) -> ModelOptions:

@@ -187,7 +187,7 @@ def _pairs(parameter: click.Parameter, value: Any) -> list[Any]:
 # Options that name files and folders, and those that may.
 PATHS = (
     *("files", "output", "summary", "record", "rejects", "errors", "save_template", "predictions"),
-    *("demos", "dev", "folder", "suite", "unlabelled", "candidates"),
+    *("demos", "dev", "data", "folder", "unlabelled", "candidates"),
 )
 UNIFORM = "uniform"  # a prior that is no file
 NAMES = ("templates", "verbalizer", "verbalizers", "model", "models", "labels")
@@ -205,6 +205,8 @@ def _beside(name: str, value: Any, folder: Path) -> Any:
     if name == "prior":
         return value if value == UNIFORM or "=" in value else str(folder / value)
     named = name in NAMES and "{" not in value and library.is_path(value)
+    if name == "suite":  # a name on the shelf, unless a file is meant
+        named = library.is_path(value) or (folder / value).exists()
     if name.startswith("model"):  # the names on a hub have slashes, too
         named = not value.startswith(shelf.BUILTIN) and (folder / value).is_dir()
     return str(folder / value) if name in PATHS or named else value

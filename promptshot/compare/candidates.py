@@ -1,16 +1,13 @@
-"""Which candidates a comparison is of: templates x label words x models x demonstrations, or what a suite says."""
+"""Which candidates a comparison is of: templates x label words x models x demonstrations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BeforeValidator, Field
+from typing import Any
 
 from promptshot import shelf
 from promptshot.classify import choosing, suited
@@ -19,7 +16,6 @@ from promptshot.classify.questions import Questions
 from promptshot.classify.recipe import DEMOS, DemoPlan, Recipe
 from promptshot.errors import InputError, OptionError, PromptshotError, RowError, VerbalizerError
 from promptshot.kinds import KINDS, WITH_DEMONSTRATIONS, head_for
-from promptshot.prompts import library, strict
 from promptshot.prompts.labels import NAME
 from promptshot.prompts.task import Names
 from promptshot.prompts.verbalizer import Verbalizer
@@ -29,7 +25,6 @@ from promptshot.runs.inputs import HOPELESS, look_at
 from promptshot.scoring import ModelOptions
 
 UNFIT = "leave it out, give it other label words, or add the rows' labels under 'gold:'"
-MOST = 2**53  # of whole numbers that count something
 LOOKED_AT = HOPELESS  # rows that are tried before a candidate is refused, for the first ones may be bad
 
 
@@ -75,6 +70,7 @@ class Axes:
     demos: str | None = None  # the file that demonstrations are drawn from
     seed: int = 0
     names: Names = field(default_factory=Names)  # the columns that were named
+    dev: str | None = None  # the file whose scores fix the thresholds of pairs without a blank
 
     @property
     def model(self) -> str:
@@ -152,7 +148,8 @@ def grid(guesses: Sequence[suited.Guess], axes: Axes) -> list[Candidate]:
         for model, k in product(models, axes.numbers if one.template.kind.demonstrations else (0,)):
             plan = DemoPlan(axes.demos, k, axes.seed) if axes.demos and k else None
             options = replace(axes.options, model=model, head=head_for(scorer, axes.options.head))
-            recipe = Recipe.of(one.template, one.verbalizer, scorer, options, plan, columns=mapped)
+            dev = axes.dev if one.template.spec.ordered else None
+            recipe = Recipe.of(one.template, one.verbalizer, scorer, options, plan, dev, mapped)
             recipes += [recipe] if recipe not in recipes else []
     if not recipes:
         kinds = " or ".join(sorted({one.template.spec.scorer for one in guesses}))
@@ -254,87 +251,3 @@ def _check_prompts(recipe: Recipe, some: Sequence[Row]) -> None:
             return
     if first:
         raise first
-
-
-# ------------------------------------------------------------------ suites
-
-
-Several = BeforeValidator(lambda value: value if isinstance(value, list | dict) else [value])
-
-
-class Suite(strict.Spec):
-    """The keys of a suite file: a comparison to be run again. Paths are relative to the file, and a list of one may be
-    written without brackets.
-    """
-
-    data: Annotated[list[str], Field(min_length=1), Several]
-    templates: Annotated[list[str], Several] = Field(default_factory=list)
-    verbalizers: Annotated[list[str], Several] = Field(default_factory=list)
-    library: str | None = None
-    models: Annotated[list[str], Several] = Field(default_factory=list)
-    shots: Annotated[list[Annotated[int, Field(ge=0, le=MOST)]], Several] = Field(default_factory=list)
-    demos: str | None = None
-    search: bool = False
-    dev: str | None = None
-    label_field: str | None = None
-    text_field: str | list[str] | None = None
-    labels: str | list[str] | dict[str, Any] | None = None
-    encoding: str | None = None
-    no_header: bool = False
-    lines: bool = False
-    limit: int | None = Field(default=None, ge=1, le=MOST)
-    seed: int = 0
-    about: str = ""
-
-    @classmethod
-    def load(cls, path: Path) -> Suite:
-        """The suite in a YAML file, its paths as seen from here.
-
-        Raises an InputError with file:line, also for a template or verbalizer that cannot be found.
-        """
-        source = strict.load_source(path)
-        data, lines = source.sound(InputError)
-        for place, kind in source.typed.items():
-            if kind == "null" and place and place != ("about",) and strict.KEY not in place:
-                key = place[0]
-                hint = f"write {key}: ..., or leave the line out"
-                raise InputError(f"the key {key!r} has no value", where=f"{path}:{lines[place]}", hint=hint)
-        made = strict.build(data, cls, InputError, str(path), lines)
-        beside = {
-            name: str(path.parent / said) for name in ("library", "demos", "dev") if (said := getattr(made, name))
-        }
-        found: dict[str, Any] = {"data": [str(path.parent / name) for name in made.data], **beside}
-        found["models"] = [str(path.parent / name) if (path.parent / name).is_dir() else name for name in made.models]
-        if isinstance(made.labels, str) and made.labels.startswith("@"):
-            found["labels"] = f"@{path.parent / made.labels[1:]}"
-        folder = Path(beside["library"]) if made.library else None
-        if folder:
-            with _at(path, lines[("library",)]):
-                library.check(folder)
-        kinds: tuple[Literal["templates", "verbalizers"], ...] = ("templates", "verbalizers")
-        for kind in kinds:
-            found[kind] = []
-            for i, said in enumerate(getattr(made, kind)):
-                with _at(path, lines.get((kind, i)) or lines[(kind,)]):
-                    found[kind].append(_found(kind, said, folder, path.parent))
-        return made.model_copy(update=found)
-
-
-@contextmanager
-def _at(path: Path, line: int) -> Iterator[None]:
-    """What is wrong in here is wrong in that line of the suite."""
-    try:
-        yield
-    except PromptshotError as problem:
-        raise InputError(problem.what, where=f"{path}:{line}", hint=problem.hint) from None
-
-
-def _found(kind: Literal["templates", "verbalizers"], said: str, folder: Path | None, beside: Path) -> str:
-    """An inline text or a name on the shelf as it is; a path from the folder of the suite."""
-    if kind == "templates" and "{" in said:
-        return said
-    path = library.find(kind, said, folder, beside)
-    if not library.is_path(said):
-        return said
-    library.refuse_other(path, kind, "")
-    return str(path)

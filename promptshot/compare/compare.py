@@ -57,8 +57,11 @@ def compare(plan: Plan, watcher: Watcher | None = None) -> Comparison:
     comparison = Comparison(len(judging), data, plan.seed, len(candidates), search, inputs)
     with Interrupts() as interrupts:
         watcher.began(comparison, search.turns(len(candidates)) if search else len(candidates))
-        run = _Run(plan.folder, comparison, Bench(Loader(keeps=search is not None), watcher), interrupts)
+        run = Run(plan.folder, comparison, Bench(Loader(keeps=search is not None), watcher), interrupts)
         run.score(run.choose(candidates, search) if search else candidates, judging)
+        if not comparison.entries:
+            raise comparison.failures[0].problem
+        comparison.complete = True
     return comparison
 
 
@@ -71,7 +74,7 @@ def _search(plan: Plan, candidates: Sequence[Candidate]) -> Search:
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """What the steps of a comparison share."""
 
     folder: Folder | None
@@ -88,8 +91,9 @@ class _Run:
         self.comparison.chosen, self.comparison.wanted = chosen[0].name, len(chosen)
         return chosen
 
-    def score(self, candidates: Sequence[Candidate], rows: Sequence[Item]) -> None:
-        """Keep what every candidate comes to, family by family, with their ensembles; outcomes are then let go."""
+    def score(self, candidates: Sequence[Candidate], rows: Sequence[Item], among: Sequence[Candidate] = ()) -> None:
+        """Keep what every candidate comes to, family by family, with their ensembles; outcomes are then let go. They
+        may be some `among` those that are compared."""
         for members in _families(candidates):
             scored: list[tuple[Entry, list[Outcome]]] = []
             for candidate in members:
@@ -103,12 +107,9 @@ class _Run:
                 scored.append((entry, outcomes))
                 self.keep(entry, outcomes)
             kind = members[0].recipe.scorer
-            several = len({one.recipe.model for one in candidates if one.recipe.scorer == kind}) > 1
+            several = len({one.recipe.model for one in among or candidates if one.recipe.scorer == kind}) > 1
             if together := _ensemble(scored, members[0].recipe.model if several else ""):
                 self.keep(*together)
-        if not self.comparison.entries:
-            raise self.comparison.failures[0].problem
-        self.comparison.complete = True
 
     def keep(self, entry: Entry, outcomes: Sequence[Outcome]) -> None:
         """Add an entry, once its predictions are written."""

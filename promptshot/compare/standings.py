@@ -117,6 +117,11 @@ class Comparison:
     chosen: str | None = None  # the candidate that other rows chose; it stands first, whatever comes of it here
     complete: bool = False
 
+    @property
+    def tried(self) -> int:
+        """The candidates that have been scored, or cannot be."""
+        return len(self.failures) + sum(not entry.candidate.members for entry in self.entries)
+
     def standings(self) -> list[Standing]:
         """The leaderboard, best first, with the paired tests; these take a moment where there are many rows."""
         if not self.entries:

@@ -1,4 +1,4 @@
-"""Finding templates, verbalizers and built-in models by name or path.
+"""Finding templates, verbalizers, suites and built-in models by name or path.
 
 Names are sought in the library folder the user gives, then on the shelf that ships with promptshot;
 never in the working directory. What has a slash or ends in .yaml is a path. A library or a template may
@@ -20,6 +20,7 @@ from promptshot.prompts.verbalizer import RowWords, Verbalizer, VerbalizerSpec, 
 from promptshot.shelf import Shelf, is_there
 
 SUFFIXES = (".yaml", ".yml")
+INSIDE: tuple[Shelf, ...] = ("templates", "verbalizers", "suites")  # what a library may have a folder for
 MOST = 10_000  # files beside a library that is not there, to look for the one that was meant
 
 
@@ -31,7 +32,7 @@ def names(kind: Shelf, library: Path | None = None) -> list[str]:
 
 def files_of(library: Path) -> list[Path]:
     """Every file that a name may lead to in a library of the user's."""
-    folders = (library, library / "templates", library / "verbalizers")
+    folders = (library, *(library / kind for kind in INSIDE))
     return [path for folder in folders for path in folder.glob("*.yaml")]
 
 
@@ -51,7 +52,7 @@ def home(kind: Shelf, library: Path | None = None) -> Path:
 def check(folder: Path) -> None:
     """Refuse a library that is not there, or holds nothing for us: names would be those of the shelf, in silence."""
     try:
-        if any((folder / kind).is_dir() for kind in ("templates", "verbalizers")) or any(folder.glob("*.yaml")):
+        if any((folder / kind).is_dir() for kind in INSIDE) or any(folder.glob("*.yaml")):
             return
         there, beside = folder.is_dir(), [path.name for path in islice(folder.parent.iterdir(), MOST) if path.is_dir()]
     except (OSError, ValueError):
@@ -70,18 +71,19 @@ def is_path(name: str) -> bool:
 
 
 def find(kind: Shelf, name: str, library: Path | None = None, beside: Path | None = None) -> Path:
-    """The file of a template or verbalizer; a relative path is taken from the folder `beside`, if given."""
+    """The file of a template, verbalizer or suite; a relative path is taken from the folder `beside`, if given."""
     if is_path(name):
         path = (beside or Path()) / (Path.home() / name[2:] if name.startswith("~/") else name)
         if is_there(path) if beside is None else _is_yaml(path):
             return path
         if _is_stream(path):
             raise NotFoundError(f"{name!r} is no file on a disk", hint="write it into one first")
-        raise NotFoundError(f"no file {name!r}", hint=f"check the path, or give a name: {kind} list")
+        hint = "check the path, or give a name" + ("" if kind == "suites" else f": {kind} list")
+        raise NotFoundError(f"no file {name!r}", hint=hint)
     for folder in _folders(kind, library):
         if _is_yaml(folder / f"{name}.yaml"):
             return folder / f"{name}.yaml"
-    hint = did_you_mean(name, names(kind, library)) + f" see: promptshot {kind} list"
+    hint = did_you_mean(name, names(kind, library)) + ("" if kind == "suites" else f" see: promptshot {kind} list")
     raise NotFoundError(f"no {kind[:-1]} named {name!r}", hint=hint)
 
 
@@ -159,9 +161,11 @@ def _is_rather(path: Path, kind: Shelf) -> bool:
 
 
 def _folders(kind: Shelf, library: Path | None) -> Iterator[Path]:
-    """Where names are sought: in the user's library (its own folder of that kind, or itself), then here."""
+    """Where names are sought: in the user's library (its own folder of that kind, or itself), then here. Suites have
+    a folder of their own, or there are none."""
     if library is not None:
         check(library)
         inside = library / kind
-        yield inside if inside.is_dir() else library
+        if inside.is_dir() or kind != "suites":
+            yield inside if inside.is_dir() else library
     yield shelf.folder(kind)

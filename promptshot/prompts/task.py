@@ -149,10 +149,15 @@ class Names:
     text: str | Sequence[str] | None = None  # of the text of a template that reads one; several are joined
     label: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
+    loose: bool = False  # they are for several templates: what one of them does not read is passed over
 
     def of(self, template: Template) -> dict[str, str]:
-        """Field -> column for a template; raises OptionError for a field that it does not have."""
-        return named(template, self.text, self.label, self.fields)
+        """Field -> column for a template; raises OptionError for a field that it does not have, unless `loose`."""
+        if not self.loose:
+            return named(template, self.text, self.label, self.fields)
+        known = (*template.reads, template.spec.label_field)
+        fields = {name: column for name, column in self.fields.items() if name in known}
+        return named(template, self.text if len(template.needs) == 1 else None, self.label, fields)
 
     @property
     def usual(self) -> dict[str, str]:

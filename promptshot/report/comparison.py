@@ -28,6 +28,7 @@ class Watch(compare.Watcher):
     """Progress of a comparison: a bar on a terminal, a line for every finished candidate elsewhere."""
 
     comparison: Comparison | None = None  # what is known so far, once it has begun
+    of = ""  # what stands before the names of candidates
 
     def __init__(self, total: int = 0, quiet: bool = False) -> None:
         """`total` candidates are to be scored, not counting ensembles; the comparison will tell."""
@@ -40,7 +41,12 @@ class Watch(compare.Watcher):
 
     def began(self, comparison: Comparison, turns: int) -> None:
         """What becomes known will stand in `comparison`, whatever stops it."""
-        self.comparison, self.total = comparison, turns
+        self.comparison = comparison
+        self.begin(turns)
+
+    def begin(self, turns: int) -> None:
+        """Candidates will be `started` so often."""
+        self.total = turns
         if self._bar:
             self._bar.start()
 
@@ -49,7 +55,7 @@ class Watch(compare.Watcher):
         self.number, self.done, self.since = self.number + 1, 0, time.monotonic()
         if self._bar:
             room = max(8, self.console.width - 60)
-            name = printable(candidate.name)
+            name = printable(self.of + candidate.name)
             name = name if len(name) <= room else name[: room - 1] + "…"
             where = f"{self.number} of {self.total} {name}"
             self._bar.update(self._task, description=where, total=rows, completed=0, said="")
@@ -65,7 +71,8 @@ class Watch(compare.Watcher):
         """This is what it came to."""
         if not self.quiet and not self._bar:
             said = f"{entry.accuracy:.1%} of {entry.result.tally.labelled:,} rows, {entry.result.seconds:.1f} s"
-            self.console.print(f"{self.number} of {self.total} {printable(entry.candidate.name)}: {said}")
+            name = printable(self.of + entry.candidate.name)
+            self.console.print(f"{self.number} of {self.total} {name}: {said}")
 
     def __enter__(self) -> Watch:
         return self

@@ -65,6 +65,10 @@ Code = Literal[
     "tested",
     "chosen-here",
     "fewer-rows",
+    # of a suite of several tasks
+    "published",
+    "sampled",
+    "no-average",
     # of suggested label words
     "soft-labels",
     "one-clause",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from promptshot.classify import choosing
-from promptshot.compare.candidates import Axes, Candidate, Suite, check, grid, may_have_head
+from promptshot.compare.candidates import Axes, Candidate, check, grid, may_have_head
+from promptshot.compare.suite import Suite
 from promptshot.errors import InputError, OptionError, PromptshotError
 from promptshot.prompts.task import Names
 from promptshot.rows.row import Item, Reject, Row
