@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from tiny import SPECIAL, save_tokenizer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from promptshot.classify.decide import bucket, rank, thresholds
-from promptshot.kinds import KINDS, load
+from promptshot.kinds import KINDS, loaded
 from promptshot.prompts import library
 from promptshot.prompts.template import example_row
 from promptshot.rows.row import Row
@@ -43,7 +42,7 @@ def queries(encoder: Any, name: str, **fields: Any) -> list[Query]:
     template = library.template(name)
     row = Row(fields)
     words = [""] if template.spec.ordered else library.verbalizer_of(template).choices(row)
-    planner = load(KINDS[template.spec.scorer].planner)(encoder, 256)
+    planner = loaded(KINDS[template.spec.scorer].planner)(encoder, 256)
     return list(planner.plan(template.render(row, words)).queries)
 
 
@@ -60,14 +59,28 @@ def test_the_two_masks_of_a_headline_are_tokens_7_and_8(encoder: Any) -> None:
 
 def test_a_review_has_one_mask_behind_the_first_token(encoder: Any) -> None:
     (query,) = queries(encoder, "zh-sentiment-mlm", text="怎么办")
-    assert tokens(encoder, query) == "[CLS] [MASK] 满 意 。 怎 么 办 [SEP]".split()
+    assert tokens(encoder, query) == ["[CLS]", "[MASK]", "满", "意", "。", "怎", "么", "办", "[SEP]"]
     assert query.asked == (1,)
 
 
 def test_the_prompt_of_the_source_is_segment_a_and_the_text_segment_b(encoder: Any) -> None:
     found = queries(encoder, "zh-news-nsp", text="手机")
     assert len(found) == 15
-    assert tokens(encoder, found[1]) == "[CLS] 这 是 一 则 文 化 新 闻 [SEP] 手 机 [SEP]".split()
+    assert tokens(encoder, found[1]) == [
+        "[CLS]",
+        "这",
+        "是",
+        "一",
+        "则",
+        "文",
+        "化",
+        "新",
+        "闻",
+        "[SEP]",
+        "手",
+        "机",
+        "[SEP]",
+    ]
     assert found[1].types == [0] * 10 + [1] * 3
 
 
@@ -80,9 +93,7 @@ def test_the_prompt_of_the_source_is_segment_a_and_the_text_segment_b(encoder: A
         ("zh-idiom-suffix-nsp", [0, 1, 2, 7, 8, 3, 4, 5, 6, 9]),
     ],
 )
-def test_an_idiom_takes_the_positions_of_the_hole_on_either_side(
-    name: str, expected: list[int], encoder: Any
-) -> None:
+def test_an_idiom_takes_the_positions_of_the_hole_on_either_side(name: str, expected: list[int], encoder: Any) -> None:
     own = ["小心翼翼", "马马虎虎", "兴高采烈"]
     found = queries(encoder, name, content="手机#idiom#了", candidates=own, answer="小心翼翼")
     assert len(found) == 3
