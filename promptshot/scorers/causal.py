@@ -237,7 +237,8 @@ class CausalScorer(HeadScorer):
             what = f"this {config.model_type} model {why}"
             raise ModelError(what, where=self.checkpoint, hint=f"{hint}use a GPT-like model")
         self.doubt = "as asked for" if self.options.plain else prefix.doubt(self.model, self.head)
-        self.reach = 0 if self.doubt else prefix.reach(self.model.config)  # tokens; longer prompts are run plainly
+        # In tokens; longer prompts are run plainly.
+        self.views, self.reach = ({}, 0) if self.doubt else prefix.sight(self.model, self.head, self.limit)
         if self.reach:
             self.budget = self.options.batch_budget or prefix.token_budget(self.model, self.head)
 
@@ -265,7 +266,8 @@ class CausalScorer(HeadScorer):
         yield [(i, [0.0]) for i in nothing]
         if shared:
             trie = prefix.Trie.of([queries[i] for i in shared])
-            walk = prefix.Walk(self.model, self.head, trie, [owners[i] for i in shared], self.options.batch_size)
+            mine = [owners[i] for i in shared]
+            walk = prefix.Walk(self.model, self.head, trie, mine, self.options.batch_size, self.views)
             for batch in self.pieces(walk, self.budget):
                 yield [(shared[i], values) for i, values in batch]
         for batch in super().answers([queries[i] for i in plain], [owners[i] for i in plain]):
