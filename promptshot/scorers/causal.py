@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,8 +16,9 @@ from promptshot.scorers.engine.base import HeadScorer
 from promptshot.scorers.engine.batches import Answers
 from promptshot.scorers.engine.heads import Head
 from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
+from promptshot.scorers.engine.sampling import ancestral
 from promptshot.scorers.engine.trials import Mates, astray
-from promptshot.scoring import Kind, Piece, Prompt
+from promptshot.scoring import Draft, Drawing, Drawn, Kind, Piece, Prompt
 
 
 @dataclass(frozen=True)
@@ -252,6 +253,11 @@ class CausalScorer(HeadScorer):
         engine = f"plain ({self.doubt})" if self.doubt else "shared prefix"
         chats = {"chat_template": True} if getattr(self.tokenizer, "chat_template", None) else {}
         return {**super().details, "engine": engine, **chats}
+
+    @quiet()
+    def sample(self, drafts: Sequence[Draft], how: Drawing, watch: Callable[[str], object] = str) -> list[list[Drawn]]:
+        """Texts drawn token by token, see `sampling.ancestral`."""
+        return ancestral(self, drafts, how, watch)
 
     def no_chat(self) -> str:
         """Why the checkpoint has no chats; empty where it has."""
