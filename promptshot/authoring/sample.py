@@ -1,4 +1,4 @@
-"""Texts that a model writes, to be looked at: from nothing, around fixed words, for a label, or a template put otherwise.
+"""Texts that a model writes, to be looked at: from nothing, around fixed words, for a label, or a template anew.
 
 A masked model's conditionals are those of no joint distribution, and a model repeats what its corpus was full of: what
 is drawn says what a model finds likely, and is no data to train or to measure with.

@@ -222,9 +222,10 @@ def _write_templates(found: Samples, original: Any, folder: Path, given: dict[st
         words = str(
             library.find("verbalizers", words, beside=original.path.parent if original.path else None).resolve()
         )
+    with files.named(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{text.template.name}.yaml" for text in found.texts if text.template]
     outputs({f"-o, {path.name}": str(path) for path in paths}, [], given["overwrite"])
-    folder.mkdir(parents=True, exist_ok=True)
     for text, path in zip(found.texts, paths, strict=True):
         assert text.template is not None
         keys = text.template.spec.model_dump(exclude_defaults=True) | ({"verbalizer": words} if words else {})
