@@ -255,6 +255,61 @@ class Spelling(Protocol):
         """For each choice of each prompt what its score is the sum of; nothing for a prompt that cannot be scored."""
 
 
+@dataclass(frozen=True)
+class Gap:
+    """A place in a draft whose tokens are drawn: from `least` to `most` of them; where something stands there to begin
+    with, as many as that has."""
+
+    least: int = 1
+    most: int = 1
+    start: str = ""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A text to be drawn: what stays as it is, gaps, and Kind.BREAK between two segments. What is drawn depends on
+    the seed and nothing else; a cloze gives `texts` of them, one chain of steps from the first to the last."""
+
+    parts: tuple[str | Gap | Kind, ...]
+    seed: str = ""
+    texts: int = 1
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How tokens are drawn: log-probabilities are divided by the temperature, of which the `top_k` likeliest are left,
+    and then those that together come to `top_p`.
+
+    A chain of a cloze takes `burn_in` steps to its first text, and `steps` from one to the next; None is ten times, and
+    once, as many as it has places. A text that goes on ends at a line break, unless `newlines` may stand in it.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    burn_in: int | None = None
+    steps: int | None = None
+    newlines: bool = False
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn for each gap of a draft, the number of its tokens, and the natural-log probability of these: the
+    chain rule where a text goes on, and each beside all others in a cloze."""
+
+    filled: tuple[str, ...]
+    tokens: int
+    log_probability: float
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """What scorers offer that can write texts."""
+
+    def sample(self, drafts: Sequence[Draft], how: Drawing, watch: Callable[[str], object] = str) -> list[list[Drawn]]:
+        """The texts of each draft; raises OptionError for one that is too long for the model."""
+
+
 @runtime_checkable
 class Chatting(Protocol):
     """What scorers offer that can read prompts with turns."""

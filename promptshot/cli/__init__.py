@@ -29,6 +29,7 @@ from promptshot.cli import (
     new,
     preview,
     report,
+    sample,
     shelf,
     suggest,
 )
@@ -154,7 +155,18 @@ for group, own in (
     (shelf.templates, (lint.templates, new.template, preview.templates)),
     (shelf.verbalizers, (lint.verbalizers, new.verbalizer, preview.verbalizers)),
     (cli, (calibrate.command, classify.command, compare.command, diff.command, doctor.command, report.command)),
-    (cli, (suggest.command, explain.command, shelf.templates, shelf.verbalizers, models.models, completion.command)),
+    (
+        cli,
+        (
+            suggest.command,
+            explain.command,
+            sample.command,
+            shelf.templates,
+            shelf.verbalizers,
+            models.models,
+            completion.command,
+        ),
+    ),
 ):
     for command in own:
         group.add_command(command)

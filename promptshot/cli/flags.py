@@ -105,8 +105,8 @@ source_flags = flags(
     ),
 )
 
-# How checkpoints are loaded and run.
-machine_flags = flags(
+# How any model is run.
+running_flags = flags(
     option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
     option(
         "--dtype",
@@ -121,13 +121,19 @@ machine_flags = flags(
         "--plain", is_flag=True, help="Score the plain way: one sequence a choice, no shortcuts; for those who doubt."
     ),
     source_flags,
+)
+pickle_flag = option("--allow-pickle", is_flag=True, help="Read .bin weights where there are no safetensors.")
+
+# How checkpoints are loaded and run.
+machine_flags = flags(
+    running_flags,
     option(
         "--pooling",
         type=click.Choice(["mean", "cls", "first-last"]),
         help="How embed makes a vector of a text.  [default: as the model's folder says, else mean]",
     ),
     option("--temperature", type=Positive(), metavar="X", help="Divide the cosines of embed by X.  [default: 0.05]"),
-    option("--allow-pickle", is_flag=True, help="Read .bin weights where there are no safetensors."),
+    pickle_flag,
 )
 
 # Which checkpoint, and how it is loaded and run.

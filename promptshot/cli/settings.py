@@ -58,6 +58,22 @@ class Positive(Real):
         super().__init__(0, 1e9, min_open=True)
 
 
+class Span(click.types.StringParamType):
+    """A number of tokens, N, or a range of them, A-B."""
+
+    name = "range"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """(least, most); raises click's BadParameter."""
+        found = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", str(value).strip())
+        least, most = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not 1 <= least <= most:
+            self.fail(
+                f"{shortened(repr(str(value)))} is neither a number of tokens nor a range such as 3-8", param, ctx
+            )
+        return least, most
+
+
 class Counts(click.types.StringParamType):
     """Whole numbers with commas between them, each once; a file may also have them as a list."""
 

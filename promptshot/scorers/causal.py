@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,8 +16,9 @@ from promptshot.scorers.engine.base import HeadScorer
 from promptshot.scorers.engine.batches import Answers
 from promptshot.scorers.engine.heads import Head
 from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch
+from promptshot.scorers.engine.sampling import ancestral
 from promptshot.scorers.engine.trials import Mates, astray
-from promptshot.scoring import Kind, Piece, Prompt
+from promptshot.scoring import Draft, Drawing, Drawn, Kind, Piece, Prompt
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,8 @@ class CausalScorer(HeadScorer):
             what = f"this {config.model_type} model {why}"
             raise ModelError(what, where=self.checkpoint, hint=f"{hint}use a GPT-like model")
         self.doubt = "as asked for" if self.options.plain else prefix.doubt(self.model, self.head)
-        self.reach = 0 if self.doubt else prefix.reach(self.model.config)  # tokens; longer prompts are run plainly
+        # In tokens; longer prompts are run plainly.
+        self.views, self.reach = ({}, 0) if self.doubt else prefix.sight(self.model, self.head, self.limit)
         if self.reach:
             self.budget = self.options.batch_budget or prefix.token_budget(self.model, self.head)
 
@@ -252,6 +254,11 @@ class CausalScorer(HeadScorer):
         chats = {"chat_template": True} if getattr(self.tokenizer, "chat_template", None) else {}
         return {**super().details, "engine": engine, **chats}
 
+    @quiet()
+    def sample(self, drafts: Sequence[Draft], how: Drawing, watch: Callable[[str], object] = str) -> list[list[Drawn]]:
+        """Texts drawn token by token, see `sampling.ancestral`."""
+        return ancestral(self, drafts, how, watch)
+
     def no_chat(self) -> str:
         """Why the checkpoint has no chats; empty where it has."""
         with quiet():
@@ -265,7 +272,8 @@ class CausalScorer(HeadScorer):
         yield [(i, [0.0]) for i in nothing]
         if shared:
             trie = prefix.Trie.of([queries[i] for i in shared])
-            walk = prefix.Walk(self.model, self.head, trie, [owners[i] for i in shared], self.options.batch_size)
+            mine = [owners[i] for i in shared]
+            walk = prefix.Walk(self.model, self.head, trie, mine, self.options.batch_size, self.views)
             for batch in self.pieces(walk, self.budget):
                 yield [(shared[i], values) for i, values in batch]
         for batch in super().answers([queries[i] for i in plain], [owners[i] for i in plain]):

@@ -13,13 +13,15 @@ where it is marked, and all else of the prompt is there:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from promptshot.errors import ModelError
 from promptshot.scorers.checkpoints.encoder import Encoder, Ids, in_runs, segments
+from promptshot.scorers.checkpoints.opening import quiet
 from promptshot.scorers.engine.base import HeadScorer
 from promptshot.scorers.engine.plans import Plan, Planner, Query, Stretch, refuse_nothing
-from promptshot.scoring import Kind, MultiToken, Piece, Prompt
+from promptshot.scorers.engine.sampling import gibbs
+from promptshot.scoring import Draft, Drawing, Drawn, Kind, MultiToken, Piece, Prompt
 
 
 class MlmPlanner(Planner):
@@ -118,6 +120,11 @@ class MlmScorer(HeadScorer):
     word where its tokens know of one another."""
 
     name = "mlm"
+
+    @quiet()
+    def sample(self, drafts: Sequence[Draft], how: Drawing, watch: Callable[[str], object] = str) -> list[list[Drawn]]:
+        """Texts by Gibbs sampling, see `sampling.gibbs`."""
+        return gibbs(self, drafts, how, watch)
 
 
 Sight = tuple[tuple[int | None, ...], tuple[int, ...]]  # tokens at the blank, None for a mask, and the places read

@@ -569,7 +569,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["--version"]) == 0
     assert "promptshot, version" in capsys.readouterr().out
     named = {"calibrate", "classify", "compare", "completion", "diff", "doctor"}
-    named |= {"explain", "models", "report", "suggest", "templates", "verbalizers"}
+    named |= {"explain", "models", "report", "sample", "suggest", "templates", "verbalizers"}
     assert set(cli.commands) == named
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from promptshot.scorers.engine import prefix
 from promptshot.scorers.engine.heads import Head
 from promptshot.scorers.engine.plans import Query
-from promptshot.scorers.engine.prefix import Trie, Walk, doubt, reach
+from promptshot.scorers.engine.prefix import Trie, View, Views, Walk, doubt, reach, sight
 
 pytestmark = pytest.mark.torch
 
@@ -45,6 +45,37 @@ SHARED: dict[str, Callable[[], Any]] = {
     "gpt-j": lambda: transformers.GPTJConfig(**OLD, rotary_dim=4),
     "falcon": lambda: transformers.FalconConfig(**MODERN),
     "cohere": lambda: transformers.CohereConfig(**GROUPED),
+}
+# Kinds whose layers see so many tokens back, all of them or some.
+WINDOWS = (4, 8, 16)
+MIXED = {"layer_types": ["sliding_attention", "full_attention"]}
+SLIDING: dict[str, Callable[[int], Any]] = {
+    "mistral": lambda size: transformers.MistralConfig(**GROUPED, sliding_window=size),
+    "mixtral": lambda size: transformers.MixtralConfig(**GROUPED, sliding_window=size, num_local_experts=4),
+    "phi3": lambda size: transformers.Phi3Config(**GROUPED, sliding_window=size),
+    "starcoder2": lambda size: transformers.Starcoder2Config(**GROUPED, sliding_window=size),
+    "qwen2": lambda size: transformers.Qwen2Config(
+        **GROUPED, sliding_window=size, use_sliding_window=True, max_window_layers=1
+    ),
+    "gemma2": lambda size: transformers.Gemma2Config(**GROUPED, head_dim=8, sliding_window=size),
+    "gemma3": lambda size: transformers.Gemma3TextConfig(**GROUPED, head_dim=8, sliding_window=size, **MIXED),
+    "cohere2": lambda size: transformers.Cohere2Config(**GROUPED, sliding_window=size, **MIXED),
+    "gpt-oss": lambda size: transformers.GptOssConfig(**GROUPED, head_dim=8, sliding_window=size, num_local_experts=4),
+    "olmo3": lambda size: transformers.Olmo3Config(**GROUPED, sliding_window=size, **MIXED),
+    # What its configuration says of its layers, this family does not heed: all of them slide.
+    "mistral with types": lambda size: transformers.MistralConfig(
+        **GROUPED, sliding_window=size, layer_types=["full_attention"] * 2
+    ),
+    # A window that no layer uses.
+    "llama with a window": lambda size: transformers.LlamaConfig(**GROUPED, sliding_window=size),
+    "llama4 (chunks)": lambda size: transformers.Llama4TextConfig(
+        **GROUPED,
+        head_dim=8,
+        attention_chunk_size=size,
+        num_local_experts=2,
+        intermediate_size_mlp=16,
+        layer_types=["chunked_attention", "full_attention"],
+    ),
 }
 # ... and kinds that are not.
 PLAIN: dict[str, tuple[Callable[[], Any], str]] = {
@@ -148,13 +179,18 @@ def queries(lines: Sequence[Line]) -> list[Query]:
 
 
 def walked(
-    model: Any, lines: Sequence[Line], budget: int, seed: int | None = None, head: Head | None = None
+    model: Any,
+    lines: Sequence[Line],
+    budget: int,
+    seed: int | None = None,
+    head: Head | None = None,
+    views: Views | None = None,
 ) -> list[float]:
     """The scores of the lines, `budget` nodes at a time, in the order of a seed."""
     order = list(range(len(lines)))
     if seed is not None:
         random.Random(seed).shuffle(order)
-    walk = Walk(model, head or Head(model), Trie.of(queries([lines[i] for i in order])), order)
+    walk = Walk(model, head or Head(model), Trie.of(queries([lines[i] for i in order])), order, views=views)
     found: dict[int, float] = {}
     with torch.inference_mode():
         for start in range(0, walk.total, budget):
@@ -392,12 +428,6 @@ def test_the_head_of_a_model_that_caps_its_logits_caps_them_at_read_positions_to
     ("kind", "keys", "wanted"),
     [
         ("LlamaConfig", {}, prefix.NO_LIMIT),
-        ("MistralConfig", {"sliding_window": 30}, 30),
-        ("MistralConfig", {"sliding_window": None}, prefix.NO_LIMIT),
-        ("Qwen2Config", {"sliding_window": 30}, prefix.NO_LIMIT),  # not used unless asked for
-        ("Qwen2Config", {"sliding_window": 30, "use_sliding_window": True, "max_window_layers": 1}, 30),
-        ("Gemma2Config", {"sliding_window": 40}, 40),
-        ("Llama4TextConfig", {"attention_chunk_size": 50}, 50),
         ("LlamaConfig", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}}, LENGTH),
         (
             "Phi3Config",
@@ -411,5 +441,107 @@ def test_the_head_of_a_model_that_caps_its_logits_caps_them_at_read_positions_to
         ),
     ],
 )  # fmt: skip
-def test_prompts_beyond_a_window_or_a_change_of_scale_are_out_of_reach(kind: str, keys: Any, wanted: int) -> None:
+def test_prompts_beyond_a_change_of_scale_are_out_of_reach(kind: str, keys: Any, wanted: int) -> None:
     assert reach(getattr(transformers, kind)(**{**GROUPED, **keys})) == wanted
+
+
+# ------------------------------------------------------------------ windows and chunks
+
+
+@pytest.mark.parametrize("size", WINDOWS)
+@pytest.mark.parametrize("kind", SLIDING)
+def test_scores_beyond_a_window_equal_the_reference(kind: str, size: int) -> None:
+    model = made(SLIDING[kind](size))
+    head = Head(model)
+    assert doubt(model, head) is None
+    views, far = sight(model, head, LENGTH)
+    assert far == prefix.NO_LIMIT
+    lines = one_prefix()[::2] + nested_prefixes() + alone() + channel()
+    lengths = [len(ids) for ids, _ in lines]
+    assert min(lengths) <= 4
+    assert max(lengths) > 3 * size
+    wanted = truth(model, lines)
+    for budget, seed in ((3, None), (25, 1), (10_000, 2)):
+        assert_equal(walked(model, lines, budget, seed, head, views), wanted)
+
+
+@pytest.mark.parametrize("kind", [*SLIDING][:-3])
+def test_sequences_beyond_a_window_do_depend_on_it(kind: str) -> None:
+    """What the reference is asked above is not the same without windows."""
+    model = made(SLIDING[kind](8))
+    with pytest.raises(AssertionError):
+        assert_equal(walked(model, one_prefix(), 25), truth(model, one_prefix()))
+
+
+@pytest.mark.parametrize("kind", SLIDING)
+def test_the_windows_of_a_model_stay_as_they_were(kind: str) -> None:
+    model = made(SLIDING[kind](16))
+    before, line = model.config.to_dict(), drawn(9)(60)
+    logits = reference.logits_of(model, line)
+    views, _ = sight(model, Head(model), LENGTH)
+    assert model.config.to_dict() == before
+    assert torch.equal(reference.logits_of(model, line), logits)
+    sizes = {view.whole for view in views.values()}
+    assert sizes <= {16, prefix.NO_LIMIT}
+    assert (16 in sizes) == (kind != "llama with a window")
+
+
+def test_a_window_counts_depths_and_a_chunk_begins_at_its_multiples() -> None:
+    depths = torch.tensor([0, 1, 2, 3, 4])
+    assert View(window=2).near(depths[3:], depths).tolist() == [
+        [False, False, True, True, True],  # what is deeper is hidden by the trie
+        [False, False, False, True, True],
+    ]
+    assert View(chunk=2).near(depths[2:4], depths).tolist() == [[False, False, True, True, False]] * 2
+    assert View().near(depths, depths).all()
+    assert View(window=7, chunk=3).whole == 3
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+@pytest.mark.parametrize("kind", ["mistral", "gemma3", "cohere2"])
+def test_a_window_that_is_off_by_one_is_not_believed(monkeypatch: pytest.MonkeyPatch, kind: str, shift: int) -> None:
+    near = View.near
+
+    def shifted(self: View, rows: Tensor, columns: Tensor) -> Tensor:
+        wrong = View(self.window + shift if self.window < prefix.NO_LIMIT else self.window)
+        return near(wrong, rows, columns)
+
+    model = made(SLIDING[kind](16))
+    monkeypatch.setattr(View, "near", shifted)
+    assert sight(model, Head(model), LENGTH) == ({}, 16)  # within the window only
+
+
+def test_a_family_with_a_mask_of_its_own_is_run_so_within_its_window() -> None:
+    model = made(SLIDING["gemma3"](16))
+    body = model.base_model
+    whole = body.forward
+
+    def own(**inputs: Any) -> Any:
+        if isinstance(inputs.get("attention_mask"), dict):
+            raise TypeError("a mask is a tensor")
+        return whole(**inputs)
+
+    body.forward = own
+    assert sight(model, Head(model), LENGTH) == ({}, 16)
+    assert doubt(model, Head(model)) is None
+
+
+def test_windows_beyond_all_prompts_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError
+
+    model = made(SLIDING["gemma2"](16))
+    monkeypatch.setattr(prefix, "narrowed", never)
+    assert sight(model, Head(model), 16) == ({}, prefix.NO_LIMIT)
+
+
+def test_the_tokens_within_a_window_are_run_once_beyond_it_too() -> None:
+    model = made(SLIDING["gemma3"](4))
+    head = Head(model)
+    views, _ = sight(model, head, LENGTH)
+    seen: list[int] = []
+    hook = model.get_input_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel()))
+    lines = one_prefix()
+    walked(model, lines, 1000, None, head, views)
+    hook.remove()
+    assert sum(seen) == len({tuple(ids[:size]) for ids, _ in lines for size in range(1, len(ids))})

@@ -123,6 +123,18 @@ class CpmEncoder(Encoder):
         """All pieces from there on; `load` has compared their number with the model's."""
         return {i: self.shown(i) for i in range(size, len(self.tokenizer))}
 
+    def piece(self, token: int) -> str:
+        """That of the sentencepiece model; empty where there is none."""
+        return self.shown(token) if token < len(self.tokenizer) else ""
+
+    @property
+    def special(self) -> frozenset[int]:
+        """Those of the control pieces, but not the line break."""
+        pieces, newline = self.tokenizer.pieces, self.tokenizer.newline_id
+        ids = range(len(self.tokenizer))
+        no = {i for i in ids if pieces.is_control(i) or pieces.is_unknown(i)} | {self.tokenizer.eos_token_id}
+        return frozenset(i for i in no if i is not None and i != newline)
+
     def shown(self, token: int) -> str:
         """The piece of the sentencepiece model."""
         return str(self.tokenizer.pieces.id_to_piece(token))

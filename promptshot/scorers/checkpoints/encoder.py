@@ -81,6 +81,20 @@ class Encoder(ABC):
         """A token for people: its text, with a mark for the space that it may begin with."""
 
     @abstractmethod
+    def piece(self, token: int) -> str:
+        """A token as the tokenizer names it; empty where there is none."""
+
+    @property
+    @abstractmethod
+    def special(self) -> frozenset[int]:
+        """The tokens that stand for no text: those that were added as special, and the unknown one."""
+
+    @property
+    def joins(self) -> bool:
+        """Whether tokens are decoded with spaces between them that none of them has."""
+        return False
+
+    @abstractmethod
     def beyond(self, size: int) -> dict[int, str]:
         """The tokens that a text can come to and whose ids are `size` or more, as people know them."""
 
@@ -224,6 +238,26 @@ class TextEncoder(Encoder):
         piece = str(self.tokenizer.convert_ids_to_tokens(token))
         text = str(self.tokenizer.decode([token])) or piece
         return "▁" + text.lstrip(" ▁") if piece.startswith(("▁", "Ġ")) else text
+
+    def piece(self, token: int) -> str:
+        """A token as the tokenizer names it; empty where there is none."""
+        return self._pieces.get(token, "")
+
+    @cached_property
+    def _pieces(self) -> dict[int, str]:
+        return {i: piece for piece, i in self.tokenizer.get_vocab().items()}
+
+    @cached_property
+    def special(self) -> frozenset[int]:
+        """Those that were added as special, and the unknown one."""
+        added = self.tokenizer.added_tokens_decoder
+        ids = {*self.tokenizer.all_special_ids, self.unk, *(i for i, token in added.items() if token.special)}
+        return frozenset(int(i) for i in ids if i is not None)
+
+    @property
+    def joins(self) -> bool:
+        """As WordPiece has it."""
+        return type(self._backend.model).__name__ == "WordPiece" if self._backend is not None else True
 
     def beyond(self, size: int) -> dict[int, str]:
         """Special tokens that were added stay text in a text; the unknown one may come of any text."""

@@ -406,7 +406,19 @@ class HeadScorer(WordScorer):
         of (prompts, vocabulary), a batch at a time and each once."""
         plans = [self._planned(replace(prompt, multi_token="independent")) for prompt in prompts]
         asked = [(i, self._first(plan.queries[0])) for i, plan in enumerate(plans) if isinstance(plan, Plan)]
-        number = {id(query): i for i, query in asked}
+
+        def of_prompts(numbers: Sequence[int], logs: Tensor) -> Any:
+            return reduce([asked[number][0] for number in numbers], logs)
+
+        for answers in self.at_places([query for _, query in asked], of_prompts, keep):
+            if self.progress:
+                self.progress(len(answers))
+
+    def at_places(
+        self, queries: Sequence[Query], reduce: Callable[[Sequence[int], Tensor], Any], keep: Callable[[Any], object]
+    ) -> Iterator[Answers]:
+        """The same at the first place that each query asks for; which were answered comes batch by batch."""
+        number = {id(query): i for i, query in enumerate(queries)}
         most = rows_at_once(self.model)
 
         def answer(batch: Sequence[Query]) -> list[list[float]]:
@@ -419,9 +431,7 @@ class HeadScorer(WordScorer):
                 keep(part)
             return [[] for _ in batch]
 
-        for answers in self.pieces(self.batches([query for _, query in asked], answer), self.budget):
-            if self.progress:
-                self.progress(len(answers))
+        yield from self.pieces(self.batches(queries, answer), self.budget)
 
     def _first(self, query: Query) -> Query:
         """The query with only the first place of its word asked for, behind what is read before that."""

@@ -12,8 +12,9 @@ Shared demonstrations, contexts, first tokens of label words and doubled prompts
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ from promptshot.scorers.engine.plans import Query
 LOGITS = {"cpu": 2**24, "mps": 2**24}  # logits at once (float32: 64 MiB), or
 MORE_LOGITS = 2**27  # on a GPU
 PROBE, FAN = 12, 16  # tokens of a probe, targets read at each position
+NARROW = {"sliding_window": 3, "attention_chunk_size": 5}  # tokens: what a probe is beyond
 # What a probe may be off by, as a part of what its positions differ by:
 EXACT = {torch.float32: 1e-3, torch.float64: 1e-3}
 ROUGH = 0.03  # in half precision; tiny models of 25 kinds: 0.008 by rounding, 0.037 and more by a lost mask
@@ -106,6 +108,62 @@ class Trie:
         return (columns <= i) & (i < self.ends[columns])
 
 
+# ------------------------------------------------------------------ how far back layers see
+
+
+@dataclass(frozen=True)
+class View:
+    """What a layer sees of the tokens before one: the last of them (a sliding window), and those of the same chunk."""
+
+    window: int = NO_LIMIT  # tokens, with the one that looks
+    chunk: int = NO_LIMIT
+
+    @property
+    def whole(self) -> int:
+        """The longest sequence of which all is seen."""
+        return min(self.window, self.chunk)
+
+    def near(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Whether tokens at the depths of the rows see those at the depths of the columns, if these are above them:
+        booleans (rows, columns). It is the depths that count, as branches stand between a node and those above it.
+
+        token           a  b  x  y  z  c        In a window of 2, z sees y, which stands before it, and itself;
+        depth           0  1  2  2  3  1        c sees a, though it is five places away.
+        """
+        i = rows[:, None]
+        return (i - columns < self.window) & (i // self.chunk == columns // self.chunk)
+
+
+# For each type of layer its view. ALIKE is the only one where all layers share a mask; with none, all is seen.
+Views = Mapping[str, View]
+ALIKE = "all"
+
+
+def by_type(config: Any) -> Views:
+    """The views of the types of layers that a configuration names; for most families with more than one."""
+    window, chunk = _sizes(config)
+    types = sorted(set(getattr(config.get_text_config(), "layer_types", None) or ()))
+    narrow = {"sliding_attention": View(window=window), "chunked_attention": View(chunk=chunk)}
+    return {kind: narrow.get(kind, View()) for kind in types}
+
+
+def alike(config: Any) -> Views:
+    """One view for all layers, whatever a configuration says of their types."""
+    window, chunk = _sizes(config)
+    return {ALIKE: View(window, chunk)}
+
+
+def unused(config: Any) -> Views:
+    """A view of everything: some families have such sizes in their configuration and leave them alone."""
+    return {ALIKE: View()}
+
+
+def _sizes(config: Any) -> tuple[int, int]:
+    """The sliding window and the chunk of attention, in tokens."""
+    window, chunk = (getattr(config.get_text_config(), key, None) for key in NARROW)
+    return int(window or NO_LIMIT), int(chunk or NO_LIMIT)
+
+
 # ------------------------------------------------------------------ running it
 
 
@@ -150,9 +208,18 @@ def chosen(states: States, places: Tensor) -> States:
 class Walk:
     """A trie run piece by piece; see `batches.Work`. A failed run leaves everything as it was."""
 
-    def __init__(self, model: Any, head: Head, trie: Trie, owners: Sequence[int], most: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        head: Head,
+        trie: Trie,
+        owners: Sequence[int],
+        most: int | None = None,
+        views: Views | None = None,
+    ) -> None:
         """`owners` are the prompts of the queries; at most `most` of them are finished by one piece."""
         self.model, self.head, self.trie, self.most = model, head, trie, most
+        self.views = views or {}
         self.rows = rows_at_once(model)
         self.owners = [owners[i] for i in trie.order]
         self.total = len(trie)
@@ -198,20 +265,33 @@ class Walk:
         self._keep(self.past, self.kept, end)
         return end, [(i, None) for i, _ in self._finished(end)]
 
-    def _inputs(self, new: Tensor, columns: Tensor) -> dict[str, Tensor]:
+    def _inputs(self, new: Tensor, columns: Tensor) -> dict[str, Any]:
         """Position ids are depths, so that nodes on different branches may stand at one place:
 
         token     a  b  x  y  z  c
         position  0  1  2  2  3  1
         """
-        device, dtype = self.model.device, self.model.dtype
-        hidden = ~self.trie.sees(new, columns).to(device)  # (new, kept + new)
-        mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, torch.finfo(dtype).min)
+        device = self.model.device
         return {
             "input_ids": self.trie.tokens[new][None].to(device),  # (1, new)
             "position_ids": self.trie.depths[new][None].to(device),  # (1, new)
-            "attention_mask": mask[None, None],  # (1, 1, new, kept + new), added to the scores of attention
+            "attention_mask": self._masks(new, columns),
         }
+
+    def _masks(self, new: Tensor, columns: Tensor) -> Tensor | dict[str, Tensor]:
+        """What is added to the scores of attention, (1, 1, new, kept + new): for all layers, or for each type."""
+        seen = self.trie.sees(new, columns)
+        rows, depths = self.trie.depths[new], self.trie.depths[columns]
+        if int(rows.max()) < min((view.whole for view in self.views.values()), default=NO_LIMIT):
+            return self._mask(seen)
+        masks = {kind: self._mask(seen & view.near(rows, depths)) for kind, view in self.views.items()}
+        return masks.get(ALIKE, masks)
+
+    def _mask(self, seen: Tensor) -> Tensor:
+        dtype = self.model.dtype
+        hidden = ~seen.to(self.model.device)  # (new, kept + new)
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
+        return mask.masked_fill_(hidden, torch.finfo(dtype).min)[None, None]
 
     def _keep(self, states: States, columns: Tensor, end: int) -> None:
         """Keep the nodes above node `end`, the next one: those whose subtree reaches it."""
@@ -264,15 +344,12 @@ def token_budget(model: Any, head: Head) -> int:
 
 
 def reach(config: Any) -> int:
-    """The longest sequence in which every token sees all before it, turned as in any other sequence.
+    """The longest sequence in which every token sees what its layer shows it, turned as in any other sequence.
 
-    Sliding windows and chunks hide tokens from longer ones; some rotary scalings depend on the length.
+    Some rotary scalings depend on the length, and some families choose what they show.
     """
     text = config.get_text_config()
-    kinds = getattr(text, "layer_types", None) or ("sliding_attention", "chunked_attention")
-    limits = [getattr(text, "sliding_window", None)] if "sliding_attention" in kinds else []
-    limits += [getattr(text, "attention_chunk_size", None)] if "chunked_attention" in kinds else []
-    limits += [getattr(text, key, None) for key in ("index_topk", "keep_window_size")]  # of so many tokens the best
+    limits = [getattr(text, key, None) for key in ("index_topk", "keep_window_size")]  # of so many tokens the best
     scaling = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
     most = getattr(text, "max_position_embeddings", None)
     for rope in (scaling, *(part for part in scaling.values() if isinstance(part, dict))):
@@ -282,29 +359,78 @@ def reach(config: Any) -> int:
     return min((int(limit) for limit in limits if limit), default=NO_LIMIT)
 
 
+def sight(model: Any, head: Head, limit: int) -> tuple[Views, int]:
+    """How a model that can be run so sees sequences up to `limit` tokens, and the longest for which that holds.
+
+    Where a window or a chunk is shorter, a probe beyond it tells whether each type of layer has a mask of its own, all
+    share one, or none is needed; families of which nothing of that holds are run so within the window only. The windows
+    are made narrow for the probe: it costs little, and what is true of a short window is true of a long one.
+    """
+    far, whole = reach(model.config), min(_sizes(model.config))
+    if whole >= min(limit, far):
+        return {}, far
+    for views in (by_type, alike, unused):
+        with narrowed(model):
+            if views(model.config) and _agrees(model, head, views) is None:
+                break
+    else:
+        return {}, whole
+    return views(model.config), far
+
+
+@contextlib.contextmanager
+def narrowed(model: Any) -> Iterator[None]:
+    """Within this, the windows and chunks of a model are a few tokens, wherever its modules keep their sizes."""
+    before = []
+    for holder in {id(part): part for part in _holders(model)}.values():
+        for key, size in NARROW.items():
+            said = getattr(holder, key, None)
+            if isinstance(said, int) and said > size:
+                before.append((holder, key, said))
+                setattr(holder, key, size)
+    try:
+        yield
+    finally:
+        for holder, key, said in before:
+            setattr(holder, key, said)
+
+
+def _holders(model: Any) -> Iterator[Any]:
+    for module in model.modules():
+        yield module
+        if (config := getattr(module, "config", None)) is not None:
+            yield config
+            yield config.get_text_config()
+
+
 def doubt(model: Any, head: Head) -> str | None:
     """Why the model cannot be run so; None where a probe with branches gives the numbers of plain forwards."""
     if "local" in (getattr(model.config, "attention_layers", None) or ()):  # GPT-Neo: by place, not by position id
         return "its local attention counts tokens, not positions"
     if "position_ids" not in inspect.signature(model.forward).parameters:  # ALiBi, recurrent states
         return "it takes no position ids"
+    return _agrees(model, head)
+
+
+def _agrees(model: Any, head: Head, views: Callable[[Any], Views] | None = None) -> str | None:
+    """Why a probe does not give the numbers of plain forwards; None where it does."""
     try:
         with torch.inference_mode(), quiet():
-            error = _error(model, head)
+            error = _error(model, head, views(model.config) if views else None)
     except Exception as problem:  # whatever a model of any kind may say to inputs it does not know
         return told(problem, 120)
     within = error <= EXACT.get(model.dtype, ROUGH)
     return None if within else f"a probe is off by {error:.2g}"
 
 
-def _error(model: Any, head: Head) -> float:
-    """What the probe is off by, relative to what the positions differ by.
+def _error(model: Any, head: Head, views: Views | None = None) -> float:
+    """What the probe is off by, relative to what the positions differ by. Without views, it is as long as all is seen.
 
     three branches, run in two pieces:   p p p p p a a a a a a a
                                                  + b b b b b b b
                                              + c c c c c
     """
-    length = min(PROBE, reach(model.config))
+    length = min(PROBE, reach(model.config), *(() if views else _sizes(model.config)))
     size = int(model.config.get_text_config().vocab_size)
     draw = torch.Generator().manual_seed(0)
     a, b, c, fan = (torch.randint(size, (n,), generator=draw).tolist() for n in (length, length, length, FAN))
@@ -317,7 +443,7 @@ def _error(model: Any, head: Head) -> float:
         logits = model(input_ids=torch.tensor([ids], device=model.device)).logits[0]  # (tokens, vocabulary)
         plain.append(logits.float().log_softmax(-1)[:, fan].cpu().double())  # (tokens, FAN)
     wanted = torch.cat(plain)  # (positions, FAN)
-    walk = Walk(model, head, Trie.of(queries), range(len(queries)))
+    walk = Walk(model, head, Trie.of(queries), range(len(queries)), views=views)
     half = walk.total // 2
     answers = dict(walk.run(0, half) + walk.run(half, walk.total))
     found = torch.tensor([answers[i] for i in range(len(queries))]).double()[:, 0].reshape(wanted.shape)
