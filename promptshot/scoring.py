@@ -111,9 +111,9 @@ class Scored:
 
     `tokens` are those of the words themselves. A score may also hold the log p of what is read before the word,
     such as a line break: that part is its `lead`, one for each choice, or () where there is none.
-    `cut` is how many tokens of the row were left out to make it fit, `dropped` how many demonstrations; `unknown`
-    whether the tokenizer knows nothing of what is left of the row. `error` fails this prompt only; then there are
-    no scores.
+    `cut` is how many tokens of the row were left out to make it fit (of texts many times too long, at least so many),
+    `dropped` how many demonstrations; `unknown` whether the tokenizer knows nothing of what is left of the row.
+    `error` fails this prompt only; then there are no scores.
     """
 
     scores: tuple[float, ...] = ()
@@ -188,6 +188,7 @@ class Tokenized:
     cut: int = 0
     dropped: int = 0
     error: str | None = None
+    least: bool = False  # whether `cut` is only known to be so much at least
 
 
 class Tokenizing(Protocol):

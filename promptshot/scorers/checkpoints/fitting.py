@@ -10,6 +10,10 @@ from promptshot.scorers.checkpoints.encoder import Encoder, Unfit
 from promptshot.scoring import Kind, Piece
 
 
+SIDE, MORE, MANY = 6, 1009, 4  # characters for each token of the limit, and besides; sides that make a text long
+MARGIN = 64  # tokens beyond the limit that must stand in each side
+
+
 class TooLong(Unfit):
     """It does not fit even with its fields cut."""
 
@@ -19,11 +23,15 @@ class TooLong(Unfit):
 
 @dataclass(frozen=True)
 class Fitted:
-    """Pieces that fit, how many tokens of the fields were cut, how many demonstrations dropped."""
+    """Pieces that fit, how many tokens of the fields were cut, how many demonstrations dropped.
+
+    Of a text many times as long as the limit not all is tokenized: then so many tokens were cut at `least`.
+    """
 
     pieces: tuple[Piece, ...]
     cut: int = 0
     dropped: int = 0
+    least: bool = False
 
 
 def fit(pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: int, encoder: Encoder) -> Fitted:
@@ -32,7 +40,8 @@ def fit(pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: 
     What fits is what `size` was asked of last. Raises TooLong when what must stay does not fit, or no text of a row
     would remain.
     """
-    kept, cut, dropped = list(pieces), 0, 0
+    kept, cut, dropped = bounded(pieces, limit, encoder), 0, 0
+    least = any(a.kind is Kind.FIELD and a.text != b.text for a, b in zip(kept, pieces, strict=True))
     while (over := size(kept) - limit) > 0:
         if not dropped and any(piece.kind is Kind.DEMO for piece in kept):
             dropped = _in_the_way(kept, size, limit, over, encoder)
@@ -46,7 +55,46 @@ def fit(pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: 
         cut += gone
     if cut and not any(p.text.strip() for p in kept if p.kind is Kind.FIELD):
         raise TooLong(f"nothing of the text fits into {limit} tokens beside the template")
-    return Fitted(tuple(kept), cut, dropped)
+    return Fitted(tuple(kept), cut, dropped, least)
+
+
+def beginning(text: str, tokens: int, encoder: Encoder) -> str:
+    """As much of a text as decides its first so many tokens; the whole of one that is not very long."""
+    return _bounded(Piece(Kind.FIELD, text), tokens, encoder).text
+
+
+def bounded(pieces: Sequence[Piece], limit: int, encoder: Encoder) -> list[Piece]:
+    """The pieces; of texts of very many tokens only as much as tells what fits into the limit."""
+    return [_bounded(piece, limit, encoder) for piece in pieces]
+
+
+def _bounded(piece: Piece, limit: int, encoder: Encoder) -> Piece:
+    """The piece; of a text of very many tokens only its two sides, which are all that can stay of it.
+
+    #####|................|#####      Each side has more tokens than fit, and these are the same with more of the text
+    side                    side      beside it. So all that is cut is cut out of the two as it would be of the whole,
+                                      in which a tokenizer reads the dots to no end.
+    """
+    side = SIDE * limit + MORE
+    if piece.kind not in (Kind.FIELD, Kind.DEMO):
+        return piece
+    while len(piece.text) > MANY * side:
+        if _settled(piece.text, side, limit + MARGIN, encoder):
+            return replace(piece, text=piece.text[:side] + piece.text[-side:])
+        side *= 2
+    return piece
+
+
+def _settled(text: str, side: int, tokens: int, encoder: Encoder) -> bool:
+    """Whether the two sides of a text have so many tokens each, which more of the text does not change."""
+    first, last = text[:side], text[-side:]
+    more = side + 6 * (side // 12) + 1  # digits in threes, and what goes in pairs, would not be the same by chance
+    return (
+        len(head := encoder.ids(first)) >= tokens
+        and len(tail := encoder.ids(last)) >= tokens
+        and head[:tokens] == encoder.ids(text[:more])[:tokens]
+        and tail[-tokens:] == encoder.ids(text[-more:])[-tokens:]
+    )
 
 
 def _in_the_way(

@@ -83,7 +83,8 @@ class CheckpointTokenizer:
         fitted = plan.fitted
         tokens = tuple(token for stretch in planner.stretches(prompt, plan) for token in self._tokens(stretch))
         written = tuple(planner.written(fitted.pieces)) if prompt.chat else ()
-        return Tokenized(tokens, words, fitted.pieces, written, length, fitted.cut, fitted.dropped)
+        counts = fitted.cut, fitted.dropped
+        return Tokenized(tokens, words, fitted.pieces, written, length, *counts, least=fitted.least)
 
     def _token(self, token: int, kind: Kind | None, segment: int = 0) -> Token:
         return Token(self.encoder.shown(token), token, kind, segment)
