@@ -525,7 +525,7 @@ def test_a_link_to_a_file_or_to_nothing_among_the_files_is_what_it_is(bert: Tiny
     (folder / "merges.txt").symlink_to("merges.txt")
     (folder / "spiece.model").mkdir()
     assert load("mlm", ModelOptions(str(folder))).score([CLOZE]) == load("mlm", ModelOptions(bert.name)).score([CLOZE])
-    assert recipe._folder_hash(str(folder)) == recipe._folder_hash(bert.name)
+    assert recipe.folder_hash(str(folder)) == recipe.folder_hash(bert.name)
 
 
 def test_a_very_large_file_is_hashed_by_its_size_and_by_blocks_all_over_it(

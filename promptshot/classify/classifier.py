@@ -62,6 +62,7 @@ class Classifier:
         recipe.check()
         self.recipe, self.task, self.others = recipe, recipe.task, tuple(others)
         self.scorer = fitting.whitened(scorer, recipe, recipe.whiten) if recipe.whiten else scorer
+        self.ask: Callable[[Sequence[Prompt]], Iterable[Scored]] = self.scorer.score  # or what remembers its answers
         self.asked = 0  # prompts that the scorer has been given
         self._refuse_chat()
         self._refuse_words()
@@ -356,7 +357,7 @@ class Classifier:
         """What the scorer says of the prompts; raises a PromptshotError that names it where it fails."""
         said, hint = f"the scorer {self.recipe.scorer!r}", "it must give one Scored for each prompt"
         try:
-            found = list(self.scorer.score(prompts))
+            found = list(self.ask(prompts))
         except BaseException as problem:
             if surfaces(problem) or isinstance(problem, BrokenPipeError):  # nobody reads what progress tells
                 raise

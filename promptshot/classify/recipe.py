@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -266,9 +266,17 @@ class Recipe:
             **({} if self.abstain_below is None else {"abstain_below": self.abstain_below}),
         }
 
-    def identity(self, inputs: Sequence[str] = (), selection: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """All that decides what is written, as plain data: not the limit, the batch size or the device."""
-        of_folder, of_file = cache(_folder_hash), cache(_file_hash)  # none is read twice for this
+    def identity(
+        self,
+        inputs: Sequence[str] = (),
+        selection: Mapping[str, Any] | None = None,
+        of_folder: Callable[[str], str | None] | None = None,
+    ) -> dict[str, Any]:
+        """All that decides what is written, as plain data: not the limit, the batch size or the device.
+
+        `of_folder` is `folder_hash`, or what remembers its answers for many recipes.
+        """
+        of_folder, of_file = of_folder or cache(folder_hash), cache(_file_hash)  # none is read twice for this
         return {
             **self._identity(),
             **self.options.identity(),
@@ -385,7 +393,7 @@ def digest(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _folder_hash(model: str) -> str | None:
+def folder_hash(model: str) -> str | None:
     """A hash of config and weights of a model on this machine; None for a hub name."""
     place = shelf.place_of(model)
     if not (files := shelf.gguf_of(place)):

@@ -128,7 +128,12 @@ def _outcome(said: Mapping[str, Any]) -> Outcome:
     if "reject" in said:
         return Reject(**said["reject"])
     found = Prediction(_row(said), **said["rest"])
-    return replace(found, tokens=tuple(found.tokens))
+    return replace(found, tokens=tuple(found.tokens), label=_label(found.label), gold=_label(found.gold))
+
+
+def _label(said: Any) -> Any:
+    """A label, or several, which JSON has as a list."""
+    return tuple(said) if isinstance(said, list) else said
 
 
 def _row(said: Mapping[str, Any]) -> Row:

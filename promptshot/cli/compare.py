@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from promptshot.runs.inputs import Inputs
 
 
+GOES_ON = "what is scored is kept, and gone on with, only where predictions are: --predictions DIR"
+
+
 def suite(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
     """What a suite says becomes defaults; what the command line says goes first."""
     if path is None:
@@ -108,7 +111,12 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
 @row_flags
 @option("-o", "--output", metavar="FILE", help="The leaderboard; .json, .jsonl, .csv, .tsv; - is stdout.")
 @form_flags
-@option("--predictions", type=click.Path(path_type=Path), metavar="DIR", help="Every candidate's predictions.")
+@option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Every candidate's predictions; a stopped comparison goes on there.",
+)
 @option("--overwrite", is_flag=True, help="Replace existing files, and all of an earlier comparison in DIR.")
 @chat_flags
 @scorer_flag
@@ -124,12 +132,14 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     comes to. With --search, the best is chosen on some rows and judged on others.
     """
     from promptshot.compare import compare
-    from promptshot.compare.folder import Folder
+    from promptshot.compare.folder import Folder, remembers
     from promptshot.files import check
     from promptshot.report.comparison import Watch
     from promptshot.rows.read import read as rows_of
     from promptshot.runs.inputs import Inputs, refuse_foreign
 
+    if given["predictions"] and given["output"] and remembers(given["predictions"], given["output"]):
+        given["replaces"] = True
     form = _check_options(files, given)
     read_once(given, files)
     folder = Folder(given["predictions"], given["overwrite"]) if given["predictions"] else None
@@ -160,18 +170,22 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
 def _tell(comparison: Comparison, given: dict[str, Any], form: Form, quiet: bool) -> None:
     """Write and show what is known."""
     from promptshot.classify.classifier import chat_unused
-    from promptshot.compare.folder import write
+    from promptshot.compare.folder import remember, write
     from promptshot.report.comparison import show_comparison
     from promptshot.report.console import note
 
-    standings = comparison.standings()
+    standings, folder = comparison.standings(), given["predictions"]
     if given["output"] and standings:
-        write(given["output"], comparison.record(standings), form, given["overwrite"])
+        write(given["output"], comparison.record(standings), form, given["overwrite"] or given.get("replaces", False))
+        if folder:
+            remember(folder, given["output"])
     if not quiet:
         lines = (chat_unused(entry.result.recipe, entry.result.details) for entry in comparison.entries)
         for line in dict.fromkeys(filter(None, lines)):
             note(line)
         show_comparison(comparison, standings)
+        if standings and not comparison.complete:
+            note("the same command goes on from here" if folder else GOES_ON)
 
 
 def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
@@ -184,7 +198,8 @@ def _check_options(files: Sequence[str], given: dict[str, Any]) -> Form:
         raise OptionError("--labels and --verbalizer both give label words", hint="leave one out")
     if given["verbalizers"] and not given["templates"]:
         raise OptionError("--verbalizer gives label words to templates", hint="name templates: -t NAME")
-    outputs({"--output": given["output"]}, read_by(given, files), given["overwrite"])
+    overwrite = given["overwrite"] or given.get("replaces", False)
+    outputs({"--output": given["output"]}, read_by(given, files), overwrite)
     return form_of(given, one_text=True)
 
 

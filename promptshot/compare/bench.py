@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptshot.classify.classifier import Classifier
+from promptshot.classify.classifier import WINDOW, Classifier
 from promptshot.classify.decide import Several
 from promptshot.classify.prediction import Outcome, Prediction
+from promptshot.classify.spool import Spool
 from promptshot.compare.candidates import Candidate
+from promptshot.compare.memory import memories
 from promptshot.errors import PromptshotError
 from promptshot.metrics import tally_of
 from promptshot.rows.row import Item
@@ -68,27 +70,52 @@ class Watcher:
     def finished(self, entry: Entry) -> None:
         """This is what it came to."""
 
+    def restored(self, entry: Entry) -> None:
+        """This is what it came to in an earlier comparison, which is taken from there."""
+
 
 class Bench:
     """Where candidates are scored, by scorers of a loader."""
 
-    def __init__(self, loader: Loader, watcher: Watcher | None = None) -> None:
+    def __init__(self, loader: Loader, watcher: Watcher | None = None, candidates: Sequence[Candidate] = ()) -> None:
+        """Those of the `candidates` whose prompts have the same text are run once for all their words."""
         self.loader, self.watcher = loader, watcher or Watcher()
         self._classifiers: dict[str, Classifier] = {}  # where the loader keeps its scorers, for a later turn
+        self._memories = memories(candidates)
 
-    def score(self, candidate: Candidate, items: Sequence[Item]) -> tuple[Entry, list[Outcome]]:
-        """What a candidate makes of the rows; raises a PromptshotError where it cannot be used at all."""
+    def score(
+        self, candidate: Candidate, items: Sequence[Item], spool: Spool | None = None
+    ) -> tuple[Entry, list[Outcome]]:
+        """What a candidate makes of the rows; raises a PromptshotError where it cannot be used at all.
+
+        A `spool` has what an earlier comparison has scored of them, and is given the rest, window by window.
+        """
         self.watcher.started(candidate, len(items))
         classifier = self._classifier(candidate)
         began = time.perf_counter()
-        mapped = map(candidate.recipe.task.mapped, items)
-        outcomes = list(classifier.outcomes(mapped, self.watcher.advance))
-        entry = Entry.of(candidate, outcomes, time.perf_counter() - began, classifier.details)
+        if spool is None:
+            mapped = map(candidate.recipe.task.mapped, items)
+            outcomes, before = list(classifier.outcomes(mapped, self.watcher.advance)), 0.0
+        else:
+            before = _seconds(spool)
+            self.watcher.advance(spool.rows)
+            rest = map(candidate.recipe.task.mapped, items[spool.rows :])
+            for window in classifier.windows(rest, self.watcher.advance, window=WINDOW):
+                spool.add(window, before + time.perf_counter() - began)
+            outcomes = list(classifier.decided(spool) if candidate.recipe.transductive else spool)
+        entry = Entry.of(candidate, outcomes, before + time.perf_counter() - began, classifier.details)
         self.watcher.finished(entry)
         return entry, outcomes
 
     def _classifier(self, candidate: Candidate) -> Classifier:
         found = self._classifiers.get(candidate.name) or Classifier.of(candidate.recipe, self.loader)
+        if memory := self._memories.get(candidate.name):
+            found.ask = memory.asking(found.scorer)
         if self.loader.keeps:
             self._classifiers[candidate.name] = found
         return found
+
+
+def _seconds(spool: Spool) -> float:
+    """How long the rows of a spool took."""
+    return spool.note if isinstance(spool.note, float) else 0.0

@@ -7,8 +7,10 @@ are a family: their spread says what the choice of words is worth, their ensembl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import NamedTuple
 
 from promptshot.classify.prediction import Outcome, ensemble
 from promptshot.compare import bench
@@ -54,10 +56,13 @@ def compare(plan: Plan, watcher: Watcher | None = None) -> Comparison:
     search = _search(plan, candidates) if plan.search else None
     judging = search.judging if search else plan.rows
     data, inputs = fingerprint(judging), tuple(plan.inputs)
+    if plan.folder:
+        plan.folder.begin(data)
     comparison = Comparison(len(judging), data, plan.seed, len(candidates), search, inputs)
     with Interrupts() as interrupts:
         watcher.began(comparison, search.turns(len(candidates)) if search else len(candidates))
-        run = _Run(plan.folder, comparison, Bench(Loader(keeps=search is not None), watcher), interrupts)
+        loader = Loader(keeps=search is not None)
+        run = _Run(plan.folder, comparison, Bench(loader, watcher, candidates), interrupts)
         run.score(run.choose(candidates, search) if search else candidates, judging)
     return comparison
 
@@ -91,31 +96,65 @@ class _Run:
     def score(self, candidates: Sequence[Candidate], rows: Sequence[Item]) -> None:
         """Keep what every candidate comes to, family by family, with their ensembles; outcomes are then let go."""
         for members in _families(candidates):
-            scored: list[tuple[Entry, list[Outcome]]] = []
+            scored: list[_Scored] = []
             for candidate in members:
                 try:
-                    entry, outcomes = self.bench.score(candidate, rows)
-                    if not entry.right:
-                        raise _unusable(entry)
+                    scored.append(self._scored(candidate, rows))
                 except PromptshotError as problem:
                     self.comparison.failures.append(Failure(candidate, problem))
-                    continue
-                scored.append((entry, outcomes))
-                self.keep(entry, outcomes)
             kind = members[0].recipe.scorer
             several = len({one.recipe.model for one in candidates if one.recipe.scorer == kind}) > 1
-            if together := _ensemble(scored, members[0].recipe.model if several else ""):
-                self.keep(*together)
+            self._join(scored, members[0].recipe.model if several else "", rows)
         if not self.comparison.entries:
             raise self.comparison.failures[0].problem
         self.comparison.complete = True
+        if self.folder:
+            self.folder.end()
 
-    def keep(self, entry: Entry, outcomes: Sequence[Outcome]) -> None:
+    def _scored(self, candidate: Candidate, rows: Sequence[Item]) -> _Scored:
+        """What a candidate comes to, or came to earlier; raises a PromptshotError where it cannot be used."""
+        if self.folder and (entry := self.folder.found(candidate, rows)):
+            self.bench.watcher.restored(entry)
+            self.comparison.entries.append(entry)
+            return _Scored(entry, self.folder.outcomes(candidate, len(rows)))
+        with self.folder.spool(candidate) if self.folder else nullcontext() as spool:
+            entry, outcomes = self.bench.score(candidate, rows, spool)
+            if not entry.right:
+                raise _unusable(entry)
+            self._keep(entry, outcomes, rows)
+        return _Scored(entry, outcomes)
+
+    def _join(self, scored: Sequence[_Scored], model: str, rows: Sequence[Item]) -> None:
+        """Keep the ensemble of those that give log-probabilities, if it is one; where there are ensembles of several
+        models, its name tells the `model`."""
+        parts = [one for one in scored if not one.entry.candidate.recipe.task.paired]
+        if len(parts) < 2:
+            return
+        candidate = _ensemble([one.entry.candidate for one in parts], model)
+        if self.folder and (entry := self.folder.found(candidate, rows)):
+            self.comparison.entries.append(entry)
+            return
+        found = [
+            self.bench.score(one.entry.candidate, rows)[1] if one.outcomes is None else one.outcomes for one in parts
+        ]
+        decision = candidate.recipe.decision
+        outcomes = [ensemble(of_row, decision) for of_row in zip(*found, strict=True)]
+        first, seconds = parts[0].entry.result, sum(one.entry.result.seconds for one in parts)
+        self._keep(Entry.of(candidate, outcomes, seconds, first.details), outcomes, rows)
+
+    def _keep(self, entry: Entry, outcomes: Sequence[Outcome], rows: Sequence[Item]) -> None:
         """Add an entry, once its predictions are written."""
         with self.interrupts.held():  # what is written is told
             if self.folder:
-                self.folder.write(entry, outcomes)
+                self.folder.write(entry, outcomes, rows)
             self.comparison.entries.append(entry)
+
+
+class _Scored(NamedTuple):
+    """What a candidate came to, and what became of each row; None where that is not kept any more."""
+
+    entry: Entry
+    outcomes: Sequence[Outcome] | None
 
 
 def _families(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
@@ -127,20 +166,12 @@ def _families(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
         yield list(members)
 
 
-def _ensemble(scored: Sequence[tuple[Entry, list[Outcome]]], model: str = "") -> tuple[Entry, list[Outcome]] | None:
-    """The mean of log-probabilities of those that give any; its seconds are all of theirs. Where there are ensembles of
-    several models, its name tells the `model`.
-    """
-    parts = [(entry, found) for entry, found in scored if not entry.candidate.recipe.task.paired]
-    if len(parts) < 2:
-        return None
-    first, *others = [entry.candidate.recipe for entry, _ in parts]
-    name = f"ensemble of {len(parts)} {first.template.spec.scorer}" + (f" {model}" if model else "")
-    told = parts[0][0].candidate
-    outcomes = [ensemble(of_row, first.decision) for of_row in zip(*(found for _, found in parts), strict=True)]
-    candidate = Candidate(name + (f" k={told.shots}" if told.shots else ""), replace(first, others=tuple(others)))
-    seconds = sum(entry.result.seconds for entry, _ in parts)
-    return Entry.of(candidate, outcomes, seconds, parts[0][0].result.details), outcomes
+def _ensemble(members: Sequence[Candidate], model: str = "") -> Candidate:
+    """The mean of log-probabilities of all members."""
+    first, *others = [member.recipe for member in members]
+    name = f"ensemble of {len(members)} {first.template.spec.scorer}" + (f" {model}" if model else "")
+    shots = members[0].shots
+    return Candidate(name + (f" k={shots}" if shots else ""), replace(first, others=tuple(others)))
 
 
 def _unusable(entry: Entry) -> InputError:

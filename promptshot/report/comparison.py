@@ -67,6 +67,13 @@ class Watch(compare.Watcher):
             said = f"{entry.accuracy:.1%} of {entry.result.tally.labelled:,} rows, {entry.result.seconds:.1f} s"
             self.console.print(f"{self.number} of {self.total} {printable(entry.candidate.name)}: {said}")
 
+    def restored(self, entry: Entry) -> None:
+        """This is what it came to in an earlier comparison."""
+        self.number += 1
+        if not self.quiet and not self._bar:
+            said = f"{entry.accuracy:.1%} of {entry.result.tally.labelled:,} rows, scored before"
+            self.console.print(f"{self.number} of {self.total} {printable(entry.candidate.name)}: {said}")
+
     def __enter__(self) -> Watch:
         return self
 

@@ -411,10 +411,17 @@ class _Files(_Said):
 
 
 class Written(_Said):
-    """The file of predictions that a comparison wrote, by its name without the folder."""
+    """The file of predictions that a comparison wrote, by its name without the folder.
+
+    It goes on by the rest: a hash of its rows and one `of` the candidate on them, and which rows were `right`, a sign
+    for each: 1, 0, or - where no label is known.
+    """
 
     file: Text
     sha256: Text
+    rows: Text = ""
+    of: Text = ""
+    right: Text = ""
 
 
 class MadeOf(_Said):

@@ -105,6 +105,16 @@ class Result:
             result.worst = worst
         return result
 
+    @classmethod
+    def compared(cls, recipe: Recipe, record: RunRecord, doubt: str = "") -> Result:
+        """That of a candidate of a comparison, as its record tells it."""
+        tally = tally_of(recipe.labels, recipe.task.several)
+        result = cls(recipe, tally, "", record.machine, cuts=record.thresholds, doubt=doubt)
+        if record.counts:
+            result._restore(record.counts)
+            result.worst = Worst.restored(record.counts.worst, result.worst.most) or result.worst
+        return result
+
     def _restore(self, counts: Counts) -> None:
         self.tally = type(self.tally).restored(self.recipe.labels, dict(counts.tally))
         self.before = Tally.restored(self.recipe.labels, dict(counts.before)) if counts.before else self.before

@@ -116,13 +116,13 @@ def test_the_header_tells_the_scorer_without_torch(file: Path) -> None:
 
 
 def test_the_fingerprint_is_of_what_the_file_says(made: Tiny, file: Path, tmp_path: Path) -> None:
-    from promptshot.classify.recipe import _folder_hash
+    from promptshot.classify.recipe import folder_hash
 
-    first = _folder_hash(str(file))
+    first = folder_hash(str(file))
     said = bytearray(file.read_bytes())
-    assert first == _folder_hash(str(put(tmp_path / "copy.gguf", bytes(said))))
+    assert first == folder_hash(str(put(tmp_path / "copy.gguf", bytes(said))))
     said[-1] ^= 1
-    assert first != _folder_hash(str(put(tmp_path / "other.gguf", bytes(said))))
+    assert first != folder_hash(str(put(tmp_path / "other.gguf", bytes(said))))
 
 
 def test_classify_guesses_a_template_and_tells_what_the_file_takes(
