@@ -9,11 +9,17 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+from promptshot.errors import OptionError
 
 CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind about its scores
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
+# Texts longer than the model: cut; read in overlapping pieces; read whole, with positions beyond the trained ones made
+# of these (kexue.fm 7947), or with each token seeing no farther than the trained length (kexue.fm 9431).
+Long = Literal["cut", "windows", "hierarchical", "local"]
+LongPool = Literal["mean", "max", "logsumexp"]
 # What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.
 MultiToken = Literal["independent", "left-to-right", "pseudo-log-likelihood"]
 
@@ -70,6 +76,7 @@ class Prompt:
     scored: Scope = "choice"
     several: bool = False
     multi_token: MultiToken = "independent"
+    goes_on: bool = False  # it has what follows of a text that the prompt before it has the beginning of, see Windowing
 
     @property
     def chat(self) -> bool:
@@ -214,6 +221,9 @@ class Tokenizing(Protocol):
     def spelled(self, scorer: str, prompt: Prompt) -> list[tuple[str, ...]]:
         """The own tokens of each choice where the blank is."""
 
+    def windows(self, scorer: str, prompt: Prompt, stride: int | None = None) -> list[Prompt]:
+        """The prompts that cover one that is too long, see `Windowing`."""
+
     def misfit(self, scorer: str, prompt: Prompt) -> str | None:
         """Why the prompt does not fit into the model, if so."""
 
@@ -282,6 +292,16 @@ class Comparing(Embedding, Protocol):
 
 
 @runtime_checkable
+class Windowing(Protocol):
+    """What scorers offer that can say which prompts cover one that is too long for their model."""
+
+    def windows(self, prompt: Prompt, stride: int | None = None) -> list[Prompt]:
+        """The prompt alone where it fits, or where nothing helps; else one for each of the overlapping pieces of the
+        field that gives way first, all but the first of which go on. `stride` is how many tokens lie between the
+        beginnings of two; default: three quarters of a piece."""
+
+
+@runtime_checkable
 class Doubted(Protocol):
     """What a scorer offers whose shortcuts can be doubted, see doctor."""
 
@@ -311,13 +331,40 @@ class ModelOptions:
     pooling: str | None = None  # how a vector is made of a text: mean | cls | first-last; default: as the model says
     temperature: float | None = None  # by which the cosines of vectors are divided; default: 0.05
     head: str = ""  # which head to ask in the place of the scorer's own, see `ScorerKind.stand_ins`
+    long: Long = "cut"  # what is done with texts longer than the model
+    long_pool: LongPool | None = None  # what the scores of the pieces of a text come to; default: mean
+    long_stride: int | None = None  # tokens between the beginnings of two pieces; default: three quarters of a piece
+    long_alpha: float | None = None  # the weight of the coarse part of hierarchical positions; default: 0.4
 
     def identity(self) -> dict[str, Any]:
         """What of them decides scores: not the batch size or the device."""
         special = {"pooling": self.pooling, "temperature": self.temperature, "head": self.head or None}
+        special |= {"long": None if self.long == "cut" else self.long, "long_pool": self.long_pool}
+        special |= {"long_stride": self.long_stride, "long_alpha": self.long_alpha}
         said = {name: value for name, value in special.items() if value is not None}
         return {"precision": [self.revision, self.dtype, self.max_length], **said}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
+        """Plain data; of long texts only what is not as usual."""
+        usual = {name for name in LONG_KEYS if getattr(self, name) == getattr(ModelOptions, name)}
+        return {name: said for name, said in asdict(self).items() if name not in usual}
+
+    def check_long(self) -> None:
+        """Raises OptionError where what is said of long texts does not go together."""
+        if self.long not in get_args(Long):
+            raise OptionError(f"--long {self.long}: there is no such way", hint=f"use {', '.join(get_args(Long))}")
+        if self.long_pool not in (None, *get_args(LongPool)):
+            hint = f"use {', '.join(get_args(LongPool))}"
+            raise OptionError(f"--long-pool {self.long_pool}: there is no such way", hint=hint)
+        for name, way in (("long_pool", "windows"), ("long_stride", "windows"), ("long_alpha", "hierarchical")):
+            if getattr(self, name) is not None and self.long != way:
+                flag = f"--{name.replace('_', '-')}"
+                raise OptionError(f"{flag} is for --long {way}", hint="add that, or leave it out")
+        if self.long_stride is not None and (type(self.long_stride) is not int or self.long_stride < 1):
+            raise OptionError(f"--long-stride {self.long_stride}: a stride is 1 token or more")
+        if self.long_alpha is not None and not (0 < self.long_alpha < 1 and self.long_alpha != 0.5):
+            what = f"--long-alpha {self.long_alpha:g}: it lies between 0 and 1, and is not 0.5"
+            raise OptionError(what, hint="0.4 is usual")
+
+
+LONG_KEYS = ("long", "long_pool", "long_stride", "long_alpha")

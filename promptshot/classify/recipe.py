@@ -316,6 +316,7 @@ class Recipe:
     def check(self) -> None:
         """Refuse an ensemble whose members do not speak of the same labels, and a calibration that cannot be; raises
         OptionError."""
+        self._check_long()
         self._check_calibration()
         self._check_several()
         for recipe in (self, *self.others) if self.others else ():
@@ -325,6 +326,16 @@ class Recipe:
             if set(recipe.verbalizer.names) != set(self.verbalizer.names):
                 labels = f"{', '.join(recipe.verbalizer.names)} against {', '.join(self.verbalizer.names)}"
                 raise OptionError(f"no ensemble: different labels, {labels}", hint="use templates of one task")
+
+    def _check_long(self) -> None:
+        """Refuse ways to read long texts that cannot be gone; raises OptionError."""
+        self.options.check_long()
+        for one in (self, *self.others) if self.options.long == "windows" else ():
+            if holes := [name for name, rule in one.template.spec.fields.items() if rule.hole]:
+                what = (
+                    f"--long windows: the field {holes[0]!r} of {one.template.name} has a hole, which is in one piece"
+                )
+                raise OptionError(what, hint="leave it out")
 
     def _check_several(self) -> None:
         """Refuse what has no meaning where a row may have several labels; raises OptionError."""

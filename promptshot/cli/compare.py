@@ -20,6 +20,7 @@ from promptshot.cli.flags import (
     form_of,
     labels_flag,
     library_flag,
+    long_flags,
     machine_flags,
     model_options,
     names_of,
@@ -121,6 +122,7 @@ def suite(context: click.Context, parameter: click.Parameter, path: Path | None)
 @chat_flags
 @scorer_flag
 @library_flag
+@long_flags
 @machine_flags
 @quiet_flag
 @config_flag

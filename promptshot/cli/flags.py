@@ -105,6 +105,35 @@ source_flags = flags(
     ),
 )
 
+# How texts are read that are longer than the model.
+long_flags = flags(
+    option(
+        "--long",
+        type=click.Choice(["cut", "windows", "hierarchical", "local"]),
+        default="cut",
+        show_default=True,
+        help="Of texts longer than the model: cut them; read them in overlapping pieces; or whole, with positions made "
+        "of the trained ones (BERT-like), or each token seeing no farther than was trained (relative positions).",
+    ),
+    option(
+        "--long-pool",
+        type=click.Choice(["mean", "max", "logsumexp"]),
+        help="What the scores of the pieces of --long windows come to.  [default: mean]",
+    ),
+    option(
+        "--long-stride",
+        type=Count(1),
+        metavar="TOKENS",
+        help="From the beginning of one piece to that of the next.  [default: three quarters of a piece]",
+    ),
+    option(
+        "--long-alpha",
+        type=Positive(),
+        metavar="X",
+        help="The weight of the coarse part of positions of --long hierarchical.  [default: 0.4]",
+    ),
+)
+
 # How checkpoints are loaded and run.
 machine_flags = flags(
     option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -78,6 +78,10 @@ class CausalPlanner(Planner):
             queries.append(Query(ids, (i,), asked, (tuple(ids[begin:]),), leads=(lead,) if lead else ()))
             counts.append(len(asked) - lead)
         return Plan(tuple(queries), tuple(counts), fitted)
+
+    def size(self, prompt: Prompt) -> Callable[[Sequence[Piece]], int]:
+        """Tokens of the longest sequence."""
+        return lambda pieces: max(map(len, self._sequences(pieces, prompt).wholes))
 
     def words(self, prompt: Prompt) -> list[Ids]:
         """The own tokens of each choice as they go on from the context, without what follows."""

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from helpers import Tiny
+from helpers import Tiny, template_of
 from tiny import byte_bpe, sentencepiece_bpe, unigram, wordpiece
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from promptshot.classify.questions import Answer, Questions
+from promptshot.prompts.library import verbalizer_of
+from promptshot.prompts.task import Task
+from promptshot.rows.row import Row
 from promptshot.scorers.checkpoints import fitting
 from promptshot.scorers.checkpoints.encoder import TextEncoder
 from promptshot.scorers.checkpoints.fitting import Fitted, TooLong, beginning, fit
-from promptshot.scoring import Cut, Kind, Piece
+from promptshot.scorers.engine.plans import Plan
+from promptshot.scorers.mlm import MlmPlanner
+from promptshot.scoring import Cut, Kind, Piece, Prompt, Scored
 
 pytestmark = pytest.mark.torch
 
@@ -151,3 +159,84 @@ def test_a_row_of_megabytes_is_cut_at_once(bert: Tiny) -> None:
     fitted = fit(pieces, lambda of: len(encoder.ids("".join(piece.text for piece in of))), 64, encoder)
     assert time.perf_counter() - began < 1  # seconds; all of it takes ten times as long
     assert len(encoder.ids("".join(piece.text for piece in fitted.pieces))) == 64
+
+
+# ------------------------------------------------------------------ in pieces
+
+
+def prompts_of(planner: Any, text: str, stride: int | None = None, demos: Sequence[str] = ()) -> list[Prompt]:
+    pieces = [*(Piece(Kind.DEMO, demo) for demo in demos), Piece(Kind.FIXED, "It was "), Piece(Kind.MASK)]
+    prompt = Prompt((*pieces, Piece(Kind.FIXED, ". "), Piece(Kind.FIELD, text)), ("good", "bad"))
+    return list(planner.windows(prompt, stride))
+
+
+def texts_of(prompts: Sequence[Prompt]) -> list[str]:
+    return [next(piece.text for piece in prompt.pieces if piece.kind is Kind.FIELD) for prompt in prompts]
+
+
+@pytest.mark.parametrize("stride", [None, 1, 5, 1000])
+def test_pieces_cover_every_token_of_a_text_and_each_fits(bert_mlm: Tiny, stride: int | None) -> None:
+    planner = MlmPlanner(TextEncoder(bert_mlm.tokenizer), 24)
+    words = ["a", "great", "movie", "the", "town", "房", "good"] * 13
+    prompts = prompts_of(planner, " ".join(words), stride)
+    assert len(prompts) > 1
+    assert [prompt.goes_on for prompt in prompts] == [False] + [True] * (len(prompts) - 1)
+    place = 0
+    for prompt, text in zip(prompts, texts_of(prompts), strict=True):
+        plan = planner.planned(prompt)
+        assert not isinstance(plan, str)
+        assert (plan.fitted.cut, plan.fitted.dropped) == (0, 0)
+        assert len(plan.queries[0].ids) <= 24
+        own = text.split()
+        starts = [at for at in range(place + 1) if words[at : at + len(own)] == own]
+        assert starts  # no gap to what was read before
+        place = max(place, starts[-1] + len(own))
+    assert place == len(words)
+
+
+def test_a_row_that_fits_asks_one_prompt_as_it_is(bert_mlm: Tiny) -> None:
+    planner = MlmPlanner(TextEncoder(bert_mlm.tokenizer), 24)
+    (prompt,) = prompts_of(planner, "a great movie")
+    assert texts_of([prompt]) == ["a great movie"]
+    assert not prompt.goes_on
+
+
+def test_demonstrations_stay_before_each_piece_while_they_leave_room(bert_mlm: Tiny) -> None:
+    planner = MlmPlanner(TextEncoder(bert_mlm.tokenizer), 24)
+    for demos, dropped in ((["good town. "], 0), (["a great movie good town. "] * 3, 1)):
+        prompts = prompts_of(planner, "great movie " * 30, None, demos)
+        plans = [planner.planned(prompt) for prompt in prompts]
+        assert len(prompts) > 1
+        assert {plan.fitted.dropped >= dropped for plan in plans if isinstance(plan, Plan)} == {True}
+        assert all(plan.fitted.cut == 0 for plan in plans if isinstance(plan, Plan))
+        assert all(any(piece.kind is Kind.DEMO for piece in prompt.pieces) for prompt in prompts)
+
+
+def questions_of(kind: str, pool: Any) -> Questions:
+    text: Any = ["{text}", "It is {mask}"] if kind == "nsp" else "It is {mask}. {text}"
+    template = template_of(scorer=kind, text=text, verbalizer={"labels": {"good": ["fine", "nice"], "bad": "poor"}})
+    task = Task(template, verbalizer_of(template))
+    cover = [False, True, True]
+    return Questions(task, None, 1, lambda prompt: [replace(prompt, goes_on=on) for on in cover], pool)
+
+
+SCORES = [[-3.0, -4.0, -5.0], [-30.0, -29.0, -33.0], [-7.0, -9.0, -6.5]]
+
+
+@pytest.mark.parametrize("kind", ["mlm", "nsp"])
+@pytest.mark.parametrize("pool", ["mean", "max", "logsumexp"])
+def test_what_pieces_score_is_pooled_as_worked_by_hand(kind: str, pool: Any) -> None:
+    questions = questions_of(kind, pool)
+    prompts = questions.of(Row({"text": "a text"}))
+    answer = questions.answer(prompts, [Scored(tuple(of), (1, 1, 1)) for of in SCORES])
+    assert isinstance(answer, Answer)
+    of = SCORES
+    if kind == "mlm":  # each piece is a distribution over the words first
+        of = [[one - math.log(sum(map(math.exp, row))) for one in row] for row in SCORES]
+    by_hand = {
+        "mean": [sum(column) / 3 for column in zip(*of, strict=True)],
+        "max": [max(column) for column in zip(*of, strict=True)],
+        "logsumexp": [math.log(sum(map(math.exp, column)) / 3) for column in zip(*of, strict=True)],
+    }[pool]
+    assert list(answer.words.values()) == pytest.approx(by_hand, abs=1e-9)
+    assert answer.pieces == 3

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from promptshot.scorers.checkpoints.encoder import Encoder, Unfit
 from promptshot.scoring import Kind, Piece
-
 
 SIDE, MORE, MANY = 6, 1009, 4  # characters for each token of the limit, and besides; sides that make a text long
 MARGIN = 64  # tokens beyond the limit that must stand in each side
@@ -56,6 +55,68 @@ def fit(pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int], limit: 
     if cut and not any(p.text.strip() for p in kept if p.kind is Kind.FIELD):
         raise TooLong(f"nothing of the text fits into {limit} tokens beside the template")
     return Fitted(tuple(kept), cut, dropped, least)
+
+
+LEAST = 4  # the part of the limit that a text in pieces has room for at least, where demonstrations stand before it
+LAST = 1 << 20  # the order of a field that gives way last
+
+
+def slide(
+    pieces: Sequence[Piece],
+    size: Callable[[Sequence[Piece]], int],
+    limit: int,
+    encoder: Encoder,
+    stride: int | None = None,
+) -> list[tuple[Piece, ...]]:
+    """The pieces as they are where they fit; else, for each overlapping part of the field that gives way first, the
+    pieces with that part in its place, which fit.
+
+    Demonstrations stay as long as they leave a quarter of the limit to the text, and are dropped by `fit` as the parts
+    leave them no room. All parts but for what tokens come to at their edges are of one size, the last ends with the
+    text. What cannot be fitted so stays as it is.
+
+    |#########......|            `stride` tokens lie between two beginnings; default: three quarters of a part
+    |......#########|
+    """
+    try:
+        if size(bounded(pieces, limit, encoder)) <= limit:
+            return [tuple(pieces)]
+        at, _ = _gives_way(bounded(pieces, limit, encoder), 1, encoder)
+        if at is None:
+            return [tuple(pieces)]
+        text = pieces[at].text
+        spans = encoder.spans(text)
+        least = min(len(spans), max(1, limit // LEAST))
+        held = replace(pieces[at], kind=Kind.FIXED, text=text[: spans[least - 1][1]])
+        fitted = fit([held if i == at else piece for i, piece in enumerate(pieces)], size, limit, encoder)
+    except TooLong:
+        return [tuple(pieces)]
+    room = least + limit - size(fitted.pieces)
+    if room >= len(spans) and not fitted.cut:  # without some demonstrations all of it fits
+        return [tuple(pieces)]
+
+    def fits(part: str) -> bool:
+        return size([replace(piece, text=part) if piece is held else piece for piece in fitted.pieces]) <= limit
+
+    parts = _parts(text, spans, room, min(stride or max(1, room * 3 // 4), room), fits)
+    return [
+        tuple(replace(p, text=part, cut_order=LAST) if i == at else p for i, p in enumerate(pieces)) for part in parts
+    ]
+
+
+def _parts(
+    text: str, spans: Sequence[tuple[int, int]], room: int, stride: int, fits: Callable[[str], bool]
+) -> Iterator[str]:
+    """The overlapping parts of a text, of about `room` of its tokens each; none of its tokens is in no part."""
+    begin, last = 0, max(0, len(spans) - room)
+    while True:
+        end = min(begin + room, len(spans))
+        while end > begin + 1 and not fits(text[spans[begin][0] : spans[end - 1][1]]):
+            end -= 1
+        yield text[spans[begin][0] : spans[end - 1][1]]
+        if end == len(spans):
+            return
+        begin = min(begin + stride, end) if begin + stride < last or end <= last else min(last, end)
 
 
 def beginning(text: str, tokens: int, encoder: Encoder) -> str:

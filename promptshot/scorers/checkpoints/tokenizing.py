@@ -63,6 +63,11 @@ class CheckpointTokenizer:
         return [tuple(map(self.encoder.shown, ids)) for ids in self.planners[scorer].words(prompt)]
 
     @quiet()
+    def windows(self, scorer: str, prompt: Prompt, stride: int | None = None) -> list[Prompt]:
+        """The prompts that cover one that is too long."""
+        return self.planners[scorer].windows(prompt, stride)
+
+    @quiet()
     def misfit(self, scorer: str, prompt: Prompt) -> str | None:
         """Why the prompt does not fit into the model, if so."""
         plan = self.planners[scorer].planned(prompt)

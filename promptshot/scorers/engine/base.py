@@ -249,6 +249,11 @@ class TorchScorer(ABC):
         """The queries that score a prompt; raises Unfit."""
         return self.planner.plan(prompt)
 
+    @quiet()
+    def windows(self, prompt: Prompt, stride: int | None = None) -> list[Prompt]:
+        """The prompts that cover one that is too long, see `scoring.Windowing`."""
+        return self.planner.windows(prompt, stride)
+
     def _planned(self, prompt: Prompt) -> Plan | str:
         """The plan of a prompt, or why there is none; a token that no embedding is for would fail a whole batch."""
         plan = self.planner.planned(prompt)
