@@ -16,9 +16,8 @@ from promptshot.errors import OptionError
 CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind about its scores
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
-# Texts longer than the model: cut; read in overlapping pieces; read whole, with positions beyond the trained ones made
-# of these (kexue.fm 7947), or with each token seeing no farther than the trained length (kexue.fm 9431).
-Long = Literal["cut", "windows", "hierarchical", "local"]
+# Texts longer than the model: cut, or read in overlapping pieces.
+Long = Literal["cut", "windows"]
 LongPool = Literal["mean", "max", "logsumexp"]
 # What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.
 MultiToken = Literal["independent", "left-to-right", "pseudo-log-likelihood"]
@@ -334,13 +333,12 @@ class ModelOptions:
     long: Long = "cut"  # what is done with texts longer than the model
     long_pool: LongPool | None = None  # what the scores of the pieces of a text come to; default: mean
     long_stride: int | None = None  # tokens between the beginnings of two pieces; default: three quarters of a piece
-    long_alpha: float | None = None  # the weight of the coarse part of hierarchical positions; default: 0.4
 
     def identity(self) -> dict[str, Any]:
         """What of them decides scores: not the batch size or the device."""
         special = {"pooling": self.pooling, "temperature": self.temperature, "head": self.head or None}
         special |= {"long": None if self.long == "cut" else self.long, "long_pool": self.long_pool}
-        special |= {"long_stride": self.long_stride, "long_alpha": self.long_alpha}
+        special |= {"long_stride": self.long_stride}
         said = {name: value for name, value in special.items() if value is not None}
         return {"precision": [self.revision, self.dtype, self.max_length], **said}
 
@@ -356,15 +354,12 @@ class ModelOptions:
         if self.long_pool not in (None, *get_args(LongPool)):
             hint = f"use {', '.join(get_args(LongPool))}"
             raise OptionError(f"--long-pool {self.long_pool}: there is no such way", hint=hint)
-        for name, way in (("long_pool", "windows"), ("long_stride", "windows"), ("long_alpha", "hierarchical")):
-            if getattr(self, name) is not None and self.long != way:
+        for name in ("long_pool", "long_stride"):
+            if getattr(self, name) is not None and self.long != "windows":
                 flag = f"--{name.replace('_', '-')}"
-                raise OptionError(f"{flag} is for --long {way}", hint="add that, or leave it out")
+                raise OptionError(f"{flag} is for --long windows", hint="add that, or leave it out")
         if self.long_stride is not None and (type(self.long_stride) is not int or self.long_stride < 1):
             raise OptionError(f"--long-stride {self.long_stride}: a stride is 1 token or more")
-        if self.long_alpha is not None and not (0 < self.long_alpha < 1 and self.long_alpha != 0.5):
-            what = f"--long-alpha {self.long_alpha:g}: it lies between 0 and 1, and is not 0.5"
-            raise OptionError(what, hint="0.4 is usual")
 
 
-LONG_KEYS = ("long", "long_pool", "long_stride", "long_alpha")
+LONG_KEYS = ("long", "long_pool", "long_stride")

@@ -109,11 +109,10 @@ source_flags = flags(
 long_flags = flags(
     option(
         "--long",
-        type=click.Choice(["cut", "windows", "hierarchical", "local"]),
+        type=click.Choice(["cut", "windows"]),
         default="cut",
         show_default=True,
-        help="Of texts longer than the model: cut them; read them in overlapping pieces; or whole, with positions made "
-        "of the trained ones (BERT-like), or each token seeing no farther than was trained (relative positions).",
+        help="Of texts longer than the model: cut them, or read them in overlapping pieces and pool the scores.",
     ),
     option(
         "--long-pool",
@@ -125,12 +124,6 @@ long_flags = flags(
         type=Count(1),
         metavar="TOKENS",
         help="From the beginning of one piece to that of the next.  [default: three quarters of a piece]",
-    ),
-    option(
-        "--long-alpha",
-        type=Positive(),
-        metavar="X",
-        help="The weight of the coarse part of positions of --long hierarchical.  [default: 0.4]",
     ),
 )
 
