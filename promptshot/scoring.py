@@ -9,9 +9,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from promptshot.errors import OptionError
 
 CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind about its scores
 Cut = Literal["tail", "head", "middle"]
@@ -346,20 +345,6 @@ class ModelOptions:
         """Plain data; of long texts only what is not as usual."""
         usual = {name for name in LONG_KEYS if getattr(self, name) == getattr(ModelOptions, name)}
         return {name: said for name, said in asdict(self).items() if name not in usual}
-
-    def check_long(self) -> None:
-        """Raises OptionError where what is said of long texts does not go together."""
-        if self.long not in get_args(Long):
-            raise OptionError(f"--long {self.long}: there is no such way", hint=f"use {', '.join(get_args(Long))}")
-        if self.long_pool not in (None, *get_args(LongPool)):
-            hint = f"use {', '.join(get_args(LongPool))}"
-            raise OptionError(f"--long-pool {self.long_pool}: there is no such way", hint=hint)
-        for name in ("long_pool", "long_stride"):
-            if getattr(self, name) is not None and self.long != "windows":
-                flag = f"--{name.replace('_', '-')}"
-                raise OptionError(f"{flag} is for --long windows", hint="add that, or leave it out")
-        if self.long_stride is not None and (type(self.long_stride) is not int or self.long_stride < 1):
-            raise OptionError(f"--long-stride {self.long_stride}: a stride is 1 token or more")
 
 
 LONG_KEYS = ("long", "long_pool", "long_stride")

@@ -140,8 +140,8 @@ class Questions:
         words = {word: POOLS[self.pool]([one[word] for one in of]) for word in of[0]}
         cut, dropped = max(one.cut for one in pieces), max(one.dropped for one in pieces)
         averaged, unknown = any(one.averaged for one in pieces), all(one.unknown for one in pieces)
-        told = {"cut": cut, "dropped": dropped, "averaged": averaged, "unknown": unknown, "pieces": len(pieces)}
-        return pieces[0]._replace(words=words, **told)
+        told = (averaged, cut, dropped, 0, unknown, len(pieces))
+        return Answer(words, pieces[0].tokens, *told)
 
     def _lacking(self, prompts: Sequence[Prompt]) -> int:
         """How many demonstrations the prompts of a row have fewer than they should."""
