@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Literal, Protocol, runtime_checkable
 
-
 CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind about its scores
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
