@@ -14,6 +14,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind about its scores
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
+# Texts longer than the model: cut, or read in overlapping pieces.
+Long = Literal["cut", "windows"]
+LongPool = Literal["mean", "max", "logsumexp"]
 # What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.
 MultiToken = Literal["independent", "left-to-right", "pseudo-log-likelihood"]
 
@@ -70,6 +73,7 @@ class Prompt:
     scored: Scope = "choice"
     several: bool = False
     multi_token: MultiToken = "independent"
+    goes_on: bool = False  # it has what follows of a text that the prompt before it has the beginning of, see Windowing
 
     @property
     def chat(self) -> bool:
@@ -111,9 +115,9 @@ class Scored:
 
     `tokens` are those of the words themselves. A score may also hold the log p of what is read before the word,
     such as a line break: that part is its `lead`, one for each choice, or () where there is none.
-    `cut` is how many tokens of the row were left out to make it fit, `dropped` how many demonstrations; `unknown`
-    whether the tokenizer knows nothing of what is left of the row. `error` fails this prompt only; then there are
-    no scores.
+    `cut` is how many tokens of the row were left out to make it fit (of texts many times too long, at least so many),
+    `dropped` how many demonstrations; `unknown` whether the tokenizer knows nothing of what is left of the row.
+    `error` fails this prompt only; then there are no scores.
     """
 
     scores: tuple[float, ...] = ()
@@ -188,6 +192,7 @@ class Tokenized:
     cut: int = 0
     dropped: int = 0
     error: str | None = None
+    least: bool = False  # whether `cut` is only known to be so much at least
 
 
 class Tokenizing(Protocol):
@@ -212,6 +217,9 @@ class Tokenizing(Protocol):
 
     def spelled(self, scorer: str, prompt: Prompt) -> list[tuple[str, ...]]:
         """The own tokens of each choice where the blank is."""
+
+    def windows(self, scorer: str, prompt: Prompt, stride: int | None = None) -> list[Prompt]:
+        """The prompts that cover one that is too long, see `Windowing`."""
 
     def misfit(self, scorer: str, prompt: Prompt) -> str | None:
         """Why the prompt does not fit into the model, if so."""
@@ -336,6 +344,16 @@ class Comparing(Embedding, Protocol):
 
 
 @runtime_checkable
+class Windowing(Protocol):
+    """What scorers offer that can say which prompts cover one that is too long for their model."""
+
+    def windows(self, prompt: Prompt, stride: int | None = None) -> list[Prompt]:
+        """The prompt alone where it fits, or where nothing helps; else one for each of the overlapping pieces of the
+        field that gives way first, all but the first of which go on. `stride` is how many tokens lie between the
+        beginnings of two; default: three quarters of a piece."""
+
+
+@runtime_checkable
 class Doubted(Protocol):
     """What a scorer offers whose shortcuts can be doubted, see doctor."""
 
@@ -365,13 +383,22 @@ class ModelOptions:
     pooling: str | None = None  # how a vector is made of a text: mean | cls | first-last; default: as the model says
     temperature: float | None = None  # by which the cosines of vectors are divided; default: 0.05
     head: str = ""  # which head to ask in the place of the scorer's own, see `ScorerKind.stand_ins`
+    long: Long = "cut"  # what is done with texts longer than the model
+    long_pool: LongPool | None = None  # what the scores of the pieces of a text come to; default: mean
+    long_stride: int | None = None  # tokens between the beginnings of two pieces; default: three quarters of a piece
 
     def identity(self) -> dict[str, Any]:
         """What of them decides scores: not the batch size or the device."""
         special = {"pooling": self.pooling, "temperature": self.temperature, "head": self.head or None}
+        special |= {"long": None if self.long == "cut" else self.long, "long_pool": self.long_pool}
+        special |= {"long_stride": self.long_stride}
         said = {name: value for name, value in special.items() if value is not None}
         return {"precision": [self.revision, self.dtype, self.max_length], **said}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
+        """Plain data; of long texts only what is not as usual."""
+        usual = {name for name in LONG_KEYS if getattr(self, name) == getattr(ModelOptions, name)}
+        return {name: said for name, said in asdict(self).items() if name not in usual}
+
+
+LONG_KEYS = ("long", "long_pool", "long_stride")

@@ -42,7 +42,7 @@ from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.rows import objects, read
 from promptshot.rows.once import kept, once
 from promptshot.rows.row import Item, Reject, Row, raw_of
-from promptshot.scoring import Chatting, Checkpoint, ModelOptions, Prompt, Scored, Scorer
+from promptshot.scoring import Chatting, Checkpoint, Long, LongPool, ModelOptions, Prompt, Scored, Scorer
 
 NO_CHAT = "name a model that was made for chats (-m), or leave out --chat and the template's chat"
 WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut at its edges
@@ -114,6 +114,9 @@ class Classifier:
         head: str = "",
         pooling: str | None = None,
         temperature: float | None = None,
+        long: Long = "cut",
+        long_pool: LongPool | None = None,
+        long_stride: int | None = None,
         whiten: str | None = None,
         chat: bool | Mapping[str, Any] = False,
         **misspelt: NoReturn,
@@ -132,7 +135,8 @@ class Classifier:
         probable than `abstain_below` are marked as `abstained`. With `multi_label` a row has all labels that hold, a
         tuple of them, `label_separator` stands between those of a text, and `threshold` (one number, or one for each
         label) says from which probability on a label holds, or else `dev` does. `model` and what follows are how to
-        load and run a checkpoint, as in ModelOptions; `whiten` is a file by whose texts vectors are whitened. `chat`
+        load and run a checkpoint, as in ModelOptions; `long` says what is done with texts that are longer than it takes
+        ("cut", or "windows": read in overlapping pieces); `whiten` is a file whose texts whiten vectors. `chat`
         (True, or {"system": ..., "answer": ..., "demonstrations": ...} as in a template) puts the template as a chat to
         a model made for such. Raises a PromptshotError where they do not fit.
         """
@@ -143,6 +147,7 @@ class Classifier:
         options = ModelOptions(
             model, revision, device, dtype, *budget, offline, trust_remote_code,
             plain=plain, allow_pickle=allow_pickle, head=head, pooling=pooling, temperature=temperature,
+            long=long, long_pool=long_pool, long_stride=long_stride,
         )  # fmt: skip
         texts = (template,) if isinstance(template, str) else ()
         put = None if chat is False else {} if chat is True else chat
@@ -387,6 +392,7 @@ class Classifier:
             split=answer.split,
             tokens=answer.tokens,
             unknown=answer.unknown,
+            pieces=answer.pieces,
         )
 
     def _gold(self, row: Row) -> Gold:

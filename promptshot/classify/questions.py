@@ -1,7 +1,8 @@
 """What a row asks of a scorer, and what the answers come to: a score for each word that may fill the blank.
 
 A row asks one prompt, or several, which a window scores in one go: that is why nobody else pairs rows with prompts.
-Many demonstrations are dealt among as many prompts as there are chunks, and one prompt more has none of them.
+Many demonstrations are dealt among as many prompts as there are chunks, and one prompt more has none of them. A text
+that is too long may be read in pieces, each a prompt; what their scores come to is pooled before all else.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import Any, NamedTuple, TypeVar
 from promptshot.classify import decide, demonstrations
 from promptshot.classify.demonstrations import Demonstration, Pools, Source, dealt
 from promptshot.classify.recipe import Recipe
-from promptshot.errors import RowError
+from promptshot.errors import OptionError, RowError
 from promptshot.prompts.task import Task
 from promptshot.rows.row import Row
-from promptshot.scoring import Kind, Prompt, Scored, fault
+from promptshot.scoring import Kind, LongPool, Prompt, Scored, Windowing, fault
 
 EMPTY = "-"  # what stands for an empty row until its prompt is made: rows that say nothing are refused
 Made = TypeVar("Made")
+Windows = Callable[[Prompt], Sequence[Prompt]]
 WITHOUT = 0.25  # beta: how much of what is said without demonstrations is taken back (kexue.fm 9617)
 
 
@@ -34,6 +36,7 @@ class Answer(NamedTuple):
     dropped: int = 0
     lacking: int = 0  # demonstrations that were the row itself, and no spare took their place
     unknown: bool = False  # the tokenizer knows nothing of the row's own text
+    pieces: int = 1  # in which the row was read
 
     @property
     def split(self) -> int:
@@ -44,15 +47,26 @@ class Answer(NamedTuple):
 class Questions:
     """The prompts of rows, and their answers."""
 
-    def __init__(self, task: Task, source: Source | None = None, chunks: int = 1) -> None:
+    def __init__(
+        self,
+        task: Task,
+        source: Source | None = None,
+        chunks: int = 1,
+        windows: Windows | None = None,
+        pool: LongPool | None = None,
+    ) -> None:
+        """With `windows`, which give the prompts that cover one, long texts are read in pieces."""
         self.task, self.demonstrations, self.chunks = task, source, chunks
+        self.windows, self.pool = windows, pool or "mean"
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, scorer: object = None, pools: Pools | None = None) -> Questions:
         """Those that a recipe asks, behind its demonstrations; a scorer is needed only for those that are similar by
-        its embeddings. What `pools` have is not read again. Raises a PromptshotError."""
-        chunks = recipe.demos.chunks if recipe.demos else 1
-        return cls(recipe.task, demonstrations.of_recipe(recipe, scorer, pools), chunks)
+        its embeddings, and to read long texts in pieces. What `pools` have is not read again. Raises a
+        PromptshotError."""
+        chunks, options = recipe.demos.chunks if recipe.demos else 1, recipe.options
+        source = demonstrations.of_recipe(recipe, scorer, pools)
+        return cls(recipe.task, source, chunks, _windows(recipe, scorer), options.long_pool)
 
     def of(self, row: Row) -> tuple[Prompt, ...]:
         """What is asked of a row; raises RowError."""
@@ -73,7 +87,8 @@ class Questions:
     def _prompts(self, row: Row, shots: Sequence[Demonstration]) -> tuple[Prompt, ...]:
         """The prompts of a row behind its demonstrations."""
         parts = [shots] if self.chunks == 1 else [*dealt(shots, self.chunks), ()]
-        return tuple(self.task.prompt(row, [shot.piece for shot in part]) for part in parts)
+        prompts = [self.task.prompt(row, [shot.piece for shot in part]) for part in parts]
+        return tuple(prompts if self.windows is None else (one for p in prompts for one in self.windows(p)))
 
     def neutral(self, text: str) -> tuple[Prompt, ...]:
         """What would be asked of a row that says only `text`, which may be empty, wherever the template reads it."""
@@ -84,12 +99,16 @@ class Questions:
 
     def answer(self, prompts: Sequence[Prompt], scored: Sequence[Scored]) -> Answer | str:
         """What the scores of a row's prompts come to, or why they come to nothing."""
-        answers = list[Answer]()
+        texts = list[list[Answer]]()  # of each the answers of its pieces
         for prompt, found in zip(prompts, scored, strict=True):
             answer = self._answer(prompt, found)
             if isinstance(answer, str):
                 return answer
-            answers.append(answer)
+            if prompt.goes_on:
+                texts[-1].append(answer)
+            else:
+                texts.append([answer])
+        answers = [of[0] if len(of) == 1 else self._pooled(of) for of in texts]
         together = answers[0] if len(answers) == 1 else _combined(answers)
         return together._replace(lacking=self._lacking(prompts))
 
@@ -109,11 +128,27 @@ class Questions:
         counted = prompt.scored == "choice" and not self.task.template.kind.margin
         return Answer(of_word, found.tokens if counted else (), averaged, *told)
 
+    def _pooled(self, pieces: Sequence[Answer]) -> Answer:
+        """What the scores of the pieces of a text come to.
+
+        Odds and cosines can be compared between pieces, and are pooled as they are; so are the scores of labels that
+        are judged each by itself. Other scores are log-probabilities that a piece makes smaller or larger as a whole:
+        they are made a distribution over the words to choose from first.
+        """
+        alone = self.task.paired or self.task.several or self.task.template.kind.absolute
+        of = [one.words if alone else decide.log_softmax(one.words) for one in pieces]
+        words = {word: POOLS[self.pool]([one[word] for one in of]) for word in of[0]}
+        cut, dropped = max(one.cut for one in pieces), max(one.dropped for one in pieces)
+        averaged, unknown = any(one.averaged for one in pieces), all(one.unknown for one in pieces)
+        told = (averaged, cut, dropped, 0, unknown, len(pieces))
+        return Answer(words, pieces[0].tokens, *told)
+
     def _lacking(self, prompts: Sequence[Prompt]) -> int:
         """How many demonstrations the prompts of a row have fewer than they should."""
         if self.demonstrations is None:
             return 0
-        return self.demonstrations.k - sum(piece.kind is Kind.DEMO for one in prompts for piece in one.pieces)
+        own = [one for one in prompts if not one.goes_on]
+        return self.demonstrations.k - sum(piece.kind is Kind.DEMO for one in own for piece in one.pieces)
 
     def _averages(self, scored: Scored) -> bool:
         """Mean over a word's own tokens instead of the sum: as the template says, or under a cloze whose words
@@ -123,6 +158,29 @@ class Questions:
             return template.spec.normalize == "mean"
         uneven = len(set(scored.tokens)) > 1 or (any(scored.lead) and not all(scored.lead))
         return template.kind.means and uneven
+
+
+def _log_mean_exp(scores: Sequence[float]) -> float:
+    """The natural log of the mean of what the scores are logs of: a text in many pieces has no more than in few."""
+    top = max(scores)
+    return top + math.log(sum(math.exp(score - top) for score in scores) / len(scores))
+
+
+POOLS: Mapping[LongPool, Callable[[Sequence[float]], float]] = {
+    "mean": lambda scores: sum(scores) / len(scores),
+    "max": max,
+    "logsumexp": _log_mean_exp,
+}
+
+
+def _windows(recipe: Recipe, scorer: object) -> Windows | None:
+    """What gives the prompts that cover one, where a recipe wants that and there is a scorer; raises OptionError."""
+    if recipe.options.long != "windows" or scorer is None:
+        return None
+    if not isinstance(scorer, Windowing):
+        what = f"--long windows: the scorer {recipe.scorer!r} does not say what fits"
+        raise OptionError(what, hint="leave it out, or use a scorer with a checkpoint")
+    return lambda prompt: scorer.windows(prompt, recipe.options.long_stride)
 
 
 def _emptied(prompt: Prompt) -> Prompt:
@@ -150,7 +208,8 @@ def _combined(answers: Sequence[Answer]) -> Answer:
     words = {word: (1 + WITHOUT) * log_p - WITHOUT * without[word] for word, log_p in surest.items()}
     cut, dropped = max(one.cut for one in answers), sum(one.dropped for one in answers)
     averaged = any(one.averaged for one in answers)
-    return answers[-1]._replace(words=words, averaged=averaged, cut=cut, dropped=dropped)
+    most = max(one.pieces for one in answers)
+    return answers[-1]._replace(words=words, averaged=averaged, cut=cut, dropped=dropped, pieces=most)
 
 
 def _entropy(log_p: Mapping[str, float]) -> float:

@@ -26,7 +26,7 @@ from promptshot.rows.columns import taken, told
 from promptshot.rows.once import Once
 from promptshot.rows.row import Row
 from promptshot.rows.streams import PLAIN, Reading
-from promptshot.scoring import ModelOptions
+from promptshot.scoring import Long, LongPool, ModelOptions
 
 BLOCK, LARGE, SAMPLED = 1 << 20, 8 << 30, 1000  # bytes at once, of a file that is not read as a whole, blocks of it
 # Whether predictions are spelled as the rows spell their labels or as the template does; auto: as the rows, in numbers.
@@ -316,6 +316,7 @@ class Recipe:
     def check(self) -> None:
         """Refuse an ensemble whose members do not speak of the same labels, and a calibration that cannot be; raises
         OptionError."""
+        self._check_long()
         self._check_calibration()
         self._check_several()
         for recipe in (self, *self.others) if self.others else ():
@@ -325,6 +326,27 @@ class Recipe:
             if set(recipe.verbalizer.names) != set(self.verbalizer.names):
                 labels = f"{', '.join(recipe.verbalizer.names)} against {', '.join(self.verbalizer.names)}"
                 raise OptionError(f"no ensemble: different labels, {labels}", hint="use templates of one task")
+
+    def _check_long(self) -> None:
+        """Refuse ways to read long texts that cannot be gone; raises OptionError."""
+        said = self.options
+        ways: dict[str, tuple[Any, ...]] = {"long": get_args(Long), "long_pool": (None, *get_args(LongPool))}
+        for name, known in ways.items():
+            if getattr(said, name) not in known:
+                hint = f"use {', '.join(filter(None, known))}"
+                raise OptionError(f"--{name.replace('_', '-')} {getattr(said, name)}: there is no such way", hint=hint)
+        for name in ("long_pool", "long_stride"):
+            if getattr(said, name) is not None and said.long != "windows":
+                what = f"--{name.replace('_', '-')} is for --long windows"
+                raise OptionError(what, hint="add that, or leave it out")
+        if said.long_stride is not None and (type(said.long_stride) is not int or said.long_stride < 1):
+            raise OptionError(f"--long-stride {said.long_stride}: a stride is a token or more", hint="128, say")
+        for one in (self, *self.others) if self.options.long == "windows" else ():
+            if holes := [name for name, rule in one.template.spec.fields.items() if rule.hole]:
+                what = (
+                    f"--long windows: the field {holes[0]!r} of {one.template.name} has a hole, which is in one piece"
+                )
+                raise OptionError(what, hint="leave it out")
 
     def _check_several(self) -> None:
         """Refuse what has no meaning where a row may have several labels; raises OptionError."""

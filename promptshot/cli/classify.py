@@ -22,6 +22,7 @@ from promptshot.cli.flags import (
     form_flags,
     labels_flag,
     library_flag,
+    long_flags,
     model_flags,
     names_of,
     option,
@@ -138,6 +139,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
 @chat_flags
 @scorer_flag
 @library_flag
+@long_flags
 @model_flags
 @option("--dry-run", is_flag=True, help="Show the first prompts and stop; no model is loaded.")
 @quiet_flag

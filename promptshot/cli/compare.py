@@ -19,6 +19,7 @@ from promptshot.cli.flags import (
     form_of,
     labels_flag,
     library_flag,
+    long_flags,
     machine_flags,
     model_options,
     names_of,
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
 @chat_flags
 @scorer_flag
 @library_flag
+@long_flags
 @machine_flags
 @quiet_flag
 @config_flag

@@ -105,6 +105,28 @@ source_flags = flags(
     ),
 )
 
+# How texts are read that are longer than the model.
+long_flags = flags(
+    option(
+        "--long",
+        type=click.Choice(["cut", "windows"]),
+        default="cut",
+        show_default=True,
+        help="Of texts longer than the model: cut them, or read them in overlapping pieces and pool the scores.",
+    ),
+    option(
+        "--long-pool",
+        type=click.Choice(["mean", "max", "logsumexp"]),
+        help="What the scores of the pieces of --long windows come to.  [default: mean]",
+    ),
+    option(
+        "--long-stride",
+        type=Count(1),
+        metavar="TOKENS",
+        help="From the beginning of one piece to that of the next.  [default: three quarters of a piece]",
+    ),
+)
+
 # How any model is run.
 running_flags = flags(
     option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),

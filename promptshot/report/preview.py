@@ -83,7 +83,8 @@ def _tokens_of(console: Console, preview: Preview, tokenized: Tokenized, ids: bo
     if tokenized.error is not None:
         console.print(Text.assemble(("does not fit: ", "bold red"), printable(tokenized.error)))
         return
-    cut = f", {tokenized.cut} of the row were cut" if tokenized.cut else ""
+    least = "at least " if tokenized.least else ""
+    cut = f", {least}{tokenized.cut} of the row were cut" if tokenized.cut else ""
     console.print(Text(f"tokens: {tokenized.length} of {preview.limit}{cut}  ({preview.model})", style="dim"))
     pair = any(token.segment for token in tokenized.tokens)
     for (segment, kind), stretch in groupby(tokenized.tokens, lambda token: (token.segment, token.kind)):

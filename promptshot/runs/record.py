@@ -154,6 +154,8 @@ class Counts(_Said):
     worst: WorstState = WorstState()
     seconds: Number = 0.0
     cut: Count = 0
+    pieced: Count = 0
+    pieces: Count = 0
     odd: Count = 0
     first_odd: Text = ""
     dropped: Count = 0
@@ -375,6 +377,8 @@ class Metrics(_Said):
     rows_per_second: Number = 0.0
     seconds: Number = 0.0
     rows_cut: Count = 0
+    rows_in_pieces: Count = 0
+    pieces: Count = 0
     rows_odd: Count = 0
     rows_unknown: Count = 0
     demonstrations_dropped: Count = 0

@@ -45,6 +45,7 @@ Code = Literal[
     # what was done to rows on their way
     "changed",
     "cut",
+    "in-pieces",
     "odd",
     "dropped",
     "lacking",

@@ -51,6 +51,8 @@ class Result:
     details: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     cut: int = 0  # rows whose text was shortened
+    pieced: int = 0  # rows that were read in pieces
+    pieces: int = 0  # of all these
     odd: int = 0  # rows that were read and look odd
     first_odd: str = ""  # where the first of them is, and why
     dropped: int = 0  # demonstrations left out, over all rows
@@ -143,6 +145,9 @@ class Result:
             if outcome.gold is not None and outcome.gold != outcome.label:
                 self._went_wrong(outcome, outcome.gold)
             self.cut += outcome.cut > 0
+            if outcome.pieces > 1:
+                self.pieced += 1
+                self.pieces += outcome.pieces
             if outcome.row.remark:
                 self.odd += 1
                 self.first_odd = self.first_odd or f"{outcome.row.source}: {outcome.row.remark}"
@@ -205,6 +210,7 @@ class Result:
             "rows_per_second": self.rows_per_second,
             "seconds": self.seconds,
             "rows_cut": self.cut,
+            **({"rows_in_pieces": self.pieced, "pieces": self.pieces} if self.pieced else {}),
             "rows_odd": self.odd,
             "rows_unknown": self.unknown,
             "demonstrations_dropped": self.dropped,
@@ -350,6 +356,11 @@ def _of_fit(result: Result) -> Iterator[Remark]:
         yield Remark("at-bound", line, {"temperature": fitted.temperature})
 
 
+def limit_of(result: Result) -> Any:
+    """How many tokens the model was given at most, as it tells."""
+    return result.details.get("max_length")
+
+
 def _of_reading(result: Result) -> Iterator[Remark]:
     """What the files and their rows were like."""
     if result.changed:
@@ -357,9 +368,14 @@ def _of_reading(result: Result) -> Iterator[Remark]:
         line = f"{shortlist(result.changed, 3)}: written to while it was read; {what}"
         yield Remark("changed", line, {"files": list(result.changed)})
     if result.cut:
-        limit = result.details.get("max_length")
+        limit = limit_of(result)
         line = f"{many(result.cut, 'row was', 'rows were')} too long and cut to fit {limit} tokens"
         yield Remark("cut", line, {"rows": result.cut, "tokens": limit})
+    if result.pieced:
+        rows, pool = many(result.pieced, "row was", "rows were"), result.recipe.options.long_pool or "mean"
+        how = f"{result.pieces:,} pieces of at most {limit_of(result)} tokens, whose scores were pooled ({pool})"
+        facts = {"rows": result.pieced, "pieces": result.pieces, "pool": pool}
+        yield Remark("in-pieces", f"{rows} too long and read in {how}", facts)
     if result.odd:
         line = f"{many(result.odd, 'row looks', 'rows look')} odd; the first, {result.first_odd}"
         yield Remark("odd", line, {"rows": result.odd, "first": result.first_odd})

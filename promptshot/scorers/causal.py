@@ -10,6 +10,7 @@ from typing import Any
 from promptshot.errors import ModelError
 from promptshot.scorers.checkpoints.chat import Chat, Run
 from promptshot.scorers.checkpoints.encoder import Encoder, Ids, Unfit, common_prefix
+from promptshot.scorers.checkpoints.fitting import bounded
 from promptshot.scorers.checkpoints.opening import quiet
 from promptshot.scorers.engine import prefix
 from promptshot.scorers.engine.base import HeadScorer
@@ -79,9 +80,14 @@ class CausalPlanner(Planner):
             counts.append(len(asked) - lead)
         return Plan(tuple(queries), tuple(counts), fitted)
 
+    def size(self, prompt: Prompt) -> Callable[[Sequence[Piece]], int]:
+        """Tokens of the longest sequence."""
+        return lambda pieces: max(map(len, self._sequences(pieces, prompt).wholes))
+
     def words(self, prompt: Prompt) -> list[Ids]:
         """The own tokens of each choice as they go on from the context, without what follows."""
-        pieces = prompt.pieces[: [p.kind for p in prompt.pieces].index(Kind.MASK) + 1]
+        before = prompt.pieces[: [p.kind for p in prompt.pieces].index(Kind.MASK) + 1]
+        pieces = tuple(bounded(before, self.limit, self.encoder))
         bare = replace(prompt, pieces=pieces, scored="choice")
         found = self._sequences(bare.pieces, bare)
         begins = self._begins(found, bare)

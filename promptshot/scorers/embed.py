@@ -7,7 +7,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, product
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from promptshot.errors import ModelError, OptionError
 from promptshot.scorers.checkpoints import sentences
 from promptshot.scorers.checkpoints.encoder import Encoder, Ids
-from promptshot.scorers.checkpoints.fitting import Fitted
+from promptshot.scorers.checkpoints.fitting import Fitted, beginning, slide
 from promptshot.scorers.checkpoints.opening import quiet
 from promptshot.scorers.engine.base import TorchScorer, scored_of
 from promptshot.scorers.engine.heads import LastLayer, probe, same
@@ -39,11 +39,11 @@ class EmbedPlanner(Planner):
 
     def plan(self, prompt: Prompt) -> Plan:
         """The sequences without a blank, then one for each choice of the other; each is cut on its own."""
-        parts, queries, cut = list[tuple[Piece, ...]](), list[Query](), 0
+        parts, queries, cut, least = list[tuple[Piece, ...]](), list[Query](), 0, False
         for segment in _segments(prompt.pieces):
-            fitted = self.fit(segment, lambda kept: max(len(self._ids(kept, choice)) for choice in prompt.choices))
+            fitted = self.fit(segment, self.size(prompt))
             parts.append(fitted.pieces)
-            cut += fitted.cut
+            cut, least = cut + fitted.cut, least or fitted.least
         every = tuple(range(len(prompt.choices)))
         for pieces in sorted(parts, key=_has_blank):
             if _has_blank(pieces):
@@ -51,7 +51,21 @@ class EmbedPlanner(Planner):
             else:
                 queries.append(self._query(pieces, "", every))
         together = (*parts[0], *(piece for part in parts[1:] for piece in (Piece(Kind.BREAK), *part)))
-        return Plan(tuple(queries), tuple(max(1, len(word)) for word in self.words(prompt)), Fitted(together, cut))
+        return Plan(
+            tuple(queries), tuple(max(1, len(word)) for word in self.words(prompt)), Fitted(together, cut, 0, least)
+        )
+
+    def size(self, prompt: Prompt) -> Callable[[Sequence[Piece]], int]:
+        """Tokens of a segment with the longest word."""
+        return lambda pieces: max(len(self._ids(pieces, choice)) for choice in prompt.choices)
+
+    def slid(self, prompt: Prompt, stride: int | None) -> list[tuple[Piece, ...]]:
+        """Each part of one segment with each of the other."""
+        slid = [slide(part, self.size(prompt), self.limit, self.encoder, stride) for part in _segments(prompt.pieces)]
+        return [
+            (*parts[0], *(piece for part in parts[1:] for piece in (Piece(Kind.BREAK), *part)))
+            for parts in product(*slid)
+        ]
 
     def words(self, prompt: Prompt) -> list[Ids]:
         """The tokens of each choice alone."""
@@ -78,7 +92,7 @@ class EmbedPlanner(Planner):
         """A text as it is, cut to what the model takes."""
         layout = self.encoder.layout(pair=False)
         room = max(1, self.limit - len(layout.before) - len(layout.after))
-        (piece,) = self._filled([Piece(Kind.FIXED, text)], "")[-1:]
+        (piece,) = self._filled([Piece(Kind.FIXED, beginning(text, room, self.encoder))], "")[-1:]
         prefix = self.encoder.ids(self._read(self.said.prompt) + piece.text)[:room]
         return self._around(prefix, (0,))
 

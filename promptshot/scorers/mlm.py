@@ -39,8 +39,7 @@ class MlmPlanner(Planner):
         words = self._spelled(prompt)
         refuse_nothing(prompt, words)
         leads = [self.encoder.lead(word) for word in words]
-        longest = max(map(len, words))
-        fitted = self.fit(prompt.pieces, lambda pieces: len(self._ids(pieces, longest)[0]))
+        fitted = self.fit(prompt.pieces, self.size(prompt))
         queries = []
         for n in sorted({len(word) for word in words}):
             masked, types, start = self._ids(fitted.pieces, n)
@@ -52,6 +51,11 @@ class MlmPlanner(Planner):
                 queries.append(Query(ids, tuple(choices), asked, targets, types, leads=before))
         tokens = tuple(len(word) - lead for word, lead in zip(words, leads, strict=True))
         return Plan(tuple(queries), tokens, fitted)
+
+    def size(self, prompt: Prompt) -> Callable[[Sequence[Piece]], int]:
+        """Tokens with the masks of the longest word."""
+        longest = max(map(len, self._spelled(prompt)))
+        return lambda pieces: len(self._ids(pieces, longest)[0])
 
     def words(self, prompt: Prompt) -> list[Ids]:
         """The tokens of each choice, without a space that has a token of its own."""

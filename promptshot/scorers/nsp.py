@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -20,9 +20,13 @@ class NspPlanner(Planner):
 
     def plan(self, prompt: Prompt) -> Plan:
         """One query for each choice, all with the same cut of the row's text."""
-        fitted = self.fit(prompt.pieces, lambda pieces: max(len(self._query(pieces, c, 0).ids) for c in prompt.choices))
+        fitted = self.fit(prompt.pieces, self.size(prompt))
         queries = tuple(self._query(fitted.pieces, choice, i) for i, choice in enumerate(prompt.choices))
         return Plan(queries, tuple(max(1, len(word)) for word in self.words(prompt)), fitted)
+
+    def size(self, prompt: Prompt) -> Callable[[Sequence[Piece]], int]:
+        """Tokens of the longest pair."""
+        return lambda pieces: max(len(self._query(pieces, choice, 0).ids) for choice in prompt.choices)
 
     def words(self, prompt: Prompt) -> list[Ids]:
         """The tokens of each choice alone."""

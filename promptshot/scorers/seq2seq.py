@@ -14,7 +14,7 @@ can be true: "good" is not "good" and whatever may follow. BART has no sign for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,6 +92,11 @@ class Seq2seqPlanner(Planner):
         choices, asked = tuple(range(len(words))), tuple(range(longest))
         query = Query(ids, choices, asked, targets, leads=before, context=tuple(context))
         return Plan((query,), tuple(len(word) - lead for word, lead in zip(words, leads, strict=True)), fitted)
+
+    def size(self, prompt: Prompt) -> Callable[[Sequence[Piece]], int]:
+        """Tokens that are read, or written, whichever are more."""
+        longest = max(map(len, self._spelled(prompt))) + len(self.way.closing)
+        return lambda pieces: max(len(self._read(pieces)), len(self._written(pieces)) + longest)
 
     def words(self, prompt: Prompt) -> list[Ids]:
         """The tokens of each choice, without a space that has a token of its own."""

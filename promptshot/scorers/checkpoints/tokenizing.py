@@ -63,6 +63,11 @@ class CheckpointTokenizer:
         return [tuple(map(self.encoder.shown, ids)) for ids in self.planners[scorer].words(prompt)]
 
     @quiet()
+    def windows(self, scorer: str, prompt: Prompt, stride: int | None = None) -> list[Prompt]:
+        """The prompts that cover one that is too long."""
+        return self.planners[scorer].windows(prompt, stride)
+
+    @quiet()
     def misfit(self, scorer: str, prompt: Prompt) -> str | None:
         """Why the prompt does not fit into the model, if so."""
         plan = self.planners[scorer].planned(prompt)
@@ -83,7 +88,8 @@ class CheckpointTokenizer:
         fitted = plan.fitted
         tokens = tuple(token for stretch in planner.stretches(prompt, plan) for token in self._tokens(stretch))
         written = tuple(planner.written(fitted.pieces)) if prompt.chat else ()
-        return Tokenized(tokens, words, fitted.pieces, written, length, fitted.cut, fitted.dropped)
+        counts = fitted.cut, fitted.dropped
+        return Tokenized(tokens, words, fitted.pieces, written, length, *counts, least=fitted.least)
 
     def _token(self, token: int, kind: Kind | None, segment: int = 0) -> Token:
         return Token(self.encoder.shown(token), token, kind, segment)

@@ -19,6 +19,7 @@ from promptshot import kinds
 from promptshot.errors import ModelError, OptionError, surfaces, told
 from promptshot.kinds import ScorerName
 from promptshot.scorers.checkpoints.checks import check_types, check_vocabulary, embeddings_of
+from promptshot.scorers.checkpoints.fitting import beginning
 from promptshot.scorers.checkpoints.opening import (
     Loaded,
     Opening,
@@ -195,7 +196,7 @@ class TorchScorer(ABC):
         room = max(1, self.limit - len(layout.before) - len(layout.after))
         queries = []
         for text in texts:
-            ids = self.encoder.ids(text)[:room]
+            ids = self.encoder.ids(beginning(text, room, self.encoder))[:room]
             types = layout.token_types([len(ids)])
             queries.append(Query([*layout.before, *ids, *layout.after] or [self.pad], (0,), types=types or [0]))
         found: dict[int, array[float]] = {}
@@ -247,6 +248,11 @@ class TorchScorer(ABC):
     def plan(self, prompt: Prompt) -> Plan:
         """The queries that score a prompt; raises Unfit."""
         return self.planner.plan(prompt)
+
+    @quiet()
+    def windows(self, prompt: Prompt, stride: int | None = None) -> list[Prompt]:
+        """The prompts that cover one that is too long, see `scoring.Windowing`."""
+        return self.planner.windows(prompt, stride)
 
     def _planned(self, prompt: Prompt) -> Plan | str:
         """The plan of a prompt, or why there is none; a token that no embedding is for would fail a whole batch."""

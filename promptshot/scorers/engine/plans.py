@@ -9,7 +9,7 @@ from typing import Any
 
 from promptshot.errors import surfaces, told
 from promptshot.scorers.checkpoints.encoder import Encoder, Ids, Unfit
-from promptshot.scorers.checkpoints.fitting import Fitted, fit
+from promptshot.scorers.checkpoints.fitting import Fitted, fit, slide
 from promptshot.scoring import Kind, Piece, Prompt
 
 
@@ -77,6 +77,24 @@ class Planner(ABC):
     @abstractmethod
     def plan(self, prompt: Prompt) -> Plan:
         """The queries that score a prompt; raises Unfit."""
+
+    @abstractmethod
+    def size(self, prompt: Prompt) -> Callable[[Sequence[Piece]], int]:
+        """What tells how many tokens the longest sequence of a prompt has with other pieces; raises Unfit."""
+
+    def windows(self, prompt: Prompt, stride: int | None) -> list[Prompt]:
+        """The prompts that cover one, see `scoring.Windowing`; one that cannot be scored stays as it is."""
+        try:
+            found = self.slid(prompt, stride)
+        except BaseException as problem:
+            if surfaces(problem):
+                raise
+            return [prompt]
+        return [replace(prompt, pieces=pieces, goes_on=i > 0) for i, pieces in enumerate(found)]
+
+    def slid(self, prompt: Prompt, stride: int | None) -> list[tuple[Piece, ...]]:
+        """The pieces of each of them, see `fitting.slide`."""
+        return slide(prompt.pieces, self.size(prompt), self.limit, self.encoder, stride)
 
     @abstractmethod
     def words(self, prompt: Prompt) -> list[Ids]:
