@@ -153,7 +153,7 @@ def _refuse_misspelt(names: Iterable[str]) -> None:
 
 for group, own in (
     (shelf.templates, (lint.templates, new.template, preview.templates)),
-    (shelf.templates, (transfer.import_template,)),
+    (shelf.templates, (transfer.import_template, transfer.export_template)),
     (shelf.verbalizers, (lint.verbalizers, new.verbalizer, preview.verbalizers)),
     (cli, (calibrate.command, classify.command, compare.command, diff.command, doctor.command, report.command)),
     (cli, (suggest.command, explain.command, shelf.templates, shelf.verbalizers, models.models, completion.command)),

@@ -10,7 +10,8 @@ import click
 
 from promptshot import files
 from promptshot.cli import completion
-from promptshot.cli.flags import Command, flags, option, outputs, read_by
+from promptshot.cli.flags import Command, columns, flags, library_flag, option, outputs, read_by, verbalizer_flag
+from promptshot.cli.settings import Columns, Pair
 from promptshot.errors import TemplateError, many
 from promptshot.files import STREAM, Named
 from promptshot.kinds import KINDS
@@ -20,6 +21,20 @@ FROM = ("lm-eval", "openprompt", "pet", "paddlenlp", "promptsource", "hf", "lm-b
 writing = flags(
     option("-o", "--output", metavar="FILE", default=STREAM, help="The file to write.  [default: stdout]"),
     option("--overwrite", is_flag=True, help="Replace existing files."),
+)
+
+mapping_flags = flags(
+    option("--text-field", metavar="COLUMN", type=Columns(), help="The column with the text."),
+    option("--label-field", metavar="COLUMN", help="The column with the gold label."),
+    option(
+        "--map",
+        "columns",
+        multiple=True,
+        type=Pair(),
+        callback=columns,
+        metavar="FIELD=COLUMN",
+        help="Where a field is.",
+    ),
 )
 
 
@@ -95,3 +110,41 @@ def _beside(verbalizer: str, template: str) -> str:
         return str(Path(verbalizer).resolve())
     found = os.path.relpath(verbalizer, Path(template).parent)
     return found if "/" in found or found.endswith((".yaml", ".yml")) else f"./{found}"
+
+
+@click.command("export", cls=Command)
+@click.argument("name", metavar="NAME|FILE", shell_complete=completion.of_shelf("templates"))
+@click.option("--to", "tool", type=click.Choice(["lm-eval"]), required=True, help="Which tool it is for.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The rows: .jsonl, .json, .csv or .tsv.",
+)
+@verbalizer_flag("Other label words than the template's.")
+@mapping_flags
+@writing
+@library_flag
+def export_template(name: str, tool: str, data: Path | None, folder: Path | None, **given: Any) -> None:
+    """Write a causal template as a task of lm-evaluation-harness; both give the same scores.
+
+    \b
+    promptshot templates export en-sentiment-causal --to lm-eval --data examples/en-reviews.jsonl -o task.yaml
+    lm_eval --model hf --model_args pretrained=MODEL --include_path . --tasks en_sentiment_causal
+
+    What the harness cannot say is refused with a line.
+    """
+    from promptshot.authoring import exporting
+    from promptshot.prompts import library
+    from promptshot.prompts.task import Names, Task
+
+    read = [Named("--data", str(data))] if data else []
+    outputs(
+        {"--output": given["output"]},
+        [*read, *read_by({**given, "templates": (name,), "folder": folder}, ())],
+        given["overwrite"],
+    )
+    template = library.template(name, folder)
+    own = given["verbalizer"]
+    words = library.verbalizer(own, folder) if own else library.verbalizer_of(template, folder)
+    columns = Names(given["text_field"], given["label_field"], given["columns"]).of(template)
+    files.put(given["output"], exporting.task_of(Task(template, words, columns), data), given["overwrite"])

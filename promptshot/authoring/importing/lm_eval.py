@@ -219,8 +219,8 @@ def _target(task: _Task, words: Sequence[str], own: str | list[str] | None) -> t
             return value.of.path, {label: [str(one)] for label, one in zip(labels, value.among, strict=True)}
         if not labels and _goes_with(value.among, own):
             return value.of.path, {}
-    is_mapped = isinstance(value, Chosen) and isinstance(value.among, dict) and isinstance(value.by, Field)
-    if is_mapped and (gold := _by_mapping(value.among, labels)):
+    gold = _by_mapping(value.among, labels) if isinstance(value, Chosen) and isinstance(value.among, dict) else {}
+    if gold and isinstance(value, Chosen) and isinstance(value.by, Field):
         return value.by.path, gold
     hint = "name a column that holds the number of the choice, or its text"
     task.told.lose("a target that is no column", task.where_of("doc_to_target"), hint)
