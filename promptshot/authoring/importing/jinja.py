@@ -154,6 +154,13 @@ def _inside(node: Any, names: Mapping[str, Any], key: Any) -> Any:
     raise Unsayable("an item that is none of a field", OWN_COLUMN, node.lineno)
 
 
+def _bare(node: Any) -> Any:
+    """A key without what makes it text, in small letters and without white space around: labels are compared so."""
+    while type(node).__name__ == "Filter" and node.name in ("string", "trim", "lower") and not node.args:
+        node = node.node
+    return node
+
+
 def _filter(node: Any, names: Mapping[str, Any]) -> Any:
     """`join` of a list, `int` of a number; a constant is stripped here and now."""
     whole = value_of(node.node, names) if node.node is not None else ""
@@ -216,7 +223,7 @@ _READERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     "Const": lambda node, names: node.value,
     "Name": _name,
     "Getattr": lambda node, names: _inside(node, names, node.attr),
-    "Getitem": lambda node, names: _inside(node, names, value_of(node.arg, names)),
+    "Getitem": lambda node, names: _inside(node, names, value_of(_bare(node.arg), names)),
     "Filter": _filter,
     "Call": _call,
     "List": lambda node, names: [value_of(one, names) for one in node.items],
