@@ -29,7 +29,8 @@ MINE = {
         [{"note": "It {{snows}} 's", "label": 0}, {"note": "sun\nshine", "label": "w"}],
     ),
     "joined": (
-        'scorer: causal\ntext: "{tags}是{mask}"\nfields: {tags: {join: "，"}}\nverbalizer: {labels: {动物: [动物], 植物: [植物]}}\n',
+        'scorer: causal\ntext: "{tags}是{mask}"\n'
+        'fields: {tags: {join: "，"}}\nverbalizer: {labels: {动物: [动物], 植物: [植物]}}\n',
         [{"tags": ["马", "牛"], "label": "动物"}, {"tags": ["松"], "label": "植物"}],
     ),
     "own words": (
@@ -40,7 +41,8 @@ MINE = {
         ],
     ),
     "channel": (
-        'scorer: causal\ntext: "A {mask} day: {note}"\ndirection: channel\nverbalizer: {labels: {warm: [warm], cold: [cold]}}\n',
+        'scorer: causal\ntext: "A {mask} day: {note}"\ndirection: channel\n'
+        "verbalizer: {labels: {warm: [warm], cold: [cold]}}\n",
         [{"note": "it snows", "label": "cold"}, {"note": "sun and more sun", "label": "warm"}],
     ),
 }
@@ -153,5 +155,6 @@ def test_the_harness_gives_the_same_scores(name: str, tmp_path: Path) -> None:
     assert len(ours) == len(theirs) == 2
     for row, (scores, accurate) in zip(ours, theirs, strict=True):
         assert list(row["word_scores"].values()) == pytest.approx(scores, abs=1e-4)
-        words = [*row["scores"]]
-        assert accurate == float(words.index(row["prediction"]) == scores.index(max(scores)) and bool(accurate))
+        assert [*row["scores"]].index(row["prediction"]) == scores.index(max(scores))
+    right = json.loads(out.with_name("out.jsonl.run.json").read_text(encoding="utf-8"))["metrics"]["accuracy"]
+    assert right == sum(accurate for _, accurate in theirs) / 2
