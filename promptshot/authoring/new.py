@@ -23,17 +23,17 @@ def template(scorer: str, language: str, words: Verbalizer, named: str = "") -> 
     kind = KINDS[scorer]
     general = library.template(f"{language}-topic-{scorer}").spec
     texts = [general.text] if isinstance(general.text, str) else general.text
-    inside = [f"verbalizer: {_quoted(named)}"] if named else _words(words)
+    inside = [f"verbalizer: {quoted(named)}"] if named else _words(words)
     return "\n".join([
         "# Try it: promptshot templates preview FILE --watch, and: promptshot templates lint FILE",
         f"scorer: {scorer}  # {kind.about}",
         f"# {{{MASK}}} is the blank for the label word; {{text}} is a field of the row; {{{{ and }}}} are braces.",
         *_text(texts),
-        *([f"separator: {_quoted(general.separator)}  # between demonstrations"] if kind.left_to_right else []),
+        *([f"separator: {quoted(general.separator)}  # between demonstrations"] if kind.left_to_right else []),
         "# Every label has one word or more; what is in the blank is scored.",
         *inside,
         "# A row of your own: it documents the template, and lint and preview try it.",
-        f"example: {{text: {_quoted(str(general.example['text']))}, label: {_quoted(words.names[0])}}}",
+        f"example: {{text: {quoted(str(general.example['text']))}, label: {quoted(words.names[0])}}}",
         f"about: {'一句话说明这个模板' if language == 'zh' else 'one line about this template'}",
         "",
     ])  # fmt: skip
@@ -47,28 +47,28 @@ def verbalizer(words: Verbalizer) -> str:
 
 def _text(texts: Sequence[str]) -> list[str]:
     if len(texts) == 2:
-        return [f"text: [{', '.join(map(_quoted, texts))}]  # segment A, segment B"]
+        return [f"text: [{', '.join(map(quoted, texts))}]  # segment A, segment B"]
     if "\n" in texts[0]:
         return ["text: |-", *(f"  {line}" for line in texts[0].split("\n"))]
-    return [f"text: {_quoted(texts[0])}"]
+    return [f"text: {quoted(texts[0])}"]
 
 
 def _words(words: Verbalizer) -> list[str]:
     """An inline verbalizer: labels with their words, and a place for spellings."""
     lines = ["verbalizer:", "  labels:"]
     for label, of in words.labels.items():
-        lines.append(f"    {_quoted(label)}: {_listed(of)}")
+        lines.append(f"    {quoted(label)}: {_listed(of)}")
     return [
         *lines,
         "  # How data sets spell the labels, beside their own names:",
-        f"  # gold: {{{_quoted(words.names[0])}: [1, pos], ...}}",
+        f"  # gold: {{{quoted(words.names[0])}: [1, pos], ...}}",
     ]
 
 
 def _listed(words: Mapping[str, float]) -> str:
     if set(words.values()) == {1.0}:
-        return f"[{', '.join(map(_quoted, words))}]"
-    return f"{{{', '.join(f'{_quoted(word)}: {_number(weight)}' for word, weight in words.items())}}}"
+        return f"[{', '.join(map(quoted, words))}]"
+    return f"{{{', '.join(f'{quoted(word)}: {_number(weight)}' for word, weight in words.items())}}}"
 
 
 def _number(weight: float) -> str:
@@ -76,8 +76,8 @@ def _number(weight: float) -> str:
     return f"{weight:g}" if float(f"{weight:g}") == weight else repr(weight)
 
 
-def _quoted(text: str) -> str:
-    """In double quotes where YAML would take the plain text for something else."""
+def quoted(text: str) -> str:
+    """A scalar of YAML: in double quotes where the plain text would be taken for something else."""
     plain = text.replace("_", "").replace("-", "").isalnum() and not text[0].isdigit() and text[0] != "-"
     return text if plain and text.lower() not in _TAKEN else strict.quoted(text)
 

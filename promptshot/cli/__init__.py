@@ -32,6 +32,7 @@ from promptshot.cli import (
     sample,
     shelf,
     suggest,
+    transfer,
 )
 from promptshot.errors import InputError, PromptshotError, install, lacking, unwritable
 from promptshot.runs.interrupt import Interrupts, Terminated
@@ -153,6 +154,7 @@ def _refuse_misspelt(names: Iterable[str]) -> None:
 
 for group, own in (
     (shelf.templates, (lint.templates, new.template, preview.templates)),
+    (shelf.templates, (transfer.import_template, transfer.export_template)),
     (shelf.verbalizers, (lint.verbalizers, new.verbalizer, preview.verbalizers)),
     (cli, (calibrate.command, classify.command, compare.command, diff.command, doctor.command, report.command)),
     (

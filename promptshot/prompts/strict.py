@@ -62,7 +62,8 @@ class Source:
     """YAML as plain dicts, lists and strings (None where it is broken), and what is wrong with it.
 
     `lines` has the line of every key; `typed` the places of unquoted scalars that other readers take for no text,
-    with what they take them for ("bool", "null", "timestamp", "int", ...).
+    with what they take them for ("bool", "null", "timestamp", "int", ...); `tags` those of values with a tag of
+    another program's, such as !function, where such files may be read.
     """
 
     where: str
@@ -70,6 +71,7 @@ class Source:
     lines: Lines = field(default_factory=dict)
     flaws: tuple[Flaw, ...] = ()
     typed: Mapping[Place, str] = field(default_factory=dict)
+    tags: Mapping[Place, str] = field(default_factory=dict)
 
     def sound(self, error: type[PromptshotError]) -> tuple[Any, Lines]:
         """Data and lines, if there is no flaw; else the first is raised."""
@@ -100,8 +102,8 @@ def load_source(path: Path) -> Source:
         return Source(str(path), flaws=(flaw,))
 
 
-def parse_source(text: str, where: str) -> Source:
-    """YAML text with its flaws."""
+def parse_source(text: str, where: str, foreign: bool = False) -> Source:
+    """YAML text with its flaws; in that of a `foreign` tool a tag is kept with the value, and nothing is done by it."""
     try:
         node = yaml.compose(text, Loader=_Loader)
     except _TooMuch as problem:
@@ -117,9 +119,9 @@ def parse_source(text: str, where: str) -> Source:
         return _no_yaml(where, TOO_DEEP, "is it a text file?")
     except (yaml.YAMLError, ValueError) as problem:
         return _no_yaml(where, str(problem), "is it a text file?")
-    reader = _Reader()
+    reader = _Reader(foreign)
     data = None if node is None else reader.value(node, ())
-    return Source(where, data, reader.lines, tuple(reader.flaws), reader.typed)
+    return Source(where, data, reader.lines, tuple(reader.flaws), reader.typed, reader.tags)
 
 
 def _no_yaml(where: str, reason: str, hint: str, line: int | None = None) -> Source:
@@ -179,9 +181,11 @@ def _is_deep(text: str, end: int) -> bool:
 class _Reader:
     """Walks a YAML node tree once, keeping the line of every key and every flaw."""
 
-    def __init__(self) -> None:
+    def __init__(self, foreign: bool = False) -> None:
+        self.foreign = foreign
         self.lines: dict[Place, int] = {}
         self.typed: dict[Place, str] = {}
+        self.tags: dict[Place, str] = {}
         self.flaws: list[Flaw] = []
         self.seen: set[int] = set()
 
@@ -194,7 +198,9 @@ class _Reader:
             return ""
         self.seen.add(id(node))
         self.lines[place] = node.start_mark.line + 1
-        if not node.tag.startswith(TAG) or "python" in node.tag:
+        if self.foreign and node.tag.startswith("!"):
+            self.tags[place] = node.tag
+        elif not node.tag.startswith(TAG) or "python" in node.tag:
             self.refuse(codes.NOT_PLAIN, node, f"YAML tag {node.tag} is not allowed", "remove the tag")
         if isinstance(node, yaml.ScalarNode):
             if not node.style and node.tag != f"{TAG}str":

@@ -411,6 +411,11 @@ def parse(text: str, flaws: list[Flaw], place: Place = ()) -> list[_Part]:
     return parts + ([_Part(Kind.FIXED, fixed)] if fixed else [])
 
 
+def is_name(text: str) -> bool:
+    """Whether a field can be called so, between braces."""
+    return text != MASK and _BRACE.fullmatch(f"{{{text}}}") is not None
+
+
 def _stray_brace(text: str, start: int, end: int, place: Place) -> Flaw:
     shown = text[start : end + 1] if end >= start else text[start : start + 20]
     what = f"{shown!r} at column {start + 1} is neither a field nor the blank"

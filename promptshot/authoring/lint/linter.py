@@ -37,7 +37,10 @@ class Linter:
 
     def template(self, path: Path) -> list[Finding]:
         """The findings in a template file, and in the verbalizer file that it names if that is new."""
-        source = _read(path)
+        return self.source(_read(path), path)
+
+    def source(self, source: Source, path: Path) -> list[Finding]:
+        """The findings in a template that was read from that file, or is to be written there."""
         others: list[Finding] = []
         made, flaws = _made(source, TemplateSpec, VerbalizerSpec)
         if made is not None:
