@@ -34,7 +34,8 @@ MINE = {
         [{"tags": ["马", "牛"], "label": "动物"}, {"tags": ["松"], "label": "植物"}],
     ),
     "own words": (
-        'scorer: causal\ntext: "Q: {question}\\nA: {mask}"\nwords_from: choices\nlabel_field: answer\nseparator: "\\n\\n"\n',
+        'scorer: causal\ntext: "Q: {question}\\nA: {mask}"\nwords_from: choices\n'
+        'label_field: answer\nseparator: "\\n\\n"\n',
         [
             {"question": "soft?", "choices": ["talc", "hard quartz"], "answer": "A"},
             {"question": "wet?", "choices": ["rain", "dust"], "answer": "B"},
@@ -153,7 +154,7 @@ def test_the_harness_gives_the_same_scores(name: str, tmp_path: Path) -> None:
     )
     ours = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert len(ours) == len(theirs) == 2
-    for row, (scores, accurate) in zip(ours, theirs, strict=True):
+    for row, (scores, _) in zip(ours, theirs, strict=True):
         assert list(row["word_scores"].values()) == pytest.approx(scores, abs=1e-4)
         assert [*row["scores"]].index(row["prediction"]) == scores.index(max(scores))
     right = json.loads(out.with_name("out.jsonl.run.json").read_text(encoding="utf-8"))["metrics"]["accuracy"]
