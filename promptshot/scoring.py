@@ -396,9 +396,5 @@ class ModelOptions:
         return {"precision": [self.revision, self.dtype, self.max_length], **said}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data; of long texts only what is not as usual."""
-        usual = {name for name in LONG_KEYS if getattr(self, name) == getattr(ModelOptions, name)}
-        return {name: said for name, said in asdict(self).items() if name not in usual}
-
-
-LONG_KEYS = ("long", "long_pool", "long_stride")
+        """Plain data."""
+        return asdict(self)

@@ -117,9 +117,9 @@ def commands(text: str) -> list[str]:
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 
 
-def test_there_are_seven_pages_at_most_and_the_readme_leads_to_each() -> None:
+def test_there_are_eight_pages_at_most_and_the_readme_leads_to_each() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert 1 < len(PAGES) <= 8
+    assert 1 < len(PAGES) <= 9
     assert all(f"({page})" in readme for page in PAGES[1:])
 
 
@@ -127,11 +127,12 @@ def test_there_are_seven_pages_at_most_and_the_readme_leads_to_each() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_run(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = commands((ROOT / page).read_text(encoding="utf-8"))
-    assert len(found) >= (0 if page == "docs/python.md" else 3)
+    assert len(found) >= (0 if page in ("docs/python.md", "docs/suites.md") else 3)
     for folder in ("examples", "templates"):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    for path in (ROOT / "tests" / "jobs").iterdir() if page == "docs/jobs.md" else ():
-        (tmp_path / path.name).symlink_to(path)
+    for folder in ("pages", *(["jobs"] if page == "docs/jobs.md" else [])):
+        for path in (ROOT / "tests" / folder).iterdir():
+            (tmp_path / path.name).symlink_to(path)
     (tmp_path / "my-model").symlink_to(ROOT / "models" / "bert")
     monkeypatch.chdir(tmp_path)
     for command in found:

@@ -12,7 +12,7 @@ import pytest
 
 from promptshot.errors import InputError
 
-FEW = {"rows": 1500, "writer": 600, "classify": 600}  # of the others, 150
+FEW = {"rows": 1500, "writer": 600, "classify": 600, "lint": 300}  # of the others, 150
 TARGETS = [pytest.param(name, marks=pytest.mark.torch) if name == "words" else name for name in fuzz.TARGETS]
 
 

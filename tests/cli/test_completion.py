@@ -46,7 +46,7 @@ def test_names_of_the_shelf_are_offered() -> None:
     assert offered("explain", "a text", "-t", "zh-keywords-m") == ["zh-keywords-mlm"]
     for command in ("show", "lint", "preview", "path"):
         assert offered("templates", command, "zh-keywords-m") == ["zh-keywords-mlm"]
-    assert offered("verbalizers", "show", "zh-k") == ["zh-keywords"]
+    assert offered("verbalizers", "show", "zh-k") == ["zh-keywords", "zh-keywords-is", "zh-keywords-yes"]
 
 
 def test_names_of_a_library_are_offered(tmp_path: Path) -> None:
