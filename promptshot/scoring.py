@@ -15,7 +15,8 @@ CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind abo
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
 # Texts longer than the model: cut, or read in overlapping pieces.
-Long = Literal["cut", "windows", "hierarchical"]
+Long = Literal["cut", "windows", "hierarchical", "local"]
+BEYOND: tuple[Long, ...] = ("hierarchical", "local")  # these read beyond the length that a model was trained on
 LongPool = Literal["mean", "max", "logsumexp"]
 # What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.
 MultiToken = Literal["independent", "left-to-right", "pseudo-log-likelihood"]

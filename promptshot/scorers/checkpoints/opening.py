@@ -246,6 +246,8 @@ def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
     if options.long == "hierarchical":
         most, trained = trained**2, TIMES * trained
         said = f"--long hierarchical makes {most:,} places of what the model takes"
+    elif options.long == "local":
+        most, trained = NO_LIMIT, TIMES * trained
     wanted = options.max_length
     if wanted is not None and wanted > most:
         raise OptionError(f"--max-length {wanted}: {said}")

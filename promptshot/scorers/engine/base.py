@@ -18,7 +18,7 @@ from torch import Tensor
 from promptshot import kinds
 from promptshot.errors import ModelError, OptionError, surfaces, told
 from promptshot.kinds import ScorerName
-from promptshot.scorers.checkpoints.beyond import ALPHA, decompose
+from promptshot.scorers.checkpoints.beyond import ALPHA, confine, decompose
 from promptshot.scorers.checkpoints.checks import check_types, check_vocabulary, embeddings_of
 from promptshot.scorers.checkpoints.fitting import beginning
 from promptshot.scorers.checkpoints.opening import (
@@ -37,7 +37,7 @@ from promptshot.scorers.engine.packed import pack
 from promptshot.scorers.engine.plans import Plan, Planner, Query
 from promptshot.scorers.engine.prefix import rows_at_once
 from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_unsteady
-from promptshot.scoring import Kind, ModelOptions, Prompt, Scored, TokenScore
+from promptshot.scoring import BEYOND, Kind, ModelOptions, Prompt, Scored, TokenScore
 
 Made = TypeVar("Made", bound="TorchScorer")
 ENDS = 24  # characters of a field that are enough to tell how a word behind it is spelled
@@ -68,6 +68,8 @@ class TorchScorer(ABC):
             self.trained = trained_of(self.model, self.encoder)[1]
             if options.long == "hierarchical":
                 decompose(self.model, name, self.trained, self.limit, options.long_alpha or ALPHA)
+            elif options.long == "local" and not self.kind.left_to_right:
+                confine(self.model, name, self.trained, self.limit)
             self.planner = kinds.loaded(self.kind.planner)(self.encoder, self.limit)
             self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
             if not self.kind.left_to_right:
@@ -143,7 +145,7 @@ class TorchScorer(ABC):
         if self.progress and told < len(prompts):  # no query at all
             self.progress(len(prompts) - told)
         found = list(map(scored_of, plans, scores, leads))
-        return found if self.limit <= self.trained else list(map(self._beyond, plans, found))
+        return list(map(self._beyond, plans, found)) if self.options.long in BEYOND else found
 
     def _beyond(self, plan: Plan | str, scored: Scored) -> Scored:
         """With how many tokens the prompt goes beyond what the model was trained on."""
@@ -240,7 +242,7 @@ class TorchScorer(ABC):
             "device": str(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "max_length": self.limit,
-            **({"trained_length": self.trained} if self.options.long == "hierarchical" else {}),
+            **({"trained_length": self.trained} if self.options.long in BEYOND else {}),
             "batch_budget": self.budget,
             **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
             "batch_size": self.options.batch_size,
