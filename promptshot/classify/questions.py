@@ -18,7 +18,7 @@ from promptshot.classify.recipe import Recipe
 from promptshot.errors import OptionError, RowError
 from promptshot.prompts.task import Task
 from promptshot.rows.row import Row
-from promptshot.scoring import Kind, LongPool, Prompt, Scored, Windowing, fault
+from promptshot.scoring import Kind, Lengthened, LongPool, Prompt, Scored, Windowing, fault
 
 EMPTY = "-"  # what stands for an empty row until its prompt is made: rows that say nothing are refused
 Made = TypeVar("Made")
@@ -37,6 +37,7 @@ class Answer(NamedTuple):
     lacking: int = 0  # demonstrations that were the row itself, and no spare took their place
     unknown: bool = False  # the tokenizer knows nothing of the row's own text
     pieces: int = 1  # in which the row was read
+    beyond: bool = False  # the row was read at more tokens than the model was trained with
 
     @property
     def split(self) -> int:
@@ -116,7 +117,7 @@ class Questions:
         """What the scores of one prompt come to."""
         if problem := found.error or fault(found, len(prompt.choices)):
             return problem
-        told = (found.cut, found.dropped, 0, found.unknown)
+        told = (found.cut, found.dropped, 0, found.unknown, 1, found.beyond)
         if self.task.paired:
             return Answer({"": found.scores[0]}, (), False, *told)
         words: Sequence[float] = found.scores
@@ -175,6 +176,9 @@ POOLS: Mapping[LongPool, Callable[[Sequence[float]], float]] = {
 
 def _windows(recipe: Recipe, scorer: object) -> Windows | None:
     """What gives the prompts that cover one, where a recipe wants that and there is a scorer; raises OptionError."""
+    if recipe.options.long == "hierarchical" and scorer is not None and not isinstance(scorer, Lengthened):
+        what = f"--long hierarchical: the scorer {recipe.scorer!r} does not say with how many tokens it was trained"
+        raise OptionError(what, hint="leave it out, or use a scorer with a checkpoint")
     if recipe.options.long != "windows" or scorer is None:
         return None
     if not isinstance(scorer, Windowing):
@@ -207,9 +211,10 @@ def _combined(answers: Sequence[Answer]) -> Answer:
     surest = min(chunks, key=_entropy) if chunks else without
     words = {word: (1 + WITHOUT) * log_p - WITHOUT * without[word] for word, log_p in surest.items()}
     cut, dropped = max(one.cut for one in answers), sum(one.dropped for one in answers)
-    averaged = any(one.averaged for one in answers)
+    averaged, beyond = any(one.averaged for one in answers), any(one.beyond for one in answers)
     most = max(one.pieces for one in answers)
-    return answers[-1]._replace(words=words, averaged=averaged, cut=cut, dropped=dropped, pieces=most)
+    said = answers[-1]._replace(words=words, averaged=averaged, cut=cut, dropped=dropped)
+    return said._replace(pieces=most, beyond=beyond)
 
 
 def _entropy(log_p: Mapping[str, float]) -> float:

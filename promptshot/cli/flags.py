@@ -109,10 +109,11 @@ source_flags = flags(
 long_flags = flags(
     option(
         "--long",
-        type=click.Choice(["cut", "windows"]),
+        type=click.Choice(["cut", "windows", "hierarchical"]),
         default="cut",
         show_default=True,
-        help="Of texts longer than the model: cut them, or read them in overlapping pieces and pool the scores.",
+        help="Of texts longer than the model: cut them; read them in overlapping pieces and pool the scores; or read "
+        "up to four times as much at once (--max-length: more), for which a BERT-like model was never trained.",
     ),
     option(
         "--long-pool",
@@ -124,6 +125,12 @@ long_flags = flags(
         type=Count(1),
         metavar="TOKENS",
         help="From the beginning of one piece to that of the next.  [default: three quarters of a piece]",
+    ),
+    option(
+        "--long-alpha",
+        type=float,
+        metavar="X",
+        help="How much of a position of --long hierarchical is its first digit.  [default: 0.4]",
     ),
 )
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from promptshot import kinds
 from promptshot.errors import ModelError, OptionError, surfaces, told
 from promptshot.kinds import ScorerName
+from promptshot.scorers.checkpoints import positions
 from promptshot.scorers.checkpoints.checks import check_types, check_vocabulary, embeddings_of
 from promptshot.scorers.checkpoints.fitting import beginning
 from promptshot.scorers.checkpoints.opening import (
@@ -32,9 +33,9 @@ from promptshot.scorers.checkpoints.opening import (
 from promptshot.scorers.engine.batches import Answers, Batches, Work, token_budget, within_memory
 from promptshot.scorers.engine.heads import Head, Reading, probe
 from promptshot.scorers.engine.packed import pack
-from promptshot.scorers.engine.plans import Plan, Planner, Query
+from promptshot.scorers.engine.plans import Plan, Planner, Query, planner_of
 from promptshot.scorers.engine.prefix import rows_at_once
-from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_unsteady
+from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_unsteady, try_positions
 from promptshot.scoring import Kind, ModelOptions, Prompt, Scored, TokenScore
 
 Made = TypeVar("Made", bound="TorchScorer")
@@ -63,7 +64,8 @@ class TorchScorer(ABC):
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
         with loading(name, options):
             self.limit = limit_of(self.model, self.encoder, options)
-            self.planner = kinds.loaded(self.kind.planner)(self.encoder, self.limit)
+            self.trained = self._lengthened()
+            self.planner = planner_of(self.kind, self.encoder, self.limit, options)
             self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
             if not self.kind.left_to_right:
                 check_types(name, self.encoder, self.model.config)
@@ -79,6 +81,18 @@ class TorchScorer(ABC):
     def from_checkpoint(cls: type[Made], options: ModelOptions, opening: Opening = open_checkpoint) -> Made:
         """The scorer with the checkpoint that the options name; raises ModelError or NotFoundError."""
         return cls(load_checkpoint(kinds.KINDS[cls.name], options, opening), options)
+
+    def _lengthened(self) -> int | None:
+        """With how many tokens the model was trained, now that it takes `limit` of them; None where it takes no more
+        than before. Raises ModelError where it cannot."""
+        if self.options.long != "hierarchical":
+            return None
+        if not self.kind.encodes:
+            raise positions.refused(self.model)
+        learned = positions.of(self.model)
+        try_positions(self.model, learned)
+        learned.extend(self.limit, self.options.alpha)
+        return learned.trained
 
     def _prepare(self) -> None:  # noqa: B027  (not every scorer has something)
         """What a scorer tries with its model and keeps of it; whatever a library raises here becomes a ModelError."""
@@ -229,6 +243,7 @@ class TorchScorer(ABC):
             "device": str(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "max_length": self.limit,
+            **({"trained_length": self.trained, "long_alpha": self.options.alpha} if self.trained else {}),
             "batch_budget": self.budget,
             **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
             "batch_size": self.options.batch_size,
@@ -261,6 +276,8 @@ class TorchScorer(ABC):
             for query in plan.queries:
                 if (last := max(query.ids, default=0)) >= self.embeddings:
                     return f"the model has no embedding for the token {self.encoder.shown(last)!r}"
+            if self.trained and any(len(query.ids) > self.trained for query in plan.queries):
+                return replace(plan, beyond=True)
         return plan
 
     def tensors(self, batch: Sequence[Query]) -> dict[str, Tensor]:
@@ -492,4 +509,4 @@ def scored_of(plan: Plan | str, values: Sequence[float], leads: Sequence[float] 
         return Scored(error="a score is not finite (the model's weights or the precision may be at fault)")
     lead = tuple(leads) if any(leads) else ()
     cut, dropped = plan.fitted.cut, plan.fitted.dropped
-    return Scored(tuple(values), plan.tokens, cut, dropped, lead=lead, unknown=plan.unknown)
+    return Scored(tuple(values), plan.tokens, cut, dropped, lead=lead, unknown=plan.unknown, beyond=plan.beyond)
