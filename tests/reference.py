@@ -6,6 +6,7 @@ They share no code with promptshot; every fast path must agree with them (see `a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -202,6 +203,24 @@ def _margin(model: Any, tokenizer: Any, a: list[int], b: list[int], positions: l
     more = {"position_ids": positions} if positions else {}
     z = logits_of(model, ids, token_type_ids=types, **more)
     return float(z[0] - z[1])
+
+
+def lengthened(model: Any, positions: int, alpha: float = 0.4, offset: int = 0) -> Any:
+    """The same model with so many positions, all of them written into its table (METHODS 8.1); the first `offset` rows
+    of the table stand for none."""
+    found = copy.deepcopy(model)
+    embeddings = found.base_model.embeddings
+    old = embeddings.position_embeddings
+    rows = old.weight.detach().double()
+    p = rows[offset:]  # (n, size)
+    n = len(p)
+    u = [(p[i] - alpha * p[0]) / (1 - alpha) for i in range(n)]
+    q = [alpha * u[k // n] + (1 - alpha) * u[k % n] for k in range(positions)]
+    table = torch.cat([rows[:offset], torch.stack(q)]).to(old.weight.dtype)
+    embeddings.position_embeddings = torch.nn.Embedding.from_pretrained(table, padding_idx=old.padding_idx)
+    embeddings.position_ids = torch.arange(len(table))[None]
+    embeddings.token_type_ids = torch.zeros(1, len(table), dtype=torch.long)
+    return found
 
 
 def nli(model: Any, tokenizer: Any, premise: str, hypothesis: str, classes: tuple[int, int]) -> tuple[float, float]:
