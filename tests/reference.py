@@ -54,6 +54,23 @@ def logits_of(model: Any, ids: Sequence[int], **others: Sequence[int]) -> Tensor
     return found.double()
 
 
+def longer(model: Any, trained: int, places: int, alpha: float = 0.4) -> Any:
+    """The model with the whole table of hierarchical positions written out (METHODS 8.1), each by the formula."""
+    model = copy.deepcopy(model)
+    holder = next(module for module in model.modules() if hasattr(module, "position_embeddings"))
+    table = holder.position_embeddings.weight.detach().double()
+    first = len(table) - trained  # rows of the table that are no places
+    p = table[first:]
+    u = [(p[i] - alpha * p[0]) / (1 - alpha) for i in range(trained)]
+    q = [alpha * u[k // trained] + (1 - alpha) * u[k % trained] for k in range(places)]
+    rows = torch.stack([*table[:first], *q]).float()
+    holder.position_embeddings = torch.nn.Embedding.from_pretrained(rows)
+    for name, made in (("position_ids", torch.arange(len(rows))), ("token_type_ids", torch.zeros(len(rows)).long())):
+        if hasattr(holder, name):
+            holder.register_buffer(name, made[None], persistent=False)
+    return model
+
+
 def mlm(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:
     """Sum of log p of the word's n tokens at n masks (METHODS 2.1).
 

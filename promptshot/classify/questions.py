@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     lacking: int = 0  # demonstrations that were the row itself, and no spare took their place
     unknown: bool = False  # the tokenizer knows nothing of the row's own text
     pieces: int = 1  # in which the row was read
-    beyond: bool = False  # the row was read at more tokens than the model was trained with
+    beyond: int = 0  # tokens more than the model was trained on
 
     @property
     def split(self) -> int:
@@ -176,15 +176,13 @@ POOLS: Mapping[LongPool, Callable[[Sequence[float]], float]] = {
 
 def _windows(recipe: Recipe, scorer: object) -> Windows | None:
     """What gives the prompts that cover one, where a recipe wants that and there is a scorer; raises OptionError."""
-    if recipe.options.long == "hierarchical" and scorer is not None and not isinstance(scorer, Lengthened):
-        what = f"--long hierarchical: the scorer {recipe.scorer!r} does not say with how many tokens it was trained"
-        raise OptionError(what, hint="leave it out, or use a scorer with a checkpoint")
-    if recipe.options.long != "windows" or scorer is None:
+    long = recipe.options.long
+    if long == "cut" or scorer is None:
         return None
     if not isinstance(scorer, Windowing):
-        what = f"--long windows: the scorer {recipe.scorer!r} does not say what fits"
+        what = f"--long {long}: the scorer {recipe.scorer!r} does not say what fits"
         raise OptionError(what, hint="leave it out, or use a scorer with a checkpoint")
-    return lambda prompt: scorer.windows(prompt, recipe.options.long_stride)
+    return None if long != "windows" else lambda prompt: scorer.windows(prompt, recipe.options.long_stride)
 
 
 def _emptied(prompt: Prompt) -> Prompt:
@@ -211,10 +209,10 @@ def _combined(answers: Sequence[Answer]) -> Answer:
     surest = min(chunks, key=_entropy) if chunks else without
     words = {word: (1 + WITHOUT) * log_p - WITHOUT * without[word] for word, log_p in surest.items()}
     cut, dropped = max(one.cut for one in answers), sum(one.dropped for one in answers)
-    averaged, beyond = any(one.averaged for one in answers), any(one.beyond for one in answers)
-    most = max(one.pieces for one in answers)
-    said = answers[-1]._replace(words=words, averaged=averaged, cut=cut, dropped=dropped)
-    return said._replace(pieces=most, beyond=beyond)
+    averaged = any(one.averaged for one in answers)
+    most, beyond = max(one.pieces for one in answers), max(one.beyond for one in answers)
+    found = answers[-1]._replace(words=words, averaged=averaged, cut=cut, dropped=dropped)
+    return found._replace(pieces=most, beyond=beyond)
 
 
 def _entropy(log_p: Mapping[str, float]) -> float:

@@ -112,8 +112,8 @@ long_flags = flags(
         type=click.Choice(["cut", "windows", "hierarchical"]),
         default="cut",
         show_default=True,
-        help="Of texts longer than the model: cut them; read them in overlapping pieces and pool the scores; or read "
-        "up to four times as much at once (--max-length: more), for which a BERT-like model was never trained.",
+        help="Of texts longer than the model: cut them, read them in overlapping pieces and pool the scores, or (models"
+        " like BERT) read them whole with places made of two.",
     ),
     option(
         "--long-pool",
@@ -129,8 +129,8 @@ long_flags = flags(
     option(
         "--long-alpha",
         type=float,
-        metavar="X",
-        help="How much of a position of --long hierarchical is its first digit.  [default: 0.4]",
+        metavar="SHARE",
+        help="Of the coarse place in one made of two by --long hierarchical.  [default: 0.4]",
     ),
 )
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from promptshot import kinds
 from promptshot.errors import ModelError, OptionError, surfaces, told
 from promptshot.kinds import ScorerName
-from promptshot.scorers.checkpoints import positions
+from promptshot.scorers.checkpoints.beyond import ALPHA, decompose
 from promptshot.scorers.checkpoints.checks import check_types, check_vocabulary, embeddings_of
 from promptshot.scorers.checkpoints.fitting import beginning
 from promptshot.scorers.checkpoints.opening import (
@@ -29,6 +29,7 @@ from promptshot.scorers.checkpoints.opening import (
     loading,
     open_checkpoint,
     quiet,
+    trained_of,
 )
 from promptshot.scorers.engine.batches import Answers, Batches, Work, token_budget, within_memory
 from promptshot.scorers.engine.heads import Head, Reading, probe
@@ -64,8 +65,10 @@ class TorchScorer(ABC):
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
         with loading(name, options):
             self.limit = limit_of(self.model, self.encoder, options)
-            self.trained = self._lengthened()
-            self.planner = planner_of(self.kind, self.encoder, self.limit, options)
+            self.trained = trained_of(self.model, self.encoder)[1]
+            if options.long == "hierarchical":
+                decompose(self.model, name, self.trained, self.limit, options.long_alpha or ALPHA)
+            self.planner = kinds.loaded(self.kind.planner)(self.encoder, self.limit)
             self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
             if not self.kind.left_to_right:
                 check_types(name, self.encoder, self.model.config)
@@ -151,7 +154,13 @@ class TorchScorer(ABC):
                 self.progress(told - before)
         if self.progress and told < len(prompts):  # no query at all
             self.progress(len(prompts) - told)
-        return list(map(scored_of, plans, scores, leads))
+        found = list(map(scored_of, plans, scores, leads))
+        return found if self.limit <= self.trained else list(map(self._beyond, plans, found))
+
+    def _beyond(self, plan: Plan | str, scored: Scored) -> Scored:
+        """With how many tokens the prompt goes beyond what the model was trained on."""
+        longest = max((len(query.ids) for query in plan.queries), default=0) if isinstance(plan, Plan) else 0
+        return replace(scored, beyond=max(0, longest - self.trained))
 
     def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
         """The answers to all queries, as they come; `owners` are the prompts they belong to.
@@ -243,7 +252,7 @@ class TorchScorer(ABC):
             "device": str(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "max_length": self.limit,
-            **({"trained_length": self.trained, "long_alpha": self.options.alpha} if self.trained else {}),
+            **({"trained_length": self.trained} if self.options.long == "hierarchical" else {}),
             "batch_budget": self.budget,
             **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
             "batch_size": self.options.batch_size,
