@@ -14,8 +14,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind about its scores
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
-# Texts longer than the model: cut, or read in overlapping pieces.
+# Texts longer than the model: cut, read in overlapping pieces, or read with places made of two.
 Long = Literal["cut", "windows", "hierarchical"]
+ALPHA = 0.4  # the share of the coarse place in one made of two (kexue.fm 7947)
 LongPool = Literal["mean", "max", "logsumexp"]
 # What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.
 MultiToken = Literal["independent", "left-to-right", "pseudo-log-likelihood"]
@@ -356,15 +357,6 @@ class Windowing(Protocol):
 
 
 @runtime_checkable
-class Lengthened(Protocol):
-    """What scorers offer that can read more tokens at once than their model was trained with."""
-
-    @property
-    def trained(self) -> int | None:
-        """With how many it was; None where no more are read."""
-
-
-@runtime_checkable
 class Doubted(Protocol):
     """What a scorer offers whose shortcuts can be doubted, see doctor."""
 
@@ -403,7 +395,7 @@ class ModelOptions:
         """What of them decides scores: not the batch size or the device."""
         special = {"pooling": self.pooling, "temperature": self.temperature, "head": self.head or None}
         special |= {"long": None if self.long == "cut" else self.long, "long_pool": self.long_pool}
-        special |= {"long_stride": self.long_stride, "long_alpha": self.long_alpha}
+        special |= {"long_stride": self.long_stride, "long_alpha": self.alpha if self.long == "hierarchical" else None}
         said = {name: value for name, value in special.items() if value is not None}
         return {"precision": [self.revision, self.dtype, self.max_length], **said}
 

@@ -65,9 +65,11 @@ def longer(model: Any, trained: int, places: int, alpha: float = 0.4) -> Any:
     q = [alpha * u[k // trained] + (1 - alpha) * u[k % trained] for k in range(places)]
     rows = torch.stack([*table[:first], *q]).float()
     holder.position_embeddings = torch.nn.Embedding.from_pretrained(rows)
-    for name, made in (("position_ids", torch.arange(len(rows))), ("token_type_ids", torch.zeros(len(rows)).long())):
-        if hasattr(holder, name):
-            holder.register_buffer(name, made[None], persistent=False)
+    if hasattr(holder, "position_ids"):  # of some families they begin behind the rows that are no places
+        ids = torch.arange(len(rows)) + holder.position_ids[0, 0]
+        holder.register_buffer("position_ids", ids[None], persistent=False)
+    if hasattr(holder, "token_type_ids"):
+        holder.register_buffer("token_type_ids", torch.zeros(1, len(rows)).long(), persistent=False)
     return model
 
 
@@ -220,24 +222,6 @@ def _margin(model: Any, tokenizer: Any, a: list[int], b: list[int], positions: l
     more = {"position_ids": positions} if positions else {}
     z = logits_of(model, ids, token_type_ids=types, **more)
     return float(z[0] - z[1])
-
-
-def lengthened(model: Any, positions: int, alpha: float = 0.4, offset: int = 0) -> Any:
-    """The same model with so many positions, all of them written into its table (METHODS 8.1); the first `offset` rows
-    of the table stand for none."""
-    found = copy.deepcopy(model)
-    embeddings = found.base_model.embeddings
-    old = embeddings.position_embeddings
-    rows = old.weight.detach().double()
-    p = rows[offset:]  # (n, size)
-    n = len(p)
-    u = [(p[i] - alpha * p[0]) / (1 - alpha) for i in range(n)]
-    q = [alpha * u[k // n] + (1 - alpha) * u[k % n] for k in range(positions)]
-    table = torch.cat([rows[:offset], torch.stack(q)]).to(old.weight.dtype)
-    embeddings.position_embeddings = torch.nn.Embedding.from_pretrained(table, padding_idx=old.padding_idx)
-    embeddings.position_ids = torch.arange(len(table))[None]
-    embeddings.token_type_ids = torch.zeros(1, len(table), dtype=torch.long)
-    return found
 
 
 def nli(model: Any, tokenizer: Any, premise: str, hypothesis: str, classes: tuple[int, int]) -> tuple[float, float]:

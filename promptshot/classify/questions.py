@@ -18,7 +18,7 @@ from promptshot.classify.recipe import Recipe
 from promptshot.errors import OptionError, RowError
 from promptshot.prompts.task import Task
 from promptshot.rows.row import Row
-from promptshot.scoring import Kind, Lengthened, LongPool, Prompt, Scored, Windowing, fault
+from promptshot.scoring import Kind, LongPool, Prompt, Scored, Windowing, fault
 
 EMPTY = "-"  # what stands for an empty row until its prompt is made: rows that say nothing are refused
 Made = TypeVar("Made")

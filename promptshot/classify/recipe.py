@@ -337,20 +337,16 @@ class Recipe:
             if getattr(said, name) not in known:
                 hint = f"use {', '.join(filter(None, known))}"
                 raise OptionError(f"--{name.replace('_', '-')} {getattr(said, name)}: there is no such way", hint=hint)
-        for name, way in {"long_pool": "windows", "long_stride": "windows", "long_alpha": "hierarchical"}.items():
+        for name, way in OF_LONG.items():
             if getattr(said, name) is not None and said.long != way:
                 what = f"--{name.replace('_', '-')} is for --long {way}"
                 raise OptionError(what, hint="add that, or leave it out")
         share = said.long_alpha
         if share is not None and not (isinstance(share, float) and 0 < share < 1 and share != 0.5):
             what = f"--long-alpha {share}: a share between 0 and 1 is wanted, and not 0.5, which tells no places apart"
-            raise OptionError(what, hint="0.4, say")
+            raise OptionError(what, hint=f"{ALPHA}, say")
         if said.long_stride is not None and (type(said.long_stride) is not int or said.long_stride < 1):
             raise OptionError(f"--long-stride {said.long_stride}: a stride is a token or more", hint="128, say")
-        alpha = said.long_alpha
-        if alpha is not None and not (type(alpha) in (int, float) and 0 < alpha < 1 and alpha != 0.5):
-            what = f"--long-alpha {alpha}: it lies between 0 and 1, and is not 0.5, which mixes up positions"
-            raise OptionError(what, hint=f"{ALPHA}, say")
         for one in (self, *self.others) if self.options.long == "windows" else ():
             if holes := [name for name, rule in one.template.spec.fields.items() if rule.hole]:
                 what = (

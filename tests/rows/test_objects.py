@@ -193,7 +193,7 @@ def test_load_takes_what_model_options_have_under_the_same_names_and_with_the_sa
         assert loaded.recipe.options == ModelOptions(**said, **{flag: True})  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="--long windows: the scorer 'fake' does not say what fits"):
         Classifier.load("en-news-nsp", scorer="fake", long="windows", long_pool="max", long_stride=9)
-    with pytest.raises(OptionError, match="--long hierarchical: the scorer 'fake' does not say with how many tokens"):
+    with pytest.raises(OptionError, match="--long hierarchical: the scorer 'fake' does not say what fits"):
         Classifier.load("en-news-nsp", scorer="fake", long="hierarchical", long_alpha=0.3)
 
 

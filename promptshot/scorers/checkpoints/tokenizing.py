@@ -8,6 +8,7 @@ from itertools import accumulate
 
 from promptshot.errors import ModelError, with_article
 from promptshot.kinds import KINDS, ScorerKind, head_for
+from promptshot.scorers.checkpoints.beyond import check_kinds
 from promptshot.scorers.checkpoints.checks import check_architecture, headed
 from promptshot.scorers.checkpoints.encoder import Encoder, common_prefix
 from promptshot.scorers.checkpoints.opening import Opened, limit_of, loading, quiet, skeleton
@@ -30,6 +31,7 @@ class CheckpointTokenizer:
         self.encoder: Encoder = opened.encoder
         with loading(opened.name, options):
             self.limit = limit_of(made, opened.encoder, options)
+            suiting = check_kinds(suiting, made) if options.long == "hierarchical" else suiting
             self.planners = self._planned_by(suiting, options)
         self.kinds = list(self.planners)
 

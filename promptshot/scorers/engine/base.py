@@ -18,7 +18,7 @@ from torch import Tensor
 from promptshot import kinds
 from promptshot.errors import ModelError, OptionError, surfaces, told
 from promptshot.kinds import ScorerName
-from promptshot.scorers.checkpoints.beyond import ALPHA, decompose
+from promptshot.scorers.checkpoints.beyond import decompose
 from promptshot.scorers.checkpoints.checks import check_types, check_vocabulary, embeddings_of
 from promptshot.scorers.checkpoints.fitting import beginning
 from promptshot.scorers.checkpoints.opening import (
@@ -36,7 +36,7 @@ from promptshot.scorers.engine.heads import Head, Reading, probe
 from promptshot.scorers.engine.packed import pack
 from promptshot.scorers.engine.plans import Plan, Planner, Query, planner_of
 from promptshot.scorers.engine.prefix import rows_at_once
-from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_unsteady, try_positions
+from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_other_positions, refuse_unsteady
 from promptshot.scoring import Kind, ModelOptions, Prompt, Scored, TokenScore
 
 Made = TypeVar("Made", bound="TorchScorer")
@@ -65,10 +65,8 @@ class TorchScorer(ABC):
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
         with loading(name, options):
             self.limit = limit_of(self.model, self.encoder, options)
-            self.trained = trained_of(self.model, self.encoder)[1]
-            if options.long == "hierarchical":
-                decompose(self.model, name, self.trained, self.limit, options.long_alpha or ALPHA)
-            self.planner = kinds.loaded(self.kind.planner)(self.encoder, self.limit)
+            self.trained = self._lengthened()
+            self.planner = planner_of(self.kind, self.encoder, self.limit, options)
             self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
             if not self.kind.left_to_right:
                 check_types(name, self.encoder, self.model.config)
@@ -86,16 +84,14 @@ class TorchScorer(ABC):
         return cls(load_checkpoint(kinds.KINDS[cls.name], options, opening), options)
 
     def _lengthened(self) -> int | None:
-        """With how many tokens the model was trained, now that it takes `limit` of them; None where it takes no more
-        than before. Raises ModelError where it cannot."""
+        """On how many tokens at once the model was trained, of which it takes `limit` from here on; None where it takes
+        no more than before. Raises OptionError where it cannot."""
         if self.options.long != "hierarchical":
             return None
-        if not self.kind.encodes:
-            raise positions.refused(self.model)
-        learned = positions.of(self.model)
-        try_positions(self.model, learned)
-        learned.extend(self.limit, self.options.alpha)
-        return learned.trained
+        trained, _ = trained_of(self.model, self.encoder)
+        refuse_other_positions(self.kind, self.model)
+        decompose(self.model, trained, self.limit, self.options.alpha)
+        return trained
 
     def _prepare(self) -> None:  # noqa: B027  (not every scorer has something)
         """What a scorer tries with its model and keeps of it; whatever a library raises here becomes a ModelError."""
@@ -154,13 +150,7 @@ class TorchScorer(ABC):
                 self.progress(told - before)
         if self.progress and told < len(prompts):  # no query at all
             self.progress(len(prompts) - told)
-        found = list(map(scored_of, plans, scores, leads))
-        return found if self.limit <= self.trained else list(map(self._beyond, plans, found))
-
-    def _beyond(self, plan: Plan | str, scored: Scored) -> Scored:
-        """With how many tokens the prompt goes beyond what the model was trained on."""
-        longest = max((len(query.ids) for query in plan.queries), default=0) if isinstance(plan, Plan) else 0
-        return replace(scored, beyond=max(0, longest - self.trained))
+        return list(map(scored_of, plans, scores, leads))
 
     def answers(self, queries: Sequence[Query], owners: Sequence[int]) -> Iterator[Answers]:
         """The answers to all queries, as they come; `owners` are the prompts they belong to.
@@ -252,7 +242,7 @@ class TorchScorer(ABC):
             "device": str(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "max_length": self.limit,
-            **({"trained_length": self.trained} if self.options.long == "hierarchical" else {}),
+            **({"trained_length": self.trained, "long_alpha": self.options.alpha} if self.trained else {}),
             "batch_budget": self.budget,
             **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
             "batch_size": self.options.batch_size,
@@ -285,8 +275,9 @@ class TorchScorer(ABC):
             for query in plan.queries:
                 if (last := max(query.ids, default=0)) >= self.embeddings:
                     return f"the model has no embedding for the token {self.encoder.shown(last)!r}"
-            if self.trained and any(len(query.ids) > self.trained for query in plan.queries):
-                return replace(plan, beyond=True)
+            longest = max((len(query.ids) for query in plan.queries), default=0)
+            if self.trained and longest > self.trained:
+                return replace(plan, beyond=longest - self.trained)
         return plan
 
     def tensors(self, batch: Sequence[Query]) -> dict[str, Tensor]:

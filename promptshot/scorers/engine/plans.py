@@ -66,7 +66,7 @@ class Plan:
     tokens: tuple[int, ...]
     fitted: Fitted
     unknown: bool = False  # whether the tokenizer knows nothing of the row itself
-    beyond: bool = False  # whether a query has more tokens than the model was trained with
+    beyond: int = 0  # tokens more than the model was trained on
 
 
 class Planner(ABC):
