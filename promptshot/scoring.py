@@ -14,8 +14,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind about its scores
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
-# Texts longer than the model: cut, read in overlapping pieces, or read with places made of two.
-Long = Literal["cut", "windows", "hierarchical"]
+# Texts longer than the model: cut, read in overlapping pieces, or read whole, with places made of two or within sight.
+Long = Literal["cut", "windows", "hierarchical", "local"]
+BEYOND: tuple[Long, ...] = ("hierarchical", "local")  # these read beyond the length that a model was trained on
 ALPHA = 0.4  # the share of the coarse place in one made of two (kexue.fm 7947)
 LongPool = Literal["mean", "max", "logsumexp"]
 # What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.

@@ -73,6 +73,31 @@ def longer(model: Any, trained: int, places: int, alpha: float = 0.4) -> Any:
     return model
 
 
+class Near:
+    """The model, each of whose tokens sees those less than `window` places away (METHODS 8.2): a whole mask, pair by
+    pair, of what is added to attention, or of ones and noughts (DeBERTa)."""
+
+    def __init__(self, model: Any, window: int) -> None:
+        self.model, self.window, self.config = model, window, model.config
+
+    def __call__(self, input_ids: Tensor, **others: Any) -> Any:
+        size = input_ids.shape[1]
+        causal = "Causal" in type(self.model).__name__
+        seen = torch.zeros(1, size, size)
+        for i in range(size):
+            for j in range(size):
+                seen[0, i, j] = (0 <= i - j < self.window) if causal else abs(i - j) < self.window
+        mask = (1 - seen[:, None]) * torch.finfo(torch.float32).min
+        encoder = getattr(getattr(self.model, "deberta", None), "encoder", None)
+        if encoder is None:
+            return self.model(input_ids=input_ids, attention_mask=mask, **others)
+        encoder.get_attention_mask = lambda _: seen[:, None]
+        try:
+            return self.model(input_ids=input_ids, **others)
+        finally:
+            del encoder.get_attention_mask
+
+
 def mlm(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:
     """Sum of log p of the word's n tokens at n masks (METHODS 2.1).
 

@@ -137,7 +137,7 @@ class Classifier:
         tuple of them, `label_separator` stands between those of a text, and `threshold` (one number, or one for each
         label) says from which probability on a label holds, or else `dev` does. `model` and what follows are how to
         load and run a checkpoint, as in ModelOptions; `long` says what is done with texts that are longer than it takes
-        ("cut"; "windows": read in overlapping pieces; "hierarchical": with more places than a model like BERT has);
+        ("cut"; "windows": read in overlapping pieces; "hierarchical" or "local": read whole, see docs/long.md);
         `whiten` is a file whose texts whiten vectors. `chat` (True, or {"system": ..., "answer": ...,
         "demonstrations": ...} as in a template) puts the template as a chat to a model made for such. Raises a
         PromptshotError where they do not fit.

@@ -109,11 +109,11 @@ source_flags = flags(
 long_flags = flags(
     option(
         "--long",
-        type=click.Choice(["cut", "windows", "hierarchical"]),
+        type=click.Choice(["cut", "windows", "hierarchical", "local"]),
         default="cut",
         show_default=True,
-        help="Of texts longer than the model: cut them, read them in overlapping pieces and pool the scores, or (models"
-        " like BERT) read them whole with places made of two.",
+        help="Texts longer than the model: cut, read in overlapping pieces whose scores are pooled, or read whole, with"
+        " places made of two (models like BERT) or each token seeing those near it (models that count distances).",
     ),
     option(
         "--long-pool",

@@ -1,4 +1,4 @@
-"""Texts beyond the length that a model was trained on, read with places made of two."""
+"""Texts beyond the length that a model was trained on, with places made of two, or with distances within a window."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 import transformers
 from helpers import LENGTH, Tiny, prompt_of, rendered, shuffled, template_of, write_rows
 from reference import Segment, assert_agrees
-from tiny import SIZES, SPECIAL, build, electra, inference, reread, wordpiece
+from tiny import SIZES, SPECIAL, build, electra, inference, reread, sentencepiece_bpe, wordpiece
 from tiny import encoder as body
 from torch import nn
 
@@ -27,6 +27,7 @@ from promptshot.errors import OptionError, PromptshotError
 from promptshot.prompts.library import verbalizer_of
 from promptshot.scorers import load, load_tokenizer
 from promptshot.scorers.causal import CausalScorer
+from promptshot.scorers.checkpoints import beyond
 from promptshot.scorers.checkpoints.beyond import Decomposed, decompose
 from promptshot.scorers.embed import EmbedScorer
 from promptshot.scorers.mlm import MlmScorer
@@ -136,6 +137,8 @@ def test_models_without_such_a_table_are_refused(name: str, request: pytest.Fixt
 @pytest.mark.parametrize(
     ("options", "line"),
     [
+        ({"long": "local", "long_alpha": 0.3}, "--long-alpha is for --long hierarchical"),
+        ({"long": "local", "scorer": "fake"}, "the scorer 'fake' does not say what fits"),
         ({"long": "hierarchical", "long_alpha": 0.5}, "--long-alpha 0.5"),
         ({"long": "hierarchical", "long_alpha": 1.5}, "--long-alpha 1.5"),
         ({"long_alpha": 0.3}, "--long-alpha is for --long hierarchical"),
@@ -428,3 +431,97 @@ def test_preview_has_the_same_limit_and_the_same_complaints(bert_mlm: Tiny) -> N
         assert load_tokenizer(options).limit == limit  # type: ignore[attr-defined]
     with pytest.raises(OptionError, match="--max-length 9300: --long hierarchical makes 9,216 places"):
         load_tokenizer(ModelOptions(bert_mlm.name, long="hierarchical", max_length=9300))
+
+
+# ------------------------------------------------------------------ distances within a window
+
+
+def family(folder: Path, name: str) -> Tiny:
+    """A tiny model that counts distances."""
+    made = wordpiece()
+    size = {"vocab_size": made.get_vocab_size(), "max_position_embeddings": LENGTH, **SIZES}
+    if name == "roformer":
+        config = transformers.RoFormerConfig(**size, embedding_size=32)
+        tiny = build(folder, transformers.RoFormerForMaskedLM, config, made, **SPECIAL)
+        sines = tiny.model.roformer.encoder.embed_positions
+        sines.weight.data = sines.create_weight()
+        tiny.model.save_pretrained(folder)
+        return tiny
+    config = transformers.DebertaV2Config(**size, **DISTANCES)
+    return build(folder, transformers.DebertaV2ForMaskedLM, config, made, **SPECIAL)
+
+
+DISTANCES = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0}
+DISTANCES |= {"position_biased_input": False, "norm_rel_ebd": "layer_norm", "share_att_key": True}
+
+
+@pytest.mark.parametrize("name", ["roformer", "deberta-v2"])
+@pytest.mark.parametrize("batch_size", [None, 1, 3, 32])
+def test_a_cloze_over_distances_equals_a_whole_mask(name: str, batch_size: int | None, tmp_path: Path) -> None:
+    tiny = family(tmp_path / "model", name)
+    made = scorer(tiny, long="local", batch_size=batch_size)
+    lengthened = reread(tiny, type(tiny.model))
+    beyond._lengthen(lengthened.model.base_model, 4 * LENGTH)
+    near = reference.Near(lengthened.model, LENGTH)
+    expected = [[reference.mlm(near, tiny.tokenizer, case, word) for word in WORDS] for case in cases()]
+    assert_agrees(made.score(prompts()), expected)
+    far = [[reference.mlm(lengthened.model, tiny.tokenizer, case, word) for word in WORDS] for case in cases()[4:6]]
+    assert max(abs(a - b) for x, y in zip(far, expected[4:6], strict=True) for a, b in zip(x, y, strict=True)) > 1e-3
+
+
+CONTEXTS = [text_of(number, bits) + "It was " for number, bits in enumerate(LENGTHS)]
+
+
+def asked_behind() -> list[Prompt]:
+    """Prompts of which two share more than they see, behind the same beginning."""
+    return [prompt_of([(context, "")], WORDS) for context in [*CONTEXTS, CONTEXTS[5][:-7] + "This is "]]
+
+
+def behind(model: Any, tokenizer: Any) -> list[list[float]]:
+    contexts = [*CONTEXTS, CONTEXTS[5][:-7] + "This is "]
+    return [[reference.causal(model, tokenizer, context, word) for word in WORDS] for context in contexts]
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 1}, {"batch_size": 3}, {"batch_budget": 7}, {"plain": True}])
+def test_a_causal_model_sees_as_far_as_it_was_trained(llama: Tiny, options: dict[str, Any]) -> None:
+    made = scorer(llama, CausalScorer, long="local", **options)
+    assert_agrees(made.score(asked_behind()), behind(reference.Near(llama.model, LENGTH), llama.tokenizer))
+    assert made.limit == 4 * LENGTH
+
+
+def test_that_is_what_a_model_with_such_a_window_does_by_itself(tmp_path: Path) -> None:
+    made = sentencepiece_bpe()
+    size = {"vocab_size": made.get_vocab_size(), "num_key_value_heads": 2, "max_position_embeddings": LENGTH, **SIZES}
+    config = transformers.MistralConfig(**size, sliding_window=None)
+    special = {"bos_token": "<s>", "unk_token": "<unk>", "model_max_length": LENGTH}
+    tiny = build(tmp_path / "model", transformers.MistralForCausalLM, config, made, **special)
+    config.sliding_window = LENGTH
+    windowed = transformers.MistralForCausalLM.from_pretrained(tiny.name, config=config).eval()
+    found = scorer(tiny, CausalScorer, long="local").score(asked_behind())
+    assert_agrees(found, behind(windowed, tiny.tokenizer))
+    tokens = [1 + max(len(reference.encode(tiny.tokenizer, context + word)) for word in WORDS) for context in CONTEXTS]
+    assert [scored.beyond for scored in found[:-1]] == [max(0, count - LENGTH) for count in tokens]
+
+
+@pytest.mark.parametrize("name", ["bert_mlm", "roberta", "gpt2"])
+def test_models_that_count_places_are_refused(name: str, request: pytest.FixtureRequest) -> None:
+    tiny: Tiny = request.getfixturevalue(name)
+    kind = "causal" if name == "gpt2" else "mlm"
+    with pytest.raises(OptionError, match=r"counts places from the beginning of a text, not distances.*windows"):
+        Classifier.load("{text} It was {mask}", labels="good,bad", scorer=kind, model=tiny.name, long="local")
+
+
+def test_a_model_that_obeys_no_mask_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = family(tmp_path / "model", "roformer")
+    monkeypatch.setattr(beyond._Band, "near", lambda self, mask: torch.ones(1, dtype=torch.bool))
+    with pytest.raises(OptionError, match="which takes no mask of its own"):
+        scorer(tiny, long="local")
+
+
+def test_rows_within_the_trained_length_are_read_as_ever(llama: Tiny, tmp_path: Path) -> None:
+    short = [prompt for prompt, bits in zip(asked_behind(), LENGTHS, strict=False) if bits < 5]
+    cut = scorer(llama, CausalScorer, long="cut").score(short)
+    assert scorer(llama, CausalScorer, long="local").score(short) == cut
+    tiny = family(tmp_path / "model", "deberta-v2")
+    asked = [prompt for prompt, bits in zip(prompts(), LENGTHS, strict=True) if bits < 5]
+    assert scorer(tiny, long="local").score(asked) == scorer(tiny, long="cut").score(asked)

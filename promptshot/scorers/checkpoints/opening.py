@@ -247,6 +247,8 @@ def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
         table_of(model)  # there is one
         said = f"--long hierarchical makes {most**2:,} places of the {most:,} of the model"
         most, usual = most**2, min(TIMES * most, most**2)
+    elif options.long == "local":
+        most, usual = NO_LIMIT, TIMES * usual
     wanted = options.max_length
     if wanted is not None and wanted > most:
         raise OptionError(f"--max-length {wanted}: {said}")

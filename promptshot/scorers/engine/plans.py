@@ -11,7 +11,7 @@ from promptshot.errors import surfaces, told
 from promptshot.kinds import ScorerKind, loaded
 from promptshot.scorers.checkpoints.encoder import Encoder, Ids, Unfit
 from promptshot.scorers.checkpoints.fitting import Fitted, fit, slide
-from promptshot.scoring import Kind, ModelOptions, Piece, Prompt
+from promptshot.scoring import BEYOND, Kind, ModelOptions, Piece, Prompt
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Planner(ABC):
 def planner_of(kind: ScorerKind, encoder: Encoder, limit: int, options: ModelOptions) -> Planner:
     """The planner of a kind of scorer, for sequences of at most `limit` tokens."""
     made: Planner = loaded(kind.planner)(encoder, limit)
-    if options.long == "hierarchical":  # what a folder says besides is how long its training was
+    if options.long in BEYOND:  # what a folder says besides is how long its training was
         made.limit = limit
     return made
 
