@@ -181,7 +181,7 @@ SOME = [*ENGLISH.split(" "), *"房间干净早餐好"]
 
 
 def words(tokens: int, seed: int = 0) -> str:
-    """Random words, each of one token to models with BERT's tokenizer."""
+    """Random words, each of a token or more."""
     return " ".join(random.Random(seed).choices(SOME, k=tokens))
 
 
@@ -273,7 +273,11 @@ def test_vectors_equal_the_reference_and_the_length_that_a_folder_asks_for_is_no
     expected = [[reference.embed(model, tiny.tokenizer, text, f"it was {word}") for word in FOUR] for text in texts]
     assert scorer(tiny, EmbedScorer, long="cut").limit == 30
     made = scorer(tiny, EmbedScorer)
-    assert_agrees(made.score(prompts), expected)
+    found = made.score(prompts)
+    assert_agrees(found, expected)
+    lengths = [len(tiny.tokenizer(text)["input_ids"]) for text in texts]
+    assert [one.beyond for one in found] == [max(0, length - LENGTH) for length in lengths]
+    assert lengths[0] < LENGTH < lengths[1]
     assert made.limit == MOST == load_tokenizer(ModelOptions(tiny.name, long="hierarchical")).limit  # type: ignore[attr-defined]
     (vector,) = made.embed([texts[-1]])  # type: ignore[attr-defined]
     assert torch.allclose(
@@ -391,6 +395,13 @@ def test_a_classifier_in_python_reads_a_long_text_whole(bert_mlm: Tiny) -> None:
     expected = reference.mlm(model, bert_mlm.tokenizer, [("", " " + text)], "good")
     assert found.beyond
     assert abs(found.word_scores["good"] - expected) < 1e-4
+
+
+@pytest.mark.parametrize(("said", "alpha"), [(None, 0.4), (0.3, 0.3)])
+def test_details_tell_the_alpha_that_counts(bert_mlm: Tiny, said: float | None, alpha: float) -> None:
+    told = scorer(bert_mlm, long_alpha=said).details
+    assert (told["max_length"], told["trained_length"], told["long_alpha"]) == (MOST, LENGTH, alpha)
+    assert not {"trained_length", "long_alpha"} & {*scorer(bert_mlm, long="windows").details}
 
 
 def test_a_model_that_is_lengthened_already_stays_as_it_is(bert_mlm: Tiny) -> None:
