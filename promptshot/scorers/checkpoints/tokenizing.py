@@ -27,8 +27,8 @@ class CheckpointTokenizer:
             family = getattr(opened.config, "model_type", "such")
             what = f"{with_article(family)} model has no scorer"
             raise ModelError(what, where=opened.name, hint="use a BERT- or GPT-like model")
-        made = skeleton(suiting[0].auto_class, opened, options)
         self.encoder: Encoder = opened.encoder
+        made = skeleton(suiting[0].auto_class, opened, options)
         with loading(opened.name, options):
             self.limit = limit_of(made, opened.encoder, options)
             suiting = check_kinds(suiting, made) if options.long == "hierarchical" else suiting
