@@ -14,9 +14,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind about its scores
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
-# Texts longer than the model: cut, or read in overlapping pieces.
+# Texts longer than the model: cut, read in overlapping pieces, or read whole, with places made of two or within sight.
 Long = Literal["cut", "windows", "hierarchical", "local"]
 BEYOND: tuple[Long, ...] = ("hierarchical", "local")  # these read beyond the length that a model was trained on
+ALPHA = 0.4  # the share of the coarse place in one made of two (kexue.fm 7947)
 LongPool = Literal["mean", "max", "logsumexp"]
 # What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.
 MultiToken = Literal["independent", "left-to-right", "pseudo-log-likelihood"]
@@ -395,9 +396,14 @@ class ModelOptions:
         """What of them decides scores: not the batch size or the device."""
         special = {"pooling": self.pooling, "temperature": self.temperature, "head": self.head or None}
         special |= {"long": None if self.long == "cut" else self.long, "long_pool": self.long_pool}
-        special |= {"long_stride": self.long_stride, "long_alpha": self.long_alpha}
+        special |= {"long_stride": self.long_stride, "long_alpha": self.alpha if self.long == "hierarchical" else None}
         said = {name: value for name, value in special.items() if value is not None}
         return {"precision": [self.revision, self.dtype, self.max_length], **said}
+
+    @property
+    def alpha(self) -> float:
+        """`long_alpha` where it is said, else what is usual."""
+        return ALPHA if self.long_alpha is None else self.long_alpha
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

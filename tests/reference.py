@@ -65,9 +65,11 @@ def longer(model: Any, trained: int, places: int, alpha: float = 0.4) -> Any:
     q = [alpha * u[k // trained] + (1 - alpha) * u[k % trained] for k in range(places)]
     rows = torch.stack([*table[:first], *q]).float()
     holder.position_embeddings = torch.nn.Embedding.from_pretrained(rows)
-    for name, made in (("position_ids", torch.arange(len(rows))), ("token_type_ids", torch.zeros(len(rows)).long())):
-        if hasattr(holder, name):
-            holder.register_buffer(name, made[None], persistent=False)
+    if hasattr(holder, "position_ids"):  # of some families they begin behind the rows that are no places
+        ids = torch.arange(len(rows)) + holder.position_ids[0, 0]
+        holder.register_buffer("position_ids", ids[None], persistent=False)
+    if hasattr(holder, "token_type_ids"):
+        holder.register_buffer("token_type_ids", torch.zeros(1, len(rows)).long(), persistent=False)
     return model
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from promptshot.errors import OptionError, with_article
+from promptshot.kinds import ScorerKind
 
-ALPHA = 0.4  # the share of the coarse place, see Decomposed
 CLOSE = 1e-3  # what a probe may be off by, as a part of what its tokens differ by; in half precision
 ROUGH = 0.03
 TIMES = 4  # how many times as long as trained a text may be, unless more is asked for
@@ -46,36 +46,43 @@ class Decomposed(nn.Embedding):
         return (super().forward(place + self.first).float() - self.alpha * start) / (1 - self.alpha)
 
 
-def decompose(model: nn.Module, name: str, trained: int, limit: int, alpha: float) -> None:
-    """Let a model with a table of learned positions take `limit` tokens; raises OptionError for another."""
-    places = list(_tables(model))
-    if not places or _is_relative(model):
-        what = f"--long hierarchical: {_called(model)} has no table of learned positions as BERT has"
-        raise OptionError(what, where=name, hint="use --long windows, or local for one that counts distances")
-    for holder, table in places:
-        first = 0 if table.padding_idx is None else table.padding_idx + 1
-        holder.position_embeddings = Decomposed(table, first, trained, alpha)
-        places_of = torch.arange(limit + first)
-        for buffer, filled in (("position_ids", places_of), ("token_type_ids", torch.zeros_like(places_of))):
-            old = getattr(holder, buffer, None)
-            if isinstance(old, Tensor) and old.shape[-1] < limit + first:
-                holder.register_buffer(buffer, filled.to(old)[None], persistent=False)
+def decompose(model: nn.Module, trained: int, limit: int, alpha: float) -> None:
+    """Let a model with a table of `trained` learned positions take `limit` tokens; raises OptionError for another."""
+    holder, table = table_of(model)
+    if isinstance(table, Decomposed):  # a model that another scorer had
+        return
+    first = table.num_embeddings - trained
+    holder.position_embeddings = Decomposed(table, first, trained, alpha)
+    for buffer in ("position_ids", "token_type_ids"):  # (1, places): ascending, and zeros
+        old = getattr(holder, buffer, None)
+        if isinstance(old, Tensor) and old.shape[-1] < limit + first:
+            filled = torch.arange(limit + first) + int(old[0, 0]) if buffer == "position_ids" else torch.zeros(1)
+            holder.register_buffer(buffer, filled.to(old).expand(1, limit + first), persistent=False)
 
 
-def _tables(model: nn.Module) -> Iterator[tuple[Any, nn.Embedding]]:
-    """(module, its table of positions), as BERT and its like call them."""
-    for module in model.modules():
-        table = getattr(module, "position_embeddings", None)
-        if isinstance(table, nn.Embedding):
-            yield module, table
+def table_of(model: nn.Module) -> tuple[Any, nn.Embedding]:
+    """The one table of positions of a model, as BERT and its like call it, and the module that has it; raises
+    OptionError where there is none."""
+    found = [(one, getattr(one, "position_embeddings", None)) for one in model.modules()]
+    tables = [(holder, table) for holder, table in found if isinstance(table, nn.Embedding)]
+    if len(tables) != 1:
+        raise refused(model, "has no table of learned positions as BERT has")
+    return tables[0]
 
 
-def _is_relative(model: nn.Module) -> bool:
-    """Whether distances count too, which a longer table does not make longer."""
-    config: Any = model.config
-    said = getattr(config, "position_embedding_type", None)
-    others = ("relative_attention", "relative_attention_num_buckets")
-    return said not in (None, "absolute") or any(getattr(config, name, False) for name in others)
+def check_kinds(kinds: Sequence[ScorerKind], model: Any) -> list[ScorerKind]:
+    """Those of the kinds of scorer that read a text so; raises OptionError where none does."""
+    found = [kind for kind in kinds if kind.encodes]
+    if not found:
+        raise refused(model, "that goes on with a text is not read so")
+    return found
+
+
+def refused(model: Any, why: str) -> OptionError:
+    """What is said of a model that cannot be read with places made of two."""
+    hint = "use --long windows, or local for one that counts distances"
+    where = str(getattr(model, "name_or_path", ""))
+    return OptionError(f"--long hierarchical: {_called(model)} {why}", where=where, hint=hint)
 
 
 def _called(model: Any) -> str:

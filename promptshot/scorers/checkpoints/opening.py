@@ -30,7 +30,7 @@ from promptshot.errors import (
 from promptshot.gguf import ANEW, SUFFIX, Header, weights_of
 from promptshot.kinds import ScorerKind
 from promptshot.scorers.checkpoints import cpm, gguf, suspect, t5_pegasus
-from promptshot.scorers.checkpoints.beyond import TIMES
+from promptshot.scorers.checkpoints.beyond import TIMES, table_of
 from promptshot.scorers.checkpoints.checks import (
     check_architecture,
     check_head,
@@ -241,17 +241,18 @@ def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
 
 def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
     """How many tokens a sequence may have: what the model takes, or what the user set; raises OptionError for more."""
-    most, trained = trained_of(model, encoder)
+    most, usual = trained_of(model, encoder)
     said = f"the model takes at most {most} tokens"
     if options.long == "hierarchical":
-        most, trained = trained**2, TIMES * trained
-        said = f"--long hierarchical makes {most:,} places of what the model takes"
+        table_of(model)  # there is one
+        said = f"--long hierarchical makes {most**2:,} places of the {most:,} of the model"
+        most, usual = most**2, min(TIMES * most, most**2)
     elif options.long == "local":
-        most, trained = NO_LIMIT, TIMES * trained
+        most, usual = NO_LIMIT, TIMES * usual
     wanted = options.max_length
     if wanted is not None and wanted > most:
         raise OptionError(f"--max-length {wanted}: {said}")
-    return wanted or trained
+    return wanted or usual
 
 
 def trained_of(model: Any, encoder: Encoder) -> tuple[int, int]:
