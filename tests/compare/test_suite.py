@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from helpers import failed, put, put_in, write_rows
 
 from promptshot.cli import run_command
-from promptshot.compare.suite import TaskSuite, load
+from promptshot.compare.suite import TaskSuite, find, load
 from promptshot.errors import InputError
 
 SUITE = """
@@ -167,3 +168,72 @@ def test_a_wrong_suite_is_one_line_with_its_place(old: str, new: str, said: str,
 def test_the_suites_on_the_shelf_can_be_loaded() -> None:
     for path in (Path(__file__).parents[2] / "suites").glob("*.yaml"):
         assert isinstance(load(path), TaskSuite)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "suites.md"
+BEGIN, END = "<!-- published -->", "<!-- end of published -->"
+
+
+def published_of(name: str) -> str:
+    """The published rows of a suite as the page lists them: checkpoint, command and the figures to expect."""
+    found = load(find(name))
+    assert isinstance(found, TaskSuite)
+    lines = [f"\n### `{name}`\n", "| row | protocol | checkpoint | command | expected |", "|---|---|---|---|---|"]
+    for row in found.published:
+        scores = ", ".join(f"{task} {said:g}{'*' * (task in row.transductive)}" for task, said in row.scores.items())
+        expected = f"**{row.average:g}**: {scores}" if row.average is not None else scores
+        command = f"`{row.command}`" if row.command else ""
+        checkpoint = row.checkpoint or "-"
+        lines.append(f"| {row.name} ({row.source}) | {row.protocol or '-'} | {checkpoint} | {command} | {expected} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_page_lists_every_published_row_with_checkpoint_command_and_figures() -> None:
+    page, wanted = PAGE.read_text(encoding="utf-8"), "".join(map(published_of, ("fewclue", "english")))
+    head, _, rest = page.partition(BEGIN)
+    shown, _, tail = rest.partition(END)
+    if os.environ.get("PROMPTSHOT_UPDATE_GOLDEN") == "1":
+        PAGE.write_text(f"{head}{BEGIN}\n{wanted}{END}{tail}", encoding="utf-8")
+    else:
+        assert shown == f"\n{wanted}"
+
+
+def test_a_field_of_map_that_no_template_reads_is_a_line_with_its_place(suite: str) -> None:
+    wrong = SUITE.replace("map: {text: said}", "map: {text: said, tittle: head}")
+    Path(suite).write_text(wrong, encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"suite.yaml:\d+: map: no template of the task reads 'tittle'; there is: text"
+    ):
+        load(Path(suite))
+
+
+def test_the_main_published_rows_are_shown_and_files_have_all(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = "  - {name: Nobody, source: a blog, scores: {shops: 12.5}, transductive: [shops], main: true}\n"
+    Path(suite).write_text(SUITE + more, encoding="utf-8")
+    assert compare(suite) == 0
+    said = capsys.readouterr().err
+    assert ("[1] Others" in said, "[2] Nobody" in said, "12.5*" in said) == (False, True, True)
+    assert "1 more published rows: --published all" in said
+    assert compare(suite, "--published", "all") == 0
+    said = capsys.readouterr().err
+    assert "[1] Others" in said
+    assert "more published rows" not in said
+    out = str(tmp_path / "out.md")
+    assert compare(suite, "--published", "none", "-o", out) == 0
+    assert "Nobody" not in capsys.readouterr().err
+    assert "Others" in Path(out).read_text(encoding="utf-8")
+
+
+def test_a_label_that_is_said_as_a_number_leaves_no_other_number_to_a_label(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SUITE.replace("files: shops.jsonl", "files: shops.jsonl\n    gold: {positive: ['1'], negative: ['2']}")
+    write_rows(tmp_path / "part1.jsonl", rows(3))
+    write_rows(tmp_path / "part2.jsonl", rows(3))
+    spelled = [{"said": row["text"], "label": 1 if row["label"] == "positive" else 2} for row in rows(9)]
+    write_rows(tmp_path / "shops.jsonl", spelled)
+    found = written(put_in(tmp_path, "suite.yaml", text))
+    assert [one["labelled"] for one in found["tasks"]["shops"]["candidates"]] == [9, 9]
+    assert "are they counted from" not in capsys.readouterr().err
