@@ -15,7 +15,6 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from promptshot.classify.prediction import Prediction
 from promptshot.classify.recipe import Recipe
 from promptshot.metrics import wilson
 from promptshot.prompts import library
-from promptshot.prompts.template import Template
+from promptshot.prompts.template import FieldSpec, Template
 from promptshot.rows.row import Row
 from promptshot.scorers import Loader
 from promptshot.scoring import ModelOptions
@@ -77,7 +76,7 @@ WORKS: Mapping[str, tuple[str, Callable[[Path], Rows], Sequence[str]]] = {
     "reviews-en": (
         "reviews of SST-2, joined",
         lambda data: joined(of_file(data / "sst2.test.jsonl", "text", "label"), 4 * JOINED, " "),
-        ("en-sentiment-mlm",),
+        ("en-sentiment-mlm", "en-sentiment-embed"),
     ),
     "iflytek": (
         "IFLYTEK, apps of 119 kinds",
@@ -95,8 +94,9 @@ WORKS: Mapping[str, tuple[str, Callable[[Path], Rows], Sequence[str]]] = {
 def asked(name: str, end: str, options: Mapping[str, Any], model: str) -> Recipe:
     """A template of the shelf whose texts give way at one end."""
     template: Template = library.template(name)
-    rules = {field: rule.model_copy(update={"cut": end}) for field, rule in template.spec.fields.items()}
-    template = replace(template, spec=template.spec.model_copy(update={"fields": rules}))
+    rules = {field: template.spec.fields.get(field) or FieldSpec() for field in template.needs}
+    ends = {field: rule.model_copy(update={"cut": end}) for field, rule in rules.items()}
+    template = Template.of(template.spec.model_copy(update={"fields": ends}), template.name)
     verbalizer = library.verbalizer_of(library.template(name))
     return Recipe.of(template, verbalizer, options=ModelOptions(model, **options))
 
@@ -143,13 +143,14 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, default=100)
     parser.add_argument("--works", nargs="*", default=list(WORKS), choices=list(WORKS))
+    parser.add_argument("--templates", nargs="*", help="only these")
     parser.add_argument("--model", default="builtin:bert")
     parser.add_argument("--state", type=Path, help="what is done stands here")
     given = parser.parse_args()
     state: dict[str, Any] = json.loads(given.state.read_text()) if given.state and given.state.exists() else {}
     for work in given.works:
         title, read, names = WORKS[work]
-        for name in names:
+        for name in given.templates or names:
             loader = Loader(keeps=False)
             rows = too_long(name, read(given.data), given.rows, given.model, loader)
             for way in WAYS:
