@@ -18,11 +18,20 @@ from promptshot.compare import bench
 from promptshot.compare.bench import Bench, Failure
 from promptshot.compare.candidates import Axes, Candidate, check, grid, may_have_head, seen
 from promptshot.compare.compare import Run
-from promptshot.compare.folder import Folder, fingerprint
+from promptshot.compare.folder import LEADERBOARD, Folder, fingerprint
 from promptshot.compare.standings import Comparison
 from promptshot.compare.suite import Layout, SuiteTask, TaskSuite
 from promptshot.compare.table import Problem, Table
-from promptshot.errors import InputError, NotFoundError, OptionError, PromptshotError, did_you_mean, many, reason_of
+from promptshot.errors import (
+    InputError,
+    NotFoundError,
+    OptionError,
+    PromptshotError,
+    did_you_mean,
+    many,
+    reason_of,
+    shortlist,
+)
 from promptshot.files import Named
 from promptshot.kinds import KINDS, WITH_DEMONSTRATIONS, with_heads
 from promptshot.prompts.verbalizer import Verbalizer, whole_number
@@ -88,6 +97,10 @@ class Plan:
             path.mkdir(exist_ok=True)
         except (OSError, ValueError) as problem:
             raise InputError(f"no folder can be made here ({reason_of(problem)})", where=str(path)) from None
+        there = {one.name for one in path.iterdir()}
+        if not overwrite and (other := sorted(there - {*self.table.suite.tasks, LEADERBOARD})):
+            hint = f"name another folder (it has {shortlist(other, 3)})"
+            raise InputError("the folder has something besides tasks of the suite", where=str(path), hint=hint)
         jobs = dict(self.jobs)
         try:
             for name, job in self.jobs.items():

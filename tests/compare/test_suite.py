@@ -237,3 +237,13 @@ def test_a_label_that_is_said_as_a_number_leaves_no_other_number_to_a_label(
     found = written(put_in(tmp_path, "suite.yaml", text))
     assert [one["labelled"] for one in found["tasks"]["shops"]["candidates"]] == [9, 9]
     assert "are they counted from" not in capsys.readouterr().err
+
+
+def test_a_folder_with_something_else_in_it_is_refused(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_in(tmp_path, "mine/notes.txt", "do not touch")
+    assert compare(suite, "--predictions", str(tmp_path / "mine")) == 1
+    said = capsys.readouterr().err
+    assert "mine: the folder has something besides tasks of the suite; name another folder (it has notes.txt)" in said
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
