@@ -54,7 +54,15 @@ if TYPE_CHECKING:
     help="Tokens that are drawn for {mask} or a field; again for each.  [default: 8-32; as many as there are words]",
 )
 @option("--share", type=Share(), metavar="P", help="Of a template's words, that are drawn anew.  [default: 0.5]")
-@option("--temperature", type=Positive(), default=1.0, show_default=True, metavar="X", help="Below 1: likelier texts.")
+@click.option(
+    "--temperature",
+    type=Positive(),
+    envvar="PROMPTSHOT_SAMPLE_TEMPERATURE",  # that of embed, PROMPTSHOT_TEMPERATURE, is another thing
+    default=1.0,
+    show_default=True,
+    metavar="X",
+    help="Below 1: likelier texts.",
+)
 @option("--top-k", type=Count(1), metavar="N", help="Draw from the N likeliest tokens.")
 @option("--top-p", type=Share(), metavar="P", help="Draw from the likeliest tokens that together come to P.")
 @option("--burn-in", type=Count(0), metavar="N", help="Steps to a cloze's first text.  [default: 10 for each token]")

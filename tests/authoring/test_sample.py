@@ -192,3 +192,17 @@ def test_paraphrases_differ_from_the_template_and_say_what_made_none(
 
     monkeypatch.setattr(sample.Template, "of", refusing)
     assert sample.paraphrases(scorer, template, WORDS, 8, lengths=[(3, 3)]).spoilt == 1
+
+
+def test_the_temperature_of_embed_in_the_environment_is_not_that_of_drawing(
+    bert_mlm: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def written() -> str:
+        assert not run_command(["sample", "the {mask}", "-m", bert_mlm.name, "--tokens", "4", "-n", "3", "-q"])
+        return capsys.readouterr().out
+
+    plain = written()
+    monkeypatch.setenv("PROMPTSHOT_TEMPERATURE", "0.001")
+    assert written() == plain
+    monkeypatch.setenv("PROMPTSHOT_SAMPLE_TEMPERATURE", "0.001")
+    assert written() != plain
