@@ -176,8 +176,12 @@ def _loaded(name: str, options: Any) -> Scorer:
     """The scorer; what a kind has no use for is refused."""
     from dataclasses import replace
 
-    from promptshot.scorers import Loader
+    from promptshot.kinds import loaded
+    from promptshot.scorers import SCORERS, Loader
+    from promptshot.scoring import Sampling
 
+    if not hasattr(loaded(SCORERS.get(name, name)) if name in SCORERS else Sampling, "sample"):
+        raise OptionError(f"scorer {name} cannot write texts", hint="use --scorer mlm or causal, with such a model")
     if name in KINDS:
         unused = ("burn_in", "steps", "chains") if KINDS[name].left_to_right else ("newlines",)
         for one in filter(is_said, unused):

@@ -206,3 +206,11 @@ def test_the_temperature_of_embed_in_the_environment_is_not_that_of_drawing(
     assert written() == plain
     monkeypatch.setenv("PROMPTSHOT_SAMPLE_TEMPERATURE", "0.001")
     assert written() != plain
+
+
+@pytest.mark.parametrize("kind", ["nsp", "embed", "nli", "seq2seq", "rtd", "fake"])
+def test_kinds_that_write_nothing_are_refused_before_a_model_is_asked_for(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = failed(capsys, "sample", "x", "--scorer", kind)
+    assert f"scorer {kind} cannot write texts; use --scorer mlm or causal" in said
