@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_other_rows_of_a_batch_change_nothing(request: pytest.FixtureRequest) ->
     rows = [Row({"text": text}) for text in (SHORT, LONG, "x", LONG[40:], SHORT * 40)]
     sizes = [[one.word_scores for one in classifier("mlm", request, batch_size=size).outcomes(rows)]  # type: ignore[union-attr]
              for size in (1, 3, 32)]  # fmt: skip
-    for one, other in zip(sizes, sizes[1:], strict=False):
+    for one, other in pairwise(sizes):
         for a, b in zip(one, other, strict=True):
             assert a == pytest.approx(b, abs=1e-4)
 
