@@ -26,6 +26,7 @@ _INSTALLS = {
     **dict.fromkeys(("jieba", "sentencepiece"), "'promptshot[cpm]'"),
     **dict.fromkeys(("gguf", "accelerate"), "'promptshot[gguf]'"),
     "pyarrow": "'promptshot[parquet]'",
+    "ray": "'promptshot[ray]'",
     "tiktoken": "sentencepiece protobuf tiktoken",
     "yaml": "pyyaml",
 }

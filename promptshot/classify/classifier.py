@@ -188,7 +188,7 @@ class Classifier:
     def of(cls, recipe: Recipe, loader: scorers.Loader | None = None, pools: Pools | None = None) -> Classifier:
         """Load what the recipe names (each scorer once); raises a PromptshotError where it does not fit."""
         loader = loader or scorers.Loader()
-        members = [replace(one, decision=_idle(one.decision)) for one in recipe.others]
+        members = [replace(one, decision=idle(one.decision)) for one in recipe.others]
         first, *others = [(part, loader.scorer(part.scorer, part.options)) for part in (recipe, *members)]
         return cls(*first, [cls(*other, pools=pools) for other in others], pools)
 
@@ -300,7 +300,7 @@ class Classifier:
         self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
     ) -> Iterator[list[Outcome]]:
         """The outcomes window by window; where the whole run decides, as long as it has not (see `decided`)."""
-        for together in _windows(items, window):
+        for together in in_windows(items, window):
             members = [
                 member._window(together, progress if member is self else None, on_error)
                 for member in (self, *self.others)
@@ -490,7 +490,7 @@ def chat_unused(recipe: Recipe, details: Mapping[str, Any]) -> str:
     return f"{recipe.model} has a template for chats, and is asked without it; with it: --chat"
 
 
-def _idle(decision: Decision) -> Decision:
+def idle(decision: Decision) -> Decision:
     """That of a member of an ensemble: the scores of all together decide on several labels."""
     return decision.idle if isinstance(decision, Several) else decision
 
@@ -555,7 +555,7 @@ def _in_rows(progress: Progress | None, rows: int, prompts: int) -> Progress | N
     return finished
 
 
-def _windows(items: Iterable[Item], size: int = WINDOW) -> Iterator[list[Item]]:
+def in_windows(items: Iterable[Item], size: int = WINDOW) -> Iterator[list[Item]]:
     """The items, a window of so many at a time; what was read before an error is a window too."""
     window: list[Item] = []
     try:

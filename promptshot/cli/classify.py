@@ -29,6 +29,7 @@ from promptshot.cli.flags import (
     output_of,
     predictions_flag,
     quiet_flag,
+    ray_flags,
     read_by,
     read_once,
     reading,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from promptshot.classify.suited import Guess
     from promptshot.runs.inputs import Inputs
     from promptshot.runs.outputs import Outputs
+    from promptshot.runs.ray import Cluster
 
 PREVIEWED = 3  # prompts shown by --dry-run
 
@@ -132,6 +134,7 @@ PREVIEWED = 3  # prompts shown by --dry-run
     metavar="FILE",
     help="Whiten the vectors of embed by those of the texts in FILE; no labels are read, and it may be the input.",
 )
+@ray_flags
 @option("--summary", metavar="FILE", help="Metrics as JSON; - is stdout.")
 @errors_flag
 @option("--record", metavar="FILE", help="The run record.  [default: OUTPUT.run.json]")
@@ -226,11 +229,24 @@ def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any]
     total = inputs.total
     tell_sizes([recipe.model], recipe.options.dtype, quiet)
     with Watch(total and total * len(recipes), quiet, given["verbose"]) as watch:
-        series = run_all(recipes, inputs, outputs, watch, given["on_error"])
+        series = run_all(recipes, inputs, outputs, watch, given["on_error"], _cluster(given))
     if not quiet:
         surest = None if given["errors"] is None or outputs.errors else outputs.surest
         show_series(series, examples=outputs.output is None, surest=surest)
     return 3 if series.rejected else 0
+
+
+def _cluster(given: dict[str, Any]) -> Cluster | None:
+    """Where the actors are that score the rows, if there are to be any; raises OptionError."""
+    from promptshot.errors import OptionError
+
+    if given["ray"] is None:
+        if given["ray_cpus"]:
+            raise OptionError("--ray-cpus is for --ray", hint="add that, or leave it out")
+        return None
+    from promptshot.runs.ray import Cluster
+
+    return Cluster(given["ray"], given["ray_cpus"])
 
 
 def _seeds(given: dict[str, Any]) -> range:

@@ -134,6 +134,23 @@ long_flags = flags(
     ),
 )
 
+# By whom rows are scored.
+ray_flags = flags(
+    option(
+        "--ray",
+        is_flag=False,
+        flag_value="local",
+        metavar="[ADDRESS]",
+        help="Score by actors of a Ray cluster (auto: the one that runs here); without an address one is started.",
+    ),
+    option(
+        "--ray-cpus",
+        type=Count(1),
+        metavar="N",
+        help="Processors of an actor.  [default: 4, or a GPU each where there are any]",
+    ),
+)
+
 # How any model is run.
 running_flags = flags(
     option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),

@@ -6,11 +6,11 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptshot import files, scorers
 from promptshot.classify import demonstrations
@@ -36,6 +36,10 @@ from promptshot.runs.result import Result
 from promptshot.runs.series import Series
 from promptshot.runs.shape import Shape, draw_of
 
+if TYPE_CHECKING:
+    from promptshot.runs.ray import Cluster
+
+Makes = Callable[[Recipe, Pools], Classifier]  # what gives a recipe its live parts
 IN_VAIN = 1000  # prompts that were scored, and not one accepted: these take time
 
 
@@ -78,9 +82,11 @@ def run_all(
     outputs: Outputs,
     watcher: Watcher | None = None,
     on_error: str = "reject",
+    cluster: Cluster | None = None,
 ) -> Series:
     """The same for recipes that differ in their demonstrations only (see `Recipe.drawn`): one run behind the other,
-    into the same files. The inputs must be such that can be read again (see `once`)."""
+    into the same files. The inputs must be such that can be read again (see `once`). With a `cluster`, its actors score
+    the windows of rows."""
     recipe, several = recipes[-1], len(recipes) > 1
     outputs.check([*(Named("FILE", path) for path in inputs.paths), *recipe.reads])
     refuse_foreign(inputs.peek())
@@ -100,8 +106,9 @@ def run_all(
     if earlier := journal.finished():
         series = Series.restored(recipes, journal, [one.counts for one in earlier.runs] or [earlier.counts])
     else:
-        with Interrupts() as interrupts:
-            series = _Runs(recipes, inputs, journal, watcher or Watcher(), on_error).to_their_end(interrupts)
+        with Interrupts() as interrupts, cluster.joined() if cluster else contextlib.nullcontext() as fleet:
+            makes = fleet.classifier if fleet else None
+            series = _Runs(recipes, inputs, journal, watcher or Watcher(), on_error, makes).to_their_end(interrupts)
     dev = recipe.dev
     here = dev is not None and any(files.same(dev, path) for path in inputs.paths)
     whitened = recipe.whiten is not None and any(files.same(recipe.whiten, path) for path in inputs.paths)
@@ -125,11 +132,19 @@ class _Runs:
     """Recipes of which some are left to score, one behind the other, by one model."""
 
     def __init__(
-        self, recipes: Sequence[Recipe], inputs: Inputs, journal: Journal, watcher: Watcher, on_error: str
+        self,
+        recipes: Sequence[Recipe],
+        inputs: Inputs,
+        journal: Journal,
+        watcher: Watcher,
+        on_error: str,
+        makes: Makes | None = None,
     ) -> None:
         """Raises a PromptshotError where the model cannot be loaded, or there are too few demonstrations."""
+        loader = scorers.Loader()
+        self.makes = makes or (lambda recipe, pools: Classifier.of(recipe, loader, pools))
         self.recipes, self.inputs, self.journal, self.watcher = recipes, inputs, journal, watcher
-        self.on_error, self.loader = on_error, scorers.Loader()
+        self.on_error = on_error
         self.series = Series.restored(recipes, journal, [ended.counts for ended in journal.runs])
         self.pools = Pools()
         most = max(recipes, key=lambda recipe: recipe.shots)
@@ -142,7 +157,7 @@ class _Runs:
         number = len(self.series.results)
         inputs = self.inputs.afresh() if number else self.inputs
         run = _Run(
-            self.recipes[number], inputs, self.journal, self.watcher, self.on_error, self.loader, self.pools, number
+            self.recipes[number], inputs, self.journal, self.watcher, self.on_error, self.makes, self.pools, number
         )
         self.series.results.append(run.result)
         self.journal.draw = draw_of(run.result.recipe) if len(self.recipes) > 1 else {}
@@ -200,7 +215,7 @@ class _Run:
         journal: Journal,
         watcher: Watcher,
         on_error: str,
-        loader: scorers.Loader,
+        makes: Makes,
         pools: Pools,
         number: int = 0,
     ) -> None:
@@ -209,7 +224,7 @@ class _Run:
         self.number, self.before = number, sum(ended.rows_read for ended in journal.runs)
         budget = recipe.options.batch_budget or journal.budget()
         live = replace(recipe, options=replace(recipe.options, batch_budget=budget))
-        self.classifier = Classifier.of(live, loader, pools)
+        self.classifier = makes(live, pools)
         self.transductive = recipe.transductive
         self.rows = journal.mark.rows  # that are written
         self.result = Result.restored(recipe, journal, journal.mark.counts)
