@@ -80,6 +80,11 @@ class ScorerKind:
     weights: tuple[Trace, ...] = ()  # by any of which a checkpoint's files show that they hold the head
     stand_ins: Mapping[str, StandIn] = field(default_factory=dict)  # --head NAME -> the head that is asked instead
 
+    @property
+    def encodes(self) -> bool:
+        """Whether all that its models do is read a text as a whole, from both sides."""
+        return not (self.left_to_right or self.writes)
+
 
 _OWN = "promptshot.scorers.checkpoints.own_heads"  # the heads that transformers has no class for
 # The embeddings of causal models: where these are the head as well, no tensor of its own stands for it.

@@ -14,8 +14,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 CAUTION = "caution"  # in a scorer's details: a line on what to keep in mind about its scores
 Cut = Literal["tail", "head", "middle"]
 Scope = Literal["choice", "choice+rest", "rest"]
-# Texts longer than the model: cut, or read in overlapping pieces.
-Long = Literal["cut", "windows"]
+# Texts longer than the model: cut, read in overlapping pieces, or read whole, with places made of two or within sight.
+Long = Literal["cut", "windows", "hierarchical", "local"]
+BEYOND: tuple[Long, ...] = ("hierarchical", "local")  # these read beyond the length that a model was trained on
+ALPHA = 0.4  # the share of the coarse place in one made of two (kexue.fm 7947)
 LongPool = Literal["mean", "max", "logsumexp"]
 # What the masks of a word of several tokens know of its other tokens: nothing, those before, or all of them.
 MultiToken = Literal["independent", "left-to-right", "pseudo-log-likelihood"]
@@ -117,6 +119,7 @@ class Scored:
     such as a line break: that part is its `lead`, one for each choice, or () where there is none.
     `cut` is how many tokens of the row were left out to make it fit (of texts many times too long, at least so many),
     `dropped` how many demonstrations; `unknown` whether the tokenizer knows nothing of what is left of the row.
+    `beyond` is how many tokens its longest sequence has more than the model was trained on, where such are read.
     `error` fails this prompt only; then there are no scores.
     """
 
@@ -127,6 +130,7 @@ class Scored:
     error: str | None = None
     lead: tuple[float, ...] = ()
     unknown: bool = False
+    beyond: int = 0
 
 
 def fault(scored: Scored, choices: int) -> str:
@@ -386,14 +390,20 @@ class ModelOptions:
     long: Long = "cut"  # what is done with texts longer than the model
     long_pool: LongPool | None = None  # what the scores of the pieces of a text come to; default: mean
     long_stride: int | None = None  # tokens between the beginnings of two pieces; default: three quarters of a piece
+    long_alpha: float | None = None  # the share of the coarse place in a hierarchical one; default: 0.4
 
     def identity(self) -> dict[str, Any]:
         """What of them decides scores: not the batch size or the device."""
         special = {"pooling": self.pooling, "temperature": self.temperature, "head": self.head or None}
         special |= {"long": None if self.long == "cut" else self.long, "long_pool": self.long_pool}
-        special |= {"long_stride": self.long_stride}
+        special |= {"long_stride": self.long_stride, "long_alpha": self.alpha if self.long == "hierarchical" else None}
         said = {name: value for name, value in special.items() if value is not None}
         return {"precision": [self.revision, self.dtype, self.max_length], **said}
+
+    @property
+    def alpha(self) -> float:
+        """`long_alpha` where it is said, else what is usual."""
+        return ALPHA if self.long_alpha is None else self.long_alpha
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -6,6 +6,7 @@ They share no code with promptshot; every fast path must agree with them (see `a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -51,6 +52,50 @@ def logits_of(model: Any, ids: Sequence[int], **others: Sequence[int]) -> Tensor
     inputs = {name: torch.tensor([list(values)]) for name, values in others.items()}
     found: Tensor = model(input_ids=torch.tensor([list(ids)]), **inputs).logits[0]  # (tokens, vocabulary) or (2,)
     return found.double()
+
+
+def longer(model: Any, trained: int, places: int, alpha: float = 0.4) -> Any:
+    """The model with the whole table of hierarchical positions written out (METHODS 8.1), each by the formula."""
+    model = copy.deepcopy(model)
+    holder = next(module for module in model.modules() if hasattr(module, "position_embeddings"))
+    table = holder.position_embeddings.weight.detach().double()
+    first = len(table) - trained  # rows of the table that are no places
+    p = table[first:]
+    u = [(p[i] - alpha * p[0]) / (1 - alpha) for i in range(trained)]
+    q = [alpha * u[k // trained] + (1 - alpha) * u[k % trained] for k in range(places)]
+    rows = torch.stack([*table[:first], *q]).float()
+    holder.position_embeddings = torch.nn.Embedding.from_pretrained(rows)
+    if hasattr(holder, "position_ids"):  # of some families they begin behind the rows that are no places
+        ids = torch.arange(len(rows)) + holder.position_ids[0, 0]
+        holder.register_buffer("position_ids", ids[None], persistent=False)
+    if hasattr(holder, "token_type_ids"):
+        holder.register_buffer("token_type_ids", torch.zeros(1, len(rows)).long(), persistent=False)
+    return model
+
+
+class Near:
+    """The model, each of whose tokens sees those less than `window` places away (METHODS 8.2): a whole mask, pair by
+    pair, of what is added to attention, or of ones and noughts (DeBERTa)."""
+
+    def __init__(self, model: Any, window: int) -> None:
+        self.model, self.window, self.config = model, window, model.config
+
+    def __call__(self, input_ids: Tensor, **others: Any) -> Any:
+        size = input_ids.shape[1]
+        causal = "Causal" in type(self.model).__name__
+        seen = torch.zeros(1, size, size)
+        for i in range(size):
+            for j in range(size):
+                seen[0, i, j] = (0 <= i - j < self.window) if causal else abs(i - j) < self.window
+        mask = (1 - seen[:, None]) * torch.finfo(torch.float32).min
+        encoder = getattr(getattr(self.model, "deberta", None), "encoder", None)
+        if encoder is None:
+            return self.model(input_ids=input_ids, attention_mask=mask, **others)
+        encoder.get_attention_mask = lambda _: seen[:, None]
+        try:
+            return self.model(input_ids=input_ids, **others)
+        finally:
+            del encoder.get_attention_mask
 
 
 def mlm(model: Any, tokenizer: Any, segments: Sequence[Segment], choice: str) -> float:

@@ -45,6 +45,7 @@ class Preview:
     tokenized: Tokenized | None = None
     prediction: Prediction | None = None
     top: Sequence[tuple[str, float]] = ()
+    piece: tuple[int, int] = (1, 1)  # which of how many pieces of a long text
 
 
 class Previewer:
@@ -54,7 +55,7 @@ class Previewer:
         self, options: ModelOptions, tokens: bool = False, scores: bool = False, loader: Loader | None = None
     ) -> None:
         """With `tokens` the tokenizer is asked, with `scores` the whole model too."""
-        self.options, self.tokens, self.scores = options, tokens or scores, scores
+        self.options, self.tokens, self.scores = options, tokens or scores or options.long != "cut", scores
         self.loader = loader or Loader()
 
     def of(self, template: Template, verbalizer: Verbalizer | None, row: Row) -> Preview:
@@ -70,6 +71,23 @@ class Previewer:
                 raise OptionError("no label words to score", hint="say --labels A,B or --verbalizer NAME")
             found = self._with_scores(found, verbalizer)
         return found
+
+    def pieces(self, template: Template, verbalizer: Verbalizer | None, row: Row) -> list[Preview]:
+        """The row's previews: one, or one for each piece in which a text that is too long is read, of which the first
+        has the scores of all. Raises what `of` does."""
+        if verbalizer is not None:
+            Recipe.of(template, verbalizer, template.spec.scorer, self.options).check()
+        whole, kind = self.of(template, verbalizer, row), template.spec.scorer
+        if self.options.long != "windows":
+            return [whole]
+        tokenizer = self.loader.tokenizer(replace(self.options, model=whole.model))
+        prompts = tokenizer.windows(kind, whole.prompt, self.options.long_stride)
+        pairs = zip(prompts, tokenizer.tokenized(kind, prompts), strict=True)
+        found = [
+            replace(whole, prompt=prompt, tokenized=tokenized, piece=(number, len(prompts)))
+            for number, (prompt, tokenized) in enumerate(pairs, 1)
+        ]
+        return [found[0], *(replace(one, prediction=None, top=()) for one in found[1:])]
 
     def _with_tokens(self, preview: Preview) -> Preview:
         kind = preview.template.spec.scorer

@@ -19,7 +19,7 @@ from promptshot.prompts.verbalizer import Verbalizer
 from promptshot.scoring import Draft, Drawing, Drawn, Gap, Kind, Sampling, Scorer
 
 LENGTH = (8, 32)  # tokens, where nothing is said: as the source of Gibbs sampling has it
-SHARE = 0.3  # of a template's words that are drawn anew
+SHARE = 0.5  # of a template's words that are drawn anew
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\d_\u3400-\u9fff]+")  # a Chinese character, or letters
 Lengths = Sequence[tuple[int, int]]
 Part = str | Gap | Kind
@@ -45,10 +45,12 @@ class Text:
 
 @dataclass(frozen=True)
 class Samples:
-    """What was drawn, each text once; `repeated` were the same as another (or as what they were drawn from)."""
+    """What was drawn, each text once; `repeated` were the same as another (or as what they were drawn from), and
+    `spoilt` made no template."""
 
     texts: tuple[Text, ...]
     repeated: int = 0
+    spoilt: int = 0
 
 
 def texts(
@@ -126,10 +128,13 @@ def paraphrases(
     seed: int = 0,
     how: Drawing | None = None,
     watch: Callable[[str], object] = str,
+    lengths: Lengths = (),
 ) -> Samples:
     """The template with a share of its own words drawn anew, around the text of its example and words of its labels in
     turn; fields and blank stay where they are. Raises OptionError where it has no example or no words."""
     sampler, _ = _sampler(scorer)
+    if len(lengths) > 1:
+        raise OptionError("a paraphrase has one place to draw for", hint="give --tokens once")
     if not template.spec.example:
         raise OptionError(f"{template.name} has no example, and words are drawn around one", hint="add 'example'")
     if not _words_of(template):
@@ -137,7 +142,7 @@ def paraphrases(
     row, labels = example_row(template), list(words.labels.values())
     shapes, drafts = [], []
     for number in range(count):
-        shape = _holed(template, share, random.Random(f"{seed} {number} words"))
+        shape = _holed(template, share, random.Random(f"{seed} {number} words"), lengths[0] if lengths else None)
         word = next(iter(labels[number % len(labels)]))
         shapes.append(shape)
         shown = [_shown(part, template, row, word) for part in shape]
@@ -146,8 +151,9 @@ def paraphrases(
     made = []
     for number, (shape, (one,)) in enumerate(zip(shapes, drawn, strict=True)):
         made.append(_paraphrase(template, shape, one, number + 1))
-    found = _distinct([text for text in made if text is not None and text.text != inline(template)])
-    return replace(found, repeated=count - len(found.texts))
+    sound = [text for text in made if text is not None]
+    found = _distinct([text for text in sound if text.text != inline(template)])
+    return replace(found, repeated=len(sound) - len(found.texts), spoilt=len(made) - len(sound))
 
 
 # ------------------------------------------------------------------ drafts
@@ -166,26 +172,26 @@ def _words_of(template: Template) -> list[tuple[int, int, re.Match[str]]]:
     ]
 
 
-def _holed(template: Template, share: float, draw: random.Random) -> list[_Holed]:
-    """The parts of a template, with gaps for a share of its words (at least one); neighbours share a gap."""
+def _holed(
+    template: Template, share: float, draw: random.Random, length: tuple[int, int] | None = None
+) -> list[_Holed]:
+    """The parts of a template, with a gap for a share of its words (at least one) that follow one another; a blank or
+    a field among them makes two of it. It is as long as was said, or as there are words, or a token longer."""
     every = _words_of(template)
-    chosen = draw.sample(range(len(every)), max(1, min(len(every), round(share * len(every)))))
-    places: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for i, j, found in (every[number] for number in sorted(chosen)):
-        spans = places.setdefault((i, j), [])
-        if spans and spans[-1][1] == found.start():
-            spans[-1] = spans[-1][0], found.end()
-        else:
-            spans.append(found.span())
+    count = max(1, min(len(every), round(share * len(every))))
+    first = draw.randrange(len(every) - count + 1)
+    places: dict[tuple[int, int], list[re.Match[str]]] = {}
+    for i, j, found in every[first : first + count]:
+        places.setdefault((i, j), []).append(found)
     shape: list[_Holed] = []
     for i, segment in enumerate(template.segments):
         shape += [(Kind.BREAK, "")] if i else []
         for j, part in enumerate(segment):
             last = 0
-            for begin, end in places.get((i, j), []):
-                shape += [(Kind.FIXED, part.text[last:begin])] if begin > last else []
-                shape.append(Gap(start=part.text[begin:end]))
-                last = end
+            if words := places.get((i, j)):
+                begin, last = words[0].start(), words[-1].end()
+                shape += [(Kind.FIXED, part.text[:begin])] if begin else []
+                shape.append(Gap(*(length or (len(words), len(words) + 1))))
             shape += [(part.kind, part.text[last:])] if part.kind is not Kind.FIXED or last < len(part.text) else []
     return shape
 

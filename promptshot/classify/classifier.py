@@ -117,6 +117,7 @@ class Classifier:
         long: Long = "cut",
         long_pool: LongPool | None = None,
         long_stride: int | None = None,
+        long_alpha: float | None = None,
         whiten: str | None = None,
         chat: bool | Mapping[str, Any] = False,
         **misspelt: NoReturn,
@@ -136,9 +137,10 @@ class Classifier:
         tuple of them, `label_separator` stands between those of a text, and `threshold` (one number, or one for each
         label) says from which probability on a label holds, or else `dev` does. `model` and what follows are how to
         load and run a checkpoint, as in ModelOptions; `long` says what is done with texts that are longer than it takes
-        ("cut", or "windows": read in overlapping pieces); `whiten` is a file whose texts whiten vectors. `chat`
-        (True, or {"system": ..., "answer": ..., "demonstrations": ...} as in a template) puts the template as a chat to
-        a model made for such. Raises a PromptshotError where they do not fit.
+        ("cut"; "windows": read in overlapping pieces; "hierarchical" or "local": read whole, see docs/long.md);
+        `whiten` is a file whose texts whiten vectors. `chat` (True, or {"system": ..., "answer": ...,
+        "demonstrations": ...} as in a template) puts the template as a chat to a model made for such. Raises a
+        PromptshotError where they do not fit.
         """
         for name in misspelt:
             known = {*inspect.signature(cls.load).parameters} - {"misspelt"}
@@ -147,7 +149,7 @@ class Classifier:
         options = ModelOptions(
             model, revision, device, dtype, *budget, offline, trust_remote_code,
             plain=plain, allow_pickle=allow_pickle, head=head, pooling=pooling, temperature=temperature,
-            long=long, long_pool=long_pool, long_stride=long_stride,
+            long=long, long_pool=long_pool, long_stride=long_stride, long_alpha=long_alpha,
         )  # fmt: skip
         texts = (template,) if isinstance(template, str) else ()
         put = None if chat is False else {} if chat is True else chat
@@ -393,6 +395,7 @@ class Classifier:
             tokens=answer.tokens,
             unknown=answer.unknown,
             pieces=answer.pieces,
+            beyond=answer.beyond,
         )
 
     def _gold(self, row: Row) -> Gold:

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 from promptshot.errors import OptionError
 from promptshot.metrics import Label
 
+EVEN = 1e-9  # what shares may differ by and be the same
+
 
 def best(scores: Mapping[str, float]) -> str:
     """The label with the highest score; ties go to the first."""
@@ -36,8 +38,13 @@ def softmax(scores: Mapping[str, float]) -> dict[str, float]:
 def bucket_ends(rows: int, prior: Sequence[float]) -> list[int]:
     """Where the buckets of `rows` ranked rows end, in shares of `prior`: 10 rows, (.5, .5) -> [5, 10].
 
-    Every end is rounded, so that each bucket is within one row of its share.
+    Even buckets have as many rows each, and the last one also what is over: 7 in three are 2, 2 and 3 (arXiv
+    2109.03564). Else, and where there are fewer rows than buckets, every end is rounded, so that each bucket is within
+    one row of its share.
     """
+    size = rows // len(prior)
+    if size and max(prior) - min(prior) < EVEN:
+        return [*(size * number for number in range(1, len(prior))), rows]
     ends = [round(rows * min(1.0, share)) for share in accumulate(prior)]
     return [*ends[:-1], rows]
 

@@ -251,7 +251,8 @@ def check_numbers(values: Iterable[str], verbalizer: Verbalizer, strict: bool = 
         return ""
     low, high, name = min(known), max(known), verbalizer.name
     if not beyond:
-        doubt = len(known) > 2 and len(said) == len(known) - 1 and low not in said
+        running = low in (0, 1) and high - low == len(known) - 1
+        doubt = running and len(known) > 2 and len(said) == len(known) - 1 and low not in said
         return f"no row's label is {low}: are they counted from {low + 1}? they are read from {low}" if doubt else ""
     if min(said) == low + 1 and max(said) == high + 1:
         what = f"the rows' labels run from {min(said)} to {max(said)}, {name} counts from {low} to {high}"

@@ -35,6 +35,7 @@ class Prediction:
     tokens: tuple[int, ...] = ()  # of each word, those of its own; none where they are not what is scored
     unknown: bool = False  # the tokenizer knows nothing of the row's own text
     pieces: int = 1  # in which a long text was read
+    beyond: int = 0  # tokens more than the model was trained on
     abstained: bool | None = None  # whether it is too unsure to be counted on; None where nobody asks
     shown: Any = None  # the label as the rows spell theirs; None where it goes by its name
 
@@ -130,5 +131,6 @@ def ensemble(outcomes: Sequence[Outcome], decision: Decision = finish.BEST) -> O
         tokens=tuple(n for member in members for n in member.tokens or (0,) * len(member.word_scores)),
         averaged=any(member.averaged for member in members),
         pieces=max(member.pieces for member in members),
+        beyond=max(member.beyond for member in members),
         unknown=any(member.unknown for member in members),
     )

@@ -37,6 +37,7 @@ class Answer(NamedTuple):
     lacking: int = 0  # demonstrations that were the row itself, and no spare took their place
     unknown: bool = False  # the tokenizer knows nothing of the row's own text
     pieces: int = 1  # in which the row was read
+    beyond: int = 0  # tokens more than the model was trained on
 
     @property
     def split(self) -> int:
@@ -116,7 +117,7 @@ class Questions:
         """What the scores of one prompt come to."""
         if problem := found.error or fault(found, len(prompt.choices)):
             return problem
-        told = (found.cut, found.dropped, 0, found.unknown)
+        told = (found.cut, found.dropped, 0, found.unknown, 1, found.beyond)
         if self.task.paired:
             return Answer({"": found.scores[0]}, (), False, *told)
         words: Sequence[float] = found.scores
@@ -175,12 +176,13 @@ POOLS: Mapping[LongPool, Callable[[Sequence[float]], float]] = {
 
 def _windows(recipe: Recipe, scorer: object) -> Windows | None:
     """What gives the prompts that cover one, where a recipe wants that and there is a scorer; raises OptionError."""
-    if recipe.options.long != "windows" or scorer is None:
+    long = recipe.options.long
+    if long == "cut" or scorer is None:
         return None
     if not isinstance(scorer, Windowing):
-        what = f"--long windows: the scorer {recipe.scorer!r} does not say what fits"
+        what = f"--long {long}: the scorer {recipe.scorer!r} does not say what fits"
         raise OptionError(what, hint="leave it out, or use a scorer with a checkpoint")
-    return lambda prompt: scorer.windows(prompt, recipe.options.long_stride)
+    return None if long != "windows" else lambda prompt: scorer.windows(prompt, recipe.options.long_stride)
 
 
 def _emptied(prompt: Prompt) -> Prompt:
@@ -208,8 +210,9 @@ def _combined(answers: Sequence[Answer]) -> Answer:
     words = {word: (1 + WITHOUT) * log_p - WITHOUT * without[word] for word, log_p in surest.items()}
     cut, dropped = max(one.cut for one in answers), sum(one.dropped for one in answers)
     averaged = any(one.averaged for one in answers)
-    most = max(one.pieces for one in answers)
-    return answers[-1]._replace(words=words, averaged=averaged, cut=cut, dropped=dropped, pieces=most)
+    most, beyond = max(one.pieces for one in answers), max(one.beyond for one in answers)
+    found = answers[-1]._replace(words=words, averaged=averaged, cut=cut, dropped=dropped)
+    return found._replace(pieces=most, beyond=beyond)
 
 
 def _entropy(log_p: Mapping[str, float]) -> float:

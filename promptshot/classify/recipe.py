@@ -26,11 +26,13 @@ from promptshot.rows.columns import taken, told
 from promptshot.rows.once import Once
 from promptshot.rows.row import Row
 from promptshot.rows.streams import PLAIN, Reading
-from promptshot.scoring import Long, LongPool, ModelOptions
+from promptshot.scoring import ALPHA, Long, LongPool, ModelOptions
 
 BLOCK, LARGE, SAMPLED = 1 << 20, 8 << 30, 1000  # bytes at once, of a file that is not read as a whole, blocks of it
 # Whether predictions are spelled as the rows spell their labels or as the template does; auto: as the rows, in numbers.
 SpelledAs = Literal["auto", "rows", "template"]
+# The options of a way to read long texts -> that way.
+OF_LONG: Mapping[str, Long] = {"long_pool": "windows", "long_stride": "windows", "long_alpha": "hierarchical"}
 DEMOS = 4  # demonstrations, where only the file to draw from is named
 # How demonstrations are chosen: the same ones for all rows, those nearest by their words, or by the model's embeddings.
 DemosBy = Literal["random", "nearest", "similar"]
@@ -335,10 +337,14 @@ class Recipe:
             if getattr(said, name) not in known:
                 hint = f"use {', '.join(filter(None, known))}"
                 raise OptionError(f"--{name.replace('_', '-')} {getattr(said, name)}: there is no such way", hint=hint)
-        for name in ("long_pool", "long_stride"):
-            if getattr(said, name) is not None and said.long != "windows":
-                what = f"--{name.replace('_', '-')} is for --long windows"
+        for name, way in OF_LONG.items():
+            if getattr(said, name) is not None and said.long != way:
+                what = f"--{name.replace('_', '-')} is for --long {way}"
                 raise OptionError(what, hint="add that, or leave it out")
+        share = said.long_alpha
+        if share is not None and not (isinstance(share, float) and 0 < share < 1 and share != 0.5):
+            what = f"--long-alpha {share}: a share between 0 and 1 is wanted, and not 0.5, which tells no places apart"
+            raise OptionError(what, hint=f"{ALPHA}, say")
         if said.long_stride is not None and (type(said.long_stride) is not int or said.long_stride < 1):
             raise OptionError(f"--long-stride {said.long_stride}: a stride is a token or more", hint="128, say")
         for one in (self, *self.others) if self.options.long == "windows" else ():

@@ -100,6 +100,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of a suite: one template of each scorer, or all, which shows how far they lie apart.",
 )
+@option(
+    "--published",
+    type=click.Choice(["main", "all", "none"]),
+    default="main",
+    show_default=True,
+    help="Of a suite: which of the published rows to show.",
+)
 @option("--dev-thresholds", is_flag=True, help="Of a suite: cut ranked pairs where the dev rows say, not by shares.")
 @option("--search", is_flag=True, help="Choose by successive halving on some rows, judge on the rest.")
 @option("--dev", metavar="FILE", help="The rows to choose on, with --search.  [default: half of the rows]")

@@ -109,10 +109,11 @@ source_flags = flags(
 long_flags = flags(
     option(
         "--long",
-        type=click.Choice(["cut", "windows"]),
+        type=click.Choice(["cut", "windows", "hierarchical", "local"]),
         default="cut",
         show_default=True,
-        help="Of texts longer than the model: cut them, or read them in overlapping pieces and pool the scores.",
+        help="Texts longer than the model: cut, read in overlapping pieces whose scores are pooled, or read whole, with"
+        " places made of two (models like BERT) or each token seeing those near it (models that count distances).",
     ),
     option(
         "--long-pool",
@@ -124,6 +125,12 @@ long_flags = flags(
         type=Count(1),
         metavar="TOKENS",
         help="From the beginning of one piece to that of the next.  [default: three quarters of a piece]",
+    ),
+    option(
+        "--long-alpha",
+        type=float,
+        metavar="SHARE",
+        help="Of the coarse place in one made of two by --long hierarchical.  [default: 0.4]",
     ),
 )
 

@@ -16,6 +16,7 @@ from promptshot.cli.flags import (
     chat_flags,
     chat_of,
     library_flag,
+    long_flags,
     model_flag,
     model_options,
     option,
@@ -50,6 +51,7 @@ POLL = 0.3  # seconds between two looks at a file
     help="The same from the shelf or a file.",
 )
 @chat_flags
+@long_flags
 @option("--scorer", type=click.Choice(list(KINDS)), default=FIRST, help=f"For a TEXT.  [default: {FIRST}]")
 @option("--watch", is_flag=True, help="Draw it again whenever the file is saved; Ctrl-C ends it.")
 @library_flag
@@ -118,7 +120,8 @@ def _preview(previewer: Previewer, name: str, rows: Sequence[str], ids: bool, gi
     template = as_chat(template, chat_of(given))
     verbalizer = _label_words(template, given)
     for row in rows_of(rows, template, given["kept"]):
-        show_preview(previewer.of(template, verbalizer, row), ids)
+        for one in previewer.pieces(template, verbalizer, row):
+            show_preview(one, ids)
 
 
 def _label_words(template: Template, given: dict[str, Any]) -> Verbalizer | None:

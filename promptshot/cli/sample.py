@@ -51,10 +51,18 @@ if TYPE_CHECKING:
     type=Span(),
     multiple=True,
     metavar="N|A-B",
-    help="Tokens that are drawn for {mask} or a field; again for each.  [default: 8-32]",
+    help="Tokens that are drawn for {mask} or a field; again for each.  [default: 8-32; as many as there are words]",
 )
-@option("--share", type=Share(), metavar="P", help="Of a template's words, that are drawn anew.  [default: 0.3]")
-@option("--temperature", type=Positive(), default=1.0, show_default=True, metavar="X", help="Below 1: likelier texts.")
+@option("--share", type=Share(), metavar="P", help="Of a template's words, that are drawn anew.  [default: 0.5]")
+@click.option(
+    "--temperature",
+    type=Positive(),
+    envvar="PROMPTSHOT_SAMPLE_TEMPERATURE",  # that of embed, PROMPTSHOT_TEMPERATURE, is another thing
+    default=1.0,
+    show_default=True,
+    metavar="X",
+    help="Below 1: likelier texts.",
+)
 @option("--top-k", type=Count(1), metavar="N", help="Draw from the N likeliest tokens.")
 @option("--top-p", type=Share(), metavar="P", help="Draw from the likeliest tokens that together come to P.")
 @option("--burn-in", type=Count(0), metavar="N", help="Steps to a cloze's first text.  [default: 10 for each token]")
@@ -110,6 +118,7 @@ def command(text: str, quiet: bool, **given: Any) -> int:
         _write(found, output, given["overwrite"])
     if not quiet:
         same = f"; {many(found.repeated, 'other')} said the same" if found.repeated else ""
+        same += f"; {many(found.spoilt, 'other')} made no template" if found.spoilt else ""
         note(f"{many(len(found.texts), 'text')} of {options.model or builtin_for(name)} ({name}), to look at{same}")
         if template is not None and not given["label"] and not folder:
             note("to compare them: -o DIR/ writes each as a template, and says how")
@@ -127,9 +136,8 @@ def _check(text: str, given: dict[str, Any]) -> None:
         raise OptionError(f"--{name} is for a template", hint="name one: -t NAME")
     if given["label"] and given["share"] is not None:
         raise OptionError("--share is for paraphrases; with --label the words stay", hint="leave one out")
-    if given["templates"] and not given["label"]:
-        for name in (name for name in ("tokens", "chains") if given[name]):
-            raise OptionError(f"--{name}: a paraphrase has as many tokens as its template", hint="leave it out")
+    if given["templates"] and not given["label"] and given["chains"]:
+        raise OptionError("--chains: each paraphrase has other words drawn anew", hint="leave it out")
     if _is_folder(given["output"]) and (not given["templates"] or given["label"]):
         raise OptionError("a folder is for paraphrases of a template", hint="name a file: -o FILE.jsonl")
 
@@ -168,8 +176,12 @@ def _loaded(name: str, options: Any) -> Scorer:
     """The scorer; what a kind has no use for is refused."""
     from dataclasses import replace
 
-    from promptshot.scorers import Loader
+    from promptshot.kinds import loaded
+    from promptshot.scorers import SCORERS, Loader
+    from promptshot.scoring import Sampling
 
+    if not hasattr(loaded(SCORERS.get(name, name)) if name in SCORERS else Sampling, "sample"):
+        raise OptionError(f"scorer {name} cannot write texts", hint="use --scorer mlm or causal, with such a model")
     if name in KINDS:
         unused = ("burn_in", "steps", "chains") if KINDS[name].left_to_right else ("newlines",)
         for one in filter(is_said, unused):
@@ -193,7 +205,7 @@ def _drawn(
     if given["label"]:
         return sample.examples(scorer, template, words, given["label"], **common, **more)
     share = sample.SHARE if given["share"] is None else given["share"]
-    return sample.paraphrases(scorer, template, words, share=share, **common)
+    return sample.paraphrases(scorer, template, words, share=share, lengths=given["tokens"], **common)
 
 
 def _write(found: Samples, output: str | None, overwrite: bool) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MARKDOWN = ".md"
 GOES_ON = "what is scored is kept, and gone on with, only where predictions are: --predictions DIR"
-OURS = ("data", "tasks", "patterns", "dev_thresholds")  # options for suites of several tasks alone
+OURS = ("data", "tasks", "patterns", "dev_thresholds", "published")  # options for suites of several tasks alone
 # Options of one set of rows; a suite says of each task what they would.
 OF_ONE = (
     *("files", "templates", "verbalizers", "labels", "search", "dev", "demos"),
@@ -177,6 +177,9 @@ def _tell(table: Table, given: dict[str, Any], form: Form, quiet: bool) -> None:
         lines = (chat_unused(entry.result.recipe, entry.result.details) for entry in entries)
         for line in dict.fromkeys(filter(None, lines)):
             note(line)
-        show_suite(table)
+        show_suite(table, given["published"])
+        if given["published"] == "main" and any(row.main for row in table.published):
+            more = sum(not row.main for row in table.published)
+            note(f"{more} more published rows: --published all (files of -o have them)")
         if table.tasks and not table.complete:
             note("the same command goes on from here" if given["predictions"] else GOES_ON)

@@ -162,6 +162,7 @@ class Published(strict.Spec):
     scores: dict[str, Percent] = Field(min_length=1)
     average: Percent | None = None
     transductive: list[str] = Field(default_factory=list)  # tasks of which all rows were decided on together
+    main: bool = False  # one of those that are shown unasked, where any is
 
 
 class TaskSuite(strict.Spec):
@@ -192,6 +193,7 @@ class TaskSuite(strict.Spec):
                 for key in ("templates", "more")
             }
             tasks[name] = task.model_copy(update=said)
+            _refuse_unread(tasks[name], folder, path, place, lines)
         for number, row in enumerate(made.published):
             for key, names in (("scores", row.scores), ("transductive", row.transductive)):
                 _refuse_unknown(names, tasks, path, ("published", number, key), lines)
@@ -254,6 +256,25 @@ def _library(path: Path, said: str | None, lines: Lines) -> Path | None:
         with _at(path, lines[("library",)]):
             library.check(folder)
     return folder
+
+
+def _refuse_unread(task: SuiteTask, folder: Path | None, path: Path, place: Place, lines: Lines) -> None:
+    """Refuse a field of `map` that no template of the task reads; raises an InputError with file:line."""
+    maps: list[tuple[Place, Columns]] = [((*place, "map"), task)]
+    maps += [((*place, "files", number, "map"), layout) for number, layout in enumerate(task.files)]
+    read = set[str]()
+    left = {name: lines.get((*there, name)) or lines[place] for there, of in maps for name in of.map}
+    for template in (*task.templates, *task.more):
+        if not left:
+            return
+        try:
+            read |= {*library.template(template, folder).needs}
+        except PromptshotError:  # which is told where it is asked for
+            return
+        left = {name: line for name, line in left.items() if name not in read}
+    for name, line in left.items():
+        hint = did_you_mean(name, sorted(read))
+        raise InputError(f"map: no template of the task reads {name!r}", where=f"{path}:{line}", hint=hint)
 
 
 def _all_found(

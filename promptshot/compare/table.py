@@ -109,6 +109,11 @@ class Table:
         """In the order in which they were scored."""
         return list(dict.fromkeys(Line.of(entry.candidate) for task in self.tasks for entry in self._single(task)))
 
+    @property
+    def filled(self) -> list[Line]:
+        """Those of which there is a number in the table: of the others, only further patterns were scored."""
+        return [line for line in self.lines if any(self.entry(line, task) for task in self.tasks)]
+
     def entry(self, line: Line, task: str) -> Entry | None:
         """What makes the cell: the first of the task's own templates that has a number."""
         there = (e for e in self._single(task) if Line.of(e.candidate) == line and e.candidate.name in self.own[task])

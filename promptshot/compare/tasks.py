@@ -18,14 +18,23 @@ from promptshot.compare import bench
 from promptshot.compare.bench import Bench, Failure
 from promptshot.compare.candidates import Axes, Candidate, check, grid, may_have_head, seen
 from promptshot.compare.compare import Run
-from promptshot.compare.folder import Folder, fingerprint
+from promptshot.compare.folder import LEADERBOARD, Folder, fingerprint
 from promptshot.compare.standings import Comparison
 from promptshot.compare.suite import Layout, SuiteTask, TaskSuite
 from promptshot.compare.table import Problem, Table
-from promptshot.errors import InputError, NotFoundError, OptionError, PromptshotError, did_you_mean, many, reason_of
+from promptshot.errors import (
+    InputError,
+    NotFoundError,
+    OptionError,
+    PromptshotError,
+    did_you_mean,
+    many,
+    reason_of,
+    shortlist,
+)
 from promptshot.files import Named
 from promptshot.kinds import KINDS, WITH_DEMONSTRATIONS, with_heads
-from promptshot.prompts.verbalizer import Verbalizer
+from promptshot.prompts.verbalizer import Verbalizer, whole_number
 from promptshot.rows.row import Item
 from promptshot.runs.inputs import Inputs, refuse_foreign
 from promptshot.runs.interrupt import Interrupts
@@ -88,6 +97,10 @@ class Plan:
             path.mkdir(exist_ok=True)
         except (OSError, ValueError) as problem:
             raise InputError(f"no folder can be made here ({reason_of(problem)})", where=str(path)) from None
+        there = {one.name for one in path.iterdir()}
+        if not overwrite and (other := sorted(there - {*self.table.suite.tasks, LEADERBOARD})):
+            hint = f"name another folder (it has {shortlist(other, 3)})"
+            raise InputError("the folder has something besides tasks of the suite", where=str(path), hint=hint)
         jobs = dict(self.jobs)
         try:
             for name, job in self.jobs.items():
@@ -311,5 +324,10 @@ def _respelled(words: Verbalizer, spellings: Mapping[str, tuple[str, ...]]) -> V
             where = "no label is known before its row" if not words.names else did_you_mean(label, words.names)
             raise OptionError(f"gold: {words.name} has no label {label!r}", hint=where)
     taken = {value.casefold() for values in spellings.values() for value in values}
-    left = {label: tuple(v for v in values if v.casefold() not in taken) for label, values in words.gold.items()}
+    numbered = any(whole_number(value) is not None for value in taken)  # then no other number means a label of ours
+
+    def is_left(value: str) -> bool:
+        return value.casefold() not in taken and not (numbered and whole_number(value) is not None)
+
+    left = {label: tuple(filter(is_left, values)) for label, values in words.gold.items()}
     return replace(words, gold={**left, **{label: (*left.get(label, ()), *said) for label, said in spellings.items()}})

@@ -28,7 +28,9 @@ def show_preview(preview: Preview, ids: bool = False) -> None:
     way = "" if spec.multi_token == "independent" else f" · tokens of a word: {spec.multi_token}"
     kind = f"{printable(preview.template.name)} · {spec.scorer}{way}"
     kind += " · several labels" if preview.template.several else ""
-    console.print(Text.assemble((printable(preview.row.source), "bold"), f"  {kind}", style="dim"))
+    number, count = preview.piece
+    which = f", piece {number} of {count}" if count > 1 else ""
+    console.print(Text.assemble((printable(preview.row.source) + which, "bold"), f"  {kind}", style="dim"))
     _text(console, preview)
     if preview.tokenized is not None:
         _tokens_of(console, preview, preview.tokenized, ids)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
+from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -21,6 +22,7 @@ from promptshot.runs.remarks import Remark
 
 AVERAGE, INTERVAL, CHANCE = "average", "95% interval", "majority or chance"
 SIGNS = (RANKED, CUT)
+Shown = Literal["main", "all", "none"]  # of the published rows
 NOTHING = "-"  # where a row has no number
 
 
@@ -54,21 +56,30 @@ class Row:
         return replace(self, cells=[cell if cell.endswith(SIGNS) else f"{cell} " for cell in self.cells])
 
 
-def show_suite(table: Table) -> None:
+def show_suite(table: Table, published: Shown = "main") -> None:
     """What is known: the table, where the published rows come from, how far patterns lie apart, what is left out, and
-    what a reader must know."""
+    what a reader must know. Of the published rows, those are shown that are asked for."""
     console, remarks = people(), table.remarks()
     _notes(console, [remark for remark in remarks if remark.code == "failed"])
     if not table.tasks:
         return
-    parts: list[RenderableType] = [_head(table), *_drawn(table, console)]
-    parts += [_sources(table.published)] if table.published else []
+    shown = _shown(table, published)
+    parts: list[RenderableType] = [_head(table), *_drawn(table, console, shown)]
+    parts += [_sources(shown)] if shown else []
     parts += [part for line, widths in table.widths().items() for part in _spread(line, widths)]
     for part in parts:
         console.print()
         console.print(part)
     console.print()
     _notes(console, [remark for remark in remarks if remark.code != "failed"])
+
+
+def _shown(table: Table, which: Shown) -> dict[int, Published]:
+    """The published rows that are asked for, by their numbers; the main ones are all where none is marked."""
+    rows = dict(enumerate(table.published, 1))
+    if which == "main" and any(row.main for row in rows.values()):
+        return {number: row for number, row in rows.items() if row.main}
+    return rows if which != "none" else {}
 
 
 def _notes(console: Console, remarks: Sequence[Remark]) -> None:
@@ -98,7 +109,7 @@ def _columns(table: Table) -> list[str]:
 
 def _ours(table: Table) -> list[Row]:
     """A row for each line, and one for whoever does not look at the texts."""
-    lines, mean = table.lines, table.suite.average == "mean"
+    lines, mean = table.filled, table.suite.average == "mean"
     shares = [[*(table.cell(line, task) for task in table.tasks), *([table.average(line)] if mean else [])]
               for line in lines]  # fmt: skip
     tops = [max((one.share for one in column if one), default=None) for column in zip(*shares, strict=True)]
@@ -114,10 +125,10 @@ def _ours(table: Table) -> list[Row]:
     return [*rows, Row(CHANCE, chance, "dim")]
 
 
-def _theirs(table: Table) -> list[Row]:
-    """A row for each that was published."""
+def _theirs(table: Table, shown: Mapping[int, Published]) -> list[Row]:
+    """A row for each of those that were published."""
     rows = []
-    for number, row in enumerate(table.published, 1):
+    for number, row in shown.items():
         marks = dict.fromkeys(row.transductive, RANKED)
         cells = [f"{row.scores[task]:.1f}{marks.get(task, '')}" if task in row.scores else NOTHING
                  for task in table.tasks]  # fmt: skip
@@ -143,8 +154,8 @@ def _counts(table: Table) -> list[str]:
 # ------------------------------------------------------------------ drawn
 
 
-def _drawn(table: Table, console: Console) -> list[RenderableType]:
-    rows = _ours(table), _theirs(table)
+def _drawn(table: Table, console: Console, shown: Mapping[int, Published]) -> list[RenderableType]:
+    rows = _ours(table), _theirs(table, shown)
     room = any(cell.endswith(SIGNS) for of_some in rows for row in of_some for cell in row.cells)
     ours, theirs = ([row.padded() if room else row for row in of_some] for of_some in rows)
     wide = _wide(table, ours, theirs)
@@ -231,10 +242,10 @@ def _fitting(table: Table, groups: Sequence[Sequence[_Column]], width: int) -> I
     yield taken
 
 
-def _sources(published: Sequence[Published]) -> Text:
+def _sources(shown: Mapping[int, Published]) -> Text:
     """Where each of the published rows comes from, and how it came about."""
     lines = [Text.assemble((f"[{number}] {printable(row.name)}: ", "bold"), printable(_told(row)))
-             for number, row in enumerate(published, 1)]  # fmt: skip
+             for number, row in shown.items()]  # fmt: skip
     return Text("\n").join(lines)
 
 
@@ -277,7 +288,7 @@ def _matrix(table: Table) -> str:
         between = [f" ({one})" if one else "" for one in row.intervals] or [""] * len(row.cells)
         rows.append([row.name, *(cell + more for cell, more in zip(row.cells, between, strict=True))])
     rows.append(["rows", *_counts(table)])
-    rows += [[row.name, *row.cells] for row in _theirs(table)]
+    rows += [[row.name, *row.cells] for row in _theirs(table, _shown(table, "all"))]
     return _piped([f"accuracy in % ({INTERVAL})", *_columns(table)], rows)
 
 

@@ -156,6 +156,7 @@ class Counts(_Said):
     cut: Count = 0
     pieced: Count = 0
     pieces: Count = 0
+    beyond: Count = 0
     odd: Count = 0
     first_odd: Text = ""
     dropped: Count = 0
@@ -379,6 +380,7 @@ class Metrics(_Said):
     rows_cut: Count = 0
     rows_in_pieces: Count = 0
     pieces: Count = 0
+    rows_beyond: Count = 0
     rows_odd: Count = 0
     rows_unknown: Count = 0
     demonstrations_dropped: Count = 0

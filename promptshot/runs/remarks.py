@@ -46,6 +46,7 @@ Code = Literal[
     "changed",
     "cut",
     "in-pieces",
+    "beyond",
     "odd",
     "dropped",
     "lacking",

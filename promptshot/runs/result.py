@@ -53,6 +53,7 @@ class Result:
     cut: int = 0  # rows whose text was shortened
     pieced: int = 0  # rows that were read in pieces
     pieces: int = 0  # of all these
+    beyond: int = 0  # rows that were longer than what the model was trained on, and read so
     odd: int = 0  # rows that were read and look odd
     first_odd: str = ""  # where the first of them is, and why
     dropped: int = 0  # demonstrations left out, over all rows
@@ -148,6 +149,7 @@ class Result:
             if outcome.pieces > 1:
                 self.pieced += 1
                 self.pieces += outcome.pieces
+            self.beyond += outcome.beyond > 0
             if outcome.row.remark:
                 self.odd += 1
                 self.first_odd = self.first_odd or f"{outcome.row.source}: {outcome.row.remark}"
@@ -211,6 +213,7 @@ class Result:
             "seconds": self.seconds,
             "rows_cut": self.cut,
             **({"rows_in_pieces": self.pieced, "pieces": self.pieces} if self.pieced else {}),
+            **({"rows_beyond": self.beyond} if self.beyond else {}),
             "rows_odd": self.odd,
             "rows_unknown": self.unknown,
             "demonstrations_dropped": self.dropped,
@@ -376,6 +379,11 @@ def _of_reading(result: Result) -> Iterator[Remark]:
         how = f"{result.pieces:,} pieces of at most {limit_of(result)} tokens, whose scores were pooled ({pool})"
         facts = {"rows": result.pieced, "pieces": result.pieces, "pool": pool}
         yield Remark("in-pieces", f"{rows} too long and read in {how}", facts)
+    if result.beyond:
+        trained, way = result.details.get("trained_length"), result.recipe.options.long
+        line = f"{many(result.beyond, 'row was', 'rows were')} longer than the {trained} tokens that the model was"
+        line += f" trained on, and read so (--long {way})"
+        yield Remark("beyond", line, {"rows": result.beyond, "tokens": trained, "long": way})
     if result.odd:
         line = f"{many(result.odd, 'row looks', 'rows look')} odd; the first, {result.first_odd}"
         yield Remark("odd", line, {"rows": result.odd, "first": result.first_odd})

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from promptshot.errors import ModelError
+from promptshot.errors import ModelError, OptionError
+from promptshot.scorers.checkpoints.beyond import refuse_absolute
 from promptshot.scorers.checkpoints.chat import Chat, Run
 from promptshot.scorers.checkpoints.encoder import Encoder, Ids, Unfit, common_prefix
 from promptshot.scorers.checkpoints.fitting import bounded
@@ -246,8 +247,22 @@ class CausalScorer(HeadScorer):
         self.doubt = "as asked for" if self.options.plain else prefix.doubt(self.model, self.head)
         # In tokens; longer prompts are run plainly.
         self.views, self.reach = ({}, 0) if self.doubt else prefix.sight(self.model, self.head, self.limit)
+        if self.options.long == "local":
+            self._stay_local()
         if self.reach:
             self.budget = self.options.batch_budget or prefix.token_budget(self.model, self.head)
+
+    def _stay_local(self) -> None:
+        """Let each token see those less than the trained length before it (kexue.fm 9431); raises OptionError."""
+        why = prefix.doubt(self.model, self.head) if self.options.plain else self.doubt
+        if not why:
+            refuse_absolute(self.model, self.checkpoint)
+        views, reach = ({}, 0) if why else prefix.sight(self.model, self.head, self.limit)
+        if reach < self.limit:
+            what = f"--long local: this {self.model.config.model_type} model cannot be shown a part of a text"
+            why = why or f"what it makes of a text depends on the length, beyond {reach} tokens"
+            raise OptionError(f"{what} ({why})", where=self.checkpoint, hint="use --long windows")
+        self.views, self.reach = prefix.within(views, self.trained), reach
 
     def _mates(self) -> Mates:
         """Of those that are run in batches; what is shared is not padded."""
@@ -276,12 +291,12 @@ class CausalScorer(HeadScorer):
         for i, query in enumerate(queries):
             (nothing if not query.asked else shared if len(query.ids) <= self.reach else plain).append(i)
         yield [(i, [0.0]) for i in nothing]
-        if shared:
-            trie = prefix.Trie.of([queries[i] for i in shared])
-            mine = [owners[i] for i in shared]
+        for together in [[i] for i in shared] if self.options.plain else [shared] if shared else []:
+            trie = prefix.Trie.of([queries[i] for i in together])
+            mine = [owners[i] for i in together]
             walk = prefix.Walk(self.model, self.head, trie, mine, self.options.batch_size, self.views)
             for batch in self.pieces(walk, self.budget):
-                yield [(shared[i], values) for i, values in batch]
+                yield [(together[i], values) for i, values in batch]
         for batch in super().answers([queries[i] for i in plain], [owners[i] for i in plain]):
             yield [(plain[i], values) for i, values in batch]
 

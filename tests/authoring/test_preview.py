@@ -520,3 +520,32 @@ def test_a_file_that_is_not_there_is_not_taken_for_a_text(said: str, capsys: pyt
 def test_a_text_is_still_a_text(said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"  {said} was ____" in shown(capsys, "{text} was {mask}", said)
     assert '"flims.csv" was' not in shown(capsys, "{text} was {mask}", '{"text": "flims.csv"}')
+
+
+def test_a_long_text_is_shown_piece_by_piece_and_scored_once(
+    bert_mlm: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "it was a good day , " * 30
+    ask = [
+        "templates",
+        "preview",
+        "{text} it was {mask}",
+        "--labels",
+        "good,awful",
+        "-m",
+        bert_mlm.name,
+        "--scores",
+        text,
+    ]
+    assert run_command(ask) == 0
+    assert "of the row were cut" in capsys.readouterr().out
+    assert run_command([*ask, "--long", "windows"]) == 0
+    said = capsys.readouterr().out
+    count = int(re.findall(r"piece 1 of (\d+)", said)[0])
+    assert count > 1
+    assert all(f"piece {number} of {count}" in said for number in range(1, count + 1))
+    assert (said.count("probability"), said.count("of the row were cut")) == (1, 0)
+    assert run_command([*ask, "--long", "hierarchical"]) == 0
+    assert f"of {4 * LENGTH}" in capsys.readouterr().out
+    assert run_command([*ask, "--long-stride", "3"]) == 1
+    assert "--long-stride is for --long windows" in capsys.readouterr().err

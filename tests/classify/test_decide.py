@@ -62,8 +62,12 @@ def test_every_bucket_has_its_share_to_the_nearest_row(scores: list[float], prio
     sizes = Counter(decide.rank(scores, prior))
     assert sum(sizes.values()) == len(scores)
     assert all(0 <= bucket < len(prior) for bucket in sizes)
+    even = max(prior) - min(prior) < 1e-9 and len(scores) >= len(prior)
     for bucket, share in enumerate(prior):
-        assert abs(sizes[bucket] - share * len(scores)) <= 1 + 1e-9
+        if not even:
+            assert abs(sizes[bucket] - share * len(scores)) <= 1 + 1e-9
+        elif bucket < len(prior) - 1:
+            assert sizes[bucket] == len(scores) // len(prior)
 
 
 @given(scores=st.lists(st.integers(-5, 5), max_size=60), prior=priors())
@@ -75,9 +79,16 @@ def test_a_higher_score_never_gets_a_lower_bucket_and_equals_keep_their_order(
     assert [buckets[i] for i in in_order] == sorted(buckets)
 
 
-def test_a_remainder_is_shared_out_and_nobody_is_lost() -> None:
+def test_even_buckets_leave_what_is_over_to_the_last_one() -> None:
     assert decide.bucket_ends(10, (0.5, 0.5)) == [5, 10]
-    assert decide.bucket_ends(8, (1 / 3, 1 / 3, 1 / 3)) == [3, 5, 8]
+    assert decide.bucket_ends(7, (0.5, 0.5)) == [3, 7]
+    assert decide.bucket_ends(8, (1 / 3, 1 / 3, 1 / 3)) == [2, 4, 8]
+    assert decide.bucket_ends(11, (0.1 + 0.2 - 0.05, 0.25, 0.25, 0.25)) == [2, 4, 6, 11]  # even, but for rounding
+
+
+def test_other_shares_are_met_to_the_nearest_row_and_nobody_is_lost() -> None:
+    assert decide.bucket_ends(8, (0.4, 0.3, 0.3)) == [3, 6, 8]
+    assert decide.bucket_ends(2, (1 / 3, 1 / 3, 1 / 3)) == [1, 1, 2]  # fewer rows than buckets
     assert decide.bucket_ends(1, (0.25,) * 4)[-1] == 1
     assert decide.bucket_ends(1000, (0.1,) * 10) == list(range(100, 1001, 100))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from helpers import failed, put, put_in, write_rows
 
 from promptshot.cli import run_command
-from promptshot.compare.suite import TaskSuite, load
+from promptshot.compare.suite import TaskSuite, find, load
 from promptshot.errors import InputError
 
 SUITE = """
@@ -167,3 +169,179 @@ def test_a_wrong_suite_is_one_line_with_its_place(old: str, new: str, said: str,
 def test_the_suites_on_the_shelf_can_be_loaded() -> None:
     for path in (Path(__file__).parents[2] / "suites").glob("*.yaml"):
         assert isinstance(load(path), TaskSuite)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "suites.md"
+BEGIN, END = "<!-- published -->", "<!-- end of published -->"
+
+
+def published_of(name: str) -> str:
+    """The published rows of a suite as the page lists them: checkpoint, command and the figures to expect."""
+    found = load(find(name))
+    assert isinstance(found, TaskSuite)
+    lines = [f"\n### `{name}`\n", "| row | protocol | checkpoint | command | expected |", "|---|---|---|---|---|"]
+    for row in found.published:
+        scores = ", ".join(f"{task} {said:g}{'*' * (task in row.transductive)}" for task, said in row.scores.items())
+        expected = f"**{row.average:g}**: {scores}" if row.average is not None else scores
+        command = f"`{row.command}`" if row.command else ""
+        checkpoint = row.checkpoint or "-"
+        lines.append(f"| {row.name} ({row.source}) | {row.protocol or '-'} | {checkpoint} | {command} | {expected} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_page_lists_every_published_row_with_checkpoint_command_and_figures() -> None:
+    page, wanted = PAGE.read_text(encoding="utf-8"), "".join(map(published_of, ("fewclue", "english")))
+    head, _, rest = page.partition(BEGIN)
+    shown, _, tail = rest.partition(END)
+    if os.environ.get("PROMPTSHOT_UPDATE_GOLDEN") == "1":
+        PAGE.write_text(f"{head}{BEGIN}\n{wanted}{END}{tail}", encoding="utf-8")
+    else:
+        assert shown == f"\n{wanted}"
+
+
+def test_a_field_of_map_that_no_template_reads_is_a_line_with_its_place(suite: str) -> None:
+    wrong = SUITE.replace("map: {text: said}", "map: {text: said, tittle: head}")
+    Path(suite).write_text(wrong, encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"suite.yaml:\d+: map: no template of the task reads 'tittle'; there is: text"
+    ):
+        load(Path(suite))
+
+
+def test_the_main_published_rows_are_shown_and_files_have_all(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = "  - {name: Nobody, source: a blog, scores: {shops: 12.5}, transductive: [shops], main: true}\n"
+    Path(suite).write_text(SUITE + more, encoding="utf-8")
+    assert compare(suite) == 0
+    said = capsys.readouterr().err
+    assert ("[1] Others" in said, "[2] Nobody" in said, "12.5*" in said) == (False, True, True)
+    assert "1 more published rows: --published all" in said
+    assert compare(suite, "--published", "all") == 0
+    said = capsys.readouterr().err
+    assert "[1] Others" in said
+    assert "more published rows" not in said
+    out = str(tmp_path / "out.md")
+    assert compare(suite, "--published", "none", "-o", out) == 0
+    assert "Nobody" not in capsys.readouterr().err
+    assert "Others" in Path(out).read_text(encoding="utf-8")
+
+
+def test_a_label_that_is_said_as_a_number_leaves_no_other_number_to_a_label(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SUITE.replace("files: shops.jsonl", "files: shops.jsonl\n    gold: {positive: ['1'], negative: ['2']}")
+    write_rows(tmp_path / "part1.jsonl", rows(3))
+    write_rows(tmp_path / "part2.jsonl", rows(3))
+    spelled = [{"said": row["text"], "label": 1 if row["label"] == "positive" else 2} for row in rows(9)]
+    write_rows(tmp_path / "shops.jsonl", spelled)
+    found = written(put_in(tmp_path, "suite.yaml", text))
+    assert [one["labelled"] for one in found["tasks"]["shops"]["candidates"]] == [9, 9]
+    assert "are they counted from" not in capsys.readouterr().err
+
+
+def test_a_folder_with_something_else_in_it_is_refused(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_in(tmp_path, "mine/notes.txt", "do not touch")
+    assert compare(suite, "--predictions", str(tmp_path / "mine")) == 1
+    said = capsys.readouterr().err
+    assert "mine: the folder has something besides tasks of the suite; name another folder (it has notes.txt)" in said
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+# ------------------------------------------------------------------ the layouts that people have
+
+PAIRS = (
+    "index",
+    "promptID",
+    "pairID",
+    "genre",
+    "b1",
+    "b2",
+    "p1",
+    "p2",
+    "sentence1",
+    "sentence2",
+    "label1",
+    "gold_label",
+)
+LAYOUTS = {
+    "SST-2/dev.tsv": ["sentence\tlabel", *(f"film {i}, a good one\t{i % 2}" for i in range(8))],
+    "ag_news_csv/test.csv": [f'"{i % 4 + 1}","Title {i}","Some ""news"" of day {i}"' for i in range(8)],
+    "IMDB Dataset.csv": ["review,sentiment", *(f'"Film, {i}<br />",{("nega", "posi")[i % 2]}tive' for i in range(8))],
+    "BoolQ/val.jsonl": [
+        json.dumps({"question": f"is {i} even", "passage": "No.", "label": i % 2 == 0}) for i in range(8)
+    ],
+    "RTE/dev.tsv": ["index\tsentence1\tsentence2\tlabel"]
+    + [f"{i}\tA cat sat {i}.\tA cat.\t{('entailment', 'not_entailment')[i % 2]}" for i in range(8)],
+    "MNLI/dev_matched.tsv": ["\t".join(PAIRS)]
+    + [
+        "\t".join(["x"] * 8 + [f"A {i}.", "B.", "x", ("entailment", "neutral", "contradiction")[i % 3]])
+        for i in range(9)
+    ],
+    "dbpedia_csv/test.csv": [f'{i + 1},"Name {i}","What it is, {i}"' for i in range(14)],
+    "yahoo_answers_csv/test.csv": [f'"{i + 1}","Why {i}?","","Because {i}"' for i in range(10)],
+    "trec.jsonl": [json.dumps({"text": f"Who is {i}?", "label": "HUM"}) for i in range(4)],
+}
+TASKS = {"sst2": 8, "agnews": 8, "imdb": 8, "boolq": 8, "rte": 8, "mnli": 9, "dbpedia": 14, "yahoo": 10}
+
+
+def test_the_english_tasks_are_read_in_the_layouts_of_their_own_sites(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, lines in LAYOUTS.items():
+        put_in(tmp_path, name, "".join(f"{line}\n" for line in lines))
+    out = str(tmp_path / "out.json")
+    ask = ["compare", "--suite", "english", "--data", str(tmp_path), "--scorer", "fake", "-o", out]
+    assert run_command(ask) == 3  # others are not there
+    assert "left out: amazon:" in capsys.readouterr().err
+    found = json.loads(Path(out).read_text(encoding="utf-8"))["tasks"]
+    for task, count in TASKS.items():
+        assert found[task]["rows"] == count, task
+        assert {one["labelled"] for one in found[task]["candidates"]} == {count}, task
+        assert len(found[task]["candidates"]) == 3, task
+
+
+def test_thresholds_of_the_dev_rows_decide_pairs_where_that_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = [{"sentence1": f"第{i}家", "sentence2": f"家{i}", "label": str(i % 2)} for i in range(12)]
+    (tmp_path / "bustm").mkdir()
+    write_rows(tmp_path / "bustm" / "test_public.json", pairs)
+    ask = ["compare", "--suite", "fewclue", "--data", str(tmp_path), "--task", "bustm", "--scorer", "fake"]
+    assert run_command([*ask, "--dev-thresholds"]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "left out: bustm: thresholds: " in said
+    assert "bustm/dev_0.json, and thresholds need one" in said
+    write_rows(tmp_path / "bustm" / "dev_0.json", pairs[:6])
+    assert run_command([*ask, "--dev-thresholds"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "+ cut by thresholds that the task's dev rows fix, each row for itself" in said
+    assert run_command(ask) == 0
+    assert "* all rows of the task were ranked together" in " ".join(capsys.readouterr().err.split())
+
+
+def test_broken_rows_and_unknown_tasks_are_a_line_each_and_the_rest_goes_on(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "shops.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"said": "half\n')
+    assert compare(suite, "--task", "shops", "--task", "hotel") == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "left out: hotel: the suite has no such task; did you mean 'hotels'?" in said
+    assert "shops: 1 row was rejected" in said
+    assert "shops.jsonl:25" in said
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_tables_have_a_line_for_each_candidate_of_each_task(suite: str, suffix: str, tmp_path: Path) -> None:
+    out = str(tmp_path / f"out.{suffix}")
+    assert compare(suite, "-o", out) == 0
+    with open(out, encoding="utf-8", newline="") as file:
+        lines = list(csv.reader(file, delimiter="," if suffix == "csv" else "\t"))
+    head, *body = lines
+    assert {len(line) for line in body} == {len(head)}
+    cells = [[line[head.index(key)] for key in ("task", "template", "rows", "own")] for line in body]
+    assert cells[:2] == [["hotels", f"zh-sentiment-{kind}", "30", "true"] for kind in ("mlm", "nsp")]
+    assert [cell[:3] for cell in cells[2:]] == [["shops", f"zh-sentiment-{kind}", "24"] for kind in ("mlm", "nsp")]

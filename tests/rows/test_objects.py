@@ -185,7 +185,7 @@ def test_load_takes_what_model_options_have_under_the_same_names_and_with_the_sa
     said = {"model": "owner/bert", "revision": "v2", "device": "cuda:1", "dtype": "float16", "batch_size": 3,
             "batch_budget": 99, "max_length": 77, "offline": True, "pooling": "cls", "temperature": 0.1,
             "head": "sop"}  # fmt: skip
-    windows = {"long", "long_pool", "long_stride"}  # which the fake scorer has not, see below
+    windows = {"long", "long_pool", "long_stride", "long_alpha"}  # which the fake scorer has not, see below
     flags = ["trust_remote_code", "plain", "allow_pickle"]
     assert {*said, *flags, *windows} == {*options}
     for flag in flags:
@@ -193,6 +193,8 @@ def test_load_takes_what_model_options_have_under_the_same_names_and_with_the_sa
         assert loaded.recipe.options == ModelOptions(**said, **{flag: True})  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="--long windows: the scorer 'fake' does not say what fits"):
         Classifier.load("en-news-nsp", scorer="fake", long="windows", long_pool="max", long_stride=9)
+    with pytest.raises(OptionError, match="--long hierarchical: the scorer 'fake' does not say what fits"):
+        Classifier.load("en-news-nsp", scorer="fake", long="hierarchical", long_alpha=0.3)
 
 
 def test_a_row_with_several_labels_is_predicted_all_the_same_unless_its_column_was_named() -> None:

@@ -100,9 +100,9 @@ def test_an_idiom_takes_the_positions_of_the_hole_on_either_side(name: str, expe
     assert [query.positions for query in found] == [expected] * 3
 
 
-def test_seven_rows_in_three_even_buckets_leave_the_odd_one_within_a_row_of_its_share() -> None:
+def test_seven_rows_in_three_even_buckets_leave_the_odd_one_to_the_last() -> None:
     found = rank([0.7, 0.1, 0.4, 0.2, 0.6, 0.3, 0.5], [1 / 3] * 3)
-    assert found == [2, 0, 1, 0, 2, 1, 1]
+    assert found == [2, 0, 1, 0, 2, 1, 2]
 
 
 def test_with_shares_of_nine_to_one_only_the_highest_of_ten_is_in_the_last_bucket() -> None:

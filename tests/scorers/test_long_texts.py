@@ -7,10 +7,13 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import pytest
 from helpers import Tiny, template_of
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny import byte_bpe, sentencepiece_bpe, unigram, wordpiece
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
@@ -240,3 +243,15 @@ def test_what_pieces_score_is_pooled_as_worked_by_hand(kind: str, pool: Any) -> 
     }[pool]
     assert list(answer.words.values()) == pytest.approx(by_hand, abs=1e-9)
     assert answer.pieces == 3
+
+
+@given(tokens=st.integers(1, 60), room=st.integers(1, 20), stride=st.integers(1, 20), most=st.integers(1, 20))
+def test_parts_come_to_an_end_and_leave_no_token_out(tokens: int, room: int, stride: int, most: int) -> None:
+    """Also where a part may hold fewer tokens than there is room for: beside a template, some become two."""
+    text = "".join(chr(0x4E00 + i) for i in range(tokens))
+    spans = [(i, i + 1) for i in range(tokens)]
+    parts = list(islice(fitting._parts(text, spans, room, min(stride, room), lambda part: len(part) <= most), 200))
+    assert len(parts) < 200
+    assert {c for part in parts for c in part} == set(text)
+    assert all(len(part) <= max(1, min(room, most)) for part in parts)
+    assert [text.index(part) for part in parts] == sorted({text.index(part) for part in parts})

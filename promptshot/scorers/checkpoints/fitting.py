@@ -108,7 +108,7 @@ def _parts(
     text: str, spans: Sequence[tuple[int, int]], room: int, stride: int, fits: Callable[[str], bool]
 ) -> Iterator[str]:
     """The overlapping parts of a text, of about `room` of its tokens each; none of its tokens is in no part."""
-    begin, last = 0, max(0, len(spans) - room)
+    begin = 0
     while True:
         end = min(begin + room, len(spans))
         while end > begin + 1 and not fits(text[spans[begin][0] : spans[end - 1][1]]):
@@ -116,7 +116,8 @@ def _parts(
         yield text[spans[begin][0] : spans[end - 1][1]]
         if end == len(spans):
             return
-        begin = min(begin + stride, end) if begin + stride < last or end <= last else min(last, end)
+        last = len(spans) - (end - begin)  # where the last part begins, if no more fits into that than into this one
+        begin = min(end, max(begin + 1, min(begin + stride, last)))
 
 
 def beginning(text: str, tokens: int, encoder: Encoder) -> str:

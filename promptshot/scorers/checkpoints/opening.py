@@ -31,6 +31,7 @@ from promptshot.errors import (
 from promptshot.gguf import ANEW, SUFFIX, Header, weights_of
 from promptshot.kinds import ScorerKind
 from promptshot.scorers.checkpoints import cpm, gguf, suspect, t5_pegasus
+from promptshot.scorers.checkpoints.beyond import TIMES, table_of
 from promptshot.scorers.checkpoints.checks import (
     check_architecture,
     check_head,
@@ -250,7 +251,24 @@ def load_encoder(place: str, config: Any, where: Mapping[str, Any]) -> Encoder:
 
 
 def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
-    """How many tokens the model takes, or the smaller number the user set; raises OptionError for a larger one."""
+    """How many tokens a sequence may have: what the model takes, or what the user set; raises OptionError for more."""
+    most, usual = trained_of(model, encoder)
+    said = f"the model takes at most {most} tokens"
+    if options.long == "hierarchical":
+        table_of(model)  # there is one
+        said = f"--long hierarchical makes {most**2:,} places of the {most:,} of the model"
+        most, usual = most**2, min(TIMES * most, most**2)
+    elif options.long == "local":
+        most, usual = NO_LIMIT, TIMES * usual
+    wanted = options.max_length
+    if wanted is not None and wanted > most:
+        raise OptionError(f"--max-length {wanted}: {said}")
+    return wanted or usual
+
+
+def trained_of(model: Any, encoder: Encoder) -> tuple[int, int]:
+    """How many tokens the model takes, and how many of these it was made for, as its tokenizer says; raises
+    ModelError."""
     name = str(getattr(encoder.tokenizer, "name_or_path", ""))
     most = _tokens(getattr(model.config, "max_position_embeddings", None), "max_position_embeddings", name)
     # RoBERTa counts its positions from padding_idx + 1.
@@ -262,10 +280,7 @@ def limit_of(model: Any, encoder: Encoder, options: ModelOptions) -> int:
     if most < 1:
         what = f"its position embeddings leave room for {most} tokens"
         raise ModelError(what, where=name, hint="look at pad_token_id and max_position_embeddings in its config.json")
-    wanted = options.max_length
-    if wanted is not None and wanted > most:
-        raise OptionError(f"--max-length {wanted}: the model takes at most {most} tokens")
-    return wanted or min(most, _tokens(encoder.tokenizer.model_max_length, "model_max_length", name))
+    return most, min(most, _tokens(encoder.tokenizer.model_max_length, "model_max_length", name))
 
 
 def _tokens(said: Any, key: str, name: str) -> int:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from promptshot.errors import ModelError, with_article
-from promptshot.kinds import KINDS, ScorerKind, head_for, loaded
+from promptshot.kinds import KINDS, ScorerKind, head_for
+from promptshot.scorers.checkpoints.beyond import check_kinds
 from promptshot.scorers.checkpoints.checks import check_architecture, headed
 from promptshot.scorers.checkpoints.encoder import Encoder, common_prefix
 from promptshot.scorers.checkpoints.opening import Opened, limit_of, loading, quiet, skeleton
-from promptshot.scorers.engine.plans import Planner, Stretch
+from promptshot.scorers.engine.plans import Planner, Stretch, planner_of
 from promptshot.scoring import Kind, ModelOptions, Prompt, Token, Tokenized
 
 
@@ -30,15 +31,16 @@ class CheckpointTokenizer:
         made = skeleton(suiting[0].auto_class, opened, options)
         with loading(opened.name, options):
             self.limit = limit_of(made, opened.encoder, options)
-            self.planners = self._planned_by(suiting, opened.encoder)
+            suiting = check_kinds(suiting, made) if options.long == "hierarchical" else suiting
+            self.planners = self._planned_by(suiting, options)
         self.kinds = list(self.planners)
 
-    def _planned_by(self, suiting: Sequence[ScorerKind], encoder: Encoder) -> dict[str, Planner]:
+    def _planned_by(self, suiting: Sequence[ScorerKind], options: ModelOptions) -> dict[str, Planner]:
         """The planners of the kinds that can use the tokenizer; raises ModelError where none can."""
         made, refused = dict[str, Planner](), list[ModelError]()
         for kind in suiting:
             try:
-                made[kind.name] = loaded(kind.planner)(encoder, self.limit)
+                made[kind.name] = planner_of(kind, self.encoder, self.limit, options)
             except ModelError as problem:
                 refused.append(problem)
         if not made:

@@ -18,6 +18,7 @@ from torch import Tensor
 from promptshot import kinds
 from promptshot.errors import ModelError, OptionError, surfaces, told
 from promptshot.kinds import ScorerName
+from promptshot.scorers.checkpoints.beyond import confine, decompose
 from promptshot.scorers.checkpoints.checks import check_types, check_vocabulary, embeddings_of
 from promptshot.scorers.checkpoints.fitting import beginning
 from promptshot.scorers.checkpoints.opening import (
@@ -28,14 +29,15 @@ from promptshot.scorers.checkpoints.opening import (
     loading,
     open_checkpoint,
     quiet,
+    trained_of,
 )
 from promptshot.scorers.engine.batches import Answers, Batches, Work, token_budget, within_memory
 from promptshot.scorers.engine.heads import Head, Reading, probe
 from promptshot.scorers.engine.packed import pack
-from promptshot.scorers.engine.plans import Plan, Planner, Query
+from promptshot.scorers.engine.plans import Plan, Planner, Query, planner_of
 from promptshot.scorers.engine.prefix import rows_at_once
-from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_unsteady
-from promptshot.scoring import Kind, ModelOptions, Prompt, Scored, TokenScore
+from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_other_positions, refuse_unsteady
+from promptshot.scoring import BEYOND, Kind, ModelOptions, Prompt, Scored, TokenScore
 
 Made = TypeVar("Made", bound="TorchScorer")
 ENDS = 24  # characters of a field that are enough to tell how a word behind it is spelled
@@ -63,7 +65,8 @@ class TorchScorer(ABC):
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
         with loading(name, options):
             self.limit = limit_of(self.model, self.encoder, options)
-            self.planner = kinds.loaded(self.kind.planner)(self.encoder, self.limit)
+            self.trained = self._lengthened()
+            self.planner = planner_of(self.kind, self.encoder, self.limit, options)
             self.pad = check_vocabulary(name, self.encoder, self.model, self.planner.special)
             if not self.kind.left_to_right:
                 check_types(name, self.encoder, self.model.config)
@@ -79,6 +82,18 @@ class TorchScorer(ABC):
     def from_checkpoint(cls: type[Made], options: ModelOptions, opening: Opening = open_checkpoint) -> Made:
         """The scorer with the checkpoint that the options name; raises ModelError or NotFoundError."""
         return cls(load_checkpoint(kinds.KINDS[cls.name], options, opening), options)
+
+    def _lengthened(self) -> int:
+        """On how many tokens at once the model was trained; it takes `limit` from here on. Raises OptionError where it
+        cannot."""
+        learned, usual = trained_of(self.model, self.encoder)
+        if self.options.long == "hierarchical":
+            refuse_other_positions(self.kind, self.model)
+            decompose(self.model, learned, self.limit, self.options.alpha)
+            return learned
+        if self.options.long == "local" and not self.kind.left_to_right:
+            confine(self.model, self.checkpoint, usual, self.limit)
+        return usual
 
     def _prepare(self) -> None:  # noqa: B027  (not every scorer has something)
         """What a scorer tries with its model and keeps of it; whatever a library raises here becomes a ModelError."""
@@ -229,6 +244,8 @@ class TorchScorer(ABC):
             "device": str(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "max_length": self.limit,
+            **({"trained_length": self.trained} if self.options.long in BEYOND else {}),
+            **({"long_alpha": self.options.alpha} if self.options.long == "hierarchical" else {}),
             "batch_budget": self.budget,
             **({"reduced_budget": self.reduced_budget} if self.reduced_budget else {}),
             "batch_size": self.options.batch_size,
@@ -261,6 +278,9 @@ class TorchScorer(ABC):
             for query in plan.queries:
                 if (last := max(query.ids, default=0)) >= self.embeddings:
                     return f"the model has no embedding for the token {self.encoder.shown(last)!r}"
+            if self.options.long in BEYOND:
+                longest = max((len(query.ids) for query in plan.queries), default=0)
+                return replace(plan, beyond=max(0, longest - self.trained))
         return plan
 
     def tensors(self, batch: Sequence[Query]) -> dict[str, Tensor]:
@@ -492,4 +512,4 @@ def scored_of(plan: Plan | str, values: Sequence[float], leads: Sequence[float] 
         return Scored(error="a score is not finite (the model's weights or the precision may be at fault)")
     lead = tuple(leads) if any(leads) else ()
     cut, dropped = plan.fitted.cut, plan.fitted.dropped
-    return Scored(tuple(values), plan.tokens, cut, dropped, lead=lead, unknown=plan.unknown)
+    return Scored(tuple(values), plan.tokens, cut, dropped, lead=lead, unknown=plan.unknown, beyond=plan.beyond)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promptshot.errors import surfaces, told
+from promptshot.kinds import ScorerKind, loaded
 from promptshot.scorers.checkpoints.encoder import Encoder, Ids, Unfit
 from promptshot.scorers.checkpoints.fitting import Fitted, fit, slide
-from promptshot.scoring import Kind, Piece, Prompt
+from promptshot.scoring import BEYOND, Kind, ModelOptions, Piece, Prompt
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Plan:
     tokens: tuple[int, ...]
     fitted: Fitted
     unknown: bool = False  # whether the tokenizer knows nothing of the row itself
+    beyond: int = 0  # tokens more than the model was trained on
 
 
 class Planner(ABC):
@@ -140,6 +142,14 @@ class Planner(ABC):
     def fit(self, pieces: Sequence[Piece], size: Callable[[Sequence[Piece]], int]) -> Fitted:
         """See `fitting.fit`."""
         return fit(pieces, size, self.limit, self.encoder)
+
+
+def planner_of(kind: ScorerKind, encoder: Encoder, limit: int, options: ModelOptions) -> Planner:
+    """The planner of a kind of scorer, for sequences of at most `limit` tokens."""
+    made: Planner = loaded(kind.planner)(encoder, limit)
+    if options.long in BEYOND:  # what a folder says besides is how long its training was
+        made.limit = limit
+    return made
 
 
 def refuse_nothing(prompt: Prompt, words: Sequence[Ids]) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -156,6 +156,11 @@ def alike(config: Any) -> Views:
 def unused(config: Any) -> Views:
     """A view of everything: some families have such sizes in their configuration and leave them alone."""
     return {ALIKE: View()}
+
+
+def within(views: Views, window: int) -> Views:
+    """The same views of no more than the last so many tokens."""
+    return {kind: replace(view, window=min(view.window, window)) for kind, view in (views or {ALIKE: View()}).items()}
 
 
 def _sizes(config: Any) -> tuple[int, int]:

@@ -269,7 +269,7 @@ def _begun(
     draw = random.Random(f"{draft.seed} {number}" if number else draft.seed)
     noise = torch.Generator().manual_seed(draw.getrandbits(62))
     parts = [part for part in draft.parts if not isinstance(part, Kind)]
-    return list(scorer.planner.special), parts, noise, draw
+    return list(getattr(scorer.planner, "start", ())), parts, noise, draw
 
 
 def _go_on(scorer: HeadScorer, text: _Going) -> None:
@@ -281,6 +281,7 @@ def _go_on(scorer: HeadScorer, text: _Going) -> None:
         if isinstance(part, Gap):
             size = len(scorer.encoder.continuing(" " * text.spaced + part.start)) if part.start else 0
             text.gap = Gap(size, size) if size else part
+            text.ids = text.ids or list(scorer.planner.special)  # what begins a text, as where nothing is scored before
             text.begin = len(text.ids)
         else:
             text.spaced = part.endswith(" ") and bool(text.rest) and not scorer.encoder.apart

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from promptshot.errors import ModelError, told
+from promptshot.kinds import ScorerKind
+from promptshot.scorers.checkpoints.beyond import check_kinds, refused, table_of
 from promptshot.scorers.checkpoints.encoder import Ids
 from promptshot.scorers.checkpoints.opening import quiet
 from promptshot.scorers.engine.plans import Query
@@ -89,6 +91,37 @@ def refuse_unsteady(model: Any, answer: Answer, limit: int) -> None:
         what = f"this {model.config.model_type} model gives other scores each time it is run"
         where = str(getattr(model, "name_or_path", ""))
         raise ModelError(what, where=where, hint="there is no telling which are right; use another model")
+
+
+def refuse_other_positions(kind: ScorerKind, model: Any) -> None:
+    """Raise OptionError where something besides a table of positions tells a model in what order tokens stand, such as
+    distances, rotations or convolutions, or that they go on.
+
+    Without what the table gives, tokens in another order have the same states in that order:
+
+    a b c d -> A B C D        c a d b -> C A D B
+    """
+    _, table = table_of(model)
+    check_kinds([kind], model)
+    draw = torch.Generator().manual_seed(0)
+    length = min(2 * SHORT, table.num_embeddings // 2)
+    ids = torch.randint(_size(model), (1, length), generator=draw)
+    order = torch.randperm(length, generator=draw)
+
+    def states(ids: Tensor) -> Tensor:
+        given = ids.to(model.device)
+        with torch.inference_mode(), quiet():
+            found: Tensor = model.base_model(input_ids=given, attention_mask=torch.ones_like(given))[0][0]
+        return found.float()  # (length, hidden)
+
+    hook = table.register_forward_hook(lambda module, given, found: torch.zeros_like(found))
+    try:
+        one, other = _run(model, lambda: states(ids)), _run(model, lambda: states(ids[:, order]))
+    finally:
+        hook.remove()
+    leak = LEAK if model.dtype in (torch.float32, torch.float64) else LEAK_ROUGH
+    if float((one[order.to(one.device)] - other).norm()) > leak * float(other.norm()):
+        raise refused(model, "knows places by more than a table")
 
 
 def astray(model: Any, limit: int) -> str | None:
