@@ -97,7 +97,7 @@ class _Wrapper(_StandIn):
 
     group = (COMPILER, WRAPPER)
 
-    class TransformGetItemToIndex:  # noqa: D106
+    class TransformGetItemToIndex:
         def __new__(cls) -> Any:
             """The real one."""
             return _Wrapper.real().TransformGetItemToIndex()

@@ -48,6 +48,7 @@ from promptshot.weights import held as held_in
 NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
 SLACK, BUFFERS = 1 << 26, 1 << 32  # weights that a checkpoint may lack; bytes of tables that are in no checkpoint
 ATTENTIONS = (None, "eager", "sdpa", "flex_attention")  # those that come with torch and transformers
+MIXED = "mixed"  # products in bfloat16, and all else in float32, see engine/mixed
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 # How weights of other libraries become ours; transformers 5 no longer reads them.
@@ -343,8 +344,10 @@ def _dtype(name: str, device: torch.device) -> torch.dtype | str:
     """float32 on a CPU; on an accelerator the checkpoint's own precision."""
     if name == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
+    if name == MIXED:
+        return torch.float32
     if name not in DTYPES:
-        raise OptionError(f"no precision {name!r}", hint="use auto, " + ", ".join(DTYPES))
+        raise OptionError(f"no precision {name!r}", hint=f"use auto, {MIXED}, " + ", ".join(DTYPES))
     return DTYPES[name]
 
 
