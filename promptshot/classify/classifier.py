@@ -180,7 +180,7 @@ class Classifier:
             labels_ignored=ignore_labels,
         )
         told = Calibration.of(calibrate, prior_of(prior, recipe.task), labelled)
-        recipe = replace(recipe, calibration=told, abstain_below=abstain_below, whiten=whiten)
+        recipe = replace(recipe.calibrated(told), abstain_below=abstain_below, whiten=whiten)
         recipe.check()
         return cls.of(recipe)
 

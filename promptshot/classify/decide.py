@@ -35,6 +35,11 @@ def softmax(scores: Mapping[str, float]) -> dict[str, float]:
     return dict(zip(scores, [weight / total for weight in weights], strict=True))
 
 
+def even(prior: Sequence[float]) -> bool:
+    """Whether all shares are the same."""
+    return max(prior) - min(prior) < EVEN
+
+
 def bucket_ends(rows: int, prior: Sequence[float]) -> list[int]:
     """Where the buckets of `rows` ranked rows end, in shares of `prior`: 10 rows, (.5, .5) -> [5, 10].
 
@@ -43,7 +48,7 @@ def bucket_ends(rows: int, prior: Sequence[float]) -> list[int]:
     one row of its share.
     """
     size = rows // len(prior)
-    if size and max(prior) - min(prior) < EVEN:
+    if size and even(prior):
         return [*(size * number for number in range(1, len(prior))), rows]
     ends = [round(rows * min(1.0, share)) for share in accumulate(prior)]
     return [*ends[:-1], rows]
@@ -108,7 +113,7 @@ class _Decision:
         return None
 
     def identity(self) -> dict[str, Any]:
-        """What is decided by, as plain data; the template has the prior."""
+        """What is decided by, as plain data; the template has the prior, or the recipe where it was said."""
         return {"decision": self.name, "dev": None}
 
 
@@ -162,8 +167,11 @@ class Thresholds(_Decision):
     name: ClassVar[str] = "thresholds"
 
     def identity(self) -> dict[str, Any]:
-        """What is decided by, as plain data; the template has the prior."""
-        return {**super().identity(), "dev": self.dev}
+        """What is decided by, as plain data; the template has the prior, or the recipe where it was said.
+
+        Even shares were once rounded like others: a run that began with such cuts must not go on with these.
+        """
+        return {**super().identity(), "dev": self.dev, **({"cut": "even"} if even(self.prior) else {})}
 
     def label(self, scores: Mapping[str, float]) -> str:
         """The label of one row."""

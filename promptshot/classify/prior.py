@@ -1,4 +1,4 @@
-"""What share of the rows each label has, as far as a user knows it.
+"""What share of the rows each label has, as far as a user knows it; for pairs, rather than as their template has it.
 
 uniform        all alike
 label=p,...    shares that sum to 1 or 100, or counts
@@ -33,8 +33,8 @@ def prior_of(said: str | Mapping[str, Any] | None, task: Task, how: Reading = PL
     """The share of each label, None where nothing was said; raises OptionError or InputError where it cannot be one."""
     if said is None:
         return None
-    if task.paired or task.own_words or task.several:
-        why = "ranks pairs, and its prior stands in the template" if task.paired else "has other words in each row"
+    if task.own_words or task.several:
+        why = "has other words in each row"
         why = "judges each label by itself, and none has a share of the rows" if task.several else why
         raise OptionError(f"--prior: {task.template.name} {why}", hint="leave it out")
     if isinstance(said, Mapping):

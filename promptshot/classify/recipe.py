@@ -141,9 +141,11 @@ class Recipe:
 
         `dev` is a file whose scores fix the thresholds of an ordered pair template, or whose labels those of several
         labels (a calibration names its own); `thresholds` say the latter, see `thresholds_of`; `columns` say where a
-        row keeps a field. Raises OptionError where they do not go together.
+        row keeps a field. The prior of a calibration goes before that of an ordered pair template. Raises OptionError
+        where they do not go together.
         """
-        task, own = Task(template, verbalizer, columns or {}), calibration or Calibration()
+        task = Task(template, verbalizer, columns or {})
+        own = Calibration() if calibration is None else calibration  # one of a prior alone is false
         scorer = scorer or template.spec.scorer
         decision: Decision
         if task.several:
@@ -152,7 +154,7 @@ class Recipe:
             hint = "add --multi-label, or leave it out"
             raise OptionError("--threshold is for templates with 'labels: several'", hint=hint)
         else:
-            decision = decision_of(template.spec.ordered, template.spec.prior, dev)
+            decision = decision_of(template.spec.ordered, _shares(template, own), dev)
         return cls(task, scorer, options or ModelOptions(), demos, own, decision, **more)
 
     @property
@@ -226,6 +228,14 @@ class Recipe:
         found += [Named("--whiten", self.whiten)] if self.whiten else []
         return found + of_model(self.model)
 
+    def calibrated(self, calibration: Calibration) -> Recipe:
+        """The recipe with this calibration, by whose prior pairs are cut into labels, too; raises OptionError."""
+        decision = self.decision
+        if self.task.paired:
+            dev = decision.dev if isinstance(decision, Thresholds) else None
+            decision = decision_of(self.template.spec.ordered, _shares(self.template, calibration), dev)
+        return replace(self, calibration=calibration, decision=decision)
+
     def drawn(self, shots: Sequence[int], seeds: Sequence[int]) -> list[Recipe]:
         """The recipe for each number of demonstrations, in order, and each seed they are drawn with; none of them
         are drawn once."""
@@ -296,6 +306,7 @@ class Recipe:
         return {
             **self.task.identity(),
             **self.decision.identity(),
+            **self._prior_said,
             **self.calibration.identity(),
             **({} if self.abstain_below is None else {"abstain_below": self.abstain_below}),
             "scorer": self.scorer,
@@ -305,6 +316,12 @@ class Recipe:
             **({"spelling": dict(self.spelling)} if self.spelling else {}),
             "ensemble": [other._identity() for other in self.others],
         }
+
+    @property
+    def _prior_said(self) -> dict[str, Any]:
+        """The shares that pairs are cut by, where they are not the template's; else a prior decides no label."""
+        said = self.calibration.prior if self.task.paired else None
+        return {"prior": dict(said)} if said else {}
 
     @property
     def _labels_taken(self) -> str:
@@ -393,9 +410,23 @@ class Recipe:
         if method in OF_PROMPTS and not self.same_shots:
             what = f"no calibration {method}: demonstrations are chosen for each row, and no prompt stands for all"
             raise OptionError(what, hint="take another method, or --demos-by random")
-        labels = set(self.labels)
-        if self.calibration.prior and labels and set(self.calibration.prior) != labels:
-            raise OptionError("the prior has other labels", hint=f"the labels are: {shortlist(self.labels)}")
+        if self.calibration.prior and self.labels:
+            _refuse_others(self.calibration.prior, self.labels)
+
+
+def _shares(template: Template, calibration: Calibration) -> Sequence[float] | None:
+    """The share of each ordered label: as it was said, else as the template has it; raises OptionError."""
+    ordered, said = template.spec.ordered, calibration.prior
+    if not (ordered and said):
+        return template.spec.prior
+    _refuse_others(said, ordered)
+    return [said[label] for label in ordered]
+
+
+def _refuse_others(prior: Mapping[str, float], labels: Sequence[str]) -> None:
+    """Refuse a prior that is not of these labels; raises OptionError."""
+    if set(prior) != set(labels):
+        raise OptionError("the prior has other labels", hint=f"the labels are: {shortlist(labels)}")
 
 
 def _several(task: Task, odds: bool, thresholds: str | float | Mapping[str, Any] | None, dev: str | None) -> Several:

@@ -346,8 +346,8 @@ calibrate_flags = flags(
         "--prior",
         type=Labels(),
         metavar="uniform|FILE|LABEL=P,...",
-        help="The share of the rows that each label has, for prior and can: numbers, a YAML or JSON file of them, or "
-        "rows whose labels are counted.  [default: uniform]",
+        help="The share of the rows that each label has, for prior and can, and to cut ranked pairs by: numbers, a "
+        "YAML or JSON file of them, or rows whose labels are counted.  [default: uniform, or the template's]",
     ),
     option(
         "--abstain-below",

@@ -111,7 +111,7 @@ def calibrated(recipe: Recipe, given: dict[str, Any]) -> Recipe:
 
     method = given["calibrate"]
     prior = prior_of(given.get("prior"), recipe.task, recipe.reading)
-    recipe = replace(recipe, calibration=Calibration.of(method, prior, given["dev"] if method in OF_DEV else None))
+    recipe = recipe.calibrated(Calibration.of(method, prior, given["dev"] if method in OF_DEV else None))
     if recipe.calibration or recipe.abstain_below is not None:
         recipe.check()
     return recipe

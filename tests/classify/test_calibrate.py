@@ -18,7 +18,7 @@ from promptshot.classify.classifier import Classifier
 from promptshot.classify.decide import softmax
 from promptshot.classify.prior import prior_of
 from promptshot.classify.recipe import DemoPlan, Recipe
-from promptshot.errors import OptionError, PromptshotError
+from promptshot.errors import InputError, OptionError, PromptshotError
 from promptshot.prompts import library
 from promptshot.prompts.task import Task
 from promptshot.prompts.verbalizer import Verbalizer
@@ -433,11 +433,14 @@ def test_rows_that_lack_a_label_are_no_prior_of_it(tmp_path: Path) -> None:
         prior_of(other, TASK)
 
 
-def test_pairs_and_words_of_the_row_have_no_prior_to_be_told() -> None:
-    for name, why in (("zh-same-nsp", "ranks pairs"), ("en-choice-causal", "has other words in each row")):
-        template = library.template(name)
-        with pytest.raises(OptionError, match=f"--prior: {name} {why}"):
-            prior_of("uniform", Task(template, library.verbalizer_of(template)))
+def test_words_of_the_row_have_no_prior_to_be_told_and_pairs_have_one_of_their_labels() -> None:
+    own, pairs = (library.template(name) for name in ("en-choice-causal", "zh-same-nsp"))
+    with pytest.raises(OptionError, match="--prior: en-choice-causal has other words in each row"):
+        prior_of("uniform", Task(own, library.verbalizer_of(own)))
+    task = Task(pairs, library.verbalizer_of(pairs))
+    assert prior_of("same=1,different=3", task) == {"different": 0.75, "same": 0.25}
+    with pytest.raises(InputError, match="--prior: no share for 'different'"):
+        prior_of("same=1", task)
 
 
 # ------------------------------------------------------------------ from Python

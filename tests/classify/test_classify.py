@@ -16,6 +16,7 @@ import pytest
 from helpers import template_of, write_rows
 
 from promptshot.classify import prediction
+from promptshot.classify.calibrate import Calibration
 from promptshot.classify.classifier import WINDOW, Classifier
 from promptshot.classify.decide import Best, Ranks
 from promptshot.classify.gold import check_gold
@@ -462,6 +463,43 @@ def test_the_prior_is_uniform_where_nothing_is_said() -> None:
     assert ordered().decision == Ranks(("no", "maybe", "yes"), (1 / 3, 1 / 3, 1 / 3))
     assert ordered(prior=[0.5, 0.3, 0.2]).decision == Ranks(("no", "maybe", "yes"), (0.5, 0.3, 0.2))
     assert make().decision == Best()
+
+
+SAID = Calibration(prior={"yes": 0.125, "no": 0.625, "maybe": 0.25})
+
+
+def test_shares_that_are_said_go_before_those_of_the_template() -> None:
+    recipe = ordered(prior=[0.2, 0.2, 0.6])
+    found = predictions(Classifier(recipe.calibrated(SAID), by_number()).outcomes(pairs([3, 8, 1, 6, 5, 4, 7, 2])))
+    assert [p.label for p in found] == ["no", "yes", "no", "maybe", "no", "no", "maybe", "no"]
+    assert recipe.calibrated(Calibration()).decision == recipe.decision, "those of the template, where nothing is said"
+
+
+def test_shares_that_are_said_cut_the_rows_of_the_dev_file(tmp_path: Path) -> None:
+    dev = write_rows(tmp_path / "dev.jsonl", [{"a": "x", "b": str(n)} for n in (80, 10, 30, 20, 70, 60, 50, 40)])
+    assert Classifier(cut_by(dev).calibrated(SAID), by_number()).cuts == (55.0, 75.0)
+
+
+def test_shares_that_are_said_stand_in_the_identity_of_pairs_and_in_the_record() -> None:
+    recipe = ordered()
+    told = recipe.calibrated(SAID)
+    assert told.identity()["prior"] == SAID.prior
+    assert "prior" not in recipe.identity()
+    assert told.fingerprint() != recipe.fingerprint()
+    assert told.as_dict()["calibration"] == {"method": "none", "prior": SAID.prior}
+    assert Recipe.of(recipe.template, recipe.verbalizer, "fake", calibration=SAID).decision == told.decision
+
+
+def test_shares_of_other_labels_cut_no_pairs() -> None:
+    with pytest.raises(OptionError, match="the prior has other labels; the labels are: no, maybe, yes"):
+        ordered().calibrated(Calibration(prior={"yes": 0.5, "no": 0.5}))
+
+
+def test_thresholds_by_even_shares_say_how_these_were_cut(tmp_path: Path) -> None:
+    dev = write_rows(tmp_path / "dev.jsonl", [{"a": "x", "b": str(n)} for n in range(3)])
+    assert cut_by(dev).identity()["cut"] == "even"
+    others = (ordered(), ordered(prior=[0.5, 0.3, 0.2]), cut_by(dev).calibrated(SAID), make())
+    assert not any("cut" in recipe.identity() for recipe in others)
 
 
 # ------------------------------------------------------------------ demonstrations

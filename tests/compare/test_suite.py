@@ -227,6 +227,21 @@ def test_the_main_published_rows_are_shown_and_files_have_all(
     assert "Others" in Path(out).read_text(encoding="utf-8")
 
 
+def test_only_the_tasks_that_were_ranked_are_marked_in_a_published_row_and_a_line_says_what_that_is(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = "  - {name: Half, source: a blog, scores: {shops: 13.7, hotels: 41.9}, transductive: [shops]}\n"
+    Path(suite).write_text(SUITE + more, encoding="utf-8")
+    assert compare(suite) == 0
+    said = capsys.readouterr().err
+    assert ("13.7*" in said, "41.9*" in said, "41.9" in said) == (True, False, True)
+    assert "* all rows of the task were ranked together and cut in fixed shares" in said
+    Path(suite).write_text(SUITE + more.replace(", transductive: [shops]", ""), encoding="utf-8")
+    assert compare(suite) == 0
+    said = capsys.readouterr().err
+    assert ("13.7*" in said, "13.7" in said, "ranked together" in said) == (False, True, False)
+
+
 def test_a_label_that_is_said_as_a_number_leaves_no_other_number_to_a_label(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from helpers import read_rows, small_windows
 
+from promptshot.classify import decide
 from promptshot.classify.finish import finished
 from promptshot.classify.recipe import Recipe
 from promptshot.cli import run_command
@@ -160,17 +161,33 @@ def restored(out: str) -> Recipe:
     return recipe
 
 
+SHARES = "contradiction=6,neutral=1,entailment=3"
+
+
 @pytest.mark.parametrize(
     "said",
     [
         ["movies.jsonl", "-t", "en-sentiment-mlm"],
         ["movies.jsonl", "-t", "{text} 总之{mask}", "--verbalizer", "words.yaml"],
+        ["movies.jsonl", "-t", "en-sentiment-mlm", "--prior", "positive=0.3,negative=0.7"],
         ["movies.jsonl", "-t", "en-sentiment-mlm", "-t", "en-film-mlm"],
         ["choices.jsonl", "-t", "en-choice-mlm"],
         ["pairs.jsonl", "-t", "zh-entailment-nsp"],
         ["pairs.jsonl", "-t", "zh-entailment-nsp", "--dev", "pairs.jsonl"],
+        ["pairs.jsonl", "-t", "zh-entailment-nsp", "--prior", SHARES],
+        ["pairs.jsonl", "-t", "zh-entailment-nsp", "--prior", SHARES, "--dev", "pairs.jsonl"],
     ],
-    ids=["words", "pool", "ensemble", "own words", "ranks", "thresholds"],
+    ids=[
+        "words",
+        "pool",
+        "prior",
+        "ensemble",
+        "own words",
+        "ranks",
+        "thresholds",
+        "ranks by shares",
+        "thresholds by shares",
+    ],
 )
 def test_rows_and_record_are_enough_for_the_same_labels_and_probabilities(said: list[str]) -> None:
     words = "labels: {positive: {好: 2, great: 0.5}, negative: [差, bad, 烂]}\npool: logsumexp\ngold: {positive: '1'}\n"
@@ -184,6 +201,20 @@ def test_rows_and_record_are_enough_for_the_same_labels_and_probabilities(said: 
             line["scores"],
             line["probabilities"],
         )
+
+
+def test_an_output_by_other_shares_or_older_cuts_is_not_gone_on_with(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = ["pairs.jsonl", "-t", "zh-entailment-nsp", "-o", "o.jsonl"]
+    assert classify(*said, "--prior", SHARES) in (0, 3)
+    assert classify(*said) == 1
+    assert "from a run that differs in prior" in capsys.readouterr().err
+    with monkeypatch.context() as before:
+        before.setattr(decide, "even", lambda _: False)  # as all shares were rounded
+        assert classify(*said, "--dev", "pairs.jsonl", "--overwrite") in (0, 3)
+    assert classify(*said, "--dev", "pairs.jsonl") == 1
+    assert "from a run that differs in cut" in capsys.readouterr().err
 
 
 def test_candidates_of_a_comparison_have_records_of_the_same_kind() -> None:
