@@ -2,9 +2,9 @@
 
     float32 states -> bfloat16 -> product, summed in float32 -> float32 + bias -> norms, softmax, residuals in float32
 
-What pure bfloat16 loses most by is the stream of residuals, which is rounded in every layer; here only weights, what goes
-into a product and what comes out of it are. Down projections too: to leave them in float32 took a fifth of the speed and
-gave next to nothing (SmolLM2, SST-2).
+What pure bfloat16 loses most by is the stream of residuals, which is rounded in every layer; here only weights, what
+goes into a product and what comes out of it are. Down projections too: to leave them in float32 took a fifth of the
+speed and gave next to nothing (SmolLM2, SST-2).
 """
 
 from __future__ import annotations
