@@ -37,7 +37,7 @@ from promptshot.scorers.engine.heads import Head, Reading, probe
 from promptshot.scorers.engine.mixed import mix
 from promptshot.scorers.engine.packed import pack
 from promptshot.scorers.engine.plans import Plan, Planner, Query, planner_of
-from promptshot.scorers.engine.prefix import rows_at_once
+from promptshot.scorers.engine.prefix import reach, rows_at_once
 from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_other_positions, refuse_unsteady
 from promptshot.scoring import BEYOND, Kind, ModelOptions, Prompt, Scored, TokenScore
 
@@ -96,6 +96,10 @@ class TorchScorer(ABC):
             decompose(self.model, learned, self.limit, self.options.alpha)
             return learned
         if self.options.long == "local" and not self.kind.left_to_right:
+            if (far := reach(self.model.config)) < self.limit:
+                family = self.model.config.model_type
+                what = f"--long local: what this {family} model makes of a text depends on the length"
+                raise OptionError(f"{what}, beyond {far} tokens", where=self.checkpoint, hint="use --long windows")
             confine(self.model, self.checkpoint, usual, self.limit)
         return usual
 
