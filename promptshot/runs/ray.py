@@ -12,13 +12,14 @@ Nothing here is imported before a run wants it.
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
+import sys
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import IO, Any
 
 from promptshot.classify.calibrate import Calibration, Fitted
 from promptshot.classify.classifier import WINDOW, Classifier, Progress, idle, in_windows
@@ -228,6 +229,7 @@ def _imported() -> Any:
     """The package, quiet; raises OptionError where it is not here."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     try:
         import ray
     except ImportError:
@@ -239,13 +241,30 @@ def _join(ray: Any, address: str) -> None:
     """Start a cluster, or join one; raises OptionError."""
     where = {} if address == LOCAL else {"address": address}
     more = {"include_dashboard": False} if address == LOCAL else {}
+    with tempfile.TemporaryFile() as chatter:
+        try:
+            with _silent(chatter):
+                ray.init(**where, **more, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as problem:
+            chatter.seek(0)
+            said = str(problem).strip().splitlines()[0][:200]
+            hint = "is it running? ray status --address ADDRESS" if address != LOCAL else "ray start --head shows more"
+            if b"InvalidAuthToken" in chatter.read():
+                said, hint = "it wants a token", "see Ray's pages on RAY_AUTH_MODE and RAY_AUTH_TOKEN"
+            raise OptionError(f"--ray {address}: no cluster ({said})", hint=hint) from None
+
+
+@contextlib.contextmanager
+def _silent(file: IO[bytes]) -> Iterator[None]:
+    """What is written to standard error, by a library in C++ too, goes to a file."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            ray.init(**where, **more, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as problem:
-        said = str(problem).strip().splitlines()[0][:200]
-        hint = "is it running? ray status --address ADDRESS" if address != LOCAL else "ray start --head shows more"
-        raise OptionError(f"--ray {address}: no cluster ({said})", hint=hint) from None
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _largest(ray: Any) -> int:
