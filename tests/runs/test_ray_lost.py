@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from helpers import write_rows
+
 from promptshot.cli import run_command
 from promptshot.scorers.fake import FakeScorer
 from promptshot.scoring import Prompt, Scored
