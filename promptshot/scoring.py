@@ -376,7 +376,7 @@ class ModelOptions:
     model: str = ""
     revision: str | None = None
     device: str = "auto"  # auto | cpu | cuda[:N] | mps
-    dtype: str = "auto"  # auto | float32 | bfloat16 | float16
+    dtype: str = "auto"  # auto | float32 | mixed | bfloat16 | float16
     batch_size: int | None = None  # sequences at once; default: as many as the budget allows
     batch_budget: int | None = None  # tokens at once; default: by a fixed rule of device and width
     max_length: int | None = None  # tokens; default: what the model takes

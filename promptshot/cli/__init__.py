@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from promptshot import __version__, standard
+from promptshot import __version__, lean, standard
 from promptshot.cli import (
     calibrate,
     classify,
@@ -41,6 +41,7 @@ from promptshot.runs.interrupt import Interrupts, Terminated
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     standard.prepare()
+    lean.start()
     try:
         with Interrupts() as interrupts:
             code = run_command(arguments, interrupts)

@@ -156,10 +156,10 @@ running_flags = flags(
     option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
     option(
         "--dtype",
-        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        type=click.Choice(["auto", "float32", "mixed", "bfloat16", "float16"]),
         default="auto",
         show_default=True,
-        help="Precision; auto is float32 on a CPU, the checkpoint's own elsewhere.",
+        help="Precision; auto is float32 on a CPU, the checkpoint's own elsewhere; mixed is bfloat16 in products only.",
     ),
     option("-b", "--batch-size", type=Count(1), metavar="N", help="At most N sequences at once."),
     option("--batch-budget", type=Count(1), metavar="TOKENS", help="Tokens at once.  [default: by a fixed rule]"),

@@ -173,3 +173,28 @@ def test_a_stopped_run_goes_on_and_calibration_starts_from_pooled_scores(
     other = ["mean" if one == "max" else one for one in ask]
     assert run_command([*other, "-o", whole]) == 1
     assert "from a run that differs in long_pool" in capsys.readouterr().err
+
+
+def test_a_text_that_just_fits_is_one_piece_and_one_token_more_makes_two(bert_mlm: Tiny) -> None:
+    made = Classifier.load("{text} {mask} .", labels="good,awful", model=bert_mlm.name, scorer="mlm", long="windows")
+    room = 96 - 4  # [CLS], the blank, the full stop, [SEP]
+    for words, pieces in ((room, 1), (room + 1, 2)):
+        found = outcome(made, " ".join(["good"] * words))
+        assert (found.pieces, found.cut) == (pieces, 0)
+
+
+def test_a_comparison_reads_long_texts_in_pieces_too(
+    bert_mlm: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [(LONG, "good"), (SHORT, "awful"), (LONG[30:], "awful"), ("x", "good")]
+    rows = write_rows(tmp_path / "rows.jsonl", [{"text": text, "label": label} for text, label in texts])
+    ask = [rows, "-t", "{text} it was {mask} .", "--labels", "good,awful", "-m", bert_mlm.name, "--long", "windows"]
+    out = tmp_path / "out.jsonl"
+    assert run_command(["classify", *ask, "-o", str(out)]) == 0
+    assert run_command(["compare", *ask, "-t", "a {mask} day : {text}", "--predictions", str(tmp_path / "p")]) == 0
+    compared = next(path for path in sorted((tmp_path / "p").glob("*.jsonl")) if "rejects" not in path.name)
+    found = [[row["word_scores"] for row in read_rows(path)] for path in (out, compared)]
+    assert found[0] in (
+        found[1],
+        [row["word_scores"] for row in read_rows(sorted((tmp_path / "p").glob("*.jsonl"))[1])],
+    )

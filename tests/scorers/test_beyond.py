@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from reference import Segment, assert_agrees
 from tiny import SIZES, SPECIAL, build, electra, inference, reread, sentencepiece_bpe, wordpiece
 from tiny import encoder as body
 from torch import nn
+from transformers.models.roformer.modeling_roformer import RoFormerSinusoidalPositionalEmbedding
 
 from promptshot import Classifier
 from promptshot.classify.recipe import Recipe
@@ -34,6 +36,7 @@ from promptshot.scorers.mlm import MlmScorer
 from promptshot.scorers.nli import NliScorer
 from promptshot.scorers.nsp import NspScorer
 from promptshot.scorers.rtd import RtdScorer
+from promptshot.scorers.seq2seq import Seq2seqScorer
 from promptshot.scoring import ModelOptions, Prompt
 
 pytestmark = pytest.mark.torch
@@ -462,6 +465,15 @@ def family(folder: Path, name: str) -> Tiny:
     return build(folder, transformers.DebertaV2ForMaskedLM, config, made, **SPECIAL)
 
 
+def sines(places: int, size: int) -> nn.Embedding:
+    """RoFormer's table, number by number: sines of a place by ever longer waves, then their cosines."""
+    waves = [1 / 10_000 ** (2 * i / size) for i in range(size // 2)]
+    rows = [[turn(k * wave) for turn in (math.sin, math.cos) for wave in waves] for k in range(places)]
+    table: nn.Embedding = RoFormerSinusoidalPositionalEmbedding(places, size)
+    table.weight = nn.Parameter(torch.tensor(rows), requires_grad=False)
+    return table
+
+
 DISTANCES = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0}
 DISTANCES |= {"position_biased_input": False, "norm_rel_ebd": "layer_norm", "share_att_key": True}
 
@@ -472,7 +484,8 @@ def test_a_cloze_over_distances_equals_a_whole_mask(name: str, batch_size: int |
     tiny = family(tmp_path / "model", name)
     made = scorer(tiny, long="local", batch_size=batch_size)
     lengthened = reread(tiny, type(tiny.model))
-    beyond._lengthen(lengthened.model.base_model, 4 * LENGTH)
+    if name == "roformer":
+        lengthened.model.roformer.encoder.embed_positions = sines(4 * LENGTH, 8)
     near = reference.Near(lengthened.model, LENGTH)
     expected = [[reference.mlm(near, tiny.tokenizer, case, word) for word in WORDS] for case in cases()]
     assert_agrees(made.score(prompts()), expected)
@@ -536,3 +549,42 @@ def test_rows_within_the_trained_length_are_read_as_ever(llama: Tiny, tmp_path: 
     tiny = family(tmp_path / "model", "deberta-v2")
     asked = [prompt for prompt, bits in zip(prompts(), LENGTHS, strict=True) if bits < 5]
     assert scorer(tiny, long="local").score(asked) == scorer(tiny, long="cut").score(asked)
+
+
+@pytest.mark.parametrize("name", ["EuroBert", "NomicBert"])
+def test_encoders_whose_rotation_depends_on_the_length_are_refused(name: str, tmp_path: Path) -> None:
+    made = wordpiece()
+    config_of = getattr(transformers, f"{name}Config", None)
+    if config_of is None:
+        pytest.skip(f"this transformers has no {name}")
+    size = {"vocab_size": made.get_vocab_size(), "max_position_embeddings": LENGTH, "pad_token_id": 0, **SIZES}
+    for kind, taken in (("default", True), ("dynamic", False)):
+        config = config_of(**size, rope_parameters={"rope_theta": 10000.0, "rope_type": kind, "factor": 2.0})
+        tiny = build(tmp_path / kind, getattr(transformers, f"{name}ForMaskedLM"), config, made, **SPECIAL)
+        if taken:
+            assert scorer(tiny, long="local").limit == 4 * LENGTH
+        else:
+            with pytest.raises(
+                OptionError, match=rf"depends on the length, beyond {LENGTH} tokens; use --long windows"
+            ):
+                scorer(tiny, long="local")
+
+
+def test_the_encoder_of_a_t5_is_read_so_too(t5: Tiny) -> None:
+    asked = [prompt_of([(f"{text} It was ", ".")], WORDS) for text in (text_of(0, 2), text_of(1, 22), text_of(2, 9))]
+    made = scorer(t5, Seq2seqScorer, long="local")
+    wide = scorer(t5, Seq2seqScorer, long="cut", max_length=4 * LENGTH)
+    encoder = wide.model.get_encoder()
+    plain = encoder.forward
+
+    def near(input_ids: torch.Tensor | None = None, attention_mask: Any = None, **others: Any) -> Any:
+        size = attention_mask.shape[1]
+        places = torch.arange(size)
+        seen = ((places[:, None] - places).abs() < LENGTH) & attention_mask[:, None, :].bool()
+        mask = (~seen[:, None]).float() * torch.finfo(torch.float32).min
+        return plain(input_ids=input_ids, attention_mask=mask, **others)
+
+    encoder.forward = near
+    found, expected = made.score(asked), wide.score(asked)
+    assert_agrees(found, [one.scores for one in expected])
+    assert [one.beyond > 0 for one in found] == [False, True, True]

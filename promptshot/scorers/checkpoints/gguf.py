@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import transformers
-from transformers import modeling_gguf_pytorch_utils as reader
 
 from promptshot import gguf
 from promptshot.errors import ModelError, install, lacking, shortened, shortlist
@@ -43,7 +42,7 @@ def families() -> set[str]:
     """The architectures that transformers reads, as GGUF files call them."""
     # The ones with a hyphen are looked up by other names than the files have.
     renamed = {"qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe", "gpt-oss": "gpt_oss", "minimax-m2": "minimax_m2"}
-    known = set(reader.GGUF_SUPPORTED_ARCHITECTURES)
+    known = set(_reader().GGUF_SUPPORTED_ARCHITECTURES)
     with contextlib.suppress(ImportError):  # newer ones read some on another way
         known |= set(importlib.import_module("transformers.integrations.gguf").GGUF_CONFIG_ARCHS)
     return known | {said for said, own in renamed.items() if own in known}
@@ -72,9 +71,15 @@ def opened(files: Sequence[Path], headers: Sequence[Header], weights: bool) -> I
             yield folder, named
 
 
+def _reader() -> Any:
+    """The module of transformers that reads GGUF files; a third of a second to load."""
+    return importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+
+
 @contextlib.contextmanager
 def _no_bar() -> Iterator[None]:
     """The reader of transformers without its bar, which no setting of theirs turns off."""
+    reader = _reader()
     bar = reader.tqdm
     reader.tqdm = lambda items, **said: items
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import inspect
 import math
 import re
@@ -47,6 +48,7 @@ from promptshot.weights import held as held_in
 NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
 SLACK, BUFFERS = 1 << 26, 1 << 32  # weights that a checkpoint may lack; bytes of tables that are in no checkpoint
 ATTENTIONS = (None, "eager", "sdpa", "flex_attention")  # those that come with torch and transformers
+MIXED = "mixed"  # products in bfloat16, and all else in float32, see engine/mixed
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 # How weights of other libraries become ours; transformers 5 no longer reads them.
@@ -202,10 +204,20 @@ def _names(opened: Opened) -> list[str]:
 def skeleton(auto_class: str, opened: Opened, options: ModelOptions) -> torch.nn.Module:
     """The model with its modules and without any weight; raises ModelError where the configuration allows none."""
     made: torch.nn.Module
-    with loading(opened.name, options), suspect.patience(), torch.device("meta"):
+    with loading(opened.name, options), suspect.patience(), torch.device("meta"), _no_numbers():
         loader = of_library(auto_class)
         made = loader.from_config(opened.config, trust_remote_code=options.trust_remote_code)
     return made
+
+
+def _no_numbers() -> contextlib.AbstractContextManager[Any]:
+    """Nothing is drawn for weights: on the meta device that takes a third of a second of imports."""
+    for place in ("transformers.initialization", "transformers.modeling_utils"):  # of transformers 5, and before
+        with contextlib.suppress(ImportError):
+            if found := getattr(importlib.import_module(place), "no_init_weights", None):
+                context: contextlib.AbstractContextManager[Any] = found()
+                return context
+    return contextlib.nullcontext()
 
 
 def check_size(opened: Opened, made: torch.nn.Module, dtype: torch.dtype | str) -> None:
@@ -332,8 +344,10 @@ def _dtype(name: str, device: torch.device) -> torch.dtype | str:
     """float32 on a CPU; on an accelerator the checkpoint's own precision."""
     if name == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
+    if name == MIXED:
+        return torch.float32
     if name not in DTYPES:
-        raise OptionError(f"no precision {name!r}", hint="use auto, " + ", ".join(DTYPES))
+        raise OptionError(f"no precision {name!r}", hint=f"use auto, {MIXED}, " + ", ".join(DTYPES))
     return DTYPES[name]
 
 

@@ -22,6 +22,7 @@ from promptshot.scorers.checkpoints.beyond import confine, decompose
 from promptshot.scorers.checkpoints.checks import check_types, check_vocabulary, embeddings_of
 from promptshot.scorers.checkpoints.fitting import beginning
 from promptshot.scorers.checkpoints.opening import (
+    MIXED,
     Loaded,
     Opening,
     limit_of,
@@ -33,9 +34,10 @@ from promptshot.scorers.checkpoints.opening import (
 )
 from promptshot.scorers.engine.batches import Answers, Batches, Work, token_budget, within_memory
 from promptshot.scorers.engine.heads import Head, Reading, probe
+from promptshot.scorers.engine.mixed import mix
 from promptshot.scorers.engine.packed import pack
 from promptshot.scorers.engine.plans import Plan, Planner, Query, planner_of
-from promptshot.scorers.engine.prefix import rows_at_once
+from promptshot.scorers.engine.prefix import reach, rows_at_once
 from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_other_positions, refuse_unsteady
 from promptshot.scoring import BEYOND, Kind, ModelOptions, Prompt, Scored, TokenScore
 
@@ -59,7 +61,7 @@ class TorchScorer(ABC):
             raise OptionError(what, hint="leave them out")
         self.checkpoint = name = loaded.name
         self.encoder, self.model, self.device = loaded.encoder, loaded.model, loaded.device
-        if not options.plain:
+        if not options.plain and options.dtype != MIXED:
             pack(self.model, self.whole)
         self.tokenizer = self.encoder.tokenizer
         self.reduced_budget: int | None = None  # what it came down to in the last `score`, where memory ran short
@@ -77,6 +79,8 @@ class TorchScorer(ABC):
             self.mates: Mates = (
                 mates(self.model, self.trial, self.limit, alone=True) if options.plain else self._mates()
             )
+            if options.dtype == MIXED:  # once all is tried in float32
+                self._mix()
 
     @classmethod
     def from_checkpoint(cls: type[Made], options: ModelOptions, opening: Opening = open_checkpoint) -> Made:
@@ -92,6 +96,10 @@ class TorchScorer(ABC):
             decompose(self.model, learned, self.limit, self.options.alpha)
             return learned
         if self.options.long == "local" and not self.kind.left_to_right:
+            if (far := reach(self.model.config)) < self.limit:
+                family = self.model.config.model_type
+                what = f"--long local: what this {family} model makes of a text depends on the length"
+                raise OptionError(f"{what}, beyond {far} tokens", where=self.checkpoint, hint="use --long windows")
             confine(self.model, self.checkpoint, usual, self.limit)
         return usual
 
@@ -102,8 +110,18 @@ class TorchScorer(ABC):
         """The rows that may share a batch; raises ModelError where the model cannot be run at all."""
         return mates(self.model, self.trial, self.limit)
 
+    def _mix(self) -> None:
+        """From here on products are in bfloat16; raises ModelError where no layer is of a known kind."""
+        if not mix(self.model):
+            what = "no layer of it can be run in mixed precision"
+            raise ModelError(what, where=self.checkpoint, hint="leave out --dtype mixed")
+        if not self.options.plain:
+            pack(self.model, self.whole)  # what stays in float32
+
     def quick(self) -> TorchScorer:
         """The same checkpoint with every shortcut, where this one is plain; it takes the weights, and this one ends."""
+        if self.options.dtype == MIXED:  # its weights are rounded, and tried are those that are not
+            return self.from_checkpoint(replace(self.options, plain=False))
         return type(self)(self.loaded, replace(self.options, plain=False))
 
     @property
@@ -242,7 +260,7 @@ class TorchScorer(ABC):
         return {
             "model_type": self.model.config.model_type,
             "device": str(self.device),
-            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "dtype": MIXED if self.options.dtype == MIXED else str(self.model.dtype).removeprefix("torch."),
             "max_length": self.limit,
             **({"trained_length": self.trained} if self.options.long in BEYOND else {}),
             **({"long_alpha": self.options.alpha} if self.options.long == "hierarchical" else {}),

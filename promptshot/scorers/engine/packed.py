@@ -64,7 +64,7 @@ def pack(model: nn.Module, run: Callable[[], Tensor] | None = None) -> int:
     Weights that are shared with the embeddings stay as they are. With `run`, which gives the numbers of the whole
     model, all layers are put back where it fails or gives others: some families reach for the weights of a layer.
     """
-    if not _can(model):
+    if not has_kernels(next(model.parameters())):
         return 0
     expected = _numbers(run) if run else None
     replaced = _replaced(model)
@@ -77,15 +77,15 @@ def pack(model: nn.Module, run: Callable[[], Tensor] | None = None) -> int:
 
 def _replaced(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
     """(parent, name, what stood there) for each module that was replaced."""
-    shared = {module.weight.data_ptr() for module in model.modules() if isinstance(module, nn.Embedding)}
+    shared = shared_with(model)
     replaced: list[tuple[nn.Module, str, nn.Module]] = []
     for parent in list(model.modules()):
         children: list[tuple[str, Any]] = list(parent.named_children())
         for name, layer in children:
-            weight = _weight(layer)
+            weight = weight_of(layer)
             if weight is None or weight.numel() < SMALLEST or layer.weight.data_ptr() in shared:
                 continue
-            behind = _behind(parent, name)
+            behind = activation_behind(parent, name)
             activation = getattr(parent, behind) if behind else nn.Identity()
             packed = _packed(layer, weight, activation)
             if packed is None:
@@ -113,14 +113,19 @@ def _alike(expected: Tensor | None, found: Tensor | None) -> bool:
     return torch.allclose(expected, found, atol=ALIKE, rtol=ALIKE, equal_nan=True)
 
 
-def _can(model: nn.Module) -> bool:
-    parameter = next(model.parameters())
+def shared_with(model: nn.Module) -> set[int]:
+    """Where the weights of embeddings lie, which a head may have too."""
+    return {module.weight.data_ptr() for module in model.modules() if isinstance(module, nn.Embedding)}
+
+
+def has_kernels(parameter: Tensor) -> bool:
+    """Whether layers with such weights can be packed here."""
     wanted = parameter.device.type == "cpu" and parameter.dtype in (torch.float32, torch.bfloat16)
     there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return wanted and there and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def _weight(layer: Any) -> Tensor | None:
+def weight_of(layer: Any) -> Tensor | None:
     """(out, in) of a linear layer of a known kind."""
     if type(layer) not in (nn.Linear, Conv1D):
         return None
@@ -128,7 +133,7 @@ def _weight(layer: Any) -> Tensor | None:
     return weight if type(layer) is nn.Linear else weight.T.contiguous()
 
 
-def _behind(parent: nn.Module, name: str) -> str | None:
+def activation_behind(parent: nn.Module, name: str) -> str | None:
     """The attribute of the activation that follows the layer, if it can be done in the same pass."""
     for layer, activation in PAIRS:
         if name == layer and type(getattr(parent, activation, None)).__name__ in FUSED:

@@ -1,0 +1,103 @@
+"""Model code of transformers without what only training needs: it starts in half the processor time.
+
+For a process of our own, the command line; a library must not decide for others what is there.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+TELLING = "transformers.utils.import_utils"  # says which packages are there
+ABSENT = ("is_scipy_available", "is_torch_distributed_available")  # for losses of detectors; for models in shards
+COMPILER = "torch._dynamo"
+WRAPPER = f"{COMPILER}._trace_wrapped_higher_order_op"
+
+
+def start() -> None:
+    """From now on transformers loads less; nothing changes where it has been loaded already."""
+    if not any(name in sys.modules for name in (TELLING, COMPILER)):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(MetaPathFinder):
+    """Waits for the module that says what is there, and is gone once it is asked for."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name != TELLING:
+            return None
+        sys.meta_path.remove(self)
+        found = importlib.util.find_spec(name)
+        if found and found.loader:
+            found.loader = _Less(found.loader)
+        return found
+
+
+class _Less(Loader):
+    """Loads the module that says what is there, and lets it say less."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.loader.exec_module(module)
+        for name in filter(module.__dict__.__contains__, ABSENT):
+            setattr(module, name, _no)
+        for stand_in in (_Compiler(COMPILER), _Wrapper(WRAPPER)):
+            sys.modules.setdefault(stand_in.__name__, stand_in)
+
+
+def _no() -> bool:
+    return False
+
+
+class _StandIn(ModuleType):
+    """In the place of a module until somebody wants more of it than there is here."""
+
+    group: tuple[str, ...] = ()  # what goes with it, when the real one comes
+    package = ""  # the attribute by which modules within it are found
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != self.package:  # whoever looks through all modules
+            raise AttributeError(name)
+        return getattr(self.real(), name)
+
+    @classmethod
+    def real(cls) -> Any:
+        """The module itself, from now on for everybody."""
+        for name in cls.group:
+            if isinstance(sys.modules.get(name), _StandIn):
+                del sys.modules[name]
+        return importlib.import_module(cls.group[-1])
+
+
+class _Compiler(_StandIn):
+    """The decorators with which code speaks to a compiler; nothing is compiled."""
+
+    group, package = (WRAPPER, COMPILER), "__path__"
+
+    @staticmethod
+    def disable(function: Callable[..., Any] | None = None, *_: Any, **__: Any) -> Callable[..., Any]:
+        """The function, or a decorator that gives it back."""
+        return function or (lambda decorated: decorated)
+
+    allow_in_graph = assume_constant_result = disable
+
+
+class _Wrapper(_StandIn):
+    """What masks made by functions need, when it comes to that."""
+
+    group = (COMPILER, WRAPPER)
+
+    class TransformGetItemToIndex:
+        def __new__(cls) -> Any:
+            """The real one."""
+            return _Wrapper.real().TransformGetItemToIndex()

@@ -1,0 +1,109 @@
+"""Mixed precision: near float32, nearer than bfloat16, for every kind of scorer, whatever the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from helpers import Tiny, prompt_of
+from torch import nn
+
+from promptshot.errors import OptionError
+from promptshot.scorers import load
+from promptshot.scorers.engine import mixed
+from promptshot.scorers.engine.mixed import MixedLinear, mix
+from promptshot.scoring import ModelOptions, Prompt
+
+pytestmark = pytest.mark.torch
+
+TEXTS = ("the room was great and we liked it", "the food was awful", "房间干净，早餐也不错", "a long game " * 6)
+WORDS = ["good", "awful"]
+KINDS = {
+    "mlm": "bert_mlm",
+    "nsp": "bert_nsp",
+    "causal": "llama",
+    "causal, gpt2": "gpt2",
+    "seq2seq": "t5",
+    "embed": "bert",
+}
+
+
+def prompts(kind: str) -> list[Prompt]:
+    if kind in ("nsp", "embed"):
+        return [prompt_of([text, ("it was ", "")], WORDS) for text in TEXTS]
+    return [prompt_of([(f"{text} it was ", "")], WORDS) for text in TEXTS]
+
+
+def margins(case: str, request: pytest.FixtureRequest, **options: Any) -> list[float]:
+    kind = case.partition(",")[0]
+    tiny: Tiny = request.getfixturevalue(KINDS[case])
+    found = load(kind, ModelOptions(tiny.name, **options)).score(prompts(kind))
+    assert all(scored.error is None for scored in found)
+    return [scored.scores[0] - scored.scores[1] for scored in found]
+
+
+def apart(one: list[float], other: list[float]) -> float:
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_mixed_scores_are_near_and_nearer_than_those_of_bfloat16(case: str, request: pytest.FixtureRequest) -> None:
+    exact = margins(case, request)
+    near, rough = (apart(exact, margins(case, request, dtype=dtype)) for dtype in ("mixed", "bfloat16"))
+    assert 0 < near < 0.1 * max(1.0, *map(abs, exact))
+    assert near < rough
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_a_batch_moves_them_by_less_than_that(case: str, request: pytest.FixtureRequest) -> None:
+    one, three, plain = (margins(case, request, dtype="mixed", **how) for how in
+                         ({"batch_size": 1}, {"batch_size": 3}, {"plain": True}))  # fmt: skip
+    bound = 0.05 * max(1.0, *map(abs, one))
+    assert apart(one, three) < bound
+    assert apart(one, plain) < bound
+
+
+def test_the_built_in_model_moves_half_as_much_as_in_bfloat16_or_less() -> None:
+    asked = [
+        prompt_of([("", f"满意。{text}")], ["很", "不"])
+        for text in ("房间干净", "又吵又脏", "早餐不错，下次还来", "太差了" * 20)
+    ]
+    found = {dtype: load("mlm", ModelOptions("builtin:bert", dtype=dtype)).score(asked)
+             for dtype in ("float32", "mixed", "bfloat16")}  # fmt: skip
+    said = {dtype: [one.scores[0] - one.scores[1] for one in of] for dtype, of in found.items()}
+    assert 2 * apart(said["float32"], said["mixed"]) < apart(said["float32"], said["bfloat16"])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_layer_rounds_what_goes_in_and_what_comes_out(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not packed:
+        monkeypatch.setattr(mixed, "has_kernels", lambda parameter: False)
+    torch.manual_seed(0)
+    layer, states = nn.Linear(96, 64), torch.randn(2, 5, 96)
+    made = MixedLinear(layer.weight.detach(), layer.bias.detach())
+    given, weight = states.bfloat16().double(), layer.weight.detach().bfloat16().double()
+    expected = (given @ weight.T).to(torch.bfloat16).double() + layer.bias.detach().double()
+    assert made(states).dtype == torch.float32
+    assert torch.allclose(made(states).double(), expected, atol=2e-2)
+    assert torch.allclose(made(states), layer(states), atol=0.05)
+
+
+def test_heads_and_embeddings_stay_as_they_are(bert: Tiny, gpt2: Tiny) -> None:
+    for name, tiny in (("mlm", bert), ("causal", gpt2)):
+        model = load(name, ModelOptions(tiny.name, dtype="mixed", plain=True)).model  # type: ignore[attr-defined]
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+        assert not isinstance(model.get_output_embeddings(), MixedLinear)
+        assert sum(isinstance(module, MixedLinear) for module in model.modules()) >= 8
+
+
+def test_the_record_says_so_and_another_name_is_refused(bert: Tiny) -> None:
+    scorer = load("mlm", ModelOptions(bert.name, dtype="mixed"))
+    assert scorer.details["dtype"] == "mixed"  # type: ignore[attr-defined]
+    assert ModelOptions("x", dtype="mixed").identity() != ModelOptions("x").identity()
+    with pytest.raises(OptionError, match=r"no precision 'mixt'; use auto, mixed, float32"):
+        load("mlm", ModelOptions(bert.name, dtype="mixt"))
+
+
+def test_a_model_without_layers_of_a_known_kind_has_none_mixed() -> None:
+    assert mix(nn.Sequential(nn.Linear(80, 80))) == 0

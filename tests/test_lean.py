@@ -1,0 +1,53 @@
+"""The command line loads transformers without what only training needs, and whoever wants more of it gets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import write_rows
+
+pytestmark = pytest.mark.torch
+
+HEAVY = ["torch._dynamo.config", "torch.distributed.tensor", "scipy.optimize"]
+
+
+def python(code: str) -> str:
+    """What a process of its own says."""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    return found.stdout.strip()
+
+
+def test_a_run_loads_nothing_of_it_and_gives_the_same_bytes(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", [{"text": "房间干净"}, {"text": "the food was awful"}])
+    ask = f"['classify', {rows!r}, '-t', 'zh-sentiment-mlm', '-q', '-o', '-']"
+    code = f"import sys\nfrom promptshot import cli\ncli.run_command({ask})\n"
+    heavy = f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    *lean, loaded = python(f"from promptshot import lean; lean.start()\n{code}{heavy}").splitlines()
+    *whole, usual = python(f"{code}{heavy}").splitlines()
+    assert (loaded, usual) == ("[]", str(HEAVY))
+    assert lean == whole
+    assert all(json.loads(line)["prediction"] for line in lean)
+
+
+def test_what_is_left_out_is_there_for_whoever_wants_it() -> None:
+    said = python(
+        "from promptshot import lean; lean.start()\n"
+        "import torch, transformers.modeling_utils\n"
+        "from transformers.masking_utils import TransformGetItemToIndex as made\n"
+        "light = type(torch._dynamo).__name__\n"
+        "whole = torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item()\n"
+        "print(light, whole, type(made()).__module__, torch._dynamo.config.__name__)\n"
+    )
+    assert said == "_Compiler 2.0 torch._dynamo._trace_wrapped_higher_order_op torch._dynamo.config"
+
+
+def test_a_library_decides_nothing_for_others() -> None:
+    there = "any(type(one).__module__ == 'promptshot.lean' for one in sys.meta_path)"
+    assert python(f"import sys, promptshot.runs.run\nprint({there})") == "False"
+    loaded = "import sys, transformers\nfrom promptshot import lean\nlean.start()\n"
+    assert python(f"{loaded}print({there})") == "False"  # it is too late
