@@ -1,4 +1,4 @@
-"""Workers, nodes and drivers of a Ray cluster that are lost in the middle of a run: each row once, and the same bytes."""
+"""Workers, nodes and drivers that are lost in the middle of a run on a cluster: each row once, and the same bytes."""
 
 from __future__ import annotations
 
