@@ -91,11 +91,12 @@ class Fleet:
         """So many actors, each with the recipe's models; they are made anew where they are lost."""
         for actor in self.working:  # of the run before this one: they have the places that these need
             self.ray.kill(actor)
+        # torch reads how many threads it has from the variable, before anything of this package is imported.
         made = self.ray.remote(Worker).options(
             num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=TRIES,
             runtime_env={"env_vars": {"OMP_NUM_THREADS": str(self.cpus), "TOKENIZERS_PARALLELISM": "false"}},
         )  # fmt: skip
-        self.working = [made.remote(recipe, self.cpus, versions()) for _ in range(self.count)]
+        self.working = [made.remote(recipe, versions()) for _ in range(self.count)]
         return self.working
 
     def get(self, reference: Any, what: str) -> Any:
@@ -115,17 +116,13 @@ class Fleet:
 class Worker:
     """An actor: a classifier of a recipe, which scores whole windows with what is fitted elsewhere."""
 
-    def __init__(self, recipe: Recipe, threads: int, wanted: Mapping[str, str]) -> None:
+    def __init__(self, recipe: Recipe, wanted: Mapping[str, str]) -> None:
         self.problem: PromptshotError | None = None
         if other := {name: has for name, has in versions().items() if wanted.get(name) != has}:
             name, has = next(iter(other.items()))
             what = f"a worker has {name} {has}, and this is {wanted.get(name)}"
             self.problem = OptionError(what, hint="install the same on all nodes")
             return
-        with contextlib.suppress(ImportError):
-            import torch
-
-            torch.set_num_threads(threads)
         bare = replace(recipe, calibration=Calibration(), decision=_unfitted(recipe.decision))
         try:
             self.classifier = Classifier.of(bare)

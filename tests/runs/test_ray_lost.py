@@ -76,7 +76,10 @@ def nodes() -> Iterator[Any]:
 def films(folder: Path, rows: int = ROWS, fatal: Sequence[int] = ()) -> str:
     """Rows, of which some kill and every 700th has no text."""
     texts = [f"film {i} of {i % 7}" + (" is fatal" if i in fatal else "") for i in range(rows)]
-    return write_rows(folder / "films.jsonl", [{"id": i} if i % 700 == 9 else {"text": t} for i, t in enumerate(texts)])
+    path: str = write_rows(
+        folder / "films.jsonl", [{"id": i} if i % 700 == 9 else {"text": t} for i, t in enumerate(texts)]
+    )
+    return path
 
 
 def command(path: str, out: Path, scorer: str, *more: str) -> list[str]:
