@@ -175,9 +175,8 @@ class _Added(_Band):
     """As what is added to the scores of attention: (rows, 1, width, width)."""
 
     def mask(self, seen: Tensor, dtype: torch.dtype) -> Tensor:
-        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, torch.finfo(dtype).min)[
-            :, None
-        ]
+        added = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+        return added.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
 
 
 class _Listed(_Band):
