@@ -58,6 +58,7 @@ Code = Literal[
     "unlisted",
     "overwritten",
     "left-out-columns",
+    "precision",
     # of a comparison
     "failed",
     "clearly-better",

@@ -34,6 +34,7 @@ from promptshot.runs.remarks import (
 from promptshot.runs.wrong import Worst, WorstState, Wrong
 from promptshot.scoring import CAUTION
 
+LENGTHY = 60.0  # seconds of a run from which on a faster way is told
 EXAMPLES = 10  # predictions kept for people to look at
 FEW = 8  # labelled rows of a label that calibration is fitted to, below which that is said
 LISTED = 20  # labels whose words are told
@@ -242,7 +243,17 @@ class Result:
             *unknown_gold(self.tally),
             *unlisted(self.tally, self.worst),
             *_of_files(self, keep),
+            *_of_speed(self),
         ]
+
+
+def _of_speed(result: Result) -> Iterator[Remark]:
+    """What would be faster, of a run that took its time."""
+    if result.seconds > LENGTHY and result.details.get("bfloat16_units") and result.details.get("dtype") == "float32":
+        line = (
+            "this processor multiplies bfloat16: --dtype mixed is faster, and moves scores a little (see: promptshot "
+        )
+        yield Remark("precision", f"{line}doctor --dtype mixed)", {"seconds": result.seconds})
 
 
 def metrics_of(tally: Tally) -> dict[str, float | None]:

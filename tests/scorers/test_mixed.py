@@ -9,7 +9,11 @@ import torch
 from helpers import Tiny, prompt_of
 from torch import nn
 
+from promptshot.classify.recipe import Recipe
 from promptshot.errors import OptionError
+from promptshot.metrics import Tally
+from promptshot.prompts import library
+from promptshot.runs.result import Result
 from promptshot.scorers import load
 from promptshot.scorers.engine import mixed
 from promptshot.scorers.engine.mixed import MixedLinear, mix
@@ -107,3 +111,17 @@ def test_the_record_says_so_and_another_name_is_refused(bert: Tiny) -> None:
 
 def test_a_model_without_layers_of_a_known_kind_has_none_mixed() -> None:
     assert mix(nn.Sequential(nn.Linear(80, 80))) == 0
+
+
+def test_a_long_run_is_told_what_would_be_faster_where_the_processor_can() -> None:
+    recipe = Recipe.of(library.template("zh-sentiment-mlm"), library.verbalizer("zh-satisfied"))
+    result = Result(recipe, Tally(["positive", "negative"]), "", seconds=61.0)
+    for details, told in (
+        ({"dtype": "float32", "bfloat16_units": True}, True),
+        ({"dtype": "mixed", "bfloat16_units": True}, False),
+        ({"dtype": "float32"}, False),
+    ):
+        result.details = details
+        assert [remark.code for remark in result.remarks()].count("precision") == told
+    result.details, result.seconds = {"dtype": "float32", "bfloat16_units": True}, 59.0
+    assert "precision" not in [remark.code for remark in result.remarks()]

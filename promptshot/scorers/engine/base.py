@@ -34,7 +34,7 @@ from promptshot.scorers.checkpoints.opening import (
 )
 from promptshot.scorers.engine.batches import Answers, Batches, Work, token_budget, within_memory
 from promptshot.scorers.engine.heads import Head, Reading, probe
-from promptshot.scorers.engine.mixed import mix
+from promptshot.scorers.engine.mixed import gains, mix
 from promptshot.scorers.engine.packed import pack
 from promptshot.scorers.engine.plans import Plan, Planner, Query, planner_of
 from promptshot.scorers.engine.prefix import reach, rows_at_once
@@ -261,6 +261,7 @@ class TorchScorer(ABC):
             "model_type": self.model.config.model_type,
             "device": str(self.device),
             "dtype": MIXED if self.options.dtype == MIXED else str(self.model.dtype).removeprefix("torch."),
+            **({"bfloat16_units": True} if self.device.type == "cpu" and gains() else {}),
             "max_length": self.limit,
             **({"trained_length": self.trained} if self.options.long in BEYOND else {}),
             **({"long_alpha": self.options.alpha} if self.options.long == "hierarchical" else {}),

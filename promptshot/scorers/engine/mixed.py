@@ -19,6 +19,12 @@ from torch.nn import functional
 from promptshot.scorers.engine.packed import FUSED, activation_behind, has_kernels, shared_with, weight_of
 
 
+def gains() -> bool:
+    """Whether this processor multiplies bfloat16 by itself, so that such products are faster."""
+    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # which other builds of torch may not have
+    return any(getattr(torch.cpu, name, bool)() for name in asked)
+
+
 class MixedLinear(nn.Module):
     """activation(x Wᵀ + b) for float32 states, as the layer that it takes the place of, with W in bfloat16."""
 
