@@ -19,7 +19,7 @@ from promptshot.scoring import Checkpoint, Doubted, Kind, ModelOptions, Piece, P
 Verdict = Literal["ok", "look", "failed", "note"]  # a note is nothing to judge
 Overall = Literal["sound", "look at this", "not sound"]
 NEEDED = 0.75  # of the canaries, in the better language: random weights get it of 20 once in 50 times
-EPSILON = {"float64": 2**-52, "float32": 2**-23, "float16": 2**-10, "bfloat16": 2**-7, "mixed": 2**-8, "int8": 2**-7}
+EPSILON = {"float64": 2**-52, "float32": 2**-23, "float16": 2**-10, "bfloat16": 2**-7, "mixed": 2**-11, "int8": 2**-7}
 CHAIN = 16  # operations in a row, about, by which a layer makes a state of a state: norms, products, softmax, sums
 BEYOND = 16  # times what rounding explains: what no other order of sums brings about
 SMALL, LARGE = 1 / 50, 1 / 20  # of what margins are, in the mean square: worth a look; no matter of precision

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from helpers import Tiny, prompt_of
+from tiny import build, byte_bpe
 from torch import nn
 
 from promptshot.classify.recipe import Recipe
-from promptshot.errors import OptionError
+from promptshot.errors import ModelError, OptionError
 from promptshot.metrics import Tally
 from promptshot.prompts import library
 from promptshot.runs.result import Result
@@ -125,3 +128,16 @@ def test_a_long_run_is_told_what_would_be_faster_where_the_processor_can() -> No
         assert [remark.code for remark in result.remarks()].count("precision") == told
     result.details, result.seconds = {"dtype": "float32", "bfloat16_units": True}, 59.0
     assert "precision" not in [remark.code for remark in result.remarks()]
+
+
+def test_a_family_that_reaches_for_the_weights_of_layers_is_refused(tmp_path: Path) -> None:
+    made = byte_bpe(["<s>", "</s>", "<pad>"])
+    config = transformers.BloomConfig(
+        vocab_size=made.get_vocab_size(), hidden_size=32, n_layer=2, n_head=4, slow_but_exact=True, pretraining_tp=2
+    )
+    special = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    tiny = build(tmp_path / "bloom", transformers.BloomForCausalLM, config, made, **special)
+    assert load("causal", ModelOptions(tiny.name)).score(prompts("causal"))[0].error is None
+    for plain in (True, False):
+        with pytest.raises(ModelError, match=r"cannot be run in mixed precision \(.*leave out --dtype mixed"):
+            load("causal", ModelOptions(tiny.name, dtype="mixed", plain=plain))

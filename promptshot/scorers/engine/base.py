@@ -42,6 +42,7 @@ from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_other_p
 from promptshot.scoring import BEYOND, Kind, ModelOptions, Prompt, Scored, TokenScore
 
 Made = TypeVar("Made", bound="TorchScorer")
+ROUNDED = 0.1  # what a probe may be off by in mixed precision, as a part of what its numbers differ by
 ENDS = 24  # characters of a field that are enough to tell how a word behind it is spelled
 
 
@@ -111,9 +112,14 @@ class TorchScorer(ABC):
         return mates(self.model, self.trial, self.limit)
 
     def _mix(self) -> None:
-        """From here on products are in bfloat16; raises ModelError where no layer is of a known kind."""
-        if not mix(self.model):
-            what = "no layer of it can be run in mixed precision"
+        """From here on products are in bfloat16; raises ModelError where that cannot be, or gives other numbers: some
+        families reach for the weights of a layer."""
+        with torch.inference_mode(), quiet():
+            expected = self.whole().float()
+            count = mix(self.model)
+            why = "no layer of it is of a known kind" if not count else _unlike(expected, self.whole)
+        if why:
+            what = f"it cannot be run in mixed precision ({why})"
             raise ModelError(what, where=self.checkpoint, hint="leave out --dtype mixed")
         if not self.options.plain:
             pack(self.model, self.whole)  # what stays in float32
@@ -511,6 +517,16 @@ def _bare(prompt: Prompt) -> Prompt:
     """The prompt with the ends of its fields only, which is enough to tell how words are spelled at its blank."""
     ends = [replace(p, text=p.text[-ENDS:]) if p.kind in (Kind.FIELD, Kind.DEMO) else p for p in prompt.pieces]
     return replace(prompt, pieces=tuple(ends))
+
+
+def _unlike(expected: Tensor, run: Callable[[], Tensor]) -> str:
+    """Why the numbers of a run are not those that were, but for rounding; empty where they are."""
+    try:
+        found = run().float()
+    except Exception as problem:  # whatever a model of any kind may say
+        return told(problem, 120)
+    error = float((found - expected).norm() / (expected - expected.mean()).norm().clamp_min(1e-9))
+    return "" if error <= ROUNDED else f"a probe is off by {error:.2g}"
 
 
 def _attempt(work: Work, start: int, end: int) -> Answers | str | None:

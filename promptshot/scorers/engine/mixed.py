@@ -9,6 +9,7 @@ speed and gave next to nothing (SmolLM2, SST-2).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,10 +54,11 @@ class MixedLinear(nn.Module):
 
 def _product(states: Tensor, weight: Any) -> Tensor:
     """(..., in) times (out, in), both bfloat16 -> (..., out), float32; on CUDA the sums are not rounded in between."""
-    if not states.is_cuda:
-        return functional.linear(states, weight).float()
-    found = torch.mm(states.reshape(-1, states.shape[-1]), weight.T, out_dtype=torch.float32)
-    return found.view(*states.shape[:-1], -1)
+    if states.is_cuda:
+        with contextlib.suppress(TypeError):  # of an older torch
+            found = torch.mm(states.reshape(-1, states.shape[-1]), weight.T, out_dtype=torch.float32)
+            return found.view(*states.shape[:-1], -1)
+    return functional.linear(states, weight).float()
 
 
 def mix(model: Any) -> int:
