@@ -23,6 +23,7 @@ from promptshot.runs.remarks import Remark
 AVERAGE, INTERVAL, CHANCE = "average", "95% interval", "majority or chance"
 SIGNS = (RANKED, CUT)
 Shown = Literal["main", "all", "none"]  # of the published rows
+OF_PUBLISHED = ("published", "sampled")  # remarks
 NOTHING = "-"  # where a row has no number
 
 
@@ -64,6 +65,8 @@ def show_suite(table: Table, published: Shown = "main") -> None:
     if not table.tasks:
         return
     shown = _shown(table, published)
+    if not shown:  # then nothing is to be known of them
+        remarks = [one for one in remarks if one.code not in OF_PUBLISHED and one.facts.get("tasks") != []]
     parts: list[RenderableType] = [_head(table), *_drawn(table, console, shown)]
     parts += [_sources(shown)] if shown else []
     parts += [part for line, widths in table.widths().items() for part in _spread(line, widths)]
