@@ -12,7 +12,7 @@ from promptshot.scorers.engine.packed import PackedLinear, pack
 
 pytestmark = [
     pytest.mark.torch,
-    pytest.mark.skipif(not packed._can(nn.Linear(2, 2)), reason="torch is built without these kernels"),
+    pytest.mark.skipif(not packed.has_kernels(torch.ones(2, 2)), reason="torch is built without these kernels"),
 ]
 BERT = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 
