@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,12 @@ def test_a_family_that_reaches_for_the_weights_of_layers_is_refused(tmp_path: Pa
     for plain in (True, False):
         with pytest.raises(ModelError, match=r"cannot be run in mixed precision \(.*leave out --dtype mixed"):
             load("causal", ModelOptions(tiny.name, dtype="mixed", plain=plain))
+
+
+@pytest.mark.skipif("PROMPTSHOT_REAL" not in os.environ, reason="no real checkpoint is here")
+def test_a_pretrained_causal_model_is_taken_and_moves_little() -> None:
+    folder = str(Path(os.environ["PROMPTSHOT_REAL"]) / "smollm2")
+    asked = [prompt_of([(f"{text} It was ", "")], ["great", "terrible"]) for text in ("A dull film .", "We loved it .")]
+    exact, near = ([one.scores[0] - one.scores[1] for one in load("causal", ModelOptions(folder, dtype=dtype)).score(asked)]
+                   for dtype in ("float32", "mixed"))  # fmt: skip
+    assert 0 < apart(exact, near) < 0.2

@@ -42,7 +42,7 @@ from promptshot.scorers.engine.trials import MATES, Mates, mates, refuse_other_p
 from promptshot.scoring import BEYOND, Kind, ModelOptions, Prompt, Scored, TokenScore
 
 Made = TypeVar("Made", bound="TorchScorer")
-ROUNDED = 0.1  # what a probe may be off by in mixed precision, as a part of what its numbers differ by
+ROUNDED = 0.4  # what a probe may be off by in mixed precision, as a part of what its numbers differ by
 ENDS = 24  # characters of a field that are enough to tell how a word behind it is spelled
 
 
