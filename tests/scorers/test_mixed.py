@@ -27,6 +27,7 @@ pytestmark = pytest.mark.torch
 
 TEXTS = ("the room was great and we liked it", "the food was awful", "房间干净，早餐也不错", "a long game " * 6)
 WORDS = ["good", "awful"]
+REAL = Path(os.environ.get("PROMPTSHOT_REAL", ""))
 KINDS = {
     "mlm": "bert_mlm",
     "nsp": "bert_nsp",
@@ -144,10 +145,12 @@ def test_a_family_that_reaches_for_the_weights_of_layers_is_refused(tmp_path: Pa
             load("causal", ModelOptions(tiny.name, dtype="mixed", plain=plain))
 
 
-@pytest.mark.skipif("PROMPTSHOT_REAL" not in os.environ, reason="no real checkpoint is here")
+@pytest.mark.skipif(not REAL.name, reason="PROMPTSHOT_REAL names no folder of real checkpoints")
 def test_a_pretrained_causal_model_is_taken_and_moves_little() -> None:
-    folder = str(Path(os.environ["PROMPTSHOT_REAL"]) / "smollm2")
+    folder = str(REAL / "smollm2")
     asked = [prompt_of([(f"{text} It was ", "")], ["great", "terrible"]) for text in ("A dull film .", "We loved it .")]
-    exact, near = ([one.scores[0] - one.scores[1] for one in load("causal", ModelOptions(folder, dtype=dtype)).score(asked)]
-                   for dtype in ("float32", "mixed"))  # fmt: skip
+    exact, near = (
+        [one.scores[0] - one.scores[1] for one in load("causal", ModelOptions(folder, dtype=dtype)).score(asked)]
+        for dtype in ("float32", "mixed")
+    )
     assert 0 < apart(exact, near) < 0.2
