@@ -208,22 +208,25 @@ def test_a_field_of_map_that_no_template_reads_is_a_line_with_its_place(suite: s
         load(Path(suite))
 
 
+def shown(capsys: pytest.CaptureFixture[str], suite: str, *arguments: str) -> str:
+    """What a comparison without any fault shows."""
+    assert compare(suite, *arguments) == 0
+    return capsys.readouterr().err
+
+
 def test_the_main_published_rows_are_shown_and_files_have_all(
     suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = "  - {name: Nobody, source: a blog, scores: {shops: 12.5}, transductive: [shops], main: true}\n"
     Path(suite).write_text(SUITE + more, encoding="utf-8")
-    assert compare(suite) == 0
-    said = capsys.readouterr().err
+    said = shown(capsys, suite)
     assert ("[1] Others" in said, "[2] Nobody" in said, "12.5*" in said) == (False, True, True)
     assert "1 more published rows: --published all" in said
-    assert compare(suite, "--published", "all") == 0
-    said = capsys.readouterr().err
+    said = shown(capsys, suite, "--published", "all")
     assert "[1] Others" in said
     assert "more published rows" not in said
     out = str(tmp_path / "out.md")
-    assert compare(suite, "--published", "none", "-o", out) == 0
-    said = capsys.readouterr().err
+    said = shown(capsys, suite, "--published", "none", "-o", out)
     assert not [line for line in ("Nobody", "published rows", "* all rows") if line in said]
     assert "Others" in Path(out).read_text(encoding="utf-8")
 
@@ -233,13 +236,11 @@ def test_only_the_tasks_that_were_ranked_are_marked_in_a_published_row_and_a_lin
 ) -> None:
     more = "  - {name: Half, source: a blog, scores: {shops: 13.7, hotels: 41.9}, transductive: [shops]}\n"
     Path(suite).write_text(SUITE + more, encoding="utf-8")
-    assert compare(suite) == 0
-    said = capsys.readouterr().err
+    said = shown(capsys, suite)
     assert ("13.7*" in said, "41.9*" in said, "41.9" in said) == (True, False, True)
     assert "* all rows of the task were ranked together and cut in fixed shares" in said
     Path(suite).write_text(SUITE + more.replace(", transductive: [shops]", ""), encoding="utf-8")
-    assert compare(suite) == 0
-    said = capsys.readouterr().err
+    said = shown(capsys, suite)
     assert ("13.7*" in said, "13.7" in said, "ranked together" in said) == (False, True, False)
 
 
