@@ -1,4 +1,4 @@
-"""Model code of transformers without what only training needs: it starts in half the processor time.
+"""Model code of transformers without what only training needs: it loads in two thirds of the processor time.
 
 For a process of our own, the command line; a library must not decide for others what is there.
 """

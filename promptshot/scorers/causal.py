@@ -254,15 +254,17 @@ class CausalScorer(HeadScorer):
 
     def _stay_local(self) -> None:
         """Let each token see those less than the trained length before it (kexue.fm 9431); raises OptionError."""
-        why = prefix.doubt(self.model, self.head) if self.options.plain else self.doubt
+        why = self.doubt
+        if self.options.plain:  # then nothing has been tried
+            why = prefix.doubt(self.model, self.head)
+            self.views, self.reach = ({}, 0) if why else prefix.sight(self.model, self.head, self.limit)
         if not why:
             refuse_absolute(self.model, self.checkpoint)
-        views, reach = ({}, 0) if why else prefix.sight(self.model, self.head, self.limit)
-        if reach < self.limit:
+        if self.reach < self.limit:
             what = f"--long local: this {self.model.config.model_type} model cannot be shown a part of a text"
-            why = why or f"what it makes of a text depends on the length, beyond {reach} tokens"
+            why = why or f"what it makes of a text depends on the length, beyond {self.reach} tokens"
             raise OptionError(f"{what} ({why})", where=self.checkpoint, hint="use --long windows")
-        self.views, self.reach = prefix.within(views, self.trained), reach
+        self.views = prefix.within(self.views, self.trained)
 
     def _mates(self) -> Mates:
         """Of those that are run in batches; what is shared is not padded."""

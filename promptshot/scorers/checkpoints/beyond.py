@@ -263,11 +263,12 @@ def _lengthen(base: Any, limit: int) -> bool:
 def _run(base: Any, ids: Tensor, mask: Tensor | None = None) -> Tensor:
     """The last states of one sequence: (width, hidden)."""
     found: Tensor = base(input_ids=ids, attention_mask=torch.ones_like(ids) if mask is None else mask)[0][0]
-    return found.float()
+    return found
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
     close = CLOSE if one.dtype == torch.float32 else ROUGH
+    one, other = one.float(), other.float()
     spread = (one - one.mean(0)).norm()
     return bool((one - other).norm() <= close * spread)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 import inspect
 import math
 import re
@@ -204,20 +203,10 @@ def _names(opened: Opened) -> list[str]:
 def skeleton(auto_class: str, opened: Opened, options: ModelOptions) -> torch.nn.Module:
     """The model with its modules and without any weight; raises ModelError where the configuration allows none."""
     made: torch.nn.Module
-    with loading(opened.name, options), suspect.patience(), torch.device("meta"), _no_numbers():
+    with loading(opened.name, options), suspect.patience(), torch.device("meta"):
         loader = of_library(auto_class)
         made = loader.from_config(opened.config, trust_remote_code=options.trust_remote_code)
     return made
-
-
-def _no_numbers() -> contextlib.AbstractContextManager[Any]:
-    """Nothing is drawn for weights: on the meta device that takes a third of a second of imports."""
-    for place in ("transformers.initialization", "transformers.modeling_utils"):  # of transformers 5, and before
-        with contextlib.suppress(ImportError):
-            if found := getattr(importlib.import_module(place), "no_init_weights", None):
-                context: contextlib.AbstractContextManager[Any] = found()
-                return context
-    return contextlib.nullcontext()
 
 
 def check_size(opened: Opened, made: torch.nn.Module, dtype: torch.dtype | str) -> None:

@@ -279,8 +279,7 @@ def _go_on(scorer: HeadScorer, text: _Going) -> None:
     while text.rest and text.gap is None:
         part = text.rest.pop(0)
         if isinstance(part, Gap):
-            size = len(scorer.encoder.continuing(" " * text.spaced + part.start)) if part.start else 0
-            text.gap = Gap(size, size) if size else part
+            text.gap = part
             text.ids = text.ids or list(scorer.planner.special)  # what begins a text, as where nothing is scored before
             text.begin = len(text.ids)
         else:
