@@ -11,7 +11,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from promptshot.doctor import Finding, Overall
-from promptshot.errors import printable
+from promptshot.errors import many, printable
+from promptshot.precision import Measured
 from promptshot.report.console import people
 
 WIDE = 100  # columns; below, what a doctor says stands under its head
@@ -62,6 +63,32 @@ def show_finding(kind: str, finding: Finding) -> None:
         table = Table.grid(Column(width=cell_len(head.plain)), Column(ratio=1), expand=True)
         table.add_row(head, said)
         console.print(table)
+
+
+def show_precisions(name: str, found: Sequence[Measured], best: str, why: str) -> None:
+    """What each precision comes to on some rows, and which to take."""
+    console, labelled = people(), any(one.labelled for one in found)
+    console.print(Text(f"{many(found[0].rows, 'row')} by {printable(name)}, beside float32:", style="dim"))
+    heads = ["rows/s", "times", "margins move", "on average", "labels change", *(["right"] if labelled else [])]
+    table = Table(Column("precision", style="bold"), *(Column(head, justify="right") for head in heads), box=None)
+    for one in found:
+        table.add_row(*_cells(one, labelled))
+    console.print(table)
+    for one in found:
+        if one.problem:
+            console.print(Text(f"{one.dtype}: {printable(one.problem)}", style="dim"))
+    console.print(Text.assemble("for such rows: ", (f"--dtype {best}", "bold"), f" ({why})"))
+
+
+def _cells(one: Measured, labelled: bool) -> list[str]:
+    if one.problem:
+        return [one.dtype, *["-"] * (5 + labelled)]
+    speed = [one.dtype, f"{one.rows_per_second:,.1f}", f"{one.times:.2f}"]
+    right = [f"{one.right / one.labelled:.1%}" if one.right is not None else "-"] if labelled else []
+    if one.dtype == "float32":
+        return [*speed, "", "", "", *right]
+    moved = [f"{one.largest:.4f}", f"{one.mean:.4f}"]
+    return [*speed, *moved, str(one.changed), *right]
 
 
 def show_verdict(overall: Overall, why: str) -> None:

@@ -35,6 +35,7 @@ from promptshot.runs.wrong import Worst, WorstState, Wrong
 from promptshot.scoring import CAUTION
 
 LENGTHY = 60.0  # seconds of a run from which on a faster way is told
+HALF = ("mixed", "bfloat16")  # precisions that pay where the processor multiplies bfloat16 by itself
 EXAMPLES = 10  # predictions kept for people to look at
 FEW = 8  # labelled rows of a label that calibration is fitted to, below which that is said
 LISTED = 20  # labels whose words are told
@@ -248,8 +249,12 @@ class Result:
 
 
 def _of_speed(result: Result) -> Iterator[Remark]:
-    """What would be faster, of a run that took its time."""
-    if result.seconds > LENGTHY and result.details.get("bfloat16_units") and result.details.get("dtype") == "float32":
+    """What would be faster, of a run that took its time; and a precision that can only be slower."""
+    dtype = result.details.get("dtype")
+    if dtype in HALF and result.details.get("device") == "cpu" and not result.details.get("bfloat16_units"):
+        line = f"this processor has no units for bfloat16, where --dtype {dtype} is slower than float32"
+        yield Remark("precision", line, {"dtype": dtype})
+    if result.seconds > LENGTHY and result.details.get("bfloat16_units") and dtype == "float32":
         line = (
             "this processor multiplies bfloat16: --dtype mixed is faster, and moves scores a little (see: promptshot "
         )

@@ -118,6 +118,29 @@ def test_a_model_without_layers_of_a_known_kind_has_none_mixed() -> None:
     assert mix(nn.Sequential(nn.Linear(80, 80))) == 0
 
 
+def test_without_kernels_for_it_the_products_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(3)
+    weight, bias, states = torch.randn(24, 16), torch.randn(24), torch.randn(5, 16)
+    packed = MixedLinear(weight, bias)(states)
+    monkeypatch.setattr("promptshot.scorers.engine.mixed.has_kernels", lambda *asked: False)
+    plain = MixedLinear(weight, bias)
+    assert plain.packed is None
+    torch.testing.assert_close(plain(states), packed, atol=0.05, rtol=0.01)  # a unit in the last place of bfloat16
+
+
+@pytest.mark.parametrize("dtype", ["mixed", "bfloat16"])
+def test_a_processor_without_units_for_it_is_told(dtype: str) -> None:
+    recipe = Recipe.of(library.template("zh-sentiment-mlm"), library.verbalizer("zh-satisfied"))
+    result = Result(recipe, Tally(["positive", "negative"]), "", seconds=1.0)
+    result.details = {"dtype": dtype, "device": "cpu"}
+    assert [remark.line for remark in result.remarks() if remark.code == "precision"] == [
+        f"this processor has no units for bfloat16, where --dtype {dtype} is slower than float32"
+    ]
+    for more in ({"bfloat16_units": True}, {"device": "cuda:0"}):
+        result.details = {"dtype": dtype, "device": "cpu", **more}
+        assert "precision" not in [remark.code for remark in result.remarks()]
+
+
 def test_a_long_run_is_told_what_would_be_faster_where_the_processor_can() -> None:
     recipe = Recipe.of(library.template("zh-sentiment-mlm"), library.verbalizer("zh-satisfied"))
     result = Result(recipe, Tally(["positive", "negative"]), "", seconds=61.0)

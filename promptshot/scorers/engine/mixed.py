@@ -33,7 +33,7 @@ class MixedLinear(nn.Module):
         """`weight` is (out, in), float32."""
         super().__init__()
         half = weight.to(torch.bfloat16)
-        packed = has_kernels(weight)
+        packed = has_kernels(half)
         self.packed = torch.ops.mkldnn._reorder_linear_weight(half) if packed else None
         self.rounded: Tensor | None = None if packed else half
         self.weight = weight.to("meta")  # shape and dtype, for models that ask
@@ -68,7 +68,7 @@ def mix(model: Any) -> int:
         weight = weight_of(layer)
         if weight is None or layer.weight.data_ptr() in shared:
             continue
-        behind = activation_behind(parent, name) if has_kernels(weight) else None
+        behind = activation_behind(parent, name) if has_kernels(weight, torch.bfloat16) else None
         activation = getattr(parent, behind) if behind else nn.Identity()
         bias = None if layer.bias is None else layer.bias.detach()
         setattr(parent, name, MixedLinear(weight, bias, FUSED.get(type(activation).__name__, ("none", ""))))

@@ -118,11 +118,13 @@ def shared_with(model: nn.Module) -> set[int]:
     return {module.weight.data_ptr() for module in model.modules() if isinstance(module, nn.Embedding)}
 
 
-def has_kernels(parameter: Tensor) -> bool:
-    """Whether layers with such weights can be packed here."""
-    wanted = parameter.device.type == "cpu" and parameter.dtype in (torch.float32, torch.bfloat16)
+def has_kernels(parameter: Tensor, dtype: torch.dtype | None = None) -> bool:
+    """Whether layers with such weights, or with these in another dtype, can be packed here."""
+    dtype = dtype or parameter.dtype
     there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return wanted and there and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    if parameter.device.type != "cpu" or not there or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
 
 
 def weight_of(layer: Any) -> Tensor | None:
