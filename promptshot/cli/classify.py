@@ -15,6 +15,7 @@ from promptshot.cli.flags import (
     Command,
     calibrate_flags,
     chat_flags,
+    cluster_of,
     config_flag,
     demo_flags,
     errors_flag,
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from promptshot.classify.suited import Guess
     from promptshot.runs.inputs import Inputs
     from promptshot.runs.outputs import Outputs
-    from promptshot.runs.ray import Cluster
 
 PREVIEWED = 3  # prompts shown by --dry-run
 
@@ -229,24 +229,11 @@ def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any]
     total = inputs.total
     tell_sizes([recipe.model], recipe.options.dtype, quiet)
     with Watch(total and total * len(recipes), quiet, given["verbose"]) as watch:
-        series = run_all(recipes, inputs, outputs, watch, given["on_error"], _cluster(given))
+        series = run_all(recipes, inputs, outputs, watch, given["on_error"], cluster_of(given))
     if not quiet:
         surest = None if given["errors"] is None or outputs.errors else outputs.surest
         show_series(series, examples=outputs.output is None, surest=surest)
     return 3 if series.rejected else 0
-
-
-def _cluster(given: dict[str, Any]) -> Cluster | None:
-    """Where the actors are that score the rows, if there are to be any; raises OptionError."""
-    from promptshot.errors import OptionError
-
-    if given["ray"] is None:
-        if given["ray_cpus"]:
-            raise OptionError("--ray-cpus is for --ray", hint="add that, or leave it out")
-        return None
-    from promptshot.runs.ray import Cluster
-
-    return Cluster(given["ray"], given["ray_cpus"])
 
 
 def _seeds(given: dict[str, Any]) -> range:

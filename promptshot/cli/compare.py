@@ -14,6 +14,7 @@ from promptshot.cli.flags import (
     Command,
     chat_flags,
     chat_of,
+    cluster_of,
     config_flag,
     form_flags,
     form_of,
@@ -26,6 +27,7 @@ from promptshot.cli.flags import (
     option,
     outputs,
     quiet_flag,
+    ray_flags,
     read_by,
     read_once,
     reading,
@@ -119,6 +121,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Every candidate's predictions; a stopped comparison goes on there.",
 )
+@ray_flags
 @option("--overwrite", is_flag=True, help="Replace existing files, and all of an earlier comparison in DIR.")
 @chat_flags
 @scorer_flag
@@ -167,7 +170,8 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     read = [one for candidate in candidates for one in candidate.recipe.reads]
     check([*written, *(folder.goes if folder else ())], [*read_by(given, files), *read])
     dev = rows_of([given["dev"]], how=inputs.how) if given["dev"] else None
-    plan = compare.Plan(candidates, items, given["search"], dev, folder, given["seed"], files)
+    told = given["seed"], files, cluster_of(given)
+    plan = compare.Plan(candidates, items, given["search"], dev, folder, *told)
     watch = Watch(quiet=quiet)
     tell_sizes(given["models"] or (), given["dtype"], quiet)
     try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from promptshot.prompts.task import Names
     from promptshot.rows.streams import Reading
     from promptshot.rows.writer import Form
+    from promptshot.runs.ray import Cluster
     from promptshot.scoring import ModelOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -517,6 +518,17 @@ def chat_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
     names = {"chat_system": "system", "chat_answer": "answer", "chat_demos": "demonstrations"}
     said = {key: given[name] for name, key in names.items() if given[name] is not None}
     return said if said or given["chat"] else None
+
+
+def cluster_of(given: Mapping[str, Any]) -> Cluster | None:
+    """Where the actors are that score the rows, if there are to be any; raises OptionError."""
+    if given["ray"] is None:
+        if given["ray_cpus"]:
+            raise OptionError("--ray-cpus is for --ray", hint="add that, or leave it out")
+        return None
+    from promptshot.runs.ray import Cluster
+
+    return Cluster(given["ray"], given["ray_cpus"])
 
 
 def tell_sizes(models: Iterable[str], dtype: str, quiet: bool = False) -> None:

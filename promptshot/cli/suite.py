@@ -11,7 +11,18 @@ import click
 
 from promptshot import shelf
 from promptshot.cli import settings
-from promptshot.cli.flags import GIVEN, READ, chat_of, form_of, is_said, model_options, outputs, read_by, tell_sizes
+from promptshot.cli.flags import (
+    GIVEN,
+    READ,
+    chat_of,
+    cluster_of,
+    form_of,
+    is_said,
+    model_options,
+    outputs,
+    read_by,
+    tell_sizes,
+)
 from promptshot.errors import OptionError, did_you_mean
 from promptshot.files import Named
 from promptshot.kinds import KINDS
@@ -109,7 +120,7 @@ def run(quiet: bool, given: dict[str, Any]) -> int:
     watch = SuiteWatch(quiet=quiet)
     try:
         with watch:
-            table = tasks.run(plan, watch)
+            table = tasks.run(plan, watch, cluster_of(given))
     finally:  # whatever stops it, what is known so far is told
         if watch.table:
             _tell(watch.table, given, form, quiet)

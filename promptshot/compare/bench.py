@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple
 
 from promptshot.classify.classifier import WINDOW, Classifier
 from promptshot.classify.decide import Several
@@ -74,14 +76,30 @@ class Watcher:
         """This is what it came to in an earlier comparison, which is taken from there."""
 
 
+class Turn(NamedTuple):
+    """A candidate, and the rows that it is to be scored on."""
+
+    candidate: Candidate
+    items: Sequence[Item]
+
+    def mapped(self, done: int = 0) -> Iterator[Item]:
+        """The rows behind those that are done, with the candidate's fields."""
+        return map(self.candidate.recipe.task.mapped, self.items[done:])
+
+
 class Bench:
     """Where candidates are scored, by scorers of a loader."""
 
-    def __init__(self, loader: Loader, watcher: Watcher | None = None, candidates: Sequence[Candidate] = ()) -> None:
+    def __init__(
+        self, loader: Loader | None = None, watcher: Watcher | None = None, candidates: Sequence[Candidate] = ()
+    ) -> None:
         """Those of the `candidates` whose prompts have the same text are run once for all their words."""
-        self.loader, self.watcher = loader, watcher or Watcher()
+        self.loader, self.watcher = loader or Loader(), watcher or Watcher()
         self._classifiers: dict[str, Classifier] = {}  # where the loader keeps its scorers, for a later turn
         self._memories = memories(candidates)
+
+    def expect(self, turns: Sequence[Turn]) -> None:
+        """These will be scored next, in this order, unless one is left out."""
 
     def score(
         self, candidate: Candidate, items: Sequence[Item], spool: Spool | None = None
@@ -91,21 +109,29 @@ class Bench:
         A `spool` has what an earlier comparison has scored of them, and is given the rest, window by window.
         """
         self.watcher.started(candidate, len(items))
-        classifier = self._classifier(candidate)
-        began = time.perf_counter()
-        if spool is None:
-            mapped = map(candidate.recipe.task.mapped, items)
-            outcomes, before = list(classifier.outcomes(mapped, self.watcher.advance)), 0.0
-        else:
-            before = _seconds(spool)
-            self.watcher.advance(spool.rows)
-            rest = map(candidate.recipe.task.mapped, items[spool.rows :])
-            for window in classifier.windows(rest, self.watcher.advance, window=WINDOW):
-                spool.add(window, before + time.perf_counter() - began)
-            outcomes = list(classifier.decided(spool) if candidate.recipe.transductive else spool)
+        ranked = candidate.recipe.transductive
+        with ExitStack() as stack:
+            if spool is None and ranked:
+                spool = Spool(stack.enter_context(TemporaryFile("w+b")))
+            began, outcomes = time.perf_counter(), list[Outcome]()
+            before, done = (_seconds(spool), spool.rows) if spool else (0.0, 0)
+            self.watcher.advance(done)
+            classifier, windows = self.begin(Turn(candidate, items), done)
+            for window in windows:
+                if spool:
+                    spool.add(window, before + time.perf_counter() - began)
+                else:
+                    outcomes += window
+            if spool:
+                outcomes = list(classifier.decided(spool) if ranked else spool)
         entry = Entry.of(candidate, outcomes, before + time.perf_counter() - began, classifier.details)
         self.watcher.finished(entry)
         return entry, outcomes
+
+    def begin(self, turn: Turn, done: int) -> tuple[Classifier, Iterator[list[Outcome]]]:
+        """The candidate with its live parts, and what comes of the rows that are not done; raises a PromptshotError."""
+        made = self._classifier(turn.candidate)
+        return made, made.windows(turn.mapped(done), self.watcher.advance, window=WINDOW)
 
     def _classifier(self, candidate: Candidate) -> Classifier:
         found = self._classifiers.get(candidate.name) or Classifier.of(candidate.recipe, self.loader)

@@ -6,15 +6,15 @@ are a family: their spread says what the choice of words is worth, their ensembl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from promptshot.classify.prediction import Outcome, ensemble
 from promptshot.compare import bench
-from promptshot.compare.bench import Bench, Entry, Failure
+from promptshot.compare.bench import Bench, Entry, Failure, Turn
 from promptshot.compare.candidates import Candidate, check
 from promptshot.compare.folder import Folder, fingerprint
 from promptshot.compare.search import Search, halve
@@ -23,6 +23,9 @@ from promptshot.errors import InputError, PromptshotError
 from promptshot.rows.row import Item
 from promptshot.runs.interrupt import Interrupts
 from promptshot.scorers import Loader
+
+if TYPE_CHECKING:
+    from promptshot.runs.ray import Cluster
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Plan:
     folder: Folder | None = None  # where predictions go
     seed: int = 0
     inputs: Sequence[str] = ()  # the files of the rows; only told
+    cluster: Cluster | None = None  # whose actors score, in place of this process
 
 
 class Watcher(bench.Watcher):
@@ -61,15 +65,29 @@ def compare(plan: Plan, watcher: Watcher | None = None) -> Comparison:
     comparison = Comparison(len(judging), data, plan.seed, len(candidates), search, inputs)
     with Interrupts() as interrupts:
         watcher.began(comparison, search.turns(len(candidates)) if search else len(candidates))
-        loader = Loader(keeps=search is not None)
-        run = Run(plan.folder, comparison, Bench(loader, watcher, candidates), interrupts)
-        run.score(run.choose(candidates, search) if search else candidates, judging)
+        with scoring(plan.cluster, Loader(keeps=search is not None), watcher) as bench_for:
+            run = Run(plan.folder, comparison, bench_for(candidates), interrupts)
+            run.score(run.choose(candidates, search) if search else candidates, judging)
         if not comparison.entries:
             raise comparison.failures[0].problem
         comparison.complete = True
         if plan.folder:
             plan.folder.end()
     return comparison
+
+
+@contextmanager
+def scoring(
+    cluster: Cluster | None, loader: Loader, watcher: bench.Watcher
+) -> Iterator[Callable[[Sequence[Candidate]], Bench]]:
+    """What gives candidates a bench, as long as it is wanted: by the loader's scorers, or on a cluster."""
+    if cluster is None:
+        yield lambda candidates: Bench(loader, watcher, candidates)
+        return
+    from promptshot.compare.spread import Spread
+
+    with cluster.joined() as fleet:
+        yield lambda candidates: Spread(fleet, watcher)
 
 
 def _search(plan: Plan, candidates: Sequence[Candidate]) -> Search:
@@ -101,7 +119,9 @@ class Run:
     def score(self, candidates: Sequence[Candidate], rows: Sequence[Item], among: Sequence[Candidate] = ()) -> None:
         """Keep what every candidate comes to, family by family, with their ensembles; outcomes are then let go. They
         may be some `among` those that are compared."""
-        for members in _families(candidates):
+        families = list(_families(candidates))
+        self._expect([candidate for members in families for candidate in members], rows)
+        for members in families:
             scored: list[_Scored] = []
             for candidate in members:
                 try:
@@ -111,6 +131,12 @@ class Run:
             kind = members[0].recipe.scorer
             several = len({one.recipe.model for one in among or candidates if one.recipe.scorer == kind}) > 1
             self._join(scored, members[0].recipe.model if several else "", rows)
+
+    def _expect(self, candidates: Sequence[Candidate], rows: Sequence[Item]) -> None:
+        """Let the bench know what comes; not of the one that an earlier comparison has begun, for it has rows."""
+        left = [one for one in candidates if not (self.folder and self.folder.found(one, rows))]
+        begun = self.folder is not None and self.folder.begun
+        self.bench.expect([Turn(candidate, rows) for candidate in left[begun:]])
 
     def _scored(self, candidate: Candidate, rows: Sequence[Item]) -> _Scored:
         """What a candidate comes to, or came to earlier; raises a PromptshotError where it cannot be used."""

@@ -86,6 +86,11 @@ class Folder:
             self._lock = None
 
     @property
+    def begun(self) -> bool:
+        """Whether an earlier comparison has scored some rows of a candidate that it did not end."""
+        return bool(self._begun)
+
+    @property
     def goes(self) -> list[Named]:
         """The files of an earlier comparison that go."""
         return [Named("--predictions", str(path)) for path in self._replaced]

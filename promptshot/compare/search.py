@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promptshot.classify.recipe import Recipe
-from promptshot.compare.bench import Bench, Failure
+from promptshot.compare.bench import Bench, Failure, Turn
 from promptshot.compare.candidates import Candidate
 from promptshot.errors import InputError, PromptshotError, RowError
 from promptshot.rows.row import Item, Row
@@ -103,10 +103,11 @@ def halve(candidates: Sequence[Candidate], items: Sequence[Item], bench: Bench, 
     plan = schedule(len(candidates), len(items))
     left, right, seen = list(candidates), Counter[str](), 0
     for (_, end), after in zip(plan, [*(count for count, _ in plan[1:]), 1], strict=True):
-        failures = []
+        failures, rows = [], shuffled[seen:end]
+        bench.expect([Turn(candidate, rows) for candidate in left])
         for candidate in left:
             try:
-                entry, _ = bench.score(candidate, shuffled[seen:end])
+                entry, _ = bench.score(candidate, rows)
                 right[candidate.name] += sum(entry.right.values())
             except PromptshotError as problem:
                 failures.append(Failure(candidate, problem))

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptshot import files
 from promptshot.classify import choosing
 from promptshot.classify.suited import Guess
 from promptshot.compare import bench
-from promptshot.compare.bench import Bench, Failure
+from promptshot.compare.bench import Failure
 from promptshot.compare.candidates import Axes, Candidate, check, grid, may_have_head, seen
-from promptshot.compare.compare import Run
+from promptshot.compare.compare import Run, scoring
 from promptshot.compare.folder import LEADERBOARD, Folder, fingerprint
 from promptshot.compare.standings import Comparison
 from promptshot.compare.suite import Layout, SuiteTask, TaskSuite
@@ -40,6 +40,9 @@ from promptshot.runs.inputs import Inputs, refuse_foreign
 from promptshot.runs.interrupt import Interrupts
 from promptshot.scorers import Loader
 from promptshot.shelf import is_there
+
+if TYPE_CHECKING:
+    from promptshot.runs.ray import Cluster
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,9 @@ class Watcher(bench.Watcher):
         """The candidates that come now are of this task."""
 
 
-def run(plan: Plan, watcher: Watcher | None = None) -> Table:
-    """What all tasks come to, model by model; candidates that cannot be used are their comparisons' failures.
+def run(plan: Plan, watcher: Watcher | None = None, cluster: Cluster | None = None) -> Table:
+    """What all tasks come to, model by model; candidates that cannot be used are their comparisons' failures. With a
+    `cluster`, its actors score.
 
     Raises the first failure where not one candidate could be used. Both signals (see `Interrupts`) end it at once, but
     never within a file.
@@ -139,14 +143,14 @@ def run(plan: Plan, watcher: Watcher | None = None) -> Table:
     candidates = [candidate for job in plan.jobs.values() for candidate in job.candidates]
     with Interrupts() as interrupts:
         watcher.began_suite(plan.table, len(candidates))
-        loader = Loader(keeps=False)
-        for engine in dict.fromkeys(candidate.engine for candidate in candidates):
-            for name, job in plan.jobs.items():
-                watcher.turned_to(name)
-                members = [candidate for candidate in job.candidates if candidate.engine == engine]
-                scoring = Bench(loader, watcher, members)
-                Run(job.folder, job.comparison, scoring, interrupts).score(members, job.rows, job.candidates)
-                job.comparison.complete = job.comparison.tried == job.comparison.wanted
+        with scoring(cluster, Loader(keeps=False), watcher) as bench_for:
+            for engine in dict.fromkeys(candidate.engine for candidate in candidates):
+                for name, job in plan.jobs.items():
+                    watcher.turned_to(name)
+                    members = [candidate for candidate in job.candidates if candidate.engine == engine]
+                    step = Run(job.folder, job.comparison, bench_for(members), interrupts)
+                    step.score(members, job.rows, job.candidates)
+                    job.comparison.complete = job.comparison.tried == job.comparison.wanted
         if not any(job.comparison.entries for job in plan.jobs.values()):
             raise next(failure.problem for job in plan.jobs.values() for failure in job.comparison.failures)
         plan.table.complete = True

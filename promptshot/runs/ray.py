@@ -1,6 +1,6 @@
 """A run by actors of a Ray cluster: whole windows go to them, and come back in order.
 
-    rows -> windows    1   2   3   4   5   6 ...          Every actor has a classifier of the same recipe. What is
+    rows -> windows    1   2   3   4   5   6 ...          Every actor makes a classifier of the recipe. What is
                        |   |   |   |                      fitted is fitted once, by the first of them, and sent along.
     actors             A   B   A   B    (in flight)       A window is scored as it would be here: the same batches,
                        |   |                              and so the same bytes. One that is lost with its actor, or
@@ -18,8 +18,9 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import IO, Any
 
 from promptshot.classify.calibrate import Calibration, Fitted
@@ -31,6 +32,8 @@ from promptshot.classify.recipe import Recipe
 from promptshot.errors import OptionError, PromptshotError, install, many, reason_of
 from promptshot.rows.row import Item
 from promptshot.runs.record import versions
+from promptshot.scorers import Loader
+from promptshot.scoring import Checkpoint
 
 LOCAL = "local"  # the address of a cluster that is started for the run, and ends with it
 CPUS = 4  # processors of an actor, where no GPUs are and nothing is said
@@ -66,7 +69,7 @@ class Lost(PromptshotError):
 
 
 class Fleet:
-    """Makes classifiers whose windows are scored by the actors of a cluster."""
+    """The actors of a cluster, and classifiers whose windows they score."""
 
     def __init__(self, ray: Any, cpus: int | None) -> None:
         """Raises OptionError where the cluster has no room for an actor."""
@@ -76,10 +79,19 @@ class Fleet:
         self.cpus = cpus or (1 if gpus else min(CPUS, max(_sizes(ray), default=1)))
         self.count = gpus or sum(size // self.cpus for size in _sizes(ray))
         self.gpus = 1 if gpus else 0
-        self.working: list[Any] = []
         if self.count < 1:
             what = f"no node of the cluster has {many(self.cpus, 'processor')} for an actor"
             raise OptionError(what, hint="say fewer: --ray-cpus N")
+
+    @cached_property
+    def actors(self) -> list[Any]:
+        """All that there is room for; each is made anew where it is lost."""
+        # torch reads how many threads it has from the variable, before anything of this package is imported.
+        made = self.ray.remote(Worker).options(
+            num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=TRIES,
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(self.cpus), "TOKENIZERS_PARALLELISM": "false"}},
+        )  # fmt: skip
+        return [made.remote(versions()) for _ in range(self.count)]
 
     def classifier(self, recipe: Recipe, pools: Pools | None = None) -> Remote:
         """The recipe with its live parts on the cluster; raises a PromptshotError where they cannot be made."""
@@ -89,22 +101,17 @@ class Fleet:
             )
         return Remote(self, recipe, pools)
 
-    def actors(self, recipe: Recipe) -> list[Any]:
-        """So many actors, each with the recipe's models; they are made anew where they are lost."""
-        for actor in self.working:  # of the run before this one: they have the places that these need
-            self.ray.kill(actor)
-        # torch reads how many threads it has from the variable, before anything of this package is imported.
-        made = self.ray.remote(Worker).options(
-            num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=TRIES,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(self.cpus), "TOKENIZERS_PARALLELISM": "false"}},
-        )  # fmt: skip
-        self.working = [made.remote(recipe, versions()) for _ in range(self.count)]
-        return self.working
+    def in_order(self, windows: Iterator[Window]) -> Iterator[tuple[Window, Any]]:
+        """Each window with what came of it, or the PromptshotError that did; as many are in flight as the actors need
+        to be busy. What goes wrong with the input is raised behind what was read before it."""
+        return Handing(self).in_order(windows)
 
-    def get(self, reference: Any, what: str) -> Any:
+    def get(self, reference: Any, what: str, patience: float | None = None) -> Any:
         """What an actor gives; raises a PromptshotError for what it raises, and where it is lost for good."""
         try:
-            return self.ray.get(reference)
+            return self.ray.get(reference, timeout=patience)
+        except self.ray.exceptions.GetTimeoutError:
+            raise _no_place() from None
         except self.ray.exceptions.RayTaskError as problem:
             cause = problem.cause
             if isinstance(cause, PromptshotError):
@@ -116,57 +123,62 @@ class Fleet:
 
 
 class Worker:
-    """An actor: a classifier of a recipe, which scores whole windows with what is fitted elsewhere."""
+    """An actor: scores whole windows by whichever recipe, with what is fitted elsewhere."""
 
-    def __init__(self, recipe: Recipe, wanted: Mapping[str, str]) -> None:
-        self.problem: PromptshotError | None = None
-        if other := {name: has for name, has in versions().items() if wanted.get(name) != has}:
-            name, has = next(iter(other.items()))
-            what = f"a worker has {name} {has}, and this is {wanted.get(name)}"
-            self.problem = OptionError(what, hint="install the same on all nodes")
-            return
-        bare = replace(recipe, calibration=Calibration(), decision=_unfitted(recipe.decision))
-        try:
-            self.classifier = Classifier.of(bare)
-        except PromptshotError as problem:
-            self.problem = problem
-            return
-        self.classifier.recipe = recipe
-
-    @property
-    def scorers(self) -> list[Any]:
-        """Those of the recipe and of the other templates of an ensemble."""
-        if self.problem:
-            raise self.problem
-        return [one.scorer for one in (self.classifier, *self.classifier.others)]
-
-    def offers(self, number: int) -> list[str]:
-        """What a scorer has, by name."""
-        scorer = self.scorers[number]
-        return [name for name in dir(scorer) if not name.startswith("_") and name != "changed"]
+    def __init__(self, wanted: Mapping[str, str]) -> None:
+        self.wanted = wanted
+        self.recipe: Recipe | None = None
+        self.loader = Loader()
 
     def awake(self) -> None:
-        """Nothing, as soon as there is a model; raises a PromptshotError where there is none."""
-        if self.problem:
-            raise self.problem
+        """Nothing, as soon as there is a process; raises OptionError where it is none of ours."""
+        if other := {name: has for name, has in versions().items() if self.wanted.get(name) != has}:
+            name, has = next(iter(other.items()))
+            what = f"a worker has {name} {has}, and this is {self.wanted.get(name)}"
+            raise OptionError(what, hint="install the same on all nodes")
 
-    def value(self, number: int, name: str) -> tuple[bool, Any]:
-        """Whether that is a method, and what it is otherwise."""
-        found = getattr(self.scorers[number], name)
+    def offers(self, recipe: Recipe, number: int) -> tuple[list[str], Mapping[str, Any]]:
+        """The names of all that a scorer has, and its details."""
+        scorer = self._scorer(recipe, number)
+        names = [name for name in dir(scorer) if not name.startswith("_") and name != "changed"]
+        return names, scorer.details if isinstance(scorer, Checkpoint) else {}
+
+    def value(self, recipe: Recipe, number: int, name: str) -> tuple[bool, Any]:
+        """Whether that is a method of a scorer, and what it is otherwise."""
+        found = getattr(self._scorer(recipe, number), name)
         return (True, None) if callable(found) else (False, found)
 
-    def call(self, number: int, name: str, given: Sequence[Any]) -> Any:
+    def call(self, recipe: Recipe, number: int, name: str, given: Sequence[Any]) -> Any:
         """What a method of a scorer gives."""
-        return getattr(self.scorers[number], name)(*given)
+        return getattr(self._scorer(recipe, number), name)(*given)
 
     def window(
-        self, items: list[Item], on_error: str, decision: Decision, fitted: Fitted | None
+        self, recipe: Recipe, items: list[Item], on_error: str, decision: Decision, fitted: Fitted | None
     ) -> tuple[list[Outcome], int]:
         """The outcomes of a window, and how many prompts were scored."""
-        made, before = self.classifier, self.classifier.asked
-        made.decision, made.fitted = decision, fitted
+        made = self._made(recipe)
+        made.decision, made.fitted, before = decision, fitted, made.asked
         found = [outcome for window in made.windows(items, None, on_error, len(items)) for outcome in window]
         return found, made.asked - before
+
+    def _scorer(self, recipe: Recipe, number: int) -> Any:
+        """That of the recipe, or of another template of an ensemble."""
+        made = self._made(recipe)
+        return (made, *made.others)[number].scorer
+
+    def _made(self, recipe: Recipe) -> Classifier:
+        """The classifier of a recipe; its models stay loaded for the next recipe, if that wants the same."""
+        if recipe != self.recipe:
+            if self.recipe is None or _engines(self.recipe) != _engines(recipe):
+                self.recipe, self.classifier, self.loader = None, None, Loader()
+            bare = replace(recipe, calibration=Calibration(), decision=_unfitted(recipe.decision))
+            made = Classifier.of(bare, self.loader)
+            made.recipe = recipe
+            self.recipe, self.classifier = recipe, made
+        assert self.classifier is not None
+        return self.classifier
+
+    classifier: Classifier | None = None
 
 
 class Far:
@@ -174,21 +186,24 @@ class Far:
 
     progress = None
 
-    def __init__(self, fleet: Fleet, actor: Any, number: int) -> None:
-        self._fleet, self._actor, self._number = fleet, actor, number
-        self._offers = frozenset(fleet.get(actor.offers.remote(number), "the model"))
+    def __init__(self, fleet: Fleet, recipe: Recipe, number: int) -> None:
+        self._fleet, self._of = fleet, (recipe, number)
+        self._actor = fleet.actors[0]
+        fleet.get(self._actor.awake.remote(), "a worker", PATIENCE)
+        names, self.details = fleet.get(self._actor.offers.remote(*self._of), "the model")
+        self._offers = frozenset(names)
 
     def score(self, prompts: Sequence[Any]) -> Any:
         """See `scoring.Scorer`."""
         return self._called("score", prompts)
 
     def _called(self, name: str, *given: Any) -> Any:
-        return self._fleet.get(self._actor.call.remote(self._number, name, given), f"the scorer's {name}")
+        return self._fleet.get(self._actor.call.remote(*self._of, name, given), f"the scorer's {name}")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self._offers:
             raise AttributeError(name)
-        method, found = self._fleet.get(self._actor.value.remote(self._number, name), name)
+        method, found = self._fleet.get(self._actor.value.remote(*self._of, name), name)
         return (lambda *given: self._called(name, *given)) if method else found
 
 
@@ -197,25 +212,47 @@ class Remote(Classifier):
 
     def __init__(self, fleet: Fleet, recipe: Recipe, pools: Pools | None = None) -> None:
         """Fits what is to be fitted, with the first actor's model."""
-        self.fleet, self.actors = fleet, fleet.actors(recipe)
-        first = self.actors[0]
+        self.fleet = fleet
         members = [replace(one, decision=idle(one.decision)) for one in recipe.others]
-        others = [Classifier(one, Far(fleet, first, i), pools=pools) for i, one in enumerate(members, 1)]
-        super().__init__(recipe, Far(fleet, first, 0), others, pools)
+        others = [Classifier(one, Far(fleet, recipe, i), pools=pools) for i, one in enumerate(members, 1)]
+        super().__init__(recipe, Far(fleet, recipe, 0), others, pools)
 
     def windows(
         self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
     ) -> Iterator[list[Outcome]]:
         """See `Classifier.windows`: as many in flight as the actors need to be busy."""
-        handing = Handing(self.fleet, self.actors, lambda actor, rows: self._sent(actor, rows, on_error))
-        for rows, (outcomes, asked) in handing.in_order(in_windows(items, window)):
-            self.asked += asked
-            if progress:
-                progress(rows)
-            yield outcomes
+        coming = (Window(rows, self, on_error) for rows in in_windows(items, window))
+        for handed, found in self.fleet.in_order(coming):
+            yield self.took(handed, found, progress)
 
-    def _sent(self, actor: Any, rows: list[Item], on_error: str) -> Any:
-        return actor.window.options(max_task_retries=0).remote(rows, on_error, self.decision, self.fitted)
+    def took(self, window: Window, found: Any, progress: Progress | None = None) -> list[Outcome]:
+        """The outcomes of a window, of what came back for it; raises what was raised there."""
+        if isinstance(found, Exception):
+            raise found
+        outcomes: list[Outcome]
+        outcomes, asked = found
+        self.asked += asked
+        if progress:
+            progress(len(window.rows))
+        return outcomes
+
+    def sent(self, actor: Any, window: Window) -> Any:
+        """The window on its way to an actor."""
+        far = actor.window.options(max_task_retries=0)
+        return far.remote(self.recipe, window.rows, window.on_error, self.decision, self.fitted)
+
+
+@dataclass
+class Window:
+    """Rows for a classifier; or the problem for which there is none, which comes out in its place."""
+
+    rows: list[Item]
+    to: Remote | None
+    on_error: str = "reject"
+    of: Any = None  # what it belongs to, for whoever takes it
+    last: bool = False  # of those that belong to it
+    problem: PromptshotError | None = None
+    lost: int = 0  # so many workers were lost with it
 
 
 @dataclass
@@ -223,8 +260,7 @@ class Handed:
     """A window on its way."""
 
     number: int
-    rows: list[Item]
-    lost: int = 0  # so many workers were lost with it
+    window: Window
 
 
 class Handing:
@@ -234,36 +270,35 @@ class Handing:
     others go on without it.
     """
 
-    def __init__(self, fleet: Fleet, actors: Sequence[Any], send: Callable[[Any, list[Item]], Any]) -> None:
-        self.ray, self.fleet, self.actors, self.send = fleet.ray, fleet, actors, send
+    def __init__(self, fleet: Fleet) -> None:
+        self.ray, self.fleet, self.actors = fleet.ray, fleet, fleet.actors
         self.busy: dict[int, int] = {}  # windows that each actor has which is awake
         self.waking: dict[Any, int] = {}  # questions whether one is
         self.flying: dict[Any, tuple[int, Handed]] = {}
         self.again: list[Handed] = []
+        self.back: dict[int, tuple[Window, Any]] = {}  # what came, by the numbers of the windows
         self.problem: Exception | None = None  # with the input; raised behind what was read before it
 
-    def in_order(self, windows: Iterator[list[Item]]) -> Iterator[tuple[int, Any]]:
-        """How many rows a window has, and what came back for it; raises a PromptshotError.
-
-        No more windows are in memory than twice what the actors have in flight, however slow the first of them is.
-        """
+    def in_order(self, windows: Iterator[Window]) -> Iterator[tuple[Window, Any]]:
+        """See `Fleet.in_order`. No more windows are in memory than twice what the actors have in flight, however slow
+        the first of them is."""
         fresh, given, written, more = self._fresh(windows), 0, 0, True
-        back: dict[int, tuple[int, Any]] = {}
         self.waking = {self._ask(number): number for number in range(len(self.actors))}
         try:
-            while more or self.flying or self.again:
+            while more or self.flying or self.again or self.back:
                 while (actor := self._free()) is not None:
                     if self.again:
                         self._give(actor, self.again.pop(0))
-                    elif more and given - written < 2 * AHEAD * len(self.actors) and (window := next(fresh, None)):
-                        self._give(actor, window)
+                    elif more and given - written < 2 * AHEAD * len(self.actors) and (handed := next(fresh, None)):
+                        self._give(actor, handed)
                         given += 1
                     else:
                         more = more and given - written >= 2 * AHEAD * len(self.actors)
                         break
-                back |= self._arrived() if self.flying or self.again or not self.busy else {}
-                while written in back:
-                    yield back.pop(written)
+                if written not in self.back and (self.flying or self.again or not self.busy):
+                    self._arrive()
+                while written in self.back:
+                    yield self.back.pop(written)
                     written += 1
         finally:
             for reference in self.flying:
@@ -271,10 +306,10 @@ class Handing:
         if self.problem:
             raise self.problem
 
-    def _fresh(self, windows: Iterator[list[Item]]) -> Iterator[Handed]:
+    def _fresh(self, windows: Iterator[Window]) -> Iterator[Handed]:
         try:
-            for number, rows in enumerate(windows):
-                yield Handed(number, rows)
+            for number, window in enumerate(windows):
+                yield Handed(number, window)
         except Exception as problem:
             self.problem = problem
 
@@ -286,50 +321,68 @@ class Handing:
         number = min(self.busy, key=lambda each: self.busy[each], default=None)
         return number if number is not None and self.busy[number] < AHEAD else None
 
-    def _give(self, number: int, window: Handed) -> None:
+    def _give(self, number: int, handed: Handed) -> None:
+        window = handed.window
+        if window.to is None:
+            self.back[handed.number] = window, window.problem
+            return
         self.busy[number] += 1
-        self.flying[self.send(self.actors[number], window.rows)] = number, window
+        self.flying[window.to.sent(self.actors[number], window)] = number, handed
 
-    def _arrived(self) -> dict[int, tuple[int, Any]]:
-        """What came back, by the numbers of the windows, as soon as there is any; actors that woke up get windows."""
-        patience = None if self.flying else PATIENCE
-        ready, _ = self.ray.wait([*self.flying, *self.waking], timeout=patience)
+    def _arrive(self) -> None:
+        """Take what came back, as soon as there is any; actors that woke up get windows."""
+        ready, _ = self.ray.wait([*self.flying, *self.waking], timeout=None if self.flying else PATIENCE)
         if not ready:
-            what = f"no worker has found a place in {PATIENCE // 60} minutes"
-            raise PromptshotError(what, hint="look at ray status; the same command goes on from here")
+            raise _no_place()
         (reference,) = ready
         if reference in self.waking:
             self._awake(reference)
-            return {}
-        number, window = self.flying.pop(reference)
+            return
+        number, handed = self.flying.pop(reference)
+        window = handed.window
         try:
-            result = self.fleet.get(reference, f"a window of {many(len(window.rows), 'row')}")
+            found: Any = self.fleet.get(reference, f"a window of {many(len(window.rows), 'row')}")
         except Lost as problem:
-            self._lost(number, window, problem)
-            return {}
+            self._lost(number, handed, problem)
+            return
+        except PromptshotError as problem:
+            found = problem
         if number in self.busy:
             self.busy[number] -= 1
-        return {window.number: (len(window.rows), result)}
+        self.back[handed.number] = window, found
 
     def _awake(self, reference: Any) -> None:
         number = self.waking.pop(reference)
         try:
-            self.fleet.get(reference, "the model")
+            self.fleet.get(reference, "a worker")
             self.busy[number] = 0
         except Lost:
             time.sleep(PAUSE)
             self.waking[self._ask(number)] = number
 
-    def _lost(self, number: int, window: Handed, problem: Lost) -> None:
-        """Another gets the window; raises a PromptshotError where it took too many with it."""
+    def _lost(self, number: int, handed: Handed, problem: Lost) -> None:
+        """Another gets the window, unless it took too many with it."""
+        window = handed.window
         window.lost += 1
-        if window.lost > TRIES:
+        if window.lost <= TRIES:
+            self.again = sorted([*self.again, handed], key=lambda each: each.number)
+        else:
             where = window.rows[0].source
             what = f"{many(window.lost, 'worker')} died of the same {many(len(window.rows), 'row')} ({problem.what})"
-            raise PromptshotError(what, where=where, hint="more memory, or a smaller --batch-budget, may help")
-        self.again = sorted([*self.again, window], key=lambda each: each.number)
+            told = PromptshotError(what, where=where, hint="more memory, or a smaller --batch-budget, may help")
+            self.back[handed.number] = window, told
         if self.busy.pop(number, None) is not None:
             self.waking[self._ask(number)] = number
+
+
+def _no_place() -> PromptshotError:
+    what = f"no worker has found a place in {PATIENCE // 60} minutes"
+    return PromptshotError(what, hint="look at ray status; the same command goes on from here")
+
+
+def _engines(recipe: Recipe) -> list[Any]:
+    """What is loaded for a recipe."""
+    return [(one.scorer, one.options) for one in (recipe, *recipe.others)]
 
 
 def _unfitted(decision: Decision) -> Decision:

@@ -158,6 +158,59 @@ def test_other_versions_on_a_worker_are_told_in_one_line(
         fleet.classifier(recipe)
 
 
+def compare(*arguments: str, code: int = 0) -> dict[str, Any]:
+    """A leaderboard as JSON, from a process of its own with one thread."""
+    command = [sys.executable, "-m", "promptshot", "compare", *arguments, "-o", "-", "--format", "jsonl"]
+    found = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert found.returncode == code, found.stderr
+    return {line["name"]: line for line in map(json.loads, found.stdout.splitlines())}
+
+
+COMPARED = ["-t", "en-sentiment-mlm", "-t", "en-film-mlm", "-t", "en-sentiment-nsp", "-t", "en-sentiment-causal"]
+
+
+@pytest.mark.parametrize("more", [[], ["--search"]], ids=["", "search"])
+def test_candidates_of_several_models_come_to_the_same(cluster: str, tmp_path: Path, more: list[str]) -> None:
+    data = write_rows(tmp_path / "rows.jsonl", [row for row in rows(90) if row["text"]])
+    here = compare(data, *COMPARED, *more)
+    there = compare(data, *COMPARED, *more, "--ray", cluster, "--ray-cpus", "1")
+    assert [*there] == [*here]
+    assert len(here) >= 2
+    for name, line in here.items():
+        assert {key: there[name][key] for key in ("accuracy", "macro_f1")} == {
+            key: line[key] for key in ("accuracy", "macro_f1")
+        }
+
+
+def test_a_comparison_goes_on_by_actors_and_leaves_the_same_predictions(cluster: str, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "rows.jsonl", rows(2500))
+    ask = [data, *COMPARED[:4], "--scorer", "fake"]
+    compare(*ask, "--predictions", str(tmp_path / "here"), code=3)
+    there = [*ask, "--predictions", str(tmp_path / "there"), "--ray", cluster, "--ray-cpus", "1"]
+    process = subprocess.Popen([sys.executable, "-m", "promptshot", "compare", *there], env=ENVIRONMENT)
+    until = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < until:
+        if any(path.stat().st_size > 500_000 for path in (tmp_path / "there").glob("*.scores")):
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.01)
+    assert process.wait() == -signal.SIGKILL
+    compare(*there, code=3)
+    for path in (tmp_path / "here").glob("*.jsonl"):
+        assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_candidate_that_no_worker_can_make_is_left_out(cluster: str, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "rows.jsonl", [row for row in rows(30) if row["text"]])
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "config.json").write_text('{"model_type": "bert"}')
+    found = compare(
+        data, *COMPARED[:2], "-m", "builtin:bert", "-m", str(tmp_path / "none"), "--ray", cluster, "--ray-cpus", "1",
+        code=3,
+    )  # fmt: skip
+    assert len(found) == 1
+
+
 def test_no_cluster_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_rows(tmp_path / "rows.jsonl", rows(3))
     said = classify(data, "-t", "en-sentiment-mlm", "--scorer", "fake", "--ray", "127.0.0.1:1", code=1)
