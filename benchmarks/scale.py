@@ -1,0 +1,96 @@
+"""What a run by the actors of a Ray cluster costs, on this machine: a table as Markdown. Needs promptshot[ray].
+
+python -m benchmarks.scale rate [--rows 100000 1000000]      around the model, with the fake scorer: rows/s, memory
+python -m benchmarks.scale efficiency [--rows 4000 12000]    two one-core actors beside two threads of one process
+
+Every run is a process of its own; its memory is that of the driver alone, for actors are other processes. Rows per
+second are taken between two sizes of file, so that starts do not count; the runs of a pair take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from benchmarks.around import write_rows
+from benchmarks.measure import environment
+
+FAKE = ("-t", "en-sentiment-mlm", "--scorer", "fake")
+MODEL = ("-t", "en-sentiment-mlm")
+CORES = len(os.sched_getaffinity(0))
+
+
+class Ran(NamedTuple):
+    """One run: seconds, and the largest memory of its process in MB."""
+
+    seconds: float
+    peak: float
+
+
+def run(folder: Path, rows: int, threads: int, options: Sequence[str]) -> Ran:
+    """Classify so many rows."""
+    (folder / "out.jsonl").unlink(missing_ok=True)
+    command = [sys.executable, "-m", "promptshot", "classify", f"{rows}.jsonl", "-o", "out.jsonl", "--overwrite", "-q"]
+    paths = [environment(threads)["PYTHONPATH"], os.environ.get("PYTHONPATH", "")]
+    settings = {**environment(threads), "PYTHONPATH": os.pathsep.join(filter(None, paths)), "RAY_AUTH_MODE": "disabled"}
+    began = time.perf_counter()
+    process = subprocess.Popen([*command, *options], cwd=folder, env=settings)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)  # it has been waited for
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(options)} ended with {process.returncode}")
+    return Ran(time.perf_counter() - began, usage.ru_maxrss / 1024)
+
+
+def compared(sizes: Sequence[int], ways: dict[str, tuple[int, Sequence[str]]], rounds: int) -> None:
+    """Each way over each size of file, by turns: a table."""
+    found: dict[tuple[str, int], list[Ran]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for size in sizes:
+            write_rows(folder / f"{size}.jsonl", size)
+        for _ in range(rounds):
+            for size in sizes:
+                for way, (threads, options) in ways.items():
+                    found.setdefault((way, size), []).append(run(folder, size, threads, options))
+    first, *_, last = sizes
+    print(f"| run | {' | '.join(f'{size:,} rows, s | MB' for size in sizes)} | rows/s between | of the first |")
+    print(f"|---|{'--:|--:|' * len(sizes)}--:|--:|")
+    rates: dict[str, list[float]] = {}
+    for way in ways:
+        pairs = zip(found[way, first], found[way, last], strict=True)
+        rates[way] = [(last - first) / (large.seconds - small.seconds) for small, large in pairs]
+        cells = [
+            f"{median(one.seconds for one in found[way, size]):.1f} | {max(one.peak for one in found[way, size]):.0f}"
+            for size in sizes
+        ]
+        of = median(own / other for own, other in zip(rates[way], rates[next(iter(ways))], strict=True))
+        print(f"| {way} | {' | '.join(cells)} | {median(rates[way]):,.0f} | {of:.2f} |", flush=True)
+
+
+def main() -> None:
+    """Print the table that was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["rate", "efficiency"])
+    parser.add_argument("--rows", type=int, nargs="+")
+    parser.add_argument("--rounds", type=int, default=1)
+    given: Any = parser.parse_args()
+    far = ("--ray", "--ray-cpus", "1")
+    if given.what == "rate":
+        ways = {"one process": (1, FAKE), f"{CORES} one-core actors": (1, (*FAKE, *far))}
+    else:
+        ways = {f"{CORES} threads of one process": (CORES, MODEL), f"{CORES} one-core actors": (1, (*MODEL, *far))}
+    sizes = given.rows or ([100_000, 1_000_000] if given.what == "rate" else [4_000, 12_000])
+    compared(sizes, ways, given.rounds)
+
+
+if __name__ == "__main__":
+    main()
