@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -50,7 +50,7 @@ def run(folder: Path, rows: int, threads: int, options: Sequence[str]) -> Ran:
     return Ran(time.perf_counter() - began, usage.ru_maxrss / 1024)
 
 
-def compared(sizes: Sequence[int], ways: dict[str, tuple[int, Sequence[str]]], rounds: int) -> None:
+def compared(sizes: Sequence[int], ways: Mapping[str, tuple[int, Sequence[str]]], rounds: int) -> None:
     """Each way over each size of file, by turns: a table."""
     found: dict[tuple[str, int], list[Ran]] = {}
     with tempfile.TemporaryDirectory() as name:
