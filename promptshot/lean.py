@@ -17,6 +17,7 @@ TELLING = "transformers.utils.import_utils"  # says which packages are there
 ABSENT = ("is_scipy_available", "is_torch_distributed_available")  # for losses of detectors; for models in shards
 COMPILER = "torch._dynamo"
 WRAPPER = f"{COMPILER}._trace_wrapped_higher_order_op"
+SHAPES = "torch.fx.experimental.symbolic_shapes"  # brings an algebra system, to tell that true is true
 
 
 def start() -> None:
@@ -51,7 +52,7 @@ class _Less(Loader):
         self.loader.exec_module(module)
         for name in filter(module.__dict__.__contains__, ABSENT):
             setattr(module, name, _no)
-        for stand_in in (_Compiler(COMPILER), _Wrapper(WRAPPER)):
+        for stand_in in (_Compiler(COMPILER), _Wrapper(WRAPPER), _Shapes(SHAPES)):
             sys.modules.setdefault(stand_in.__name__, stand_in)
 
 
@@ -101,3 +102,15 @@ class _Wrapper(_StandIn):
         def __new__(cls) -> Any:
             """The real one."""
             return _Wrapper.real().TransformGetItemToIndex()
+
+
+class _Shapes(_StandIn):
+    """What is known of sizes that stand for any number, where all are numbers."""
+
+    group = (SHAPES,)
+
+    @staticmethod
+    def expect_true(said: Any, skip: int = 0) -> bool:
+        """The truth of what is known; of what is not, whatever the real one makes of it."""
+        known: bool = said if isinstance(said, bool) else _Shapes.real().expect_true(said, skip + 1)
+        return known

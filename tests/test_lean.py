@@ -12,7 +12,7 @@ from helpers import write_rows
 
 pytestmark = pytest.mark.torch
 
-HEAVY = ["torch._dynamo.config", "torch.distributed.tensor", "scipy.optimize"]
+HEAVY = ["torch._dynamo.config", "torch.distributed.tensor", "scipy.optimize", "sympy"]
 
 
 def python(code: str) -> str:
@@ -44,6 +44,22 @@ def test_what_is_left_out_is_there_for_whoever_wants_it() -> None:
         "print(light, whole, type(made()).__module__, torch._dynamo.config.__name__)\n"
     )
     assert said == "_Compiler 2.0 torch._dynamo._trace_wrapped_higher_order_op torch._dynamo.config"
+
+
+def test_sizes_that_stand_for_any_number_are_known_as_ever() -> None:
+    said = python(
+        "from promptshot import lean; lean.start()\n"
+        "import sys, torch, transformers.modeling_utils\n"
+        "light = 'sympy' not in sys.modules\n"
+        "torch._check(True)\n"
+        "try:\n    torch._check(False, lambda: 'no')\nexcept RuntimeError as problem:\n    print(light, problem)\n"
+        "from torch.export import Dim, export\n"
+        "class Twice(torch.nn.Module):\n"
+        "    def forward(self, x):\n        return x + x\n"
+        "made = export(Twice(), (torch.ones(3, 2),), dynamic_shapes=({0: Dim('rows')},))\n"
+        "print(made.module()(torch.ones(7, 2)).sum().item())\n"
+    )
+    assert said.splitlines() == ["True no", "28.0"]
 
 
 def test_a_library_decides_nothing_for_others() -> None:

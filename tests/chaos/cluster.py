@@ -95,6 +95,14 @@ def undisturbed(folder: Path, options: Sequence[str]) -> bytes:
     return found
 
 
+def unlike(expected: bytes, found: bytes) -> str:
+    """Where two results differ first."""
+    lines = zip(expected.splitlines(), found.splitlines(), strict=False)
+    number, (one, other) = next(((i, pair) for i, pair in enumerate(lines, 1) if pair[0] != pair[1]), (0, (b"", b"")))
+    counts = [len(each.splitlines()) for each in (expected, found)]
+    return f"line {number} of {counts}: {one.decode()} | {other.decode()}"
+
+
 def rows_written(folder: Path) -> int:
     """How far a run is."""
     path = folder / "out.jsonl"
@@ -120,7 +128,7 @@ def disturbed(
         said, _ = process.communicate()
         assert process.returncode in (3, -signal.SIGKILL) or "died of the same" in said, (process.returncode, said)
         if process.returncode == 3:
-            assert results(folder, "out.jsonl") == expected, f"not the same after {struck}"
+            assert (found := results(folder, "out.jsonl")) == expected, f"after {struck}: {unlike(expected, found)}"
             finished += 1
             for path in folder.glob("out.jsonl*"):
                 path.unlink()

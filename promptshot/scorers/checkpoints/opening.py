@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import inspect
 import math
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import load_file
 
 from promptshot import shelf
 from promptshot.errors import (
@@ -164,19 +166,14 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
     if dtype == "auto" and any(header.quantized for header in opened.headers):
         dtype = torch.float32  # what is less than a float in the file has no precision of its own
     check_architecture(kind, name, config)
-    if not (options.trust_remote_code and getattr(config, "auto_map", None)):  # of code that is run, nothing is tried
+    ours = name.startswith(shelf.BUILTIN)
+    if not ours and not (options.trust_remote_code and getattr(config, "auto_map", None)):  # no code is run to try it
         check_size(opened, skeleton(kind.auto_class, opened, options), dtype)
-    loader = of_library(kind.auto_class)
     with loading(name, options), opened.weights() as (place, where):
-        model, report = loader.from_pretrained(
-            place,
-            config=config,
-            dtype=dtype,
-            use_safetensors=None if options.allow_pickle else True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are in the report, and refused by name
-            **where,
-        )
+        if ours and isinstance(dtype, torch.dtype):
+            model, report = _filled(kind, opened, dtype)
+        else:
+            model, report = _of_any(kind, place, config, dtype, options, where)
         said = {} if opened.files else transformers.PretrainedConfig.get_config_dict(place, **where)[0]
     check_head(kind, name, model, report, lambda: _names(opened))
     check_tied(kind, name, model, said)
@@ -186,6 +183,36 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
         raise ModelError(what, where=name, hint="use a BERT-like model")
     with loading(name, options):  # the device's memory may be too small
         return Loaded(name, opened.encoder, model.to(device).eval(), device)
+
+
+def _of_any(
+    kind: ScorerKind, place: str, config: Any, dtype: Any, options: ModelOptions, where: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """A model with its weights, of whatever family and however these are stored; and what became of their names."""
+    found: tuple[Any, dict[str, Any]] = of_library(kind.auto_class).from_pretrained(
+        place,
+        config=config,
+        dtype=dtype,
+        use_safetensors=None if options.allow_pickle else True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are in the report, and refused by name
+        **where,
+    )
+    return found
+
+
+def _filled(kind: ScorerKind, opened: Opened, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
+    """The same for a model of the package, whose weights go by the names of its modules: a third of the time."""
+    with _undrawn():
+        made = of_library(kind.auto_class).from_config(opened.config, dtype=dtype)
+    body = f"{made.base_model_prefix}."
+    stored = load_file(Path(opened.place, "model.safetensors"))
+    if made.base_model is made:  # without a head, its names have not that of the body before them
+        stored = {name.removeprefix(body): weight for name, weight in stored.items()}
+    missing, unexpected = made.load_state_dict(stored, strict=False)
+    filled = {parameter.data_ptr() for name, parameter in made.state_dict().items() if name in stored}
+    lost = [name for name in missing if made.state_dict()[name].data_ptr() not in filled]  # others are tied
+    return made, {"missing_keys": lost, "unexpected_keys": unexpected, "mismatched_keys": []}
 
 
 def _names(opened: Opened) -> list[str]:
@@ -207,6 +234,23 @@ def skeleton(auto_class: str, opened: Opened, options: ModelOptions) -> torch.nn
         loader = of_library(auto_class)
         made = loader.from_config(opened.config, trust_remote_code=options.trust_remote_code)
     return made
+
+
+DRAWING = [name for name in vars(torch.nn.init) if name.endswith("_") and not name.startswith("_")]
+
+
+@contextlib.contextmanager
+def _undrawn() -> Iterator[None]:
+    """New layers draw no weights, for all of them are about to be filled."""
+    importlib.import_module("transformers.modeling_utils")  # which keeps these functions as it finds them
+    drawing = {name: getattr(torch.nn.init, name) for name in DRAWING}
+    for name in drawing:
+        setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
+    try:
+        yield
+    finally:
+        for name, function in drawing.items():
+            setattr(torch.nn.init, name, function)
 
 
 def check_size(opened: Opened, made: torch.nn.Module, dtype: torch.dtype | str) -> None:
