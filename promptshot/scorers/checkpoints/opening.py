@@ -71,6 +71,17 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def whole_floats(device: torch.device) -> None:
+    """Have a GPU multiply float32 as such: a setting of the process or its environment may round it to the 10 bits of
+    TF32, which moves scores by more than batches and shortcuts may."""
+    if device.type == "cuda":
+        backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+        for products in backends:
+            products.allow_tf32 = False
+            if hasattr(products, "fp32_precision"):  # of newer ones, which goes before the other
+                products.fp32_precision = "ieee"
+
+
 @dataclass(frozen=True)
 class Opened:
     """A checkpoint without its weights, and where they are found."""
@@ -155,6 +166,7 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
     Raises ModelError or NotFoundError. `opening` gives it without weights; another may have it already.
     """
     device = pick_device(options.device)
+    whole_floats(device)
     dtype = _dtype(options.dtype, device)
     kind = headed(kind, options.head)
     if not (options.model or kind.builtin):

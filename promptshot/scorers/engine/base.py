@@ -438,7 +438,7 @@ class HeadScorer(WordScorer):
         sums = torch.zeros(len(weights), 1, dtype=torch.float64, device=self.device)  # (lists, 1 or vocabulary)
 
         def weighted(numbers: Sequence[int], logs: Tensor) -> Tensor:
-            return of_prompts[:, list(numbers)] @ logs.double()
+            return of_prompts[:, list(numbers)] @ logs.to(self.device).double()
 
         def add(found: Tensor) -> None:
             nonlocal sums

@@ -55,9 +55,9 @@ class MixedLinear(nn.Module):
 def _product(states: Tensor, weight: Any) -> Tensor:
     """(..., in) times (out, in), both bfloat16 -> (..., out), float32; on CUDA the sums are not rounded in between."""
     if states.is_cuda:
-        with contextlib.suppress(TypeError):  # of an older torch
+        with contextlib.suppress(TypeError, NotImplementedError):  # of an older torch, or another maker's
             found = torch.mm(states.reshape(-1, states.shape[-1]), weight.T, out_dtype=torch.float32)
-            return found.view(*states.shape[:-1], -1)
+            return found.view(*states.shape[:-1], len(weight))
     return functional.linear(states, weight).float()
 
 
