@@ -102,11 +102,15 @@ def _place(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.d
         raise RuntimeError(f"{name}: expected all tensors on the same device, but found {sorted(map(str, places))}")
     asked = kwargs.get("device") or next((one for one in args if isinstance(one, torch.device)), None)
     usual = first if name == "copy_" else next(iter(others), first)
-    if asked is None or torch.device(asked).type == "meta":
-        return GPU if asked is not None and usual.type == "cpu" else usual
-    return torch.device(asked)
+    if asked is not None and torch.device(asked).type == "meta" and usual.type == "cpu":
+        return _latest[0]  # what an operation of torch makes on its way
+    found = usual if asked is None or torch.device(asked).type == "meta" else torch.device(asked)
+    if found.type == "cuda":
+        _latest[0] = found
+    return found
 
 
+_latest = [GPU]  # where the last result is
 _PRODUCTS = getattr(torch.ops.aten.mm, "dtype", None)
 
 
@@ -146,6 +150,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as changed:
         changed.setattr("promptshot.scorers.checkpoints.opening.pick_device", chosen)
         changed.setattr("promptshot.scorers.checkpoints.opening.of_library", lambda name: Aside(of_library(name)))
+        changed.setattr(torch.__future__, "_overwrite_module_params_on_conversion", True)  # a place is not its data
         changed.setattr(torch.cuda, "_lazy_init", lambda: None)
         changed.setattr(torch, "inference_mode", torch.no_grad)  # where a view of a parameter would be no such tensor
         changed.setattr(torch, "tensor", lambda data, device=None, **said: made(data, **said).to(device))

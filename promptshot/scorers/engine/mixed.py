@@ -66,8 +66,8 @@ def mix(model: Any) -> int:
     shared, count = shared_with(model), 0
     for parent, name, layer in _within(model):
         weight = weight_of(layer)
-        if weight is None or layer.weight.data_ptr() in shared:
-            continue
+        if weight is None or weight.is_meta or layer.weight.data_ptr() in shared:
+            continue  # weights that a device has no room for come when they are used
         behind = activation_behind(parent, name) if has_kernels(weight) else None
         activation = getattr(parent, behind) if behind else nn.Identity()
         bias = None if layer.bias is None else layer.bias.detach()
