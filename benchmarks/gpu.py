@@ -33,7 +33,7 @@ SHOTS, LABELS = (0, 8, 16), (4, 77)
 CAUSAL_PEERS, MLM_PEERS = ("padded loop", "lm-eval", "vllm"), ("padded loop",)
 OTHERS_WEIGHTS = frozenset({"vllm"})  # tools whose scores are of weights of their own
 ROWS = 4096
-LONGEST = 150  # seconds for the tests, and for each question to doctor
+LONGEST = 200  # seconds for the tests, and for each question to doctor
 LEAST = 0.3  # seconds that a tool is given at least
 
 
@@ -142,7 +142,7 @@ def ask(pool: Pool, cell: Cell, seconds: float, rows: int) -> dict[str, Any]:
 def checks(device: str) -> list[dict[str, Any]]:
     """What the tests of every scorer say on the device, and doctor of the built-in models in three precisions."""
     print("the tests of every scorer", file=sys.stderr)
-    tests = ["pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0", "-m", "gpu", "tests/gpu"]
+    tests = ["pytest", "-p", "no:cacheprovider", "--numprocesses=0", "-m", "gpu", "tests/gpu"]
     code, said, seconds = _command(tests, {"PROMPTSHOT_TEST_DEVICE": device})
     lines = [line for line in said.splitlines() if line.strip()] or ["no word"]
     found: list[dict[str, Any]] = [
@@ -153,7 +153,8 @@ def checks(device: str) -> list[dict[str, Any]]:
             print(f"doctor, {model}, {dtype}", file=sys.stderr)
             doctor = ["promptshot", "doctor", "-m", model, "--device", device, "--dtype", dtype, "--json"]
             code, said, seconds = _command(doctor)
-            told = json.loads(said) if code in (0, 3) else {"verdict": "failed", "findings": []}
+            told: dict[str, Any] = {"verdict": "failed", "findings": []}
+            told = json.loads(said) if code in (0, 3) else told
             worst = [
                 f"{one['check']}: {one['said']}" for one in told["findings"] if one["verdict"] in ("look", "failed")
             ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -319,6 +321,16 @@ def test_without_a_gpu_a_line_says_so(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert gpu.main([]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("no CUDA device here")
+
+
+@pytest.mark.skipif(not shutil.which("make") or bool(shutil.which("nvidia-smi")), reason="no make, or maybe a GPU")
+def test_make_gpu_says_so_too_before_anything_is_installed(tmp_path: Path) -> None:
+    for name in ("Makefile", "setup.cfg", "pyproject.toml"):
+        (tmp_path / name).write_text((shapes.ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    done = subprocess.run(["make", "gpu"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith("make gpu: no CUDA device here")
+    assert not (tmp_path / ".venv-gpu").exists()
 
 
 @pytest.mark.torch

@@ -427,7 +427,7 @@ def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> Mod
         first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
         if isinstance(problem, (AttributeError, LookupError, TypeError)):  # which say little by themselves
             first = f"{type(problem).__name__}: {first}"
-        short = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
+        short = isinstance(problem, (torch.cuda.OutOfMemoryError, MemoryError))
         usual = ANEW if shelf.gguf_of(there) else "is it a transformers checkpoint?"
         hint = "take a smaller model, or another --device" if short else usual
         if command := _INSTALL.search(text):  # a library says it
