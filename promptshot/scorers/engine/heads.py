@@ -15,7 +15,7 @@ from promptshot.scorers.checkpoints.opening import quiet
 from promptshot.scorers.engine.plans import Query
 
 PROBED = ([0, 0, 1], [1, 7, 4])  # rows and places of a probe that are compared
-ROUGH = 0.02  # what a probe may be off by in half precision, as a part of what its numbers differ by
+ROUGH = 0.02  # what a head may be off by in half precision: to run it everywhere costs much more than the last layer
 
 
 class Reading(Protocol):
@@ -43,7 +43,7 @@ class Head:
         self.model = model
         self.last: LastLayer | None = None
         self.sparse = not plain  # whether the head runs on the read positions only
-        self.sparse = not plain and same(self._whole, self._parts)
+        self.sparse = not plain and same(self._whole, self._parts, ROUGH)
         self.last = LastLayer.of(model) if self.sparse else None
         if self.last is not None and not same(self._whole, self._parts):
             self.last = None
@@ -157,10 +157,11 @@ def probe(model: Any, writes: bool = False) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **({"decoder_input_ids": ids} if writes else {})}
 
 
-def same(whole: Callable[[], Tensor], parts: Callable[[], Tensor]) -> bool:
+def same(whole: Callable[[], Tensor], parts: Callable[[], Tensor], rough: float = 0.0) -> bool:
     """Whether two ways to the same numbers agree; False also where one of them cannot be gone.
 
-    In half precision the kernels of an accelerator round otherwise for each shape, so that only the whole is compared.
+    In half precision the kernels of an accelerator round otherwise for each shape: then the numbers together may be
+    off by a part `rough` of what they differ by.
     """
     try:
         with torch.inference_mode(), quiet():
@@ -171,6 +172,6 @@ def same(whole: Callable[[], Tensor], parts: Callable[[], Tensor]) -> bool:
         return False
     half = expected.dtype in (torch.float16, torch.bfloat16)
     expected, found = expected.float(), found.float()
-    if half:
-        return bool((found - expected).norm() <= ROUGH * (expected - expected.mean()).norm())
+    if half and rough:
+        return bool((found - expected).norm() <= rough * (expected - expected.mean()).norm())
     return bool(torch.allclose(expected, found, atol=1e-4, rtol=1e-4))
