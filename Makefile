@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test coverage test-newest pins lint check chaos bench bench-quick clean
+.PHONY: help demo test coverage test-newest pins lint check chaos bench bench-quick gpu clean
 help:
 	@echo "make demo    install into .venv and classify example files with each scorer"
 	@echo "make test    install the test tools as well and run all tests"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint    linter, formatter and types"
 	@echo "make check   lint and test"
 	@echo "make chaos   stop runs, fill disks, point paths at each other, pipes, fuzz a million inputs, 200 hostile models (two hours)"
+	@echo "make gpu     on a GPU: every scorer's tests, doctor, and beside other tools (under ten minutes)"
 	@echo "make bench   beside other tools, on an idle machine (an hour); make bench-quick: does it all run and agree?"
 
 .venv/demo: setup.cfg pyproject.toml constraints.txt
@@ -66,6 +67,24 @@ chaos: .venv/test
 	$(BIN)/python tests/chaos/meetings.py
 	$(BIN)/python tests/chaos/strangers.py --folders 200
 
+# The tests of every scorer, doctor, and a benchmark on a GPU; results/gpu.md has what they gave. The environment takes the
+# torch that PYTHON has, or else the usual one with CUDA. make gpu DEVICE=cpu GPU=--quick shows on a CPU that all of it runs.
+DEVICE ?= cuda
+ifeq ($(DEVICE),cpu)
+GPU_ENV := .venv/test
+else
+GPU_ENV := .venv-gpu/done
+endif
+
+.venv-gpu/done: setup.cfg pyproject.toml
+	@nvidia-smi -L > /dev/null 2>&1 || { echo "make gpu: no CUDA device here (nvidia-smi finds none); to try it on a CPU: make gpu DEVICE=cpu GPU=--quick" >&2; exit 1; }
+	$(PYTHON) -m venv --system-site-packages .venv-gpu
+	.venv-gpu/bin/pip --disable-pip-version-check install --quiet --editable '.[test,large]'
+	@touch $@
+
+gpu: $(GPU_ENV)
+	@timeout 595 $(dir $(GPU_ENV))bin/python -m benchmarks.gpu --device $(DEVICE) --check --minutes 5.5 $(GPU)
+
 # BENCH: more options, for example BENCH="--only mlm --data DIR" (see benchmarks/README.md)
 bench: .venv/demo
 	$(BIN)/python -m benchmarks.bench $(BENCH)
@@ -74,4 +93,4 @@ bench-quick: .venv/demo
 	$(BIN)/python -m benchmarks.bench --quick $(BENCH)
 
 clean:
-	rm -rf .venv .venv-newest build *.egg-info demo-*.jsonl*
+	rm -rf .venv .venv-newest .venv-gpu build *.egg-info demo-*.jsonl*

@@ -44,7 +44,7 @@ def python(name: str) -> Path:
 def ready(name: str) -> bool:
     """Whether the environment was made to the end, with the versions wanted now."""
     stamp = ENVS / name / "done"
-    return stamp.exists() and stamp.read_text() == repr(wanted()[name])
+    return name in wanted() and stamp.exists() and stamp.read_text() == repr(wanted()[name])
 
 
 def make(name: str) -> None:

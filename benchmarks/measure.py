@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -31,7 +32,10 @@ TOOLS: dict[str, tuple[str, str | None]] = {
     "fill-mask": ("benchmarks.tools.plain", None),
     "nsp-by-label": ("benchmarks.tools.plain", None),
     "nsp-by-row": ("benchmarks.tools.plain", None),
+    "padded loop": ("benchmarks.tools.padded", None),
+    "vllm": ("benchmarks.tools.served", "vllm"),
 }
+IMPORTED = {"harness": "lm_eval"}  # what an environment is for, where it is called otherwise
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,7 @@ class Worker:
 
     def __init__(self, name: str, settings: Settings) -> None:
         module, env = TOOLS[name]
-        if env and not envs.ready(env):
-            raise ToolError(f"the environment {env!r} is not installed")
-        python = str(envs.python(env)) if env else sys.executable
+        python = interpreter(env) if env else sys.executable
         (WORK / "logs").mkdir(parents=True, exist_ok=True)
         self._log: IO[str] = open(WORK / "logs" / f"{name}.log", "w", encoding="utf-8")
         self._process = subprocess.Popen(
@@ -100,6 +102,15 @@ def environment(threads: int) -> dict[str, str]:
     numbers = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), count)
     offline = dict.fromkeys(("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"), "1")
     return {**os.environ, **numbers, **offline, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+
+
+def interpreter(env: str) -> str:
+    """The one that has a tool: that of its environment, or our own; raises ToolError."""
+    if envs.ready(env):
+        return str(envs.python(env))
+    if importlib.util.find_spec(IMPORTED.get(env, env)) is None:
+        raise ToolError(f"the environment {env!r} is not installed")
+    return sys.executable
 
 
 @dataclass

@@ -50,6 +50,12 @@ def _llama(hidden: int, inner: int, layers: int, heads: int, groups: int, vocabu
     return Shape("gpt2", "LlamaConfig", "LlamaForCausalLM", config, "bfloat16" if large else "float32")
 
 
+def _bert_of(layers: int, hidden: int, heads: int, vocabulary: int) -> Shape:
+    sizes = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads}
+    config = {"vocab_size": vocabulary, **sizes, "intermediate_size": 4 * hidden}
+    return Shape("bert", "BertConfig", "BertForPreTraining", config)
+
+
 SHAPES = {
     "builtin-bert": Shape("bert", model_class="BertForPreTraining"),
     "builtin-gpt2": Shape("gpt2", model_class="GPT2LMHeadModel"),
@@ -90,6 +96,9 @@ SHAPES = {
     "llama-tiny": _llama(256, 704, 4, 8, 4, 12_000),
     "llama-1b": _llama(2048, 8192, 16, 32, 8, 128_256),
     "llama-3b": _llama(3072, 8192, 28, 24, 8, 128_256),
+    "llama-7b": _llama(4096, 11_008, 32, 32, 32, 32_000),
+    "bert-tiny": _bert_of(2, 128, 2, 16_000),
+    "bert-large-en": _bert_of(24, 1024, 16, 30_522),
     "llama-8b": _llama(4096, 14_336, 32, 32, 8, 128_256),
 }
 
@@ -126,6 +135,46 @@ def _make(shape: Shape, target: Path) -> None:
             torch.set_default_dtype(default)
     model.save_pretrained(target)
     write_tokenizer(source, target, int(model.config.vocab_size), int(model.config.max_position_embeddings))
+
+
+HOLLOW = "hollow"  # the folder of checkpoints without weights
+
+
+def hollow(name: str) -> Path:
+    """A checkpoint of that shape without its weights, which `random_model` makes where they are used."""
+    target = MODELS / HOLLOW / name
+    if not (target / "done").exists():
+        import transformers
+
+        shape = SHAPES[name]
+        said = dict(shape.config or {})
+        config = getattr(transformers, shape.config_class)(**said, initializer_range=SPREAD, **_ends(shape))
+        config.architectures = [shape.model_class]
+        target.mkdir(parents=True, exist_ok=True)
+        config.save_pretrained(target)
+        longest = int(config.max_position_embeddings)
+        write_tokenizer(ROOT / "models" / shape.tokenizer, target, int(config.vocab_size), longest)
+        (target / "done").touch()
+    return target
+
+
+def is_hollow(folder: str | Path) -> bool:
+    """Whether a checkpoint has no weights."""
+    return Path(folder).parent.name == HOLLOW
+
+
+def random_model(folder: str | Path, device: str, dtype: str) -> Any:
+    """A model with random weights from the seed, made on the device; nothing of it is written."""
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder)
+    masked = SHAPES[Path(folder).name].tokenizer == "bert"
+    kind = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
+    torch.manual_seed(SEED)
+    with torch.device(device):
+        made = kind.from_config(config, dtype=getattr(torch, dtype))
+    return made.eval()
 
 
 def _ends(shape: Shape) -> dict[str, int]:

@@ -19,7 +19,7 @@ import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -80,6 +80,21 @@ def device_peak_mb() -> float | None:
     return float(torch.cuda.max_memory_allocated()) / 2**20
 
 
+def flop(run: Callable[[], object]) -> float | None:
+    """The operations of the matrix products of a run, on an accelerator; None elsewhere, where some are not seen."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return float(counter.get_total_flops())
+
+
+SOME = 16  # rows, at most, on which batch sizes are tried where a budget of seconds is given
+
+
 class Session:
     """A tool and what it has been told so far."""
 
@@ -130,10 +145,42 @@ class Session:
     def do_run(self) -> dict[str, Any]:
         """All rows, timed."""
         peak_reset()
+        if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
         begin = time.perf_counter()
         scores = self.tool.run(self.cases, self.batch_size)
         seconds = time.perf_counter() - begin
         return {"seconds": seconds, "scores": scores, "peak_mb": peak_mb(), "device_peak_mb": device_peak_mb()}
+
+    def do_budget(self, seconds: float) -> dict[str, Any]:
+        """As many rows as so many seconds suffice for, by the fastest batch size; then the same once more, counted."""
+        sizes = self.tool.batch_sizes or (0,)
+        for _ in range(2):  # the first time costs more than those that follow
+            begin = time.perf_counter()
+            self.tool.run(self.cases[:1], sizes[0])
+        part = sample(self.cases, min(SOME, max(1, int(seconds / 4 / (time.perf_counter() - begin)))))
+        tried, refused = {}, ""
+        for size in sizes:
+            begin = time.perf_counter()
+            try:
+                self.tool.run(part, size)
+            except Exception as problem:  # a batch that is too large for the device
+                refused = f"{type(problem).__name__}: {problem}"[:200]
+                continue
+            tried[size] = time.perf_counter() - begin
+            if sum(tried.values()) > seconds:
+                break
+        if not tried:
+            raise RuntimeError(refused)
+        self.batch_size = min(tried, key=lambda size: tried[size])
+        rows = min(len(self.cases), max(1, int(len(part) * seconds / tried[self.batch_size])))
+        self.cases, whole = self.cases[:rows], self.cases
+        try:
+            found = self.do_run()
+            found |= {"rows": rows, "batch_size": self.batch_size, "tried": tried}
+            return found | {"flop": flop(lambda: self.tool.run(self.cases, self.batch_size))}
+        finally:
+            self.cases = whole
 
     def do_extra(self, what: str, rows: int) -> dict[str, Any]:
         """A measurement of the tool's own."""

@@ -165,6 +165,32 @@ def intents(data: Path, rows: int) -> Work:
     return Work("intents", "", "causal", tuple(rendered(template, texts, names, demos)))
 
 
+def messages(shots: int, labels: int, rows: int) -> Work:
+    """Messages to a bank, two to four a row, so many of the intents, and the same shots before each row; of our own."""
+    names = (HERE / "intents.txt").read_text(encoding="utf-8").split("\n")[:labels]
+    lines = (HERE / "messages.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    template = library.template("en-intent-causal")
+    demos = [template.fill(Row({"text": lines[i % 8]}), names[(i * 19) % labels]) for i in range(shots)]
+    return Work("messages", "", "causal", tuple(rendered(template, _joined(lines[8:], rows), names, demos)))
+
+
+def cloze_of_messages(labels: int, rows: int) -> Work:
+    """The same as a cloze of so many words of one token: the first long ones of our tokenizer's vocabulary."""
+    lines = (HERE / "messages.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    said = json.loads((HERE.parent / "models" / "bert" / "tokenizer.json").read_text(encoding="utf-8"))
+    known: dict[str, int] = said["model"]["vocab"]
+    words = [word for word in sorted(known, key=lambda one: known[one]) if word.isascii() and word.isalpha()]
+    chosen = [word for word in words if len(word) >= 5][:labels]
+    template = library.template("en-intent-mlm")
+    return Work("messages", "", "mlm", tuple(rendered(template, _joined(lines, rows), chosen)), LONGEST)
+
+
+def _joined(lines: Sequence[str], rows: int) -> list[str]:
+    """So many texts of two to four of the lines."""
+    dice = random.Random(7)
+    return [" ".join(dice.sample(lines, 2 + i % 3)) for i in range(rows)]
+
+
 # ------------------------------------------------------------------ mlm
 
 

@@ -391,6 +391,7 @@ class ModelOptions:
     long_pool: LongPool | None = None  # what the scores of the pieces of a text come to; default: mean
     long_stride: int | None = None  # tokens between the beginnings of two pieces; default: three quarters of a piece
     long_alpha: float | None = None  # the share of the coarse place in a hierarchical one; default: 0.4
+    device_map: str | None = None  # how a model is spread over devices (auto | balanced | ...), or one device
 
     def identity(self) -> dict[str, Any]:
         """What of them decides scores: not the batch size or the device."""

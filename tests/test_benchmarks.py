@@ -5,16 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from helpers import write_rows
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ is not installed
 
-from benchmarks import around, encoder, measure, shapes, suggest, tables, worker, workloads
+from benchmarks import around, encoder, gpu, measure, shapes, suggest, tables, worker, workloads
 from benchmarks.cases import Case, Work, completions, sample
 
 COMPLETION = Case((("fixed", "Article: "), ("field", "a {b} c"), ("fixed", "\nTopic: "), ("mask", "")), ("x", "y z"))
@@ -262,3 +266,97 @@ def test_suggested_label_words_stand_in_a_table_beside_those_of_the_shelf(
     assert "| shelf: zh-satisfied | 1.0 |" in shelf
     assert "| suggested, train_0 |" in ours
     assert " of 4 |" in ours
+
+
+# ------------------------------------------------------------------ on a GPU, shown on a CPU
+
+
+class Inside(measure.Pool):
+    """Tools in this process; those that need an environment of their own are not here."""
+
+    def ready(self, name: str, model: Path) -> Any:
+        from benchmarks.tools import ours, padded
+
+        kinds: dict[str, type[worker.Tool]] = {measure.OURS: ours.Ours, "padded loop": padded.Padded}
+        if name not in kinds:
+            raise measure.ToolError(f"{name} is not here")
+        session = worker.Session(kinds[name](name))
+        load = {"do": "load", "model": str(model), "device": self.settings.device, "dtype": self.settings.dtype}
+        self.versions[name] = session.answer(load)["versions"]
+        return SimpleNamespace(ask=lambda **line: session.answer(line))
+
+
+@pytest.mark.torch
+def test_a_quick_run_of_the_gpu_benchmark_has_a_line_for_each_tool_and_scores_that_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "Pool", Inside)
+    monkeypatch.setattr(gpu, "WORK", tmp_path)
+    monkeypatch.setattr(gpu, "LABELS", (4,))
+    assert gpu.main(["--device", "cpu", "--quick", "--seconds", "0.2", "--out", str(tmp_path)]) == 0
+    page, found = (tmp_path / "gpu.md").read_text(), json.loads((tmp_path / "gpu.json").read_text())
+    assert capsys.readouterr().out.rstrip() == page.rstrip()
+    told = found["results"]
+    assert [one["tool"] for one in told] == [*["promptshot", "padded loop"], *["promptshot"] * 2, *["padded loop"] * 2]
+    others = [one for one in told if one["tool"] != "promptshot"]
+    assert all(one["difference"] < 1e-4 and one["same"] == 1 and one["times"] > 0 for one in others)
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(told)
+    assert len({line.count("|") for line in lines}) == 1
+    assert {one["why"] for one in found["left_out"]} == {"lm-eval is not here", "vllm is not here"}
+    assert "- lm-eval, gpt2-tiny, 0/4, 2/4: lm-eval is not here" in page
+
+
+def test_where_the_time_is_over_what_is_left_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = gpu.arguments(["--device", "cpu", "--only", "bert-tiny"])
+    found, lost = gpu.run(options, Broken(measure.Settings(1)), end=0.0)
+    assert found == []
+    assert {one["why"] for one in lost} == {"the time is over"}
+    assert len(lost) == len(gpu.cells(options)) == 4
+
+
+@pytest.mark.torch
+def test_without_a_gpu_a_line_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert gpu.main([]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("no CUDA device here")
+
+
+@pytest.mark.skipif(not shutil.which("make") or bool(shutil.which("nvidia-smi")), reason="no make, or maybe a GPU")
+def test_make_gpu_says_so_too_before_anything_is_installed(tmp_path: Path) -> None:
+    for name in ("Makefile", "setup.cfg", "pyproject.toml"):
+        (tmp_path / name).write_text((shapes.ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    done = subprocess.run(["make", "gpu"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith("make gpu: no CUDA device here")
+    assert not (tmp_path / ".venv-gpu").exists()
+
+
+@pytest.mark.torch
+def test_random_models_are_the_same_each_time_and_nothing_of_them_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shapes, "MODELS", tmp_path)
+    place = shapes.hollow("gpt2-tiny")
+    one, other = (shapes.random_model(place, "cpu", "bfloat16").state_dict() for _ in range(2))
+    assert all(one[name].equal(other[name]) for name in one)
+    assert {str(tensor.dtype) for tensor in one.values()} == {"torch.bfloat16"}
+    assert not [*place.glob("*.safetensors")]
+    assert shapes.is_hollow(place)
+
+
+def test_a_tool_that_runs_out_of_memory_at_a_batch_size_takes_another() -> None:
+    class Small(Echo):
+        def run(self, cases: Sequence[Case], batch_size: int) -> worker.Scores:
+            if batch_size > 1:
+                raise MemoryError("no room")
+            return super().run(cases, batch_size)
+
+    session = worker.Session(Small("small"))
+    session.tool.load("", "", "")
+    session.cases = (COMPLETION,) * 40
+    found = session.answer({"do": "budget", "seconds": 0.01})
+    assert found["batch_size"] == 1
+    assert len(found["scores"]) == found["rows"] > 0
+    assert len(session.cases) == 40

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from benchmarks.cases import Case, completions
+from benchmarks import shapes
+from benchmarks.cases import Case, Work, completions
 from benchmarks.worker import Scores, Tool, serve
 
 
@@ -17,11 +18,17 @@ class Harness(Tool):
     """Its own order, collator and batches; one request for each choice."""
 
     packages: ClassVar[tuple[str, ...]] = ("lm_eval", "torch", "transformers")
-    batch_sizes = (1, 4, 8, 16)
+    batch_sizes: tuple[int, ...] = (1, 4, 8, 16)
+
+    def take(self, work: Work) -> None:
+        """A GPU takes larger batches."""
+        super().take(work)
+        self.batch_sizes = (8, 32, 128) if self.lm.device.type == "cuda" else Harness.batch_sizes
 
     def load(self, model: str, device: str, dtype: str) -> None:
         """The HF backend."""
-        self.lm = HFLM(pretrained=model, device=device, dtype=dtype, batch_size=1)
+        made: Any = shapes.random_model(model, device, dtype) if shapes.is_hollow(model) else model
+        self.lm = HFLM(pretrained=made, tokenizer=model, device=device, dtype=dtype, batch_size=1)
 
     def run(self, cases: Sequence[Case], batch_size: int) -> Scores:
         """Sum of log p of each choice's tokens."""

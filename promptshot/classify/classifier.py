@@ -118,6 +118,7 @@ class Classifier:
         long_pool: LongPool | None = None,
         long_stride: int | None = None,
         long_alpha: float | None = None,
+        device_map: str | None = None,
         whiten: str | None = None,
         chat: bool | Mapping[str, Any] = False,
         **misspelt: NoReturn,
@@ -149,7 +150,7 @@ class Classifier:
         options = ModelOptions(
             model, revision, device, dtype, *budget, offline, trust_remote_code,
             plain=plain, allow_pickle=allow_pickle, head=head, pooling=pooling, temperature=temperature,
-            long=long, long_pool=long_pool, long_stride=long_stride, long_alpha=long_alpha,
+            long=long, long_pool=long_pool, long_stride=long_stride, long_alpha=long_alpha, device_map=device_map,
         )  # fmt: skip
         texts = (template,) if isinstance(template, str) else ()
         put = None if chat is False else {} if chat is True else chat

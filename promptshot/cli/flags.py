@@ -156,6 +156,11 @@ ray_flags = flags(
 running_flags = flags(
     option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
     option(
+        "--device-map",
+        metavar="auto|balanced|sequential|DEVICE",
+        help="Spread a large model over all devices by accelerate, in the place of --device.",
+    ),
+    option(
         "--dtype",
         type=click.Choice(["auto", "float32", "mixed", "bfloat16", "float16"]),
         default="auto",

@@ -68,12 +68,12 @@ class WordHead(Head):
         return self.headed(pairs)[:, 1]
 
     def read(self, inputs: dict[str, Tensor], batch: Sequence[Query]) -> list[Tensor]:
-        """Natural-log odds that the asked tokens of each query are its own: (choices, asked), float64.
+        """Natural-log odds that the asked tokens of each query are its own: (choices, asked), float64, on the CPU.
 
         The model's logit is that of "replaced"; all choices of a query are spelled the same.
         """
         rows, places = asked(batch, self.model.device)
-        odds = -self.logits(self.states(inputs, rows, places)).double()  # (asked in all,)
+        odds = -self.logits(self.states(inputs, rows, places)).cpu().double()  # (asked in all,)
         parts = torch.split(odds, [len(query.asked) for query in batch])
         return [part.expand(len(query.choices), -1) for part, query in zip(parts, batch, strict=True)]
 

@@ -728,6 +728,7 @@ def test_the_fingerprint_changes_with_what_decides_the_scores(changed: Recipe) -
         make(about="a remark", source="a page", example={"text": "a"}),
         options(batch_size=7),
         options(device="cuda:1"),
+        options(device_map="auto"),
         options(offline=True),
     ],
 )

@@ -184,7 +184,7 @@ def test_load_takes_what_model_options_have_under_the_same_names_and_with_the_sa
     assert {name: taken[name].annotation for name in options} == {name: of.type for name, of in options.items()}
     said = {"model": "owner/bert", "revision": "v2", "device": "cuda:1", "dtype": "float16", "batch_size": 3,
             "batch_budget": 99, "max_length": 77, "offline": True, "pooling": "cls", "temperature": 0.1,
-            "head": "sop"}  # fmt: skip
+            "head": "sop", "device_map": "auto"}  # fmt: skip
     windows = {"long", "long_pool", "long_stride", "long_alpha"}  # which the fake scorer has not, see below
     flags = ["trust_remote_code", "plain", "allow_pickle"]
     assert {*said, *flags, *windows} == {*options}

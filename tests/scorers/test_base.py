@@ -449,6 +449,8 @@ def test_the_budget_follows_device_and_width() -> None:
 # ------------------------------------------------------------------ memory
 
 ALLOCATOR = "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+CUBLAS = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+SHORTAGES = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(ALLOCATOR), RuntimeError(CUBLAS)]
 
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, made: Any, most: int, problem: Exception) -> list[int]:
@@ -469,7 +471,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, made: Any, most: int, probl
     return runs
 
 
-@pytest.mark.parametrize("problem", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(ALLOCATOR)])
+@pytest.mark.parametrize("problem", SHORTAGES)
 @pytest.mark.parametrize(("kind", "options"), [("mlm", {}), ("nsp", {}), ("causal", {})])
 def test_without_enough_memory_smaller_batches_give_the_same_scores(
     monkeypatch: pytest.MonkeyPatch, bert: Tiny, gpt2: Tiny, kind: str, options: dict[str, Any], problem: Exception

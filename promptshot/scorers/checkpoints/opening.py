@@ -49,6 +49,7 @@ from promptshot.weights import held as held_in
 NO_LIMIT = 10**6  # tokens; some tokenizers say "no limit" with an enormous number
 SLACK, BUFFERS = 1 << 26, 1 << 32  # weights that a checkpoint may lack; bytes of tables that are in no checkpoint
 ATTENTIONS = (None, "eager", "sdpa", "flex_attention")  # those that come with torch and transformers
+MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # how accelerate spreads a model over devices
 MIXED = "mixed"  # products in bfloat16, and all else in float32, see engine/mixed
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -71,6 +72,38 @@ def pick_device(name: str) -> torch.device:
     if not available.get(device.type, False) or (device.index or 0) >= max(1, torch.cuda.device_count()):
         raise OptionError(f"there is no device {name!r} on this machine", hint="use --device auto")
     return device
+
+
+def where_to_run(options: ModelOptions) -> torch.device:
+    """The device that the options name, or the first one that a device map fills; raises OptionError."""
+    spread = options.device_map
+    if not spread:
+        return pick_device(options.device)
+    if options.device != "auto":
+        what = f"--device {options.device} and --device-map {spread} both say where the model is"
+        raise OptionError(what, hint="leave one of them out")
+    try:
+        importlib.import_module("accelerate")
+    except ImportError as problem:
+        what = f"--device-map needs the package {lacking(problem) or 'accelerate'}"
+        raise OptionError(what, hint="pip install 'promptshot[large]'") from None
+    if spread in MAPS:
+        return pick_device("auto")
+    try:
+        return pick_device(spread)
+    except OptionError as problem:
+        raise OptionError(f"--device-map: {problem.what}", hint=f"use {', '.join(MAPS)}, or one device") from None
+
+
+def whole_floats(device: torch.device) -> None:
+    """Have a GPU multiply float32 as such: a setting of the process or its environment may round it to the 10 bits of
+    TF32, which moves scores by more than batches and shortcuts may."""
+    if device.type == "cuda":
+        backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+        for products in backends:
+            products.allow_tf32 = False
+            if hasattr(products, "fp32_precision"):  # of newer ones, which goes before the other
+                products.fp32_precision = "ieee"
 
 
 @dataclass(frozen=True)
@@ -156,7 +189,8 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
 
     Raises ModelError or NotFoundError. `opening` gives it without weights; another may have it already.
     """
-    device = pick_device(options.device)
+    device = where_to_run(options)
+    whole_floats(device)
     dtype = _dtype(options.dtype, device)
     kind = headed(kind, options.head)
     if not (options.model or kind.builtin):
@@ -168,9 +202,9 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
     check_architecture(kind, name, config)
     ours = name.startswith(shelf.BUILTIN)
     if not ours and not (options.trust_remote_code and getattr(config, "auto_map", None)):  # no code is run to try it
-        check_size(opened, skeleton(kind.auto_class, opened, options), dtype)
+        check_size(opened, skeleton(kind.auto_class, opened, options), dtype, spread=bool(options.device_map))
     with loading(name, options), opened.weights() as (place, where):
-        if ours and isinstance(dtype, torch.dtype):
+        if ours and isinstance(dtype, torch.dtype) and not options.device_map:
             model, report = _filled(kind, opened, dtype)
         else:
             model, report = _of_any(kind, place, config, dtype, options, where)
@@ -181,6 +215,11 @@ def load_checkpoint(kind: ScorerKind, options: ModelOptions, opening: Opening = 
     if not kind.left_to_right and "attention_mask" not in inspect.signature(model.forward).parameters:
         what = f"{with_article(config.model_type)} model cannot leave out the padding of a batch"
         raise ModelError(what, where=name, hint="use a BERT-like model")
+    if options.device_map:
+        if model.device.type == "meta":
+            what = "no device has room for its embeddings"
+            raise ModelError(what, where=name, hint="take a smaller model, or another --dtype")
+        return Loaded(name, opened.encoder, model.eval(), model.device)
     with loading(name, options):  # the device's memory may be too small
         return Loaded(name, opened.encoder, model.to(device).eval(), device)
 
@@ -196,6 +235,7 @@ def _of_any(
         use_safetensors=None if options.allow_pickle else True,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are in the report, and refused by name
+        **({"device_map": options.device_map} if options.device_map else {}),
         **where,
     )
     return found
@@ -253,8 +293,11 @@ def _undrawn() -> Iterator[None]:
             setattr(torch.nn.init, name, function)
 
 
-def check_size(opened: Opened, made: torch.nn.Module, dtype: torch.dtype | str) -> None:
-    """Refuse a configuration whose weights cannot be in its folder, or not in this machine; raises ModelError."""
+def check_size(opened: Opened, made: torch.nn.Module, dtype: torch.dtype | str, spread: bool = False) -> None:
+    """Refuse a configuration whose weights cannot be in its folder, or not in this machine; raises ModelError.
+
+    A model that is `spread` over the devices is nowhere as a whole, and they all have room for it.
+    """
     weights = sum(parameter.numel() for parameter in made.parameters())
     tables = sum(buffer.numel() * buffer.element_size() for buffer in made.buffers())
     source = "header" if opened.files else "config.json"
@@ -268,6 +311,8 @@ def check_size(opened: Opened, made: torch.nn.Module, dtype: torch.dtype | str) 
             raise ModelError(what, where=opened.name, hint=f"is it the {source} of this checkpoint?")
     each = dtype.itemsize if isinstance(dtype, torch.dtype) else 1  # as they are in the files
     memory = suspect.memory()
+    if memory is not None and spread:
+        memory += sum(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
     if memory is not None and weights * each + tables > memory:
         what = f"{asked}, {weights * each / 2**30:,.0f} GiB; this machine has {memory / 2**30:,.0f} GiB of memory"
         raise ModelError(what, where=opened.name, hint="take a smaller model, or another --dtype")
@@ -425,7 +470,7 @@ def _not_loaded(name: str, options: ModelOptions, problem: BaseException) -> Mod
         first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
         if isinstance(problem, (AttributeError, LookupError, TypeError)):  # which say little by themselves
             first = f"{type(problem).__name__}: {first}"
-        short = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
+        short = isinstance(problem, (torch.cuda.OutOfMemoryError, MemoryError))
         usual = ANEW if shelf.gguf_of(there) else "is it a transformers checkpoint?"
         hint = "take a smaller model, or another --device" if short else usual
         if command := _INSTALL.search(text):  # a library says it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -266,6 +267,8 @@ class TorchScorer(ABC):
         return {
             "model_type": self.model.config.model_type,
             "device": str(self.device),
+            **({"device_map": self.options.device_map} if self.options.device_map else {}),
+            **({"devices": spread} if (spread := devices_of(self.model)) else {}),
             "dtype": MIXED if self.options.dtype == MIXED else str(self.model.dtype).removeprefix("torch."),
             **({"bfloat16_units": True} if self.device.type == "cpu" and gains() else {}),
             "max_length": self.limit,
@@ -438,7 +441,7 @@ class HeadScorer(WordScorer):
         sums = torch.zeros(len(weights), 1, dtype=torch.float64, device=self.device)  # (lists, 1 or vocabulary)
 
         def weighted(numbers: Sequence[int], logs: Tensor) -> Tensor:
-            return of_prompts[:, list(numbers)] @ logs.double()
+            return of_prompts[:, list(numbers)] @ logs.to(self.device).double()
 
         def add(found: Tensor) -> None:
             nonlocal sums
@@ -511,6 +514,13 @@ class HeadScorer(WordScorer):
         query = plan.queries[0]
         lead = query.leads[0] if query.leads else 0
         return lead, query.targets[0][lead : lead + plan.tokens[0]]
+
+
+def devices_of(model: Any) -> dict[str, int]:
+    """How many parts of a model that is spread are on each device; nothing where it is on one."""
+    found = Counter(str(place) for place in (getattr(model, "hf_device_map", None) or {}).values())
+    named = {f"cuda:{place}" if place.isdecimal() else place: count for place, count in found.items()}
+    return named if len(named) > 1 else {}
 
 
 def _bare(prompt: Prompt) -> Prompt:

@@ -10,7 +10,7 @@ import torch
 
 from promptshot.scorers.engine.plans import Query
 
-_SHORT = re.compile("not enough memory|out of memory|can't allocate memory", re.IGNORECASE)
+_SHORT = re.compile("not enough memory|out of memory|can't allocate memory|STATUS_ALLOC_FAILED", re.IGNORECASE)
 # (number of a query, what was read for it; or why not: None for lack of memory, else what went wrong)
 Answers = list[tuple[int, list[float] | str | None]]
 
@@ -85,8 +85,8 @@ def within_memory(work: Callable[[], Answers]) -> Answers | None:
     try:
         with torch.inference_mode():
             return work()
-    except (RuntimeError, MemoryError) as problem:  # torch.OutOfMemoryError is a RuntimeError
-        if not isinstance(problem, (torch.OutOfMemoryError, MemoryError)) and not _SHORT.search(str(problem)):
+    except (RuntimeError, MemoryError) as problem:  # torch.cuda.OutOfMemoryError is a RuntimeError
+        if not isinstance(problem, (torch.cuda.OutOfMemoryError, MemoryError)) and not _SHORT.search(str(problem)):
             raise
     # Only here, behind the handler, is nothing left that holds the tensors of the failed run.
     if torch.cuda.is_available():

@@ -48,7 +48,8 @@ class Begun:
         for part in (self.cache.self_attention_cache, self.cache.cross_attention_cache):
             made = DynamicCache()
             for number, layer in enumerate(part.layers):
-                made.update(layer.keys[rows], layer.values[rows], number)
+                here = rows.to(layer.keys.device)  # where a model is spread
+                made.update(layer.keys[here], layer.values[here], number)
             parts.append(made)
         return EncoderDecoderCache(*parts)
 
@@ -150,7 +151,8 @@ class Decoder:
             width = max(len(tokens) for _, tokens in words)
             ids = torch.tensor([[*tokens, *[0] * (width - len(tokens))] for _, tokens in words])  # (words, width)
             rows = torch.tensor([row for row, _ in words], device=self.model.device)
-            written = self._write(ids.to(rows.device), begun.encoded[rows], begun.mask[rows], begun.of(rows))[0]
+            encoded = begun.encoded[rows.to(begun.encoded.device)]
+            written = self._write(ids.to(rows.device), encoded, begun.mask[rows], begun.of(rows))[0]
             for (row, tokens), found in zip(words, written, strict=True):
                 states.append(found[: len(tokens)])  # (tokens, size)
                 for place in range(len(tokens)):

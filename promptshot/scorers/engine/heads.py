@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +15,7 @@ from promptshot.scorers.checkpoints.opening import quiet
 from promptshot.scorers.engine.plans import Query
 
 PROBED = ([0, 0, 1], [1, 7, 4])  # rows and places of a probe that are compared
+ROUGH = 0.02  # what a head may be off by in half precision: to run it everywhere costs much more than the last layer
 
 
 class Reading(Protocol):
@@ -41,7 +43,7 @@ class Head:
         self.model = model
         self.last: LastLayer | None = None
         self.sparse = not plain  # whether the head runs on the read positions only
-        self.sparse = not plain and same(self._whole, self._parts)
+        self.sparse = not plain and same(self._whole, self._parts, ROUGH)
         self.last = LastLayer.of(model) if self.sparse else None
         if self.last is not None and not same(self._whole, self._parts):
             self.last = None
@@ -50,30 +52,33 @@ class Head:
         """(positions, hidden) at these rows and places, or (positions, vocabulary) where the head stays on."""
         if not self.sparse:
             logits: Tensor = self.model(**inputs).logits
-            return logits[rows, places]
+            return at(logits, rows, places)
         if self.last is None:
             hidden: Tensor = self.model.base_model(**inputs)[0]
-            return hidden[rows, places]
-        with self.last.only(lambda states: states[rows, places][None]):
+            return at(hidden, rows, places)
+        with self.last.only(lambda states: at(states, rows, places)[None]):
             found: Tensor = self.model.base_model(**inputs)[0][0]
         return found
 
     def read(self, inputs: dict[str, Tensor], batch: Sequence[Query]) -> list[Tensor]:
-        """Natural-log probabilities of the targets of each query: (choices, asked), float64.
+        """Natural-log probabilities of the targets of each query: (choices, asked), float64, on the CPU.
 
-        The head runs on the asked positions only; the softmax is over the whole vocabulary.
+        The head runs on the asked positions only; the softmax is over the whole vocabulary. What is read goes to an
+        accelerator and back at once, for each way there costs as much as many numbers.
         """
-        device = self.model.device
-        rows, places = asked(batch, device)
+        rows, places = asked(batch, self.model.device)
         logits = self.logits(self.states(inputs, rows, places)).float()  # (asked in all, vocabulary)
-        norms = logits.logsumexp(-1)  # (asked in all,)
-        found, start = [], 0
-        for query in batch:
-            span = torch.arange(start, start + len(query.asked), device=device)
-            targets = torch.tensor(query.targets, dtype=torch.long, device=device)  # (choices, asked)
-            found.append((logits[span, targets] - norms[span]).double())  # (choices, asked)
-            start += len(query.asked)
-        return found
+        starts = accumulate((len(query.asked) for query in batch), initial=0)
+        reads = [
+            (start + i, token)
+            for start, query in zip(starts, batch, strict=False)
+            for target in query.targets
+            for i, token in enumerate(target)
+        ]
+        where = torch.tensor(reads, dtype=torch.long, device=logits.device).view(-1, 2)  # (reads, place and token)
+        values = (at(logits, where[:, 0], where[:, 1]) - logits.logsumexp(-1)[where[:, 0]]).cpu().double()  # (reads,)
+        parts = torch.split(values, [len(query.targets) * len(query.asked) for query in batch])
+        return [part.view(len(query.targets), len(query.asked)) for part, query in zip(parts, batch, strict=True)]
 
     def first(self, inputs: dict[str, Tensor], batch: Sequence[Query]) -> Tensor:
         """The state at the first place that each query asks for: (queries, size)."""
@@ -102,12 +107,17 @@ class Head:
     def _whole(self) -> Tensor:
         """The logits of some positions of a small batch, by the whole model."""
         logits: Tensor = self.model(**probe(self.model)).logits
-        return logits[PROBED]
+        return logits[PROBED].to(self.model.device)
 
     def _parts(self) -> Tensor:
         """The same logits, the way they are read."""
         rows, places = (torch.tensor(chosen, device=self.model.device) for chosen in PROBED)
-        return self.logits(self.states(probe(self.model), rows, places))
+        return self.logits(self.states(probe(self.model), rows, places)).to(self.model.device)
+
+
+def at(states: Tensor, rows: Tensor, places: Tensor) -> Tensor:
+    """(positions, ...) at these rows and places of states, which may be on another device, where a model is spread."""
+    return states[rows.to(states.device), places.to(states.device)]
 
 
 def asked(batch: Sequence[Query], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -147,11 +157,21 @@ def probe(model: Any, writes: bool = False) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **({"decoder_input_ids": ids} if writes else {})}
 
 
-def same(whole: Callable[[], Tensor], parts: Callable[[], Tensor]) -> bool:
-    """Whether two ways to the same numbers agree; False also where one of them cannot be gone."""
+def same(whole: Callable[[], Tensor], parts: Callable[[], Tensor], rough: float = 0.0) -> bool:
+    """Whether two ways to the same numbers agree; False also where one of them cannot be gone.
+
+    In half precision the kernels of an accelerator round otherwise for each shape: then the numbers together may be
+    off by a part `rough` of what they differ by.
+    """
     try:
         with torch.inference_mode(), quiet():
-            expected, found = whole().float(), parts().float()
+            expected, found = whole(), parts()
     except Exception:  # whatever a model of any kind may say to inputs it does not know
         return False
-    return expected.shape == found.shape and bool(torch.allclose(expected, found, atol=1e-4, rtol=1e-4))
+    if expected.shape != found.shape:
+        return False
+    half = expected.dtype in (torch.float16, torch.bfloat16)
+    expected, found = expected.float(), found.float()
+    if half and rough:
+        return bool((found - expected).norm() <= rough * (expected - expected.mean()).norm())
+    return bool(torch.allclose(expected, found, atol=1e-4, rtol=1e-4))

@@ -55,9 +55,9 @@ class MixedLinear(nn.Module):
 def _product(states: Tensor, weight: Any) -> Tensor:
     """(..., in) times (out, in), both bfloat16 -> (..., out), float32; on CUDA the sums are not rounded in between."""
     if states.is_cuda:
-        with contextlib.suppress(TypeError):  # of an older torch
+        with contextlib.suppress(TypeError, NotImplementedError):  # of an older torch, or another maker's
             found = torch.mm(states.reshape(-1, states.shape[-1]), weight.T, out_dtype=torch.float32)
-            return found.view(*states.shape[:-1], -1)
+            return found.view(*states.shape[:-1], len(weight))
     return functional.linear(states, weight).float()
 
 
@@ -66,8 +66,8 @@ def mix(model: Any) -> int:
     shared, count = shared_with(model), 0
     for parent, name, layer in _within(model):
         weight = weight_of(layer)
-        if weight is None or layer.weight.data_ptr() in shared:
-            continue
+        if weight is None or weight.is_meta or layer.weight.data_ptr() in shared:
+            continue  # weights that a device has no room for come when they are used
         behind = activation_behind(parent, name) if has_kernels(weight, torch.bfloat16) else None
         activation = getattr(parent, behind) if behind else nn.Identity()
         bias = None if layer.bias is None else layer.bias.detach()

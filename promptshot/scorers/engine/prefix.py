@@ -45,7 +45,7 @@ States = dict[int, tuple[Tensor, Tensor]]  # keys and values of each layer, (1, 
 
 @dataclass(frozen=True)
 class Trie:
-    """Nodes in depth-first order, and what is read at them; all tensors are on the CPU.
+    """Nodes in depth-first order, and what is read at them; all tensors are made on the CPU.
 
     A read is the log-probability of a target token at a node, for one of the lines (sorted sequences).
     """
@@ -92,6 +92,11 @@ class Trie:
     def __len__(self) -> int:
         """How many nodes there are."""
         return len(self.tokens)
+
+    def to(self, device: torch.device) -> Trie:
+        """The same with its nodes on a device, where masks are made: there are as many as nodes squared."""
+        nodes = (self.tokens.to(device), self.depths.to(device), self.ends.to(device))
+        return replace(self, tokens=nodes[0], depths=nodes[1], ends=nodes[2])
 
     def sees(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Whether each row node has each column node above it, or is it: booleans (rows, columns).
@@ -224,6 +229,7 @@ class Walk:
     ) -> None:
         """`owners` are the prompts of the queries; at most `most` of them are finished by one piece."""
         self.model, self.head, self.trie, self.most = model, head, trie, most
+        self.there = trie.to(model.device)
         self.views = views or {}
         self.rows = rows_at_once(model)
         self.owners = [owners[i] for i in trie.order]
@@ -276,17 +282,17 @@ class Walk:
         token     a  b  x  y  z  c
         position  0  1  2  2  3  1
         """
-        device = self.model.device
+        new, columns = new.to(self.model.device), columns.to(self.model.device)
         return {
-            "input_ids": self.trie.tokens[new][None].to(device),  # (1, new)
-            "position_ids": self.trie.depths[new][None].to(device),  # (1, new)
+            "input_ids": self.there.tokens[new][None],  # (1, new)
+            "position_ids": self.there.depths[new][None],  # (1, new)
             "attention_mask": self._masks(new, columns),
         }
 
     def _masks(self, new: Tensor, columns: Tensor) -> Tensor | dict[str, Tensor]:
         """What is added to the scores of attention, (1, 1, new, kept + new): for all layers, or for each type."""
-        seen = self.trie.sees(new, columns)
-        rows, depths = self.trie.depths[new], self.trie.depths[columns]
+        seen = self.there.sees(new, columns)
+        rows, depths = self.there.depths[new], self.there.depths[columns]
         if int(rows.max()) < min((view.whole for view in self.views.values()), default=NO_LIMIT):
             return self._mask(seen)
         masks = {kind: self._mask(seen & view.near(rows, depths)) for kind, view in self.views.items()}
@@ -294,9 +300,8 @@ class Walk:
 
     def _mask(self, seen: Tensor) -> Tensor:
         dtype = self.model.dtype
-        hidden = ~seen.to(self.model.device)  # (new, kept + new)
-        mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
-        return mask.masked_fill_(hidden, torch.finfo(dtype).min)[None, None]
+        mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)  # (new, kept + new)
+        return mask.masked_fill_(~seen, torch.finfo(dtype).min)[None, None]
 
     def _keep(self, states: States, columns: Tensor, end: int) -> None:
         """Keep the nodes above node `end`, the next one: those whose subtree reaches it."""

@@ -170,7 +170,7 @@ def _run(model: Any, way: Callable[[], Tensor]) -> Tensor:
     try:
         return way()
     except Exception as problem:  # whatever a model of any kind may say
-        short = isinstance(problem, (torch.OutOfMemoryError, MemoryError))
+        short = isinstance(problem, (torch.cuda.OutOfMemoryError, MemoryError))
         hint = "take a smaller model, or another --device" if short else "is it complete, and made for text alone?"
         what, where = f"the model cannot be run: {told(problem)}", str(getattr(model, "name_or_path", ""))
         raise ModelError(what, where=where, hint=hint) from problem
