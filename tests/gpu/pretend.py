@@ -101,7 +101,7 @@ def _place(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.d
     if len(places) > 1 and (name not in FREE or (name.startswith("index") and others != {first})):
         raise RuntimeError(f"{name}: expected all tensors on the same device, but found {sorted(map(str, places))}")
     asked = kwargs.get("device") or next((one for one in args if isinstance(one, torch.device)), None)
-    usual = first if name == "copy_" else next(iter(others), first)
+    usual = first if name == "copy_" or first.type == "cuda" else next(iter(others), first)
     if asked is not None and torch.device(asked).type == "meta" and usual.type == "cpu":
         return _latest[0]  # what an operation of torch makes on its way
     found = usual if asked is None or torch.device(asked).type == "meta" else torch.device(asked)

@@ -70,7 +70,7 @@ def spread_out(models: Models, case: str, where: list[str], dtype: str = "float3
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed"])
-@pytest.mark.parametrize("case", [case for case in CASES if "built in" not in case])
+@pytest.mark.parametrize("case", [case for case in CASES if not {"built in", "deberta"} & {*case.split(", ")}])
 def test_so_they_are_over_two_gpus(models: Models, case: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = models.plain(case)
     near = truth if dtype == "float32" else models.scorer(case, device="cpu", dtype=dtype).score(prompts(case))

@@ -293,7 +293,7 @@ def test_encoders_of_other_families_give_the_same_scores(
     )
     tiny = build(tmp_path, kind, config, made, **dict(bert_special()))
     if not sparse:
-        monkeypatch.setattr(heads, "same", lambda whole, parts: False)
+        monkeypatch.setattr(heads, "same", lambda *ways: False)
     found = scorer(tiny)
     assert found.head.sparse is sparse
     plain: list[list[Segment]] = [case for case in cases() if len(case) == 1]
