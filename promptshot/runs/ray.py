@@ -18,7 +18,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import IO, Any
@@ -38,6 +38,7 @@ from promptshot.scoring import Checkpoint
 LOCAL = "local"  # the address of a cluster that is started for the run, and ends with it
 CPUS = 4  # processors of an actor, where no GPUs are and nothing is said
 AHEAD = 2  # windows in flight for each actor: one is scored while the next is on its way
+HELD = 4 * AHEAD  # windows for each actor that may be given and not yet written, however slow the first of them is
 TRIES = 3  # how often a window is given to another actor after the first
 PATIENCE = 600  # seconds to wait for a place for any actor, where none has one
 PAUSE = 0.2  # seconds before an actor that is being made anew is asked again
@@ -252,7 +253,7 @@ class Window:
     of: Any = None  # what it belongs to, for whoever takes it
     last: bool = False  # of those that belong to it
     problem: PromptshotError | None = None
-    lost: int = 0  # so many workers were lost with it
+    lost: int = 0  # so many workers were lost while they scored it
 
 
 @dataclass
@@ -270,8 +271,8 @@ class Handing:
     others go on without it.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
-        self.ray, self.fleet, self.actors = fleet.ray, fleet, fleet.actors
+    def __init__(self, fleet: Fleet, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.ray, self.fleet, self.actors, self.sleep = fleet.ray, fleet, fleet.actors, sleep
         self.busy: dict[int, int] = {}  # windows that each actor has which is awake
         self.waking: dict[Any, int] = {}  # questions whether one is
         self.flying: dict[Any, tuple[int, Handed]] = {}
@@ -280,20 +281,20 @@ class Handing:
         self.problem: Exception | None = None  # with the input; raised behind what was read before it
 
     def in_order(self, windows: Iterator[Window]) -> Iterator[tuple[Window, Any]]:
-        """See `Fleet.in_order`. No more windows are in memory than twice what the actors have in flight, however slow
-        the first of them is."""
+        """See `Fleet.in_order`. No more than HELD windows for each actor are in memory."""
         fresh, given, written, more = self._fresh(windows), 0, 0, True
+        most = HELD * len(self.actors)
         self.waking = {self._ask(number): number for number in range(len(self.actors))}
         try:
             while more or self.flying or self.again or self.back:
                 while (actor := self._free()) is not None:
                     if self.again:
                         self._give(actor, self.again.pop(0))
-                    elif more and given - written < 2 * AHEAD * len(self.actors) and (handed := next(fresh, None)):
+                    elif more and given - written < most and (handed := next(fresh, None)):
                         self._give(actor, handed)
                         given += 1
                     else:
-                        more = more and given - written >= 2 * AHEAD * len(self.actors)
+                        more = more and given - written >= most
                         break
                 if written not in self.back and (self.flying or self.again or not self.busy):
                     self._arrive()
@@ -357,13 +358,16 @@ class Handing:
             self.fleet.get(reference, "a worker")
             self.busy[number] = 0
         except Lost:
-            time.sleep(PAUSE)
+            self.sleep(PAUSE)
             self.waking[self._ask(number)] = number
 
     def _lost(self, number: int, handed: Handed, problem: Lost) -> None:
-        """Another gets the window, unless it took too many with it."""
-        window = handed.window
-        window.lost += 1
+        """Another gets the window, unless it took too many with it.
+
+        Only the first of an actor's windows may have done so: those behind it had not been begun.
+        """
+        first, window = self.busy.pop(number, None) is not None, handed.window
+        window.lost += first
         if window.lost <= TRIES:
             self.again = sorted([*self.again, handed], key=lambda each: each.number)
         else:
@@ -371,7 +375,7 @@ class Handing:
             what = f"{many(window.lost, 'worker')} died of the same {many(len(window.rows), 'row')} ({problem.what})"
             told = PromptshotError(what, where=where, hint="more memory, or a smaller --batch-budget, may help")
             self.back[handed.number] = window, told
-        if self.busy.pop(number, None) is not None:
+        if first:
             self.waking[self._ask(number)] = number
 
 
