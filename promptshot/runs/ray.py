@@ -35,6 +35,7 @@ from promptshot.runs.record import versions
 LOCAL = "local"  # the address of a cluster that is started for the run, and ends with it
 CPUS = 4  # processors of an actor, where no GPUs are and nothing is said
 AHEAD = 2  # windows in flight for each actor: one is scored while the next is on its way
+HELD = 4 * AHEAD  # windows for each actor that may be given and not yet written, however slow the first of them is
 TRIES = 3  # how often a window is given to another actor after the first
 PATIENCE = 600  # seconds to wait for a place for any actor, where none has one
 PAUSE = 0.2  # seconds before an actor that is being made anew is asked again
@@ -224,7 +225,7 @@ class Handed:
 
     number: int
     rows: list[Item]
-    lost: int = 0  # so many workers were lost with it
+    lost: int = 0  # so many workers were lost while they scored it
 
 
 class Handing:
@@ -234,8 +235,14 @@ class Handing:
     others go on without it.
     """
 
-    def __init__(self, fleet: Fleet, actors: Sequence[Any], send: Callable[[Any, list[Item]], Any]) -> None:
-        self.ray, self.fleet, self.actors, self.send = fleet.ray, fleet, actors, send
+    def __init__(
+        self,
+        fleet: Fleet,
+        actors: Sequence[Any],
+        send: Callable[[Any, list[Item]], Any],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.ray, self.fleet, self.actors, self.send, self.sleep = fleet.ray, fleet, actors, send, sleep
         self.busy: dict[int, int] = {}  # windows that each actor has which is awake
         self.waking: dict[Any, int] = {}  # questions whether one is
         self.flying: dict[Any, tuple[int, Handed]] = {}
@@ -245,21 +252,22 @@ class Handing:
     def in_order(self, windows: Iterator[list[Item]]) -> Iterator[tuple[int, Any]]:
         """How many rows a window has, and what came back for it; raises a PromptshotError.
 
-        No more windows are in memory than twice what the actors have in flight, however slow the first of them is.
+        No more than HELD windows for each actor are in memory, however slow the first of them is.
         """
         fresh, given, written, more = self._fresh(windows), 0, 0, True
         back: dict[int, tuple[int, Any]] = {}
+        most = HELD * len(self.actors)
         self.waking = {self._ask(number): number for number in range(len(self.actors))}
         try:
             while more or self.flying or self.again:
                 while (actor := self._free()) is not None:
                     if self.again:
                         self._give(actor, self.again.pop(0))
-                    elif more and given - written < 2 * AHEAD * len(self.actors) and (window := next(fresh, None)):
+                    elif more and given - written < most and (window := next(fresh, None)):
                         self._give(actor, window)
                         given += 1
                     else:
-                        more = more and given - written >= 2 * AHEAD * len(self.actors)
+                        more = more and given - written >= most
                         break
                 back |= self._arrived() if self.flying or self.again or not self.busy else {}
                 while written in back:
@@ -317,18 +325,22 @@ class Handing:
             self.fleet.get(reference, "the model")
             self.busy[number] = 0
         except Lost:
-            time.sleep(PAUSE)
+            self.sleep(PAUSE)
             self.waking[self._ask(number)] = number
 
     def _lost(self, number: int, window: Handed, problem: Lost) -> None:
-        """Another gets the window; raises a PromptshotError where it took too many with it."""
-        window.lost += 1
+        """Another gets the window; raises a PromptshotError where it took too many with it.
+
+        Only the first of an actor's windows may have done so: those behind it had not been begun.
+        """
+        first = self.busy.pop(number, None) is not None
+        window.lost += first
         if window.lost > TRIES:
             where = window.rows[0].source
             what = f"{many(window.lost, 'worker')} died of the same {many(len(window.rows), 'row')} ({problem.what})"
             raise PromptshotError(what, where=where, hint="more memory, or a smaller --batch-budget, may help")
         self.again = sorted([*self.again, window], key=lambda each: each.number)
-        if self.busy.pop(number, None) is not None:
+        if first:
             self.waking[self._ask(number)] = number
 
 
