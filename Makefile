@@ -66,6 +66,7 @@ chaos: .venv/test
 	$(BIN)/python tests/chaos/stress.py --stops 100
 	$(BIN)/python tests/chaos/meetings.py
 	$(BIN)/python tests/chaos/strangers.py --folders 200
+	$(BIN)/python tests/chaos/cluster.py
 
 # The tests of every scorer, doctor, and a benchmark on a GPU; results/gpu.md has what they gave. The environment takes the
 # torch that PYTHON has, or else the usual one with CUDA. make gpu DEVICE=cpu GPU=--quick shows on a CPU that all of it runs.
