@@ -35,6 +35,7 @@ TOOLS: dict[str, tuple[str, str | None]] = {
     "nsp-by-row": ("benchmarks.tools.plain", None),
     "llama.cpp": ("benchmarks.tools.llama", "llama"),
     "llama.cpp-logits": ("benchmarks.tools.llama", "llama"),
+    "llama.cpp-logits-bfloat16": ("benchmarks.tools.llama", "llama"),
 }
 
 

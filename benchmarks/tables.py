@@ -12,7 +12,7 @@ Scores = Sequence[Sequence[float]]
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.5, "float16": 0.1}  # largest score difference that is not flagged
 SHARES = frozenset({"openprompt"})  # tools that say ln p among the words, not among the whole vocabulary
 LIKELIEST = frozenset({"llama.cpp"})  # tools that give the likeliest tokens only: a word may be missing (-inf)
-COARSER = frozenset({"promptshot-bfloat16", "promptshot-mixed", "llama.cpp", "llama.cpp-logits"})  # than float32
+COARSER = ("promptshot-", "llama.cpp")  # how the names of tools begin that round more than float32 does
 
 LEGEND = """\
 - **rows/s**: rows per second, from strings to scores, median of {rounds} runs; ± is half the way between the fastest
@@ -29,8 +29,9 @@ MORE = {
     "llama": f"""\
 - **missing**: words that are not among the likeliest tokens, so that they have no score; their row then counts by the
   words that have one, and as not the same where none has.
-- The numbers of the file are the same for all tools. promptshot multiplies them in the precision named (float32 where
-  none is), llama.cpp with activations rounded to 8 bits; ⚠ for these stands above {TOLERANCE["bfloat16"]:g}.
+- All tools read the same numbers, four bits and a scale in the file. promptshot multiplies them in float32 or in what
+  its name says; llama.cpp with activations rounded to 8 bits, or by a copy of the file in bfloat16. Beside float32 ⚠
+  stands above {TOLERANCE["bfloat16"]:g} here.
 """
 }
 
@@ -96,7 +97,7 @@ def comparison(results: Sequence[Mapping[str, Any]]) -> str:
     for result in results:
         title = f"{result['about']}; {result['rows']} rows, {result['model']}"
         for name, tool in result["tools"].items():
-            tolerance = TOLERANCE["bfloat16" if name in COARSER else result["dtype"]]
+            tolerance = TOLERANCE["bfloat16" if name.startswith(COARSER) else result["dtype"]]
             absent = f"{tool['missing']} of {result['rows'] * result['choices']}" if "missing" in tool else ""
             rows.append([title, name, *_cells(name, tool, tolerance), *([absent] if cut else [])])
             title = ""

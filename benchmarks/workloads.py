@@ -29,7 +29,10 @@ LONGEST = 128  # tokens of a cloze
 DEMO_CHARACTERS, ROW_CHARACTERS = 160, 600
 
 CAUSAL_PEERS = ("lm-eval", "minicons")
-LLAMA_PEERS = ("promptshot-bfloat16", "promptshot-mixed", "llama.cpp", "llama.cpp-logits")
+LLAMA_PEERS = (
+    *("promptshot-bfloat16", "promptshot-mixed"),
+    *("llama.cpp", "llama.cpp-logits", "llama.cpp-logits-bfloat16"),
+)
 LLAMA_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 

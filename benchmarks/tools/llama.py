@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
 from typing import Any, ClassVar
 
 import llama_cpp
 import numpy as np
 from llama_cpp import _internals
 
-from benchmarks.cases import Case, completions
+from benchmarks.cases import Case, Work, completions
+from benchmarks.shapes import MODELS
 from benchmarks.worker import Scores, Tool, serve
 
 TOP = 20  # tokens with their probabilities: the most that OpenAI's endpoint of chats gives
+TYPES = {"bfloat16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16}
 SHARED = 0  # the sequence of what all rows begin with
 Part = tuple[int, int, list[int]]  # sequence, position of its first token, tokens
 
@@ -22,6 +26,26 @@ Part = tuple[int, int, list[int]]  # sequence, position of its first token, toke
 def threads() -> int:
     """As many as every tool has."""
     return int(os.environ["OMP_NUM_THREADS"])
+
+
+def common(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens all rows begin with; the last token of a row is its own."""
+    columns = zip(*(row[:-1] for row in rows), strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+def rewritten(model: Path, dtype: str) -> Path:
+    """A copy of the file with the same numbers in that type, made where it is not there yet."""
+    target = MODELS / f"{model.stem}-{dtype}.gguf"
+    if not target.exists():
+        MODELS.mkdir(exist_ok=True)
+        params = llama_cpp.llama_model_quantize_default_params()
+        params.ftype, params.allow_requantize = TYPES[dtype], True
+        part = target.with_suffix(".part")
+        if llama_cpp.llama_model_quantize(bytes(model), bytes(part), params):
+            raise ValueError(f"{model.name} cannot be written in {dtype}")
+        part.rename(target)
+    return target
 
 
 class Completion(Tool):
@@ -60,7 +84,7 @@ class Completion(Tool):
 
 
 class Logits(Tool):
-    """The engine by its C interface: what all rows begin with is run once, several rows at a time behind it.
+    """The engine by its own interface: what all rows begin with is run once, several rows at a time behind it.
 
     The batch size is that of rows. Only the last token of a row has its logits made, those of the whole vocabulary.
     """
@@ -69,18 +93,24 @@ class Logits(Tool):
     batch_sizes = (1, 4, 16)
 
     def load(self, model: str, device: str, dtype: str) -> None:
-        """The model; its context is made once the rows are known."""
-        self.llama: Any = llama_cpp.Llama(model, n_ctx=64, verbose=False)
-        self.context: Any = None
+        """The model, or the copy that the name asks for; a context is made once its batch size is known."""
+        _, _, other = self.name.partition("-logits-")
+        file = rewritten(Path(model), other) if other else Path(model)
+        self.llama: Any = llama_cpp.Llama(str(file), n_ctx=64, verbose=False)
         self.opened = (0, 0)
+
+    def take(self, work: Work) -> None:
+        """How long a row may be."""
+        super().take(work)
+        self.longest = max(len(self._tokens(completions(case)[0][0])) for case in work.cases)
 
     def run(self, cases: Sequence[Case], batch_size: int) -> Scores:
         """ln p of each word's token, by a softmax over all."""
         asked = [completions(case) for case in cases]
         rows = [self._tokens(pairs[0][0]) for pairs in asked]
         words = [[self._one(word) for _, word in pairs] for pairs in asked]
-        shared = len(os.path.commonprefix([row[:-1] for row in rows]))
-        self._open(batch_size, max(map(len, rows)))
+        shared = common(rows)
+        self._open(batch_size)
         if shared:
             self._decode([(SHARED, 0, rows[0][:shared])])
         said: list[Any] = []
@@ -89,24 +119,25 @@ class Logits(Tool):
         return [logprobs[ids].tolist() for logprobs, ids in zip(said, words, strict=True)]
 
     def _tokens(self, text: str) -> list[int]:
-        found: list[int] = self.llama.tokenize(text.encode(), add_bos=False)
+        found: list[int] = self.llama.tokenize(text.encode(), add_bos=True)  # where the file wants one
         return found
 
     def _one(self, word: str) -> int:
-        (token,) = self._tokens(word)
-        return token
+        """The only token of a word."""
+        (token,) = self.llama.tokenize(word.encode(), add_bos=False)
+        return int(token)
 
-    def _open(self, rows: int, longest: int) -> None:
-        """A context for so many rows of that length, and what they share."""
-        if self.opened[0] != rows or self.opened[1] < longest:
+    def _open(self, rows: int) -> None:
+        """A context for so many rows at a time, and what they share, with nothing in it."""
+        if self.opened != (rows, self.longest):
             params = llama_cpp.llama_context_default_params()
             params.n_seq_max = rows + 1
-            params.n_ctx = params.n_batch = (rows + 1) * longest
+            params.n_ctx = params.n_batch = (rows + 1) * self.longest
             params.kv_unified = True
             params.n_threads = params.n_threads_batch = threads()
             self.context = _internals.LlamaContext(model=self.llama._model, params=params, verbose=False)
             self.batch = _internals.LlamaBatch(n_tokens=params.n_batch, embd=0, n_seq_max=1, verbose=False)
-            self.opened = (rows, longest)
+            self.opened = (rows, self.longest)
         self.memory = llama_cpp.llama_get_memory(self.context.ctx)
         llama_cpp.llama_memory_clear(self.memory, True)
 
@@ -141,5 +172,5 @@ class Logits(Tool):
 
 
 if __name__ == "__main__":
-    kinds: dict[str, type[Tool]] = {"llama.cpp": Completion, "llama.cpp-logits": Logits}
-    serve(kinds[sys.argv[1]](sys.argv[1]))
+    kind: type[Tool] = Completion if sys.argv[1] == "llama.cpp" else Logits
+    serve(kind(sys.argv[1]))
