@@ -21,6 +21,7 @@ from benchmarks.measure import OURS, ROOT, WORK, Pool, Settings
 
 SUITES = {
     "causal": "Causal completion: the log-probability of label words behind a prompt",
+    "llama": "Beside llama.cpp: label words behind a prompt, by the numbers of one file",
     "mlm": "Cloze: label words at a mask",
     "nsp": "Next-sentence pairs: one label in the first segment, the row in the second",
     "encoder": "BERT-base beside the machine's peak, and where the time goes",
@@ -81,7 +82,8 @@ def wanted(options: argparse.Namespace, suite: str) -> list[workloads.Plan]:
     for plan in workloads.plans():
         named = plan.name in (options.only or ())
         asked = not options.only or suite in options.only
-        if plan.suite == suite and (named or (asked and (plan.rows[1] or not options.quick))):
+        chosen = named or (asked and (plan.rows[1] or not options.quick))
+        if plan.suite == suite and chosen and shapes.at_hand(plan.model):
             model = plan.quick_model or plan.model if options.quick else plan.model
             if options.shape and plan.model == "gpt2-small":
                 model = options.shape
@@ -145,7 +147,7 @@ def one(options: argparse.Namespace, pool: Pool, suite: str) -> None:
         legend = tables.LEGEND.format(rounds=settings.rounds, tolerance=tables.TOLERANCE[settings.dtype])
         used = {name for result in results for name in result["tools"]} & set(pool.versions)
         versions = {name: pool.versions[name] for name in used}
-        write(options, suite, f"{tables.comparison(results)}\n{legend}", results, versions)
+        write(options, suite, f"{tables.comparison(results)}\n{legend}{tables.MORE.get(suite, '')}", results, versions)
 
 
 def main() -> None:
@@ -155,9 +157,12 @@ def main() -> None:
     options.out = options.out or (WORK / "quick" if options.quick else ROOT / "benchmarks" / "results")
     rounds = options.rounds or (1 if options.quick else 3)
     settings = Settings(options.threads, options.device, options.dtype, rounds, 0 if options.quick else 32)
-    envs.make_all()
+    for name in sorted({plan.model for plan in workloads.plans() if not shapes.at_hand(plan.model)}):
+        print(f"left out: {name} is not in the folder gguf/ of PROMPTSHOT_REAL", file=sys.stderr)
+    plans = [plan for suite in SUITES for plan in wanted(options, suite)]
+    envs.make_all(measure.environments(peer for plan in plans for peer in plan.peers))
     WORK.mkdir(exist_ok=True)
-    for name in sorted({plan.model for suite in SUITES for plan in wanted(options, suite)}):
+    for name in sorted({plan.model for plan in plans}):
         shapes.folder(name)
     if options.setup:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import venv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,10 +20,11 @@ OLD = (
 
 @dataclass(frozen=True)
 class Env:
-    """What to install beside torch; `bare` goes in without its own requirements, which are out of date."""
+    """What to install, mostly beside torch; `bare` goes in without its own requirements, which are out of date."""
 
     packages: tuple[str, ...]
     bare: tuple[str, ...] = ()
+    torch: bool = True
 
 
 def wanted() -> dict[str, Env]:
@@ -33,6 +35,7 @@ def wanted() -> dict[str, Env]:
         "minicons": Env((current, "minicons==0.3.39")),
         "sentences": Env((current, "scikit-learn", "scipy", "tqdm"), ("sentence-transformers==6.2.0",)),
         "openprompt": Env(OLD, ("openprompt==1.0.1",)),
+        "llama": Env(("llama-cpp-python==0.3.36",), torch=False),  # compiled here: minutes, and a compiler for C++
     }
 
 
@@ -52,17 +55,17 @@ def make(name: str) -> None:
     env = wanted()[name]
     print(f"installing {name}: {' '.join((*env.packages, *env.bare))}", file=sys.stderr)
     venv.create(ENVS / name, with_pip=True, clear=True)
-    torch = f"torch=={version('torch').partition('+')[0]}"
+    torch = [f"torch=={version('torch').partition('+')[0]}"] if env.torch else []
     install = [str(python(name)), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
-    subprocess.run([*install, "-c", str(ROOT / "constraints.txt"), torch, *env.packages], check=True)
+    subprocess.run([*install, "-c", str(ROOT / "constraints.txt"), *torch, *env.packages], check=True)
     if env.bare:
         subprocess.run([*install, "--no-deps", *env.bare], check=True)
     (ENVS / name / "done").write_text(repr(env))
 
 
-def make_all() -> None:
-    """Install what is missing; one that fails is reported, and its tool left out of the tables."""
-    for name in wanted():
+def make_all(names: Iterable[str]) -> None:
+    """Install what is missing of these; one that fails is reported, and its tool left out of the tables."""
+    for name in names:
         if not ready(name):
             try:
                 make(name)

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -25,6 +25,8 @@ REST = 0.3  # seconds between runs, so that the threads of the last one are asle
 # tool -> module, and the environment it lives in; without one, the interpreter of the checkout.
 TOOLS: dict[str, tuple[str, str | None]] = {
     OURS: ("benchmarks.tools.ours", None),
+    f"{OURS}-bfloat16": ("benchmarks.tools.ours", None),
+    f"{OURS}-mixed": ("benchmarks.tools.ours", None),
     "lm-eval": ("benchmarks.tools.harness", "harness"),
     "minicons": ("benchmarks.tools.conditional", "minicons"),
     "minicons-cloze": ("benchmarks.tools.conditional", "minicons"),
@@ -32,10 +34,18 @@ TOOLS: dict[str, tuple[str, str | None]] = {
     "fill-mask": ("benchmarks.tools.plain", None),
     "nsp-by-label": ("benchmarks.tools.plain", None),
     "nsp-by-row": ("benchmarks.tools.plain", None),
+    "llama.cpp": ("benchmarks.tools.llama", "llama"),
+    "llama.cpp-logits": ("benchmarks.tools.llama", "llama"),
+    "llama.cpp-logits-bfloat16": ("benchmarks.tools.llama", "llama"),
     "padded loop": ("benchmarks.tools.padded", None),
     "vllm": ("benchmarks.tools.served", "vllm"),
 }
 IMPORTED = {"harness": "lm_eval"}  # what an environment is for, where it is called otherwise
+
+
+def environments(names: Iterable[str]) -> list[str]:
+    """Those that these tools live in."""
+    return sorted({env for name in names if (env := TOOLS[name][1])})
 
 
 @dataclass(frozen=True)
@@ -223,7 +233,8 @@ def _summary(
         summary |= {
             "ratios": ratios,
             "ratio": median(ratios),
-            "difference": tables.difference(mine, theirs, name in tables.SHARES),
+            "difference": tables.difference(mine, theirs, name in tables.SHARES, name in tables.LIKELIEST),
             "same": tables.agreement(mine, theirs),
+            "missing": tables.missing(theirs),
         }
     return summary

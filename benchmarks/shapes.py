@@ -7,6 +7,7 @@ scores differ from row to row and agreement between tools means something.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 MODELS = Path(__file__).parent / ".models"
+REAL = Path(os.environ.get("PROMPTSHOT_REAL", ""))  # a folder of real checkpoints, some files below gguf/
 SEED = 20_240
 SPREAD = 0.04  # standard deviation of the random weights; a training begins with 0.02
 
@@ -103,8 +105,15 @@ SHAPES = {
 }
 
 
+def at_hand(name: str) -> bool:
+    """Whether the model can be had: a shape always, a real file where it was put."""
+    return name in SHAPES or (bool(REAL.name) and (REAL / "gguf" / name).is_file())
+
+
 def folder(name: str) -> Path:
-    """The checkpoint of that shape, made where it is not there yet."""
+    """The checkpoint of that shape, made where it is not there yet; or the real file of that name."""
+    if name not in SHAPES:
+        return REAL.absolute() / "gguf" / name
     target = MODELS / name
     if not (target / "done").exists():
         shutil.rmtree(target, ignore_errors=True)

@@ -11,6 +11,8 @@ Scores = Sequence[Sequence[float]]
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.5, "float16": 0.1}  # largest score difference that is not flagged
 SHARES = frozenset({"openprompt"})  # tools that say ln p among the words, not among the whole vocabulary
+LIKELIEST = frozenset({"llama.cpp"})  # tools that give the likeliest tokens only: a word may be missing (-inf)
+COARSER = ("promptshot-", "llama.cpp")  # how the names of tools begin that round more than float32 does
 
 LEGEND = """\
 - **rows/s**: rows per second, from strings to scores, median of {rounds} runs; ± is half the way between the fastest
@@ -23,6 +25,15 @@ LEGEND = """\
   {tolerance:g}.
 - **same**: share of rows with the same best word.
 """
+MORE = {
+    "llama": f"""\
+- **missing**: words that are not among the likeliest tokens, so that they have no score; their row then counts by the
+  words that have one, and as not the same where none has.
+- All tools read the same numbers, four bits and a scale in the file. promptshot multiplies them in float32 or in what
+  its name says; llama.cpp with activations rounded to 8 bits, or by a copy of the file in bfloat16. Beside float32 ⚠
+  stands above {TOLERANCE["bfloat16"]:g} here.
+"""
+}
 
 
 # ------------------------------------------------------------------ numbers
@@ -45,23 +56,29 @@ def log_shares(row: Sequence[float]) -> list[float]:
     return [score - norm for score in row]
 
 
-def difference(ours: Scores, theirs: Scores, shares: bool = False) -> float:
-    """The largest absolute difference of two scores; not a number counts as infinitely far."""
+def difference(ours: Scores, theirs: Scores, shares: bool = False, likeliest: bool = False) -> float:
+    """The largest absolute difference of two scores; not a number counts as infinitely far, -inf may be left out."""
     far = 0.0
     for mine, other in zip(ours, theirs, strict=True):
         for a, b in zip(log_shares(mine) if shares else mine, other, strict=True):
-            far = max(far, abs(a - b) if math.isfinite(a - b) else math.inf)
+            if not (likeliest and b == -math.inf):
+                far = max(far, abs(a - b) if math.isfinite(a - b) else math.inf)
     return far
 
 
+def missing(scores: Scores) -> int:
+    """How many words have no score."""
+    return sum(score == -math.inf for row in scores for score in row)
+
+
 def agreement(ours: Scores, theirs: Scores) -> float:
-    """Share of rows with the same best choice; ties go to the first."""
+    """Share of rows with the same best choice; ties go to the first, and a row without any score has none."""
     same = [_best(mine) == _best(other) for mine, other in zip(ours, theirs, strict=True)]
     return sum(same) / len(same)
 
 
-def _best(row: Sequence[float]) -> int:
-    return max(range(len(row)), key=lambda i: row[i])
+def _best(row: Sequence[float]) -> int | None:
+    return max(range(len(row)), key=lambda i: row[i]) if max(row) > -math.inf else None
 
 
 # ------------------------------------------------------------------ Markdown
@@ -76,23 +93,26 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def comparison(results: Sequence[Mapping[str, Any]]) -> str:
     """The table of a suite, from the results as `measure.compare` gives them."""
     rows = []
+    cut = any(LIKELIEST & set(result["tools"]) for result in results)
     for result in results:
-        tolerance = TOLERANCE[result["dtype"]]
         title = f"{result['about']}; {result['rows']} rows, {result['model']}"
         for name, tool in result["tools"].items():
-            rows.append([title, name, *_cells(tool, tolerance)])
+            tolerance = TOLERANCE["bfloat16" if name.startswith(COARSER) else result["dtype"]]
+            absent = f"{tool['missing']} of {result['rows'] * result['choices']}" if "missing" in tool else ""
+            rows.append([title, name, *_cells(name, tool, tolerance), *([absent] if cut else [])])
             title = ""
-    return markdown(("work", "tool", "rows/s", "±", "ratio", "batch", "memory", "difference", "same"), rows)
+    head = ("work", "tool", "rows/s", "±", "ratio", "batch", "memory", "difference", "same")
+    return markdown((*head, "missing") if cut else head, rows)
 
 
-def _cells(tool: Mapping[str, Any], tolerance: float) -> list[str]:
+def _cells(name: str, tool: Mapping[str, Any], tolerance: float) -> list[str]:
     if tool.get("error"):
         return [f"not run: {tool['error']}".replace("|", "/").replace("\n", " "), *[""] * 6]
     cells = [f"{tool['rows_per_second']:.3g}", f"{tool['spread']:.0%}"]
     if "ratio" not in tool:
         return [*cells, "1 ×", "own", _mb(tool), "", ""]
     ratio = f"{tool['ratio']:.2f} × ({min(tool['ratios']):.2f} to {max(tool['ratios']):.2f})"
-    batch = str(tool["batch_size"] or "fixed")
+    batch = "own" if name.startswith("promptshot") else str(tool["batch_size"] or "fixed")
     flag = " ⚠" if tool["difference"] > tolerance else ""
     return [*cells, ratio, batch, _mb(tool), f"{tool['difference']:.1e}{flag}", f"{tool['same']:.1%}"]
 

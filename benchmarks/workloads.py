@@ -29,6 +29,11 @@ LONGEST = 128  # tokens of a cloze
 DEMO_CHARACTERS, ROW_CHARACTERS = 160, 600
 
 CAUSAL_PEERS = ("lm-eval", "minicons")
+LLAMA_PEERS = (
+    *("promptshot-bfloat16", "promptshot-mixed"),
+    *("llama.cpp", "llama.cpp-logits", "llama.cpp-logits-bfloat16"),
+)
+LLAMA_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Plan:
     """A workload to be: which rows, for which tools, on which shape of model."""
 
     name: str
-    suite: str  # causal | mlm | nsp
+    suite: str  # causal | llama | mlm | nsp
     about: str
     model: str
     peers: tuple[str, ...]
@@ -47,7 +52,7 @@ class Plan:
 
 def plans() -> list[Plan]:
     """Every workload, in the order of the tables."""
-    return [*_causal(), *_mlm(), *_nsp()]
+    return [*_causal(), *_llama(), *_mlm(), *_nsp()]
 
 
 def _causal() -> Iterator[Plan]:
@@ -62,11 +67,17 @@ def _causal() -> Iterator[Plan]:
     yield Plan("agnews-8-varied", "causal", about, "gpt2-small", ("lm-eval",), (8, 0), _agnews(8, True), small)
     about = "SST-2, 2 labels, the 8 nearest shots of each row (BM25)"
     yield Plan("sst2-8-nearest", "causal", about, "gpt2-small", ("lm-eval",), (24, 4), sst2_nearest, small)
-    yield Plan("sst2-0", "causal", "SST-2, 2 labels, 0 shots", "gpt2-small", CAUSAL_PEERS, (80, 4), sst2_completion)
+    yield Plan("sst2-0", "causal", "SST-2, 2 labels, 0 shots", "gpt2-small", CAUSAL_PEERS, (80, 4), _sst2(0))
     about = "77 intents of 1 to 4 tokens, 4 shots"
     yield Plan("intents-4", "causal", about, "gpt2-small", ("lm-eval",), (8, 1), intents, small)
     about = f"{four}, 4 shots, the built-in model"
     yield Plan("agnews-4-builtin", "causal", about, "builtin-gpt2", CAUSAL_PEERS, (64, 4), _agnews(4))
+
+
+def _llama() -> Iterator[Plan]:
+    for shots in (0, 8):
+        about = f"SST-2, 2 labels of one token, {shots} shots" + (", the same for all rows" if shots else "")
+        yield Plan(f"llama-{shots}", "llama", about, LLAMA_FILE, LLAMA_PEERS, (200, 0), _sst2(shots))
 
 
 def _mlm() -> Iterator[Plan]:
@@ -136,11 +147,22 @@ def _agnews(shots: int, varied: bool = False) -> Callable[[Path, int], Work]:
     return build
 
 
-def sst2_completion(data: Path, rows: int) -> Work:
-    """SST-2 as a two-line record with the sentiment last."""
-    texts = spread(read(data / "sst2.test.jsonl", "text"), rows)
-    template = library.template("en-sentiment-causal")
-    return Work("sst2", "", "causal", tuple(rendered(template, texts, ("positive", "negative"))))
+def _sst2(shots: int) -> Callable[[Path, int], Work]:
+    """SST-2 as a two-line record with the sentiment last, behind short rows of the training set, labels in turn."""
+
+    def build(data: Path, rows: int) -> Work:
+        template = library.template("en-sentiment-causal")
+        words = ("positive", "negative")
+        texts = spread(read(data / "sst2.test.jsonl", "text"), rows)
+        train = data / "sst2.train.jsonl"
+        labelled = list(zip(read(train, "text"), read(train, "label"), strict=True)) if shots else []
+        pools = [[text for text, label in labelled if label == word and len(text) <= DEMO_CHARACTERS] for word in words]
+        dice = random.Random(8)
+        picked = [(dice.choice(pools[i % len(words)]), words[i % len(words)]) for i in range(shots)]
+        demos = [template.fill(Row({"text": text}), word) for text, word in picked]
+        return Work("sst2", "", "causal", tuple(rendered(template, texts, words, demos)))
+
+    return build
 
 
 def sst2_nearest(data: Path, rows: int) -> Work:

@@ -75,19 +75,36 @@ def test_a_difference_is_the_largest_one_and_nan_is_infinitely_far() -> None:
     assert tables.difference([[-3.0, -3.0]], [[math.log(0.5)] * 2], shares=True) == pytest.approx(0)
 
 
+def test_words_that_a_tool_gives_no_score_are_counted_and_not_compared() -> None:
+    ours, theirs = [[-1.0, -2.0], [-3.0, -1.0], [-5.0, -6.0]], [[-1.5, -math.inf], [-math.inf, -1.0], [-math.inf] * 2]
+    assert tables.missing(theirs) == 4
+    assert tables.difference(ours, theirs, likeliest=True) == 0.5
+    assert tables.difference(ours, theirs) == math.inf
+    assert tables.agreement(ours, theirs) == pytest.approx(2 / 3)
+
+
 def test_agreement_counts_rows_with_the_same_best_choice() -> None:
     assert tables.agreement([[1, 2], [2, 1], [1, 1]], [[0, 9], [0, 9], [3, 3]]) == pytest.approx(2 / 3)
 
 
-def result(difference: float) -> dict[str, object]:
+def result(difference: float, peer_name: str = "peer") -> dict[str, object]:
     run = {"rows_per_second": 10.0, "spread": 0.02, "peak_mb": 1000.0}
-    peer = {**run, "ratio": 2.5, "ratios": [2.0, 2.5], "difference": difference, "same": 1.0, "batch_size": 8}
+    peer = {
+        **run,
+        "ratio": 2.5,
+        "ratios": [2.0, 2.5],
+        "difference": difference,
+        "same": 1.0,
+        "batch_size": 8,
+        "missing": 2,
+    }
     return {
         "about": "reviews",
         "rows": 7,
+        "choices": 2,
         "model": "shape",
         "dtype": "float32",
-        "tools": {"promptshot": run, "peer": peer, "other": {"error": "no | such\nthing"}},
+        "tools": {"promptshot": run, peer_name: peer, "other": {"error": "no | such\nthing"}},
     }
 
 
@@ -98,6 +115,13 @@ def test_a_table_flags_scores_that_disagree_and_names_tools_that_did_not_run() -
     assert "2.0e-04 ⚠" in bad[3]
     assert good[4].startswith("|  | other | not run: no / such thing |")
     assert {line.count("|") for line in good} == {10}
+
+
+def test_a_tool_that_gives_the_likeliest_tokens_only_has_a_column_for_what_it_leaves_out() -> None:
+    head, _, ours, peer, failed = tables.comparison([result(0.3, "llama.cpp")]).splitlines()
+    assert head.endswith("| same | missing |")
+    assert "| 3.0e-01 | 100.0% | 2 of 14 |" in peer
+    assert {line.count("|") for line in (head, ours, peer, failed)} == {11}
 
 
 # ------------------------------------------------------------------ operations and time
@@ -208,9 +232,25 @@ def test_every_workload_names_a_known_model_suite_and_tools() -> None:
     plans = workloads.plans()
     assert len({plan.name for plan in plans}) == len(plans)
     for plan in plans:
-        assert {plan.model, plan.quick_model or plan.model} <= set(shapes.SHAPES)
+        assert {plan.model, plan.quick_model or plan.model} <= {*shapes.SHAPES, workloads.LLAMA_FILE}
         assert set(plan.peers) <= set(measure.TOOLS)
         assert plan.rows[1] < plan.rows[0]
+
+
+def test_a_real_file_is_at_hand_where_it_was_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "REAL", Path(""))
+    assert shapes.at_hand("gpt2-small")
+    assert not shapes.at_hand("model.gguf")
+    monkeypatch.setattr(shapes, "REAL", tmp_path)
+    assert not shapes.at_hand("model.gguf")
+    (tmp_path / "gguf").mkdir()
+    (tmp_path / "gguf" / "model.gguf").touch()
+    assert shapes.at_hand("model.gguf")
+    assert shapes.folder("model.gguf") == tmp_path / "gguf" / "model.gguf"
+
+
+def test_environments_are_those_of_the_tools_that_are_asked_for() -> None:
+    assert measure.environments(["lm-eval", "minicons-cloze", "minicons", "fill-mask"]) == ["harness", "minicons"]
 
 
 def test_the_intents_are_77_and_their_messages_need_no_data(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ class Ours(Tool):
     packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "tokenizers")
 
     def load(self, model: str, device: str, dtype: str) -> None:
-        """The scorer is known once the work is taken."""
-        self.options = ModelOptions(model=model, device=device, dtype=dtype)
+        """The scorer is known once the work is taken; a name may end with a precision of its own."""
+        self.options = ModelOptions(model=model, device=device, dtype=self.name.partition("-")[2] or dtype)
         self.key: tuple[str, int | None] | None = None
 
     def take(self, work: Work) -> None:
