@@ -62,6 +62,17 @@ def test_sizes_that_stand_for_any_number_are_known_as_ever() -> None:
     assert said.splitlines() == ["True no", "28.0"]
 
 
+def test_the_names_that_files_list_are_the_same() -> None:
+    code = (
+        "import pathlib, transformers.utils.import_utils as told\n"
+        "files = sorted(pathlib.Path(told.__file__).parents[1].rglob('*.py'))\n"
+        "print(len(files), [told.fetch__all__(file.read_text(encoding='utf-8')) for file in files])"
+    )
+    lean = python(f"from promptshot import lean; lean.start()\n{code}")
+    assert lean == python(code)
+    assert int(lean.partition(" ")[0]) > 500
+
+
 def test_a_library_decides_nothing_for_others() -> None:
     there = "any(type(one).__module__ == 'promptshot.lean' for one in sys.meta_path)"
     assert python(f"import sys, promptshot.runs.run\nprint({there})") == "False"
