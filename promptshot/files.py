@@ -102,7 +102,7 @@ def descriptor(path: str) -> int | None:
 
 def is_file(path: str) -> bool:
     """Whether a name is that of a file on a disk, or of none yet: no stream, pipe or device."""
-    if path == STREAM or descriptor(path) is not None:
+    if path == STREAM or descriptor(path) is not None or is_remote(path):
         return False
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
@@ -110,6 +110,14 @@ def is_file(path: str) -> bool:
         return True
     except (OSError, ValueError):
         return False
+
+
+def is_remote(path: str) -> bool:
+    """Whether a name is an address on shared storage, as `s3://bucket/rows.jsonl`, and not that of a file here."""
+    return _ADDRESS.match(path) is not None and not os.path.exists(path)
+
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://.")
 
 
 def is_file_of(number: int) -> bool:

@@ -16,7 +16,7 @@ from promptshot.classify.calibrate import OF_ANY_WORDS, OF_PROMPTS, Calibration
 from promptshot.classify.decide import Best, Decision, Several, Thresholds, decision_of
 from promptshot.classify.thresholds import thresholds_of
 from promptshot.errors import OptionError, PromptshotError, many, shortlist, unreadable
-from promptshot.files import Named
+from promptshot.files import Named, is_remote
 from promptshot.kinds import KINDS, WITH_ODDS, builtin_for
 from promptshot.prompts import library
 from promptshot.prompts.task import Task
@@ -464,6 +464,8 @@ def folder_hash(model: str) -> str | None:
 
 
 def _size(path: str) -> int:
+    if is_remote(path):  # whoever reads it begins anew
+        return 0
     try:
         return Path(path).stat().st_size
     except OSError as problem:

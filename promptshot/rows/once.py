@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+from promptshot import files
 from promptshot.errors import InputError, OptionError, unreadable
+from promptshot.rows import remote
 
 LARGEST = 256 << 20  # bytes that are kept; a larger file can be written to a disk
 STDIN = "-"
@@ -30,7 +32,7 @@ def once(path: str) -> str:
 
     Raises InputError where it cannot be read, or has no end in sight.
     """
-    if isinstance(path, Once) or (path != STDIN and not _passes(path)):
+    if isinstance(path, Once) or not (path == STDIN or _passes(path) or files.is_remote(path)):
         return path
     name = "<stdin>" if path == STDIN else path
     try:
@@ -87,6 +89,8 @@ def _passes(path: str) -> bool:
 
 
 def _opened(path: str) -> BinaryIO:
+    if files.is_remote(path):
+        return remote.opened(path)
     if path != STDIN:
         return Path(path).open("rb")
     if sys.stdin is None or sys.stdin.closed:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from promptshot import files
 from promptshot.errors import InputError, OptionError, did_you_mean
+from promptshot.rows import remote
 from promptshot.rows.once import Once
 
 GZIP = b"\x1f\x8b"  # how a gzip file begins
@@ -226,6 +227,8 @@ def _raw(path: str, seen: Seen | None) -> io.BufferedReader:
         return io.BufferedReader(io.BytesIO(path.said))
     if path == "-" and (sys.stdin is None or sys.stdin.closed):
         raise InputError("standard input is closed", where="<stdin>", hint="it can be read only once")
+    if files.is_remote(path):
+        return remote.opened(path)
     try:
         if seen and files.is_file(path):
             return seen.watch(path)
