@@ -31,17 +31,21 @@ class Spread(Bench):
 
     def begin(self, turn: Turn, done: int) -> tuple[Classifier, Iterator[list[Outcome]]]:
         """See `Bench.begin`."""
-        if done or turn not in self._expected:
+        if done or turn not in self._expected or (first := self._first(turn.candidate)) is None:
             made = self.fleet.classifier(turn.candidate.recipe)
             return made, made.windows(turn.mapped(done), self.watcher.advance, window=WINDOW)
-        first = next(one for one in self._coming if one[0].of is turn.candidate)
-        if first[0].to is None:
-            raise first[0].problem or PromptshotError("no actor could score it")
-        return first[0].to, self._of(turn.candidate, first[0].to, first)
-
-    def _of(self, candidate: Candidate, made: Remote, first: tuple[Window, object]) -> Iterator[list[Outcome]]:
-        """What comes of the windows of a candidate."""
         window, found = first
+        if window.to is None:
+            assert window.problem is not None
+            raise window.problem
+        return window.to, self._of(window.to, window, found)
+
+    def _first(self, candidate: Candidate) -> tuple[Window, object] | None:
+        """The first window of a candidate with what came of it; None where none comes any more."""
+        return next((one for one in self._coming if one[0].of is candidate), None)
+
+    def _of(self, made: Remote, window: Window, found: object) -> Iterator[list[Outcome]]:
+        """What comes of the windows of a candidate, from this one on."""
         while True:
             yield made.took(window, found, self.watcher.advance)
             if window.last:

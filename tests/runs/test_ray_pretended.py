@@ -1,0 +1,241 @@
+"""Runs by actors where there is no Ray: what is called in its manner happens at once, in this process."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from helpers import failed, write_rows
+
+from promptshot.cli import run_command
+from promptshot.runs import ray as runs
+
+
+class Gone(Exception):
+    """An actor is lost."""
+
+
+class Failed(Gone):
+    """A method of an actor has raised something."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Late(Gone):
+    """Nothing came in time."""
+
+
+class Method:
+    """What an actor can be asked; all that goes to it or comes back is pickled."""
+
+    def __init__(self, ray: Pretended, name: str, call: Callable[..., Any]) -> None:
+        self.ray, self.name, self.call = ray, name, call
+
+    def options(self, **_: object) -> Method:
+        return self
+
+    def remote(self, *given: Any) -> list[Any]:
+        self.ray.asked.append(self.name)
+        if self.name in self.ray.losing and self.ray.asked.count(self.name) in self.ray.losing[self.name]:
+            return [Gone("its process died")]
+        try:
+            return [pickle.loads(pickle.dumps(self.call(*pickle.loads(pickle.dumps(given)))))]
+        except Exception as problem:
+            return [Failed(problem)]
+
+
+class Pretended:
+    """As much of the package as is used; `losing` says which calls of a method are lost with their actor."""
+
+    exceptions = SimpleNamespace(RayTaskError=Failed, RayError=Gone, GetTimeoutError=Late)
+
+    def __init__(self, losing: dict[str, Sequence[int]], cpus: int = 2) -> None:
+        self.losing, self.cpus, self.asked = losing, cpus, list[str]()
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": float(self.cpus)}
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Resources": self.cluster_resources(), "Alive": True}]
+
+    def remote(self, kind: Any) -> Any:
+        made = SimpleNamespace(options=lambda **_: made, remote=lambda *given: Actor(self, kind(*given)))
+        return made
+
+    def get(self, reference: list[Any], timeout: float | None = None) -> Any:
+        (found,) = reference
+        if isinstance(found, Gone):
+            raise found
+        return found
+
+    def wait(self, references: Sequence[Any], timeout: float | None) -> tuple[list[Any], list[Any]]:
+        return [references[-1]], [*references[:-1]]  # the last comes first
+
+    def cancel(self, reference: Any, force: bool) -> None:
+        pass
+
+
+class Actor:
+    def __init__(self, ray: Pretended, worker: runs.Worker) -> None:
+        for name in ("awake", "offers", "value", "call", "window"):
+            setattr(self, name, Method(ray, name, getattr(worker, name)))
+
+
+class Reference(list[Any]):
+    """One that can be a key."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pretended]:
+    """Puts such a package in the place of Ray."""
+
+    def pretend(losing: dict[str, Sequence[int]] | None = None, cpus: int = 2) -> Pretended:
+        made = Pretended(losing or {}, cpus)
+        monkeypatch.setattr(runs, "_imported", lambda: made)
+        monkeypatch.setattr(runs, "PAUSE", 0.0)
+        remote = Method.remote
+        monkeypatch.setattr(Method, "remote", lambda self, *given: Reference(remote(self, *given)))
+        return made
+
+    return pretend
+
+
+FAKE = ["-t", "en-sentiment-mlm", "--scorer", "fake"]
+
+
+def rows(folder: Path, count: int) -> str:
+    """Rows of which some have no text."""
+    found = [
+        {"id": i, "text": "" if i % 90 == 7 else f"film {i} of {i % 7}", "label": ["positive", "negative"][i % 2]}
+        for i in range(count)
+    ]
+    return write_rows(folder / "rows.jsonl", found)
+
+
+def written(folder: Path, name: str, *asked: str) -> list[bytes]:
+    """The bytes that a run leaves."""
+    out = folder / f"{name}.jsonl"
+    assert run_command(["classify", *asked, "-q", "-o", str(out)]) == 3
+    return [out.read_bytes(), Path(f"{out}.rejects.jsonl").read_bytes()]
+
+
+@pytest.mark.parametrize("losing", [{}, {"window": (1, 2, 3, 9)}, {"window": (4,), "awake": (2, 4)}])
+def test_windows_come_back_in_order_and_each_once(
+    pretend: Callable[..., Pretended], tmp_path: Path, losing: dict[str, Sequence[int]]
+) -> None:
+    file = rows(tmp_path, 9000)
+    ray = pretend(losing)
+    assert written(tmp_path, "far", file, *FAKE, "--ray", "--ray-cpus", "1") == written(tmp_path, "here", file, *FAKE)
+    assert ray.asked.count("window") == 9 + len(losing.get("window", ()))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ["-t", "en-film-mlm"],
+        ["--calibrate", "content-free"],
+        ["--calibrate", "prior"],
+        ["--abstain-below", "0.8"],
+    ],
+    ids=lambda how: how[-1],
+)
+def test_whatever_decides_labels_comes_to_the_same(
+    pretend: Callable[..., Pretended], tmp_path: Path, how: list[str]
+) -> None:
+    file = rows(tmp_path, 2300)
+    pretend()
+    far = written(tmp_path, "far", file, *FAKE, *how, "--ray", "--ray-cpus", "1")
+    assert far == written(tmp_path, "here", file, *FAKE, *how)
+
+
+def test_rows_that_four_workers_died_of_stop_the_run_with_their_place(
+    pretend: Callable[..., Pretended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend({"window": range(1, 99)}, cpus=1)
+    said = failed(capsys, "classify", rows(tmp_path, 10), *FAKE, "-q", "-o", str(tmp_path / "o.jsonl"), "--ray")
+    assert f"{tmp_path}/rows.jsonl:1: 4 workers died of the same 10 rows" in said
+
+
+def test_what_a_worker_cannot_do_is_one_line(
+    pretend: Callable[..., Pretended],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend()
+    file, out = rows(tmp_path, 10), str(tmp_path / "o.jsonl")
+    ask = ["classify", file, "-q", "-o", out, "--ray"]
+    assert "no scorer 'fakir'" in failed(capsys, *ask, "-t", "en-sentiment-mlm", "--scorer", "fakir")
+    assert "no node of the cluster has 9 processors" in failed(capsys, *ask, *FAKE, "--ray-cpus", "9")
+    known = iter([{"promptshot": "1"}, {"promptshot": "2"}])
+    monkeypatch.setattr(runs, "versions", lambda: next(known, {"promptshot": "2"}))
+    assert "a worker has promptshot 2, and this is 1; install the same on all nodes" in failed(capsys, *ask, *FAKE)
+
+
+def compared(*asked: str) -> list[str]:
+    """The lines of a leaderboard, without its timings."""
+    path = Path(asked[-1])
+    assert run_command(["compare", *asked[:-1], "-q", "--overwrite", "-o", str(path)]) in (0, 3)
+    timed = ("seconds", "rows_per_second")
+    kept = [{key: value for key, value in json.loads(line).items() if key not in timed}
+            for line in path.read_text().splitlines()]  # fmt: skip
+    return [json.dumps({key: one.get(key) for key in ("name", "accuracy", "macro_f1", "rejected")}) for one in kept]
+
+
+THREE = ["-t", "en-sentiment-mlm", "-t", "en-film-mlm", "-t", "en-sentiment-causal", "--scorer", "fake"]
+
+
+@pytest.mark.parametrize("more", [[], ["--search"], ["--predictions", "P"]], ids=" ".join)
+def test_a_comparison_comes_to_the_same(pretend: Callable[..., Pretended], tmp_path: Path, more: list[str]) -> None:
+    file, far = rows(tmp_path, 1500), []
+    for name in ("here", "far"):
+        pretend({"window": (2, 5)})
+        own = [str(tmp_path / f"{name}-{one}") if one == "P" else one for one in more]
+        how = ["--ray", "--ray-cpus", "1"] if name == "far" else []
+        far.append(compared(file, *THREE, *own, *how, str(tmp_path / f"{name}.jsonl")))
+    assert far[0] == far[1]
+    assert len(far[0]) >= 2
+    for path in (tmp_path / "here-P").glob("*.jsonl"):
+        assert (tmp_path / "far-P" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_comparison_goes_on_behind_the_candidates_that_it_has(
+    pretend: Callable[..., Pretended], tmp_path: Path
+) -> None:
+    file, folder = rows(tmp_path, 1500), str(tmp_path / "kept")
+    ask = [file, *THREE, "--predictions", folder, "--ray", "--ray-cpus", "1"]
+    first = pretend()
+    compared(*ask, str(tmp_path / "a.jsonl"))
+    assert first.asked.count("window") == 6
+    for path in sorted(Path(folder).glob("04-*")):
+        path.unlink()
+    again = pretend()
+    assert run_command(["compare", *ask, "-q", "-o", str(tmp_path / "b.jsonl")]) == 3
+    assert again.asked.count("window") == 2
+
+
+def test_candidates_that_cannot_be_made_are_left_out_and_the_others_come(
+    pretend: Callable[..., Pretended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend()
+    model = tmp_path / "none"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "bert"}')
+    file = rows(tmp_path, 8)
+    ask = ["compare", file, "-t", "en-sentiment-mlm", "-m", str(model), "-m", "builtin:bert", "--ray", "-o", "-"]
+    assert run_command([*ask, "--format", "jsonl"]) == 3
+    said = capsys.readouterr()
+    assert [json.loads(line)["model"] for line in said.out.splitlines()] == ["builtin:bert"]
+    assert "left out" in said.err
