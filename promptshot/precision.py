@@ -102,7 +102,7 @@ def advice(found: Sequence[Measured]) -> tuple[str, str]:
 
 def _changes(one: Measured) -> str:
     said = f"{one.changed or 'none'} of {many(one.rows, 'label')} come{'s' if one.changed < 2 else ''} out otherwise"
-    return f"{said}, at most {one.at_most:.1%} of many"
+    return f"{said} (of more rows, up to {one.at_most:.1%} may)"
 
 
 def _loaded(recipe: Recipe, dtype: str, step: Callable[[str], None]) -> Classifier:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
 from rich.cells import cell_len
@@ -12,8 +12,8 @@ from rich.text import Text
 
 from promptshot.doctor import Finding, Overall
 from promptshot.errors import many, printable
-from promptshot.precision import Measured
-from promptshot.report.console import people
+from promptshot.precision import EXACT, Measured
+from promptshot.report.console import NARROW, people
 
 WIDE = 100  # columns; below, what a doctor says stands under its head
 
@@ -67,28 +67,37 @@ def show_finding(kind: str, finding: Finding) -> None:
 
 def show_precisions(name: str, found: Sequence[Measured], best: str, why: str) -> None:
     """What each precision comes to on some rows, and which to take."""
-    console, labelled = people(), any(one.labelled for one in found)
+    console = people()
     console.print(Text(f"{many(found[0].rows, 'row')} by {printable(name)}, beside float32:", style="dim"))
-    heads = ["rows/s", "times", "margins move", "on average", "labels change", *(["right"] if labelled else [])]
-    table = Table(Column("precision", style="bold"), *(Column(head, justify="right") for head in heads), box=None)
+    spared = {"on average"} if console.width < NARROW else set()
+    spared |= set() if any(one.labelled for one in found) else {"right"}
+    table = Table(Column("precision", style="bold", no_wrap=True, min_width=9), box=None)
+    heads = [head for head in _PRECISIONS if head not in spared]
+    for head in heads:
+        table.add_column(head, justify="right")
     for one in found:
-        table.add_row(*_cells(one, labelled))
+        cells = [_PRECISIONS[head](one) if not one.problem else "-" for head in heads]
+        table.add_row(one.dtype, *cells)
     console.print(table)
     for one in found:
         if one.problem:
             console.print(Text(f"{one.dtype}: {printable(one.problem)}", style="dim"))
-    console.print(Text.assemble("for such rows: ", (f"--dtype {best}", "bold"), f" ({why})"))
+    console.print(Text.assemble("for such rows: ", (f"--dtype {best}", "bold"), f": {why}"))
 
 
-def _cells(one: Measured, labelled: bool) -> list[str]:
-    if one.problem:
-        return [one.dtype, *["-"] * (5 + labelled)]
-    speed = [one.dtype, f"{one.rows_per_second:,.1f}", f"{one.times:.2f}"]
-    right = [f"{one.right / one.labelled:.1%}" if one.right is not None else "-"] if labelled else []
-    if one.dtype == "float32":
-        return [*speed, "", "", "", *right]
-    moved = [f"{one.largest:.4f}", f"{one.mean:.4f}"]
-    return [*speed, *moved, str(one.changed), *right]
+def _beside(one: Measured, said: str) -> str:
+    """What is said of a precision beside float32, which is nothing of that itself."""
+    return "" if one.dtype == EXACT else said
+
+
+_PRECISIONS: Mapping[str, Callable[[Measured], str]] = {
+    "rows/s": lambda one: f"{one.rows_per_second:,.{0 if one.rows_per_second >= 100 else 1}f}",
+    "times": lambda one: f"{one.times:.2f}",
+    "margins move": lambda one: _beside(one, f"{one.largest:.4f}"),
+    "on average": lambda one: _beside(one, f"{one.mean:.4f}"),
+    "labels change": lambda one: _beside(one, str(one.changed)),
+    "right": lambda one: f"{one.right / one.labelled:.1%}" if one.right is not None else "-",
+}
 
 
 def show_verdict(overall: Overall, why: str) -> None:
