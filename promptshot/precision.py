@@ -6,6 +6,7 @@ how far it is off, and how near to zero a margin must be for the label to be in 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ ROUNDS, MOST = 3, 20  # turns of each precision, at least and at most
 ENOUGH = 10.0  # seconds for all of them, where more than the least number is wanted
 WARM = 16  # rows before anything is timed: what a first batch costs is no matter of precision
 CHANGED = 0.005  # of the labels, at most, for a precision to be recommended
+BUSY = 0.5  # processes that want to run, for each processor
 GAIN = 1.1  # times the speed, at least, for another to be worth its drift
 
 
@@ -82,6 +84,12 @@ def measure(
     if not found[0].rows:
         raise InputError("none of the rows could be scored", where=rows[0].source if rows else "")
     return found + [Measured(dtype, problem=why) for dtype, why in refused.items()]
+
+
+def others_at_work() -> bool:
+    """Whether so much else runs on this machine that times mean little; to be asked before anything is timed."""
+    load: float = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return load > BUSY * (os.cpu_count() or 1)
 
 
 def advice(found: Sequence[Measured]) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,17 @@ def test_the_doctor_compares_them_on_the_rows_of_a_file(path: str, capsys: pytes
     assert told["template"] == "zh-sentiment-mlm"
     assert "4 rows by zh-sentiment-mlm, beside float32" in done.err
     assert f"for such rows: --dtype {told['precision']}" in done.err
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_busy_machine_is_told(
+    path: str, busy: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (100.0 if busy else 0.0, 0.0, 0.0))
+    assert run_command(["doctor", path, "-t", "zh-sentiment-mlm", "--json"]) == 0
+    done = capsys.readouterr()
+    assert json.loads(done.out)["busy"] is busy
+    assert ("note: other work runs on this machine" in done.err) is busy
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,11 @@ def command(files: tuple[str, ...], tune: bool, as_json: bool, verbose: bool, **
     """
     from promptshot import doctor as doctoring
     from promptshot.errors import ModelError
+    from promptshot.precision import others_at_work
     from promptshot.report.doctor import Steps, show_budgets, show_finding, show_question, show_verdict
     from promptshot.scorers import Loader
 
-    asked = _asked(files, given) if files else None
+    asked, busy = _asked(files, given) if files else None, others_at_work()
     scorer = asked[0].scorer if asked else given["scorer"]
     options = model_options(given)
     heads = [kind.name for kind in KINDS.values() if not kind.headless and (options.model or kind.builtin)]
@@ -91,7 +92,7 @@ def command(files: tuple[str, ...], tune: bool, as_json: bool, verbose: bool, **
         found.append((kind, finding))
         show_finding(kind, finding)
     verdict, why = doctoring.verdict([finding for _, finding in found], refused)
-    precisions = _precisions(*asked) if asked and verdict != "not sound" else {}
+    precisions = _precisions(*asked, busy) if asked and verdict != "not sound" else {}
     show_verdict(verdict, why)
     if as_json:
         findings = [{"scorer": kind, **vars(finding)} for kind, finding in found]
@@ -123,13 +124,16 @@ def _asked(files: tuple[str, ...], given: dict[str, Any]) -> tuple[Recipe, list[
     return recipe, rows
 
 
-def _precisions(recipe: Recipe, rows: list[Row]) -> dict[str, Any]:
+def _precisions(recipe: Recipe, rows: list[Row], busy: bool) -> dict[str, Any]:
     """What the precisions come to on the rows, which is shown; raises a PromptshotError."""
     from promptshot import precision
+    from promptshot.report.console import note
     from promptshot.report.doctor import Steps, show_precisions
 
+    if busy:
+        note("other work runs on this machine: how fast each precision is means little now")
     with Steps() as steps:
         found = precision.measure(recipe, rows, steps.of(recipe.scorer))
     best, why = precision.advice(found)
     show_precisions(recipe.name, found, best, why)
-    return {"template": recipe.name, "precisions": [vars(one) for one in found], "precision": best}
+    return {"template": recipe.name, "precisions": [vars(one) for one in found], "precision": best, "busy": busy}
