@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import shapes
 from promptshot.classify.recipe import Recipe
-from promptshot.precision import ROUNDS, Measured, advice, measure
+from promptshot.precision import ROUNDS, Measured, measure
 from promptshot.prompts import library
 from promptshot.rows.read import read
 from promptshot.rows.row import Row
@@ -48,8 +48,8 @@ def main() -> None:
         name = shapes.folder(model) if model in shapes.SHAPES else model
         recipe = Recipe.of(template, library.verbalizer_of(template), options=ModelOptions(str(name)))
         measured = measure(recipe, rows, rounds=given.rounds)
-        print("\n".join(line(model, one) for one in measured), flush=True)
-        print(f"\n{model}: {' '.join(advice(measured))}", flush=True)
+        print("\n".join(line(model, one) for one in measured.found), flush=True)
+        print(f"\n{model}: {' '.join(measured.advice)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptshot import standard
-from promptshot.cli import completion
+from promptshot.cli import completion, settings
 from promptshot.cli.flags import (
     Command,
     chat_flags,
+    is_said,
     labels_flag,
     library_flag,
     model_flags,
@@ -30,9 +31,14 @@ from promptshot.kinds import KINDS, head_for
 
 if TYPE_CHECKING:
     from promptshot.classify.recipe import Recipe
-    from promptshot.rows.row import Row
+    from promptshot.rows.row import Item
 
 ROWS = 200  # of a file, unless it is said how many
+# Options that say which rows, and what is asked of them.
+OF_ROWS = (
+    *("templates", "labels", "verbalizer", "limit", "sample", "text_field", "label_field", "columns", "encoding"),
+    *("no_header", "lines", "chat", "chat_system", "chat_answer", "chat_demos", "folder"),
+)
 
 
 @click.command("doctor", cls=Command)
@@ -54,17 +60,22 @@ def command(files: tuple[str, ...], tune: bool, as_json: bool, verbose: bool, **
     Looks for its heads, asks it questions with known answers (random weights get half of them right), and scores
     the same prompts alone and in a batch, the fast and the plain way, in lower precision and in float32.
 
-    With a FILE of rows it also scores these (the first 200) in float32, mixed and bfloat16 by turns, and says by how
-    much margins move, how many labels come out otherwise, how fast each is, and which to take.
+    With a FILE of rows it also scores these (the first 200, or -n) in float32, mixed and bfloat16 by turns, without
+    demonstrations, and says how fast each is, by how much the margin of the best two labels moves at most, how many
+    labels come out otherwise, and which --dtype to take.
 
     The last line says "sound", "look at this" (exit code 0 for both) or "not sound" (3).
     """
     from promptshot import doctor as doctoring
     from promptshot.errors import ModelError
     from promptshot.precision import others_at_work
+    from promptshot.report.console import note
     from promptshot.report.doctor import Steps, show_budgets, show_finding, show_question, show_verdict
     from promptshot.scorers import Loader
 
+    if not files and (said := [name for name in OF_ROWS if is_said(name)]):
+        flags = {one.name: settings.flag(one) for one in click.get_current_context().command.params}
+        raise OptionError(f"--{flags[said[0]]} is for the rows of a FILE", hint="name one, or leave it out")
     asked, busy = _asked(files, given) if files else None, others_at_work()
     scorer = asked[0].scorer if asked else given["scorer"]
     options = model_options(given)
@@ -93,6 +104,8 @@ def command(files: tuple[str, ...], tune: bool, as_json: bool, verbose: bool, **
         show_finding(kind, finding)
     verdict, why = doctoring.verdict([finding for _, finding in found], refused)
     precisions = _precisions(*asked, busy) if asked and verdict != "not sound" else {}
+    if asked and not precisions:
+        note("the rows are not compared, for the checkpoint is not sound")
     show_verdict(verdict, why)
     if as_json:
         findings = [{"scorer": kind, **vars(finding)} for kind, finding in found]
@@ -101,13 +114,12 @@ def command(files: tuple[str, ...], tune: bool, as_json: bool, verbose: bool, **
     return 3 if verdict == "not sound" else 0
 
 
-def _asked(files: tuple[str, ...], given: dict[str, Any]) -> tuple[Recipe, list[Row]]:
+def _asked(files: tuple[str, ...], given: dict[str, Any]) -> tuple[Recipe, list[Item]]:
     """The recipe that the options describe, and the rows of the files; raises a PromptshotError."""
     from promptshot.cli.recipes import recipe_of
-    from promptshot.errors import InputError
     from promptshot.rows.once import once
-    from promptshot.rows.row import Row
     from promptshot.runs.inputs import Inputs, refuse_foreign
+    from promptshot.runs.run import refuse_lacking
 
     if given["dtype"] != "auto":
         raise OptionError("--dtype names one precision, and with a FILE all are compared", hint="leave one out")
@@ -118,13 +130,11 @@ def _asked(files: tuple[str, ...], given: dict[str, Any]) -> tuple[Recipe, list[
     look = inputs.look(names_of(given).usual)
     recipe, _ = recipe_of(given, look, lambda one: inputs.peek_rows(one.columns), inputs.how, quiet=False)
     recipe.check()
-    rows = [item for item in inputs.read(recipe.columns) if isinstance(item, Row)]
-    if not rows:
-        raise InputError("no row can be used", where=files[0])
-    return recipe, rows
+    refuse_lacking(recipe, inputs)
+    return recipe, list(inputs.read(recipe.columns))
 
 
-def _precisions(recipe: Recipe, rows: list[Row], busy: bool) -> dict[str, Any]:
+def _precisions(recipe: Recipe, rows: list[Item], busy: bool) -> dict[str, Any]:
     """What the precisions come to on the rows, which is shown; raises a PromptshotError."""
     from promptshot import precision
     from promptshot.report.console import note
@@ -134,6 +144,5 @@ def _precisions(recipe: Recipe, rows: list[Row], busy: bool) -> dict[str, Any]:
         note("other work runs on this machine: how fast each precision is means little now")
     with Steps() as steps:
         found = precision.measure(recipe, rows, steps.of(recipe.scorer))
-    best, why = precision.advice(found)
-    show_precisions(recipe.name, found, best, why)
-    return {"template": recipe.name, "precisions": [vars(one) for one in found], "precision": best, "busy": busy}
+    show_precisions(recipe.name, found)
+    return {"template": recipe.name, **found.record(), "busy": busy}

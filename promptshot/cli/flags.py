@@ -47,6 +47,14 @@ def config(context: click.Context, parameter: click.Parameter, path: str | None)
             other.process_value(context, found[other.name])
 
 
+def address(context: click.Context, parameter: click.Parameter, said: str | None) -> str | None:
+    """That of a cluster; a file that stands behind the flag is meant as something else."""
+    if said is not None and (not said.strip() or Path(said).is_file()):
+        what = f"{said!r} is no address of a cluster"
+        raise click.BadParameter(f"{what}; put --ray behind the files, or write --ray=ADDRESS")
+    return said
+
+
 def columns(context: click.Context, parameter: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
     """Field -> column."""
     return {field: column for field, _, column in (pair.partition("=") for pair in pairs)}
@@ -141,14 +149,16 @@ ray_flags = flags(
         "--ray",
         is_flag=False,
         flag_value="local",
+        callback=address,
         metavar="[ADDRESS]",
-        help="Score by actors of a Ray cluster (auto: the one that runs here); without an address one is started.",
+        help="Score by actors of a Ray cluster, 1,024 rows at a time: HOST:6379, or auto for the one that runs here; "
+        "without an address one is started.",
     ),
     option(
         "--ray-cpus",
         type=Count(1),
         metavar="N",
-        help="Processors of an actor.  [default: 4, or a GPU each where there are any]",
+        help="Processors of an actor.  [default: 4; where there are GPUs, one GPU and one processor]",
     ),
 )
 
@@ -157,7 +167,7 @@ running_flags = flags(
     option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
     option(
         "--device-map",
-        metavar="auto|balanced|sequential|DEVICE",
+        metavar="auto|balanced|balanced_low_0|sequential|DEVICE",
         help="Spread a large model over all devices by accelerate, in the place of --device.",
     ),
     option(

@@ -119,12 +119,12 @@ class Bench:
             classifier, windows = self.begin(Turn(candidate, items), done)
             for window in windows:
                 if spool:
-                    spool.add(window, before + time.perf_counter() - began)
+                    spool.add(window, before + self.spent(classifier, began))
                 else:
                     outcomes += window
             if spool:
                 outcomes = list(classifier.decided(spool) if ranked else spool)
-        entry = Entry.of(candidate, outcomes, before + time.perf_counter() - began, classifier.details)
+        entry = Entry.of(candidate, outcomes, before + self.spent(classifier, began), classifier.details)
         self.watcher.finished(entry)
         return entry, outcomes
 
@@ -132,6 +132,10 @@ class Bench:
         """The candidate with its live parts, and what comes of the rows that are not done; raises a PromptshotError."""
         made = self._classifier(turn.candidate)
         return made, made.windows(turn.mapped(done), self.watcher.advance, window=WINDOW)
+
+    def spent(self, made: Classifier, began: float) -> float:
+        """The seconds that a candidate has taken since."""
+        return time.perf_counter() - began
 
     def _classifier(self, candidate: Candidate) -> Classifier:
         found = self._classifiers.get(candidate.name) or Classifier.of(candidate.recipe, self.loader)

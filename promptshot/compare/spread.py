@@ -40,6 +40,10 @@ class Spread(Bench):
             raise window.problem
         return window.to, self._of(window.to, window, found)
 
+    def spent(self, made: Classifier, began: float) -> float:
+        """See `Bench.spent`: those of all actors with its windows, which are in flight beside others."""
+        return made.seconds if isinstance(made, Remote) else super().spent(made, began)
+
     def _first(self, candidate: Candidate) -> tuple[Window, object] | None:
         """The first window of a candidate with what came of it; None where none comes any more."""
         return next((one for one in self._coming if one[0].of is candidate), None)

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from promptshot.doctor import Finding, Overall
 from promptshot.errors import many, printable
-from promptshot.precision import EXACT, Measured
-from promptshot.report.console import NARROW, people
+from promptshot.precision import EXACT, Compared, Measured
+from promptshot.report.console import NARROW, note, people
 
+NARROWEST = 48  # columns; below, a table has only what decides
 WIDE = 100  # columns; below, what a doctor says stands under its head
 
 
@@ -65,11 +66,18 @@ def show_finding(kind: str, finding: Finding) -> None:
         console.print(table)
 
 
-def show_precisions(name: str, found: Sequence[Measured], best: str, why: str) -> None:
+def show_precisions(name: str, compared: Compared) -> None:
     """What each precision comes to on some rows, and which to take."""
-    console = people()
+    console, found, (best, why) = people(), compared.found, compared.advice
+    if compared.rejects:
+        first = compared.rejects[0]
+        left = many(len(compared.rejects), "row is", "rows are")
+        note(f"{left} left out; the first: {first.source}: {first.reason}")
+    if compared.unknown:
+        note(f"{many(compared.unknown, 'row has', 'rows have')} a label that is none of ours")
     console.print(Text(f"{many(found[0].rows, 'row')} by {printable(name)}, beside float32:", style="dim"))
-    spared = {"on average"} if console.width < NARROW else set()
+    spared = {"rows/s", "on average"} if console.width < NARROW else set()
+    spared |= {"margins to", "right"} if console.width < NARROWEST else set()
     spared |= set() if any(one.labelled for one in found) else {"right"}
     table = Table(Column("precision", style="bold", no_wrap=True, min_width=9), box=None)
     heads = [head for head in _PRECISIONS if head not in spared]
@@ -82,7 +90,7 @@ def show_precisions(name: str, found: Sequence[Measured], best: str, why: str) -
     for one in found:
         if one.problem:
             console.print(Text(f"{one.dtype}: {printable(one.problem)}", style="dim"))
-    console.print(Text.assemble("for such rows: ", (f"--dtype {best}", "bold"), f": {why}"))
+    console.print(Text.assemble("for such rows ", (f"--dtype {best}", "bold"), f": {why}"))
 
 
 def _beside(one: Measured, said: str) -> str:
@@ -93,7 +101,7 @@ def _beside(one: Measured, said: str) -> str:
 _PRECISIONS: Mapping[str, Callable[[Measured], str]] = {
     "rows/s": lambda one: f"{one.rows_per_second:,.{0 if one.rows_per_second >= 100 else 1}f}",
     "times": lambda one: f"{one.times:.2f}",
-    "margins move": lambda one: _beside(one, f"{one.largest:.4f}"),
+    "margins to": lambda one: _beside(one, f"{one.largest:.4f}"),
     "on average": lambda one: _beside(one, f"{one.mean:.4f}"),
     "labels change": lambda one: _beside(one, str(one.changed)),
     "right": lambda one: f"{one.right / one.labelled:.1%}" if one.right is not None else "-",

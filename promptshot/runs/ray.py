@@ -100,6 +100,9 @@ class Fleet:
             raise OptionError(
                 "--whiten changes the scorer in this process, and --ray has it in others", hint="leave out one"
             )
+        if recipe.options.device_map:
+            what = "--device-map spreads a model over the devices of a machine, and --ray has a model on each"
+            raise OptionError(what, hint="leave one out")
         return Remote(self, recipe, pools)
 
     def in_order(self, windows: Iterator[Window]) -> Iterator[tuple[Window, Any]]:
@@ -155,12 +158,12 @@ class Worker:
 
     def window(
         self, recipe: Recipe, items: list[Item], on_error: str, decision: Decision, fitted: Fitted | None
-    ) -> tuple[list[Outcome], int]:
-        """The outcomes of a window, and how many prompts were scored."""
+    ) -> tuple[list[Outcome], int, float]:
+        """The outcomes of a window, how many prompts were scored, and the seconds that it took."""
         made = self._made(recipe)
-        made.decision, made.fitted, before = decision, fitted, made.asked
+        made.decision, made.fitted, before, began = decision, fitted, made.asked, time.perf_counter()
         found = [outcome for window in made.windows(items, None, on_error, len(items)) for outcome in window]
-        return found, made.asked - before
+        return found, made.asked - before, time.perf_counter() - began
 
     def _scorer(self, recipe: Recipe, number: int) -> Any:
         """That of the recipe, or of another template of an ensemble."""
@@ -213,7 +216,7 @@ class Remote(Classifier):
 
     def __init__(self, fleet: Fleet, recipe: Recipe, pools: Pools | None = None) -> None:
         """Fits what is to be fitted, with the first actor's model."""
-        self.fleet = fleet
+        self.fleet, self.seconds = fleet, 0.0  # of the actors with its windows
         members = [replace(one, decision=idle(one.decision)) for one in recipe.others]
         others = [Classifier(one, Far(fleet, recipe, i), pools=pools) for i, one in enumerate(members, 1)]
         super().__init__(recipe, Far(fleet, recipe, 0), others, pools)
@@ -231,8 +234,9 @@ class Remote(Classifier):
         if isinstance(found, Exception):
             raise found
         outcomes: list[Outcome]
-        outcomes, asked = found
+        outcomes, asked, seconds = found
         self.asked += asked
+        self.seconds += seconds
         if progress:
             progress(len(window.rows))
         return outcomes

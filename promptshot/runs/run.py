@@ -90,7 +90,7 @@ def run_all(
     recipe, several = recipes[-1], len(recipes) > 1
     outputs.check([*(Named("FILE", path) for path in inputs.paths), *recipe.reads])
     refuse_foreign(inputs.peek())
-    _refuse_lacking(recipe, inputs)
+    refuse_lacking(recipe, inputs)
     looked = check_gold(inputs.all_rows(recipe.columns), recipe)
     recipes = [replace(one, spelling=looked.spelling) for one in recipes]
     if looked.unlike and watcher:
@@ -119,7 +119,7 @@ def run_all(
     return series
 
 
-def _refuse_lacking(recipe: Recipe, inputs: Inputs) -> None:
+def refuse_lacking(recipe: Recipe, inputs: Inputs) -> None:
     """Stop before a model is loaded where a field of a template has no column in any of the rows."""
     for one in (recipe, *recipe.others):
         spec = one.template.spec

@@ -105,6 +105,7 @@ def test_it_decides_nothing_of_a_run(tmp_path: Path) -> None:
     ("how", "said"),
     [
         (["--device", "cpu"], "--device cpu and --device-map auto both say where the model is; leave one of them out"),
+        (["--device-map", ""], "--device-map: no device ''; use auto, balanced, "),
         (["--device-map", "evenly"], "--device-map: no device 'evenly'; use auto, balanced, balanced_low_0, "),
     ],
 )

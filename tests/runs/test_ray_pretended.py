@@ -177,11 +177,17 @@ def test_what_a_worker_cannot_do_is_one_line(
     pretend()
     file, out = rows(tmp_path, 10), str(tmp_path / "o.jsonl")
     ask = ["classify", file, "-q", "-o", out, "--ray"]
+    assert "--ray has a model on each; leave one out" in failed(capsys, *ask, *FAKE, "--device-map", "auto")
     assert "no scorer 'fakir'" in failed(capsys, *ask, "-t", "en-sentiment-mlm", "--scorer", "fakir")
     assert "no node of the cluster has 9 processors" in failed(capsys, *ask, *FAKE, "--ray-cpus", "9")
     known = iter([{"promptshot": "1"}, {"promptshot": "2"}])
     monkeypatch.setattr(runs, "versions", lambda: next(known, {"promptshot": "2"}))
     assert "a worker has promptshot 2, and this is 1; install the same on all nodes" in failed(capsys, *ask, *FAKE)
+
+
+def test_a_file_is_no_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["classify", "--ray", rows(tmp_path, 3), *FAKE]) == 2
+    assert "is no address of a cluster; put --ray behind the files" in capsys.readouterr().err
 
 
 def compared(*asked: str) -> list[str]:

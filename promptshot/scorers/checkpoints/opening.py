@@ -77,7 +77,7 @@ def pick_device(name: str) -> torch.device:
 def where_to_run(options: ModelOptions) -> torch.device:
     """The device that the options name, or the first one that a device map fills; raises OptionError."""
     spread = options.device_map
-    if not spread:
+    if spread is None:
         return pick_device(options.device)
     if options.device != "auto":
         what = f"--device {options.device} and --device-map {spread} both say where the model is"
