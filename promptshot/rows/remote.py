@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from promptshot.errors import InputError, install, lacking, told
+from promptshot.errors import InputError, install, lacking, told, unreadable
 
 
 class _Raw(io.RawIOBase):
@@ -46,4 +46,4 @@ def opened(address: str) -> io.BufferedReader:
         hint = install(package) if package else f"it says: {told(problem)}"
         raise InputError("no package here reads such addresses", where=address, hint=hint) from None
     except Exception as problem:  # each storage has its own
-        raise InputError(f"cannot be read ({told(problem)})", where=address, hint="check the address") from None
+        raise unreadable(address, told(problem), "check the address") from None
