@@ -84,6 +84,12 @@ class Fleet:
             what = f"no node of the cluster has {many(self.cpus, 'processor')} for an actor"
             raise OptionError(what, hint="say fewer: --ray-cpus N")
 
+    @property
+    def told(self) -> str:
+        """Who scores, in a line."""
+        each = "a GPU" if self.gpus else many(self.cpus, "processor")
+        return f"the rows are scored by {many(self.count, 'actor')} with {each} each, 1,024 rows at a time"
+
     @cached_property
     def actors(self) -> list[Any]:
         """All that there is room for; each is made anew where it is lost."""

@@ -47,7 +47,7 @@ class Watcher:
     """Whoever wants to know how a run goes on; here it is told and says nothing."""
 
     def looked(self, line: str) -> None:
-        """What is to be known of the rows' labels before anything is scored."""
+        """What is to be known before anything is scored: of the rows' labels, of who scores."""
 
     def ready(self, classifier: Classifier, rows: int) -> None:
         """The model is loaded, and so many rows were done before."""
@@ -108,6 +108,8 @@ def run_all(
     else:
         with Interrupts() as interrupts, cluster.joined() if cluster else contextlib.nullcontext() as fleet:
             makes = fleet.classifier if fleet else None
+            if fleet and watcher:
+                watcher.looked(fleet.told)
             series = _Runs(recipes, inputs, journal, watcher or Watcher(), on_error, makes).to_their_end(interrupts)
     dev = recipe.dev
     here = dev is not None and any(files.same(dev, path) for path in inputs.paths)

@@ -185,6 +185,16 @@ def test_what_a_worker_cannot_do_is_one_line(
     assert "a worker has promptshot 2, and this is 1; install the same on all nodes" in failed(capsys, *ask, *FAKE)
 
 
+def test_a_run_says_who_scores(
+    pretend: Callable[..., Pretended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend(cpus=4)
+    ask = ["classify", rows(tmp_path, 20), *FAKE, "-o", str(tmp_path / "o.jsonl"), "--ray", "--ray-cpus", "2"]
+    assert run_command(ask) == 3
+    said = capsys.readouterr().err
+    assert "note: the rows are scored by 2 actors with 2 processors each, 1,024 rows at a time" in said
+
+
 def test_a_file_is_no_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["classify", "--ray", rows(tmp_path, 3), *FAKE]) == 2
     assert "is no address of a cluster; put --ray behind the files" in capsys.readouterr().err
