@@ -19,7 +19,6 @@ from promptshot.classify.recipe import Recipe
 from promptshot.errors import InputError, ModelError, many
 from promptshot.metrics import wilson
 from promptshot.rows.row import Item, Reject
-from promptshot.scorers import Loader
 
 EXACT = "float32"
 LOWER = {"cpu": ("mixed", "bfloat16")}  # what is compared with it; on other devices, all
@@ -156,7 +155,7 @@ def _loaded(recipe: Recipe, dtype: str, step: Callable[[str], None]) -> Classifi
     step(f"loading in {dtype}")
     options = replace(recipe.options, dtype=dtype)
     others = tuple(replace(one, options=options) for one in recipe.others)
-    return Classifier.of(replace(recipe, options=options, others=others), Loader())
+    return Classifier.of(replace(recipe, options=options, others=others))
 
 
 def _turn(made: Classifier, rows: Sequence[Item]) -> Turn:

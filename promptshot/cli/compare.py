@@ -170,8 +170,8 @@ def command(files: tuple[str, ...], quiet: bool, **given: Any) -> int:
     read = [one for candidate in candidates for one in candidate.recipe.reads]
     check([*written, *(folder.goes if folder else ())], [*read_by(given, files), *read])
     dev = rows_of([given["dev"]], how=inputs.how) if given["dev"] else None
-    told = given["seed"], files, cluster_of(given)
-    plan = compare.Plan(candidates, items, given["search"], dev, folder, *told)
+    cluster = cluster_of(given)
+    plan = compare.Plan(candidates, items, given["search"], dev, folder, given["seed"], files, cluster)
     watch = Watch(quiet=quiet)
     tell_sizes(given["models"] or (), given["dtype"], quiet)
     try:

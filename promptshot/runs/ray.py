@@ -138,6 +138,7 @@ class Worker:
     def __init__(self, wanted: Mapping[str, str]) -> None:
         self.wanted = wanted
         self.recipe: Recipe | None = None
+        self.classifier: Classifier | None = None  # of that recipe
         self.loader = Loader()
 
     def awake(self) -> None:
@@ -187,8 +188,6 @@ class Worker:
             self.recipe, self.classifier = recipe, made
         assert self.classifier is not None
         return self.classifier
-
-    classifier: Classifier | None = None
 
 
 class Far:

@@ -24,11 +24,6 @@ accelerate = pytest.importorskip("accelerate")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    return Models(tmp_path_factory.mktemp("models"))
-
-
 @pytest.mark.parametrize("spread", ["auto", "cpu"])
 @pytest.mark.parametrize("case", CASES)
 def test_scores_are_those_without_it(models: Models, case: str, spread: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +30,9 @@ pytestmark = [
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    return Models(tmp_path_factory.mktemp("models"))
-
-
 @pytest.fixture
 def device() -> str:
     return DEVICE or "cuda"
-
-
-@pytest.fixture(autouse=True)
-def settings() -> Iterator[None]:
-    """The settings of the process are as they were, after each test."""
-    products, precision = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    yield
-    torch.set_float32_matmul_precision(precision)
-    torch.backends.cudnn.allow_tf32 = products
 
 
 # ------------------------------------------------------------------ scores

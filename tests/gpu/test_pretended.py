@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,19 +15,6 @@ from promptshot.scorers import Loader
 from promptshot.scoring import Draft, Drawing, Gap, ModelOptions
 
 pytestmark = pytest.mark.torch
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    return Models(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(autouse=True)
-def settings() -> Iterator[None]:
-    products, precision = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    yield
-    torch.set_float32_matmul_precision(precision)
-    torch.backends.cudnn.allow_tf32 = products
 
 
 def told(made: Any) -> dict[str, Any]:

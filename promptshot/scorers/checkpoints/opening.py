@@ -242,7 +242,7 @@ def _of_any(
 
 
 def _filled(kind: ScorerKind, opened: Opened, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
-    """The same for a model of the package, whose weights go by the names of its modules: a third of the time."""
+    """The same for a model of the package, whose weights go by the names of its modules, which takes less time."""
     with _undrawn():
         made = of_library(kind.auto_class).from_config(opened.config, dtype=dtype)
     body = f"{made.base_model_prefix}."
