@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from promptshot import files, standard
 from promptshot.errors import InputError, OptionError, unwritable
-from promptshot.rows.json_text import Exact, dumps, encodable, encoded
+from promptshot.rows.json_text import Exact, dumps, encodable, line
 
 # What a spreadsheet would take for a formula, unless it is a plain number: blanks before the sign may be left out, and
 # full-width signs count as the narrow ones.
@@ -163,12 +163,11 @@ class Writer:
         self.settle()
         self._refuse_changed()
         delimiter = self.form.delimiter
-        text = self._lines(records) if delimiter is None else self._table(records, delimiter, columns)
+        data = b"".join(map(line, records)) if delimiter is None else self._table(records, delimiter, columns)
         if self._stream is not None:
-            self._stream.write(text)
+            self._stream.write(data.decode())
             self._stream.flush()
-        elif text:
-            data = text.encode()
+        elif data:
             # Every call makes a gzip member of its own: the file is whole after each, and can be cut there.
             self._append(_zipped(data) if self.form.zipped else data)
 
@@ -221,10 +220,7 @@ class Writer:
         if self._file is not None:
             self._file.close()
 
-    def _lines(self, records: Sequence[Mapping[str, Any]]) -> str:
-        return encodable("".join(encoded(record) + "\n" for record in records))
-
-    def _table(self, records: Sequence[Mapping[str, Any]], delimiter: str, columns: Sequence[str]) -> str:
+    def _table(self, records: Sequence[Mapping[str, Any]], delimiter: str, columns: Sequence[str]) -> bytes:
         lines = _Lines()
         # Told to end lines so, the csv module puts quotes around a lone \r, which would else end a line for readers.
         table = csv.writer(lines, delimiter=delimiter, lineterminator="\r\n")
@@ -236,7 +232,7 @@ class Writer:
             self.left_out.update(record.keys() - set(self._columns))
             text = dumps if isinstance(record, Exact) else _json
             table.writerow([_cell(record.get(name), text) for name in self._columns])
-        return encodable("".join(lines))
+        return encodable("".join(lines)).encode()
 
     def __enter__(self) -> Writer:
         return self

@@ -33,7 +33,7 @@ from promptshot.runs.record import AFRESH, FORMAT, Counts, Ended, Later, Mark, M
 from promptshot.runs.shape import Shape
 
 MOST = 16  # summaries of a run that are remembered
-EARLIER = "a run record written by promptshot 0.1.0, which later ones cannot go on with"
+EARLIER = "a run record of an earlier promptshot, which this one cannot go on with"
 
 
 class Journal:

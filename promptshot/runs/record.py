@@ -44,7 +44,7 @@ from promptshot.rows.writer import Place
 from promptshot.runs.wrong import WorstState
 from promptshot.scoring import ModelOptions
 
-FORMAT = 1
+FORMAT = 2  # 1: before lines were written without spaces
 LARGEST = 64 << 20  # bytes; of each of a hundred thousand input files it may tell how far it was read
 AFRESH = "use --overwrite to start afresh"
 ELSEWHERE = "give another file, or classify again"
