@@ -63,7 +63,7 @@ class Reliability:
         self.sums[place] += probability
         self.spreads[place] += probability * (1 - probability)
         if chances and gold in chances:
-            self.squares += sum((chance - (label == gold)) ** 2 for label, chance in chances.items())
+            self.squares += sum([(chance - (label == gold)) ** 2 for label, chance in chances.items()])
             self.squared += 1
 
     def add_each(self, held: Sequence[str], gold: Sequence[str], chances: Mapping[str, float]) -> None:

@@ -22,6 +22,7 @@ from promptshot.rows.row import Item, Row
 SURVEYED = 100_000  # rows whose labels are looked at; what comes behind them is told when it comes
 UNLABELLED = -1  # the number by which data sets mark a row whose label is kept secret
 MOST = 1000  # different values that are told apart
+LABEL = "label"  # the column of a row that has nothing else
 
 
 @dataclass
@@ -37,6 +38,15 @@ class _Survey:
     flags: sets.Flags = field(default_factory=sets.Flags)  # where a row may have several, a 0 or 1 for each
     empty: int = 0  # rows that say that no label holds
     raw: dict[str, dict[tuple[str, Any], int]] = field(default_factory=dict)  # label -> (type, value) -> rows
+
+    def take(self, said: Iterable[tuple[str | None, str, Any]], rows: int = 1) -> None:
+        """Take in what so many rows say (see `Task.said`)."""
+        for label, value, raw in said:
+            self.known += rows * (label is not None)
+            if label is not None:
+                _count(raw, self.raw.setdefault(label, {}), rows)
+            if len(self.values) < MOST:
+                self.values.setdefault(value.strip().casefold(), value.strip())
 
 
 @dataclass(frozen=True)
@@ -109,36 +119,43 @@ def _joining(found: _Survey, recipe: Recipe) -> str:
 
 def _survey(items: Iterable[Item], recipe: Recipe) -> _Survey:
     found, task = _Survey(), recipe.task
+    again: dict[tuple[type, Any], int] = {}  # plain labels, which say the same in any row -> further rows with them
     for row in islice((item for item in items if isinstance(item, Row)), SURVEYED):
         found.first = found.first or row
         column = row.column(task.label_field)
         found.column |= column is not None
+        value = None if column is None else row[column]
+        plain = isinstance(value, str | int) and not task.several and not task.own_words
+        if plain and (type(value), value) in again:
+            again[type(value), value] += 1
+            continue
         try:
             if task.several:
                 found.flags.see(row, task.spelled(row, column))
             said = task.said(row, column)
             place = task.place(row) if task.own_words else None
         except RowError as problem:
-            if column is not None and isinstance(row[column], list) and not task.several:
+            if isinstance(value, list) and not task.several:
                 found.several.see(problem)
             continue
         if said and not task.several:
             found.several.see()
         found.places.update([place] if place else [])
-        for label, value, raw in said:
-            found.known += label is not None
-            if label is not None:
-                _count(raw, found.raw.setdefault(label, {}))
-            if len(found.values) < MOST:
-                found.values.setdefault(value.strip().casefold(), value.strip())
+        found.take(said)
         found.empty += task.several and not said and task.gold(row, column)[0] is not None
+        if plain and len(again) < MOST:
+            again[type(value), value] = 0
+    for (_, value), rows in again.items():
+        said = task.said(Row({LABEL: value}), LABEL)
+        found.several.labelled += rows if said else 0
+        found.take(said, rows)
     return found
 
 
-def _count(raw: Any, seen: dict[tuple[str, Any], int]) -> None:
+def _count(raw: Any, seen: dict[tuple[str, Any], int], rows: int) -> None:
     raw = raw[0] if isinstance(raw, list) else raw.strip() if isinstance(raw, str) else raw
     key = (type(raw).__name__, raw)
-    seen[key] = seen.get(key, 0) + 1
+    seen[key] = seen.get(key, 0) + rows
 
 
 def _spelling(raw: Mapping[str, Mapping[tuple[str, Any], int]], recipe: Recipe) -> Mapping[str, Any]:

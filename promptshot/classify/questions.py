@@ -100,18 +100,25 @@ class Questions:
 
     def answer(self, prompts: Sequence[Prompt], scored: Sequence[Scored]) -> Answer | str:
         """What the scores of a row's prompts come to, or why they come to nothing."""
-        texts = list[list[Answer]]()  # of each the answers of its pieces
+        answers = list[Answer]()
         for prompt, found in zip(prompts, scored, strict=True):
             answer = self._answer(prompt, found)
             if isinstance(answer, str):
                 return answer
+            answers.append(answer)
+        together = answers[0] if len(answers) == 1 else self._together(prompts, answers)
+        return together._replace(lacking=self._lacking(prompts)) if self.demonstrations else together
+
+    def _together(self, prompts: Sequence[Prompt], answers: Sequence[Answer]) -> Answer:
+        """What the answers of several prompts of a row come to: of each text its pieces, then of all the texts."""
+        texts = list[list[Answer]]()
+        for prompt, answer in zip(prompts, answers, strict=True):
             if prompt.goes_on:
                 texts[-1].append(answer)
             else:
                 texts.append([answer])
-        answers = [of[0] if len(of) == 1 else self._pooled(of) for of in texts]
-        together = answers[0] if len(answers) == 1 else _combined(answers)
-        return together._replace(lacking=self._lacking(prompts))
+        whole = [of[0] if len(of) == 1 else self._pooled(of) for of in texts]
+        return whole[0] if len(whole) == 1 else _combined(whole)
 
     def _answer(self, prompt: Prompt, found: Scored) -> Answer | str:
         """What the scores of one prompt come to."""
@@ -146,8 +153,7 @@ class Questions:
 
     def _lacking(self, prompts: Sequence[Prompt]) -> int:
         """How many demonstrations the prompts of a row have fewer than they should."""
-        if self.demonstrations is None:
-            return 0
+        assert self.demonstrations is not None
         own = [one for one in prompts if not one.goes_on]
         return self.demonstrations.k - sum(piece.kind is Kind.DEMO for one in own for piece in one.pieces)
 
@@ -157,8 +163,7 @@ class Questions:
         template = self.task.template
         if template.spec.normalize:
             return template.spec.normalize == "mean"
-        uneven = len(set(scored.tokens)) > 1 or (any(scored.lead) and not all(scored.lead))
-        return template.kind.means and uneven
+        return template.kind.means and (len({*scored.tokens}) > 1 or (any(scored.lead) and not all(scored.lead)))
 
 
 def _log_mean_exp(scores: Sequence[float]) -> float:

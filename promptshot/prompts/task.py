@@ -42,7 +42,7 @@ class Task:
         """Whether rows are pairs with one score each, and no blank."""
         return bool(self.template.spec.ordered)
 
-    @property
+    @cached_property
     def several(self) -> bool:
         """Whether a row may have several labels."""
         return self.template.several
@@ -52,7 +52,7 @@ class Task:
         """Whether each row brings the words to choose from, which are its labels."""
         return isinstance(self.verbalizer, RowWords)
 
-    @property
+    @cached_property
     def labels(self) -> Sequence[str]:
         """The labels to choose from, ties going to the first; none where every row brings its own."""
         return self.template.spec.ordered or self.verbalizer.names

@@ -138,12 +138,12 @@ class Template:
         template = cls(name, made, f"{where}:{line}" if line else where or name, segments)
         return template, flaws or list(template._blanks())
 
-    @property
+    @cached_property
     def kind(self) -> ScorerKind:
         """The kind of scorer that it is for."""
         return KINDS[self.spec.scorer]
 
-    @property
+    @cached_property
     def several(self) -> bool:
         """Whether a row may have several labels."""
         return self.spec.labels == "several"

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import jsonlines
+import orjson
 
 from promptshot.errors import InputError, shortened, unreadable
 from promptshot.rows.columnar import arrow, parquet
@@ -203,9 +203,8 @@ class _Decoder(json.JSONDecoder):
         )
         self._exact = False  # whether such a number has been met
 
-    def value(self, text: str | bytes) -> Any:
+    def value(self, text: str) -> Any:
         """What a whole text says."""
-        assert isinstance(text, str)  # jsonlines has decoded it
         value = self.decode(text)
         _refuse_depth(value, text)
         return self._as_exact(value) if self._exact else value
@@ -222,7 +221,7 @@ class _Decoder(json.JSONDecoder):
 
     def _float(self, text: str) -> float:
         value = float(text)
-        if repr(value) == text:
+        if repr(value) == text and "e" not in text:  # 1e-07, which would be written as 1e-7
             return value
         if math.isinf(value):
             raise _Refused(f"the number {text[:40]} is too large")
@@ -256,37 +255,50 @@ def _refuse_depth(value: Any, text: str) -> None:
 
 def json_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
     """(file:line, fields or what is bad) of every line that is not blank."""
-    number, last, decoder = 0, b"", _Decoder()
-
-    def counted() -> Iterator[bytes]:
-        nonlocal number, last
-        for last in lines:
-            number += 1
-            if len(last) >= LONGEST:
-                raise endless(name, number)
-            yield last
-
-    reader = jsonlines.Reader(counted(), loads=decoder.value)
-    while True:
-        try:
-            value = reader.read(type=dict, skip_empty=True)
-            yield f"{name}:{number}", value
-        except EOFError:
-            return
-        except jsonlines.InvalidLineError as problem:
-            yield f"{name}:{number}", Bad(_json_reason(problem.__cause__), shown([last]))
-        except RecursionError:
-            yield f"{name}:{number}", Bad("nested too deeply", shown([last]))
+    decoder = _Decoder()
+    for number, line in enumerate(lines, 1):
+        if len(line) >= LONGEST:
+            raise endless(name, number)
+        if line.strip():
+            yield f"{name}:{number}", _plain_object(line) or _object(line, decoder)
 
 
-def _json_reason(cause: BaseException | None) -> str:
+def _plain_object(line: bytes) -> dict[str, Any] | None:
+    """What a line says, the quick way; None where that is not certain to be what the strict way makes of it.
+
+    orjson takes the last of doubled keys, and keeps no number's text. Of an object with as many values as the line has
+    colons, none of them a list or a float, neither is to be feared; every line that it refuses has the strict way.
+    """
+    try:
+        value = orjson.loads(line)
+    except ValueError:
+        return None
+    if type(value) is not dict or line.count(b":") != len(value) or b"-0" in line or b"[" in line:
+        return None
+    return None if float in map(type, value.values()) else value
+
+
+def _object(line: bytes, decoder: _Decoder) -> dict[str, Any] | Bad:
+    """What a line says, or why it is no row; a mark of the byte order, or of a new record, may stand before it."""
+    try:
+        text = line.decode()
+        value = decoder.value(text[1:] if text.startswith(("\ufeff", "\x1e")) else text)
+        reason = "" if isinstance(value, dict) else "not a JSON object"
+    except RecursionError:
+        reason = "nested too deeply"
+    except ValueError as problem:
+        reason = _json_reason(problem)
+    return Bad(reason, shown([line])) if reason else value
+
+
+def _json_reason(cause: ValueError) -> str:
     if isinstance(cause, UnicodeDecodeError):
         return f"not UTF-8 (byte {cause.start + 1})"
     if isinstance(cause, json.JSONDecodeError):
         what, at = _stumble(cause.doc, cause.pos)
         line, column = cause.doc.count("\n", 0, at) + 1, at - cause.doc.rfind("\n", 0, at)
         return f"not valid JSON: {what} ({f'line {line} of it, ' if line > 1 else ''}column {column})"
-    return str(cause) if cause else "not a JSON object"
+    return str(cause)
 
 
 _OPEN_TEXT = re.compile(r'"(?:[^"\\]|\\.)*\\?\Z', re.DOTALL)

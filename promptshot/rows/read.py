@@ -27,12 +27,12 @@ def read(
         empty = True
         for source, value in formats.records(path, how, seen):
             empty = False
-            if isinstance(value, Bad):
-                yield Reject(source, value.reason, value.raw, key)
-            elif isinstance(value, Odd):
-                yield Row(value.fields, source, key, columns or {}, value.remark)
-            else:
+            if isinstance(value, dict):
                 yield Row(value, source, key, columns or {})
+            elif isinstance(value, Bad):
+                yield Reject(source, value.reason, value.raw, key)
+            else:
+                yield Row(value.fields, source, key, columns or {}, value.remark)
             key += 1
         if empty:
             raise InputError(

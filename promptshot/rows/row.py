@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -293,4 +293,6 @@ def raw_of(row: Row) -> str:
 
 def with_columns(item: Item, columns: Mapping[str, str]) -> Item:
     """The same row, with these columns for fields."""
-    return replace(item, columns=columns) if columns and isinstance(item, Row) else item
+    if not columns or isinstance(item, Reject):
+        return item
+    return Row(item.fields, item.source, item.key, columns, item.remark)

@@ -112,11 +112,12 @@ class Inputs:
     def read(self, columns: Mapping[str, str], start: int = 0) -> Iterator[Item]:
         """The selected rows from number `start` on, in order and once, with these columns for fields."""
         first, self._first = self.peek(), []
-        return (with_columns(item, columns) for item in islice(chain(first, self._rest), start, None))
+        items = islice(chain(first, self._rest), start, None)
+        return (with_columns(item, columns) for item in items) if columns else items
 
     def peek_rows(self, columns: Mapping[str, str]) -> list[Row]:
         """The good ones of the first rows."""
-        return [replace(item, columns=columns) for item in self.peek() if isinstance(item, Row)]
+        return [row for item in self.peek() if isinstance(row := with_columns(item, columns), Row)]
 
     def all_rows(self, columns: Mapping[str, str]) -> Iterator[Row]:
         """All good rows of the files, whatever the selection, read anew; of what can be read only once, the first
@@ -125,8 +126,8 @@ class Inputs:
         try:
             for item in items:
                 any_read = True
-                if isinstance(item, Row):
-                    yield replace(item, columns=columns)
+                if isinstance(row := with_columns(item, columns), Row):
+                    yield row
         except InputError:
             if not any_read:
                 raise

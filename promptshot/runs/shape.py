@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from promptshot.classify.prediction import Prediction, output_fields
@@ -83,7 +84,7 @@ class Shape:
                 raise OptionError(f"--fields {name}: no such column", hint=f"there is: {there}")
         return found
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Whether predictions go out as they are."""
         return not (self.table or self.fields or self.several) and len(self._usual) == len(self._always)
