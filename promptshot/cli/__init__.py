@@ -7,6 +7,7 @@ check); 130 interrupted (143: by SIGTERM).
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,9 +39,13 @@ from promptshot.errors import InputError, PromptshotError, install, lacking, unw
 from promptshot.runs.interrupt import Interrupts, Terminated
 
 
+GARBAGE = 50_000  # objects, more than there are in a window of rows, between two searches for cycles among the young
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     standard.prepare()
+    gc.set_threshold(GARBAGE)
     lean.start()
     try:
         with Interrupts() as interrupts:
