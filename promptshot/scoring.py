@@ -111,7 +111,7 @@ class Prompt:
         return ["".join(shown)] * len(self.choices)
 
 
-@dataclass(frozen=True)
+@dataclass  # frozen, it would take three times as long to make
 class Scored:
     """One natural-log score and one token count per choice; higher is better, comparable in a prompt only.
 

@@ -16,7 +16,7 @@ from promptshot.rows.json_text import like
 from promptshot.rows.row import Reject, Row, raw_of
 
 
-@dataclass(frozen=True)
+@dataclass  # as a Row
 class Prediction:
     """What was made of one row. Scores are natural logs (NSP: margins), before any softmax."""
 

@@ -263,19 +263,22 @@ def json_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[st
             yield f"{name}:{number}", _plain_object(line) or _object(line, decoder)
 
 
+_PLAIN = {str, int, bool, type(None)}
+
+
 def _plain_object(line: bytes) -> dict[str, Any] | None:
     """What a line says, the quick way; None where that is not certain to be what the strict way makes of it.
 
-    orjson takes the last of doubled keys, and keeps no number's text. Of an object with as many values as the line has
-    colons, none of them a list or a float, neither is to be feared; every line that it refuses has the strict way.
+    orjson takes the last of doubled keys, and keeps no number's text. With as many values as there are colons in the
+    line no key is doubled, and integers have no other text but -0; a line that it refuses has the strict way.
     """
     try:
         value = orjson.loads(line)
     except ValueError:
         return None
-    if type(value) is not dict or line.count(b":") != len(value) or b"-0" in line or b"[" in line:
+    if type(value) is not dict or line.count(b":") != len(value) or b"-0" in line:
         return None
-    return None if float in map(type, value.values()) else value
+    return value if _PLAIN.issuperset(map(type, value.values())) else None
 
 
 def _object(line: bytes, decoder: _Decoder) -> dict[str, Any] | Bad:

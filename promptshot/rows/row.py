@@ -45,7 +45,7 @@ NEAR = 0.7  # how alike a misspelt column must be, as difflib measures it
 DEEPEST = 6  # levels in which a value with a usual name is looked for
 
 
-@dataclass(frozen=True)
+@dataclass  # frozen, it would take three times as long to make
 class Row:
     """One row: its own fields, where it stands (file:line), its number in the run, and given columns."""
 

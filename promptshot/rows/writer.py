@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from promptshot import files, standard
 from promptshot.errors import InputError, OptionError, unwritable
-from promptshot.rows.json_text import Exact, dumps, encodable, line
+from promptshot.rows.json_text import Exact, dumps, encodable, lines_of
 
 # What a spreadsheet would take for a formula, unless it is a plain number: blanks before the sign may be left out, and
 # full-width signs count as the narrow ones.
@@ -163,7 +163,7 @@ class Writer:
         self.settle()
         self._refuse_changed()
         delimiter = self.form.delimiter
-        data = b"".join(map(line, records)) if delimiter is None else self._table(records, delimiter, columns)
+        data = lines_of(records) if delimiter is None else self._table(records, delimiter, columns)
         if self._stream is not None:
             self._stream.write(data.decode())
             self._stream.flush()
