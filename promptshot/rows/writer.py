@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, TextIO
@@ -160,17 +160,21 @@ class Writer:
 
         `columns` are those of a table that has none yet; else they are those of the records.
         """
+        delimiter = self.form.delimiter
+        if delimiter is None:
+            self.append(packed(records, self.form))
+        else:
+            self.append(_member(self._table(records, delimiter, columns), self.form))
+
+    def append(self, data: bytes) -> None:
+        """Append records that are `packed`; raises as `write` does."""
         self.settle()
         self._refuse_changed()
-        delimiter = self.form.delimiter
-        text = self._lines(records) if delimiter is None else self._table(records, delimiter, columns)
         if self._stream is not None:
-            self._stream.write(text)
+            self._stream.write(data.decode())
             self._stream.flush()
-        elif text:
-            data = text.encode()
-            # Every call makes a gzip member of its own: the file is whole after each, and can be cut there.
-            self._append(_zipped(data) if self.form.zipped else data)
+        elif data:
+            self._append(data)
 
     def _append(self, data: bytes) -> None:
         assert self._file is not None
@@ -221,9 +225,6 @@ class Writer:
         if self._file is not None:
             self._file.close()
 
-    def _lines(self, records: Sequence[Mapping[str, Any]]) -> str:
-        return encodable("".join(encoded(record) + "\n" for record in records))
-
     def _table(self, records: Sequence[Mapping[str, Any]], delimiter: str, columns: Sequence[str]) -> str:
         lines = _Lines()
         # Told to end lines so, the csv module puts quotes around a lone \r, which would else end a line for readers.
@@ -247,10 +248,20 @@ class Writer:
         self.close()
 
 
+def packed(records: Sequence[Mapping[str, Any]], form: Form) -> bytes:
+    """Records as JSON lines, as they stand in a file of that form."""
+    return _member(encodable("".join(encoded(record) + "\n" for record in records)), form)
+
+
+def _member(text: str, form: Form) -> bytes:
+    """A part of a file. Each is a gzip member of its own: the file is whole after it, and can be cut there."""
+    return _zipped(text.encode()) if form.zipped and text else text.encode()
+
+
 def whole(records: Sequence[Mapping[str, Any]], form: Form) -> bytes:
     """All bytes of a file with these records."""
     stream = io.StringIO()
-    with Writer(files.STREAM, stream, form=form) as writer:
+    with Writer(files.STREAM, stream, form=replace(form, zipped=False)) as writer:
         writer.write(records)
     data = stream.getvalue().encode()
     return _zipped(data) if form.zipped else data

@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from promptshot import files
-from promptshot.classify.prediction import Outcome, Prediction
-from promptshot.classify.recipe import digest
+from promptshot.classify.prediction import Prediction
+from promptshot.classify.recipe import Recipe, digest
 from promptshot.classify.spool import SHARE
 from promptshot.errors import InputError, shortlist
 from promptshot.rows import read
-from promptshot.rows.row import Reject, Row
+from promptshot.rows.row import Row
 from promptshot.rows.streams import Part
 from promptshot.rows.writer import NOTHING, Form, Place, Writer
 from promptshot.runs import record
+from promptshot.runs.finished import Finish, Finished
 from promptshot.runs.outputs import Outputs
 from promptshot.runs.record import AFRESH, FORMAT, Counts, Ended, Later, Mark, Metrics, RunRecord
 from promptshot.runs.shape import Shape
@@ -251,14 +252,19 @@ class Journal:
             self._placed = files.node_of(path) is None or not files.is_free(path)
             self._rejects = self._open.enter_context(Writer(path, replace=self._own_rejects, form=form))
 
-    def write(self, window: Sequence[Outcome]) -> None:
-        """Write what came of a window: all of it, or nothing."""
+    def finish_of(self, recipe: Recipe) -> Finish:
+        """How what comes of a window becomes what `write` takes."""
+        outputs = self.outputs
+        return Finish(recipe, self.shape, outputs.form, outputs.output is not None, self.draw, outputs.kept_wrong)
+
+    def write(self, window: Finished) -> None:
+        """Write a window: all of it, or nothing."""
         if not self._begun:  # what an earlier run says of its end will not be so
             self._begun = True
             self.save(self.mark)
-        rejected = [{**outcome.record(), **self.draw} for outcome in window if isinstance(outcome, Reject)]
+        rejected = [{**reject.record(), **self.draw} for reject in window.rejects]
         if self._output:
-            self._write(self._output, [outcome for outcome in window if isinstance(outcome, Prediction)])
+            self._write(self._output, window.output)
         if rejected and self.outputs.rejects_path:
             self._rejects = self._rejects or self._open.enter_context(Writer(self.outputs.rejects_path))
             if files.is_file(self.outputs.rejects_path) and "rejects" not in self.files:
@@ -267,8 +273,11 @@ class Journal:
         if self._rejects:
             self._rejects.write(rejected)
 
-    def _write(self, output: Writer, predictions: Sequence[Prediction]) -> None:
+    def _write(self, output: Writer, predictions: bytes | Sequence[Prediction]) -> None:
         """Write predictions; the first of them tell the columns of a table."""
+        if isinstance(predictions, bytes):
+            output.append(predictions)
+            return
         columns = output.columns
         if self.shape.table and not columns:
             columns = self.shape.columns(dict.fromkeys(name for one in predictions for name in one.row.fields))
