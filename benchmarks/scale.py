@@ -28,17 +28,28 @@ MODEL = ("-t", "en-sentiment-mlm")
 CORES = len(os.sched_getaffinity(0))
 
 
+# The command, which leaves the CPU seconds of its own process: those of a cluster that it starts and ends are none.
+OWN = """
+import atexit, pathlib, resource
+from promptshot.__main__ import main
+used = lambda: resource.getrusage(resource.RUSAGE_SELF)
+atexit.register(lambda: pathlib.Path("cpu").write_text(str(used().ru_utime + used().ru_stime)))
+main()
+"""
+
+
 class Ran(NamedTuple):
-    """One run: seconds, and the largest memory of its process in MB."""
+    """One run: seconds, the largest memory of its process in MB, and the seconds that this had of a processor."""
 
     seconds: float
     peak: float
+    own: float
 
 
 def run(folder: Path, rows: int, threads: int, options: Sequence[str]) -> Ran:
     """Classify so many rows."""
     (folder / "out.jsonl").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "promptshot", "classify", f"{rows}.jsonl", "-o", "out.jsonl", "--overwrite", "-q"]
+    command = [sys.executable, "-c", OWN, "classify", f"{rows}.jsonl", "-o", "out.jsonl", "--overwrite", "-q"]
     paths = [environment(threads)["PYTHONPATH"], os.environ.get("PYTHONPATH", "")]
     settings = {**environment(threads), "PYTHONPATH": os.pathsep.join(filter(None, paths)), "RAY_AUTH_MODE": "disabled"}
     began = time.perf_counter()
@@ -47,7 +58,7 @@ def run(folder: Path, rows: int, threads: int, options: Sequence[str]) -> Ran:
     process.returncode = os.waitstatus_to_exitcode(status)  # it has been waited for
     if process.returncode:
         raise RuntimeError(f"{' '.join(options)} ended with {process.returncode}")
-    return Ran(time.perf_counter() - began, usage.ru_maxrss / 1024)
+    return Ran(time.perf_counter() - began, usage.ru_maxrss / 1024, float((folder / "cpu").read_text()))
 
 
 def compared(sizes: Sequence[int], ways: Mapping[str, tuple[int, Sequence[str]]], rounds: int) -> None:
@@ -62,18 +73,20 @@ def compared(sizes: Sequence[int], ways: Mapping[str, tuple[int, Sequence[str]]]
                 for way, (threads, options) in ways.items():
                     found.setdefault((way, size), []).append(run(folder, size, threads, options))
     first, *_, last = sizes
-    print(f"| run | {' | '.join(f'{size:,} rows, s | MB' for size in sizes)} | rows/s between | of the first |")
-    print(f"|---|{'--:|--:|' * len(sizes)}--:|--:|")
+    of_sizes = " | ".join(f"{size:,} rows, s | MB" for size in sizes)
+    print(f"| run | {of_sizes} | rows/s between | of the first | its own CPU, us a row |")
+    print(f"|---|{'--:|--:|' * len(sizes)}--:|--:|--:|")
     rates: dict[str, list[float]] = {}
     for way in ways:
-        pairs = zip(found[way, first], found[way, last], strict=True)
+        pairs = list(zip(found[way, first], found[way, last], strict=True))
         rates[way] = [(last - first) / (large.seconds - small.seconds) for small, large in pairs]
         cells = [
             f"{median(one.seconds for one in found[way, size]):.1f} | {max(one.peak for one in found[way, size]):.0f}"
             for size in sizes
         ]
         of = median(own / other for own, other in zip(rates[way], rates[next(iter(ways))], strict=True))
-        print(f"| {way} | {' | '.join(cells)} | {median(rates[way]):,.0f} | {of:.2f} |", flush=True)
+        own = median((large.own - small.own) / (last - first) * 1e6 for small, large in pairs)
+        print(f"| {way} | {' | '.join(cells)} | {median(rates[way]):,.0f} | {of:.2f} | {own:.1f} |", flush=True)
 
 
 def main() -> None:
