@@ -53,6 +53,7 @@ class Cluster:
 
     address: str = LOCAL
     cpus: int | None = None  # processors of each actor
+    actors: int | None = None  # how many; as many as there is room for
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[Fleet]:
@@ -62,7 +63,7 @@ class Cluster:
         if not known:
             _join(ray, self.address)
         try:
-            yield Fleet(ray, self.cpus)
+            yield Fleet(ray, self.cpus, self.actors)
         finally:
             if not known:
                 ray.shutdown()
@@ -75,27 +76,30 @@ class Lost(PromptshotError):
 class Fleet:
     """The actors of a cluster, and classifiers whose windows they score."""
 
-    def __init__(self, ray: Any, cpus: int | None) -> None:
-        """Raises OptionError where the cluster has no room for an actor."""
+    def __init__(self, ray: Any, cpus: int | None, actors: int | None = None) -> None:
+        """Raises OptionError where the cluster has no room for an actor, and no number of them was said."""
         self.ray = ray
         there = ray.cluster_resources()
         gpus = int(there.get("GPU", 0))
         self.cpus = cpus or (1 if gpus else min(CPUS, max(_sizes(ray), default=1)))
-        self.count = gpus or sum(size // self.cpus for size in _sizes(ray))
+        self.room = gpus or sum(size // self.cpus for size in _sizes(ray))
+        self.count = actors or self.room
         self.gpus = 1 if gpus else 0
         if self.count < 1:
             what = f"no node of the cluster has {many(self.cpus, 'processor')} for an actor"
-            raise OptionError(what, hint="say fewer: --ray-cpus N")
+            hint = "say fewer: --ray-cpus N; or, where nodes are still to come, how many actors: --ray-actors N"
+            raise OptionError(what, hint=hint)
 
     @property
     def told(self) -> str:
         """Who scores, in a line."""
         each = "a GPU" if self.gpus else many(self.cpus, "processor")
-        return f"the rows are scored by {many(self.count, 'actor')} with {each} each, 1,024 rows at a time"
+        waiting = f" ({self.count - self.room} of them wait for a place)" if self.count > self.room else ""
+        return f"the rows are scored by {many(self.count, 'actor')} with {each} each, 1,024 rows at a time{waiting}"
 
     @cached_property
     def actors(self) -> list[Any]:
-        """All that there is room for; each is made anew where it is lost."""
+        """All of them, those that wait for a node included; each is made anew where it is lost."""
         # torch reads how many threads it has from the variable, before anything of this package is imported.
         made = self.ray.remote(Worker).options(
             num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=TRIES,

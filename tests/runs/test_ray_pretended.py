@@ -268,6 +268,8 @@ def test_what_a_worker_cannot_do_is_one_line(
     assert "--ray has a model on each; leave one out" in failed(capsys, *ask, *FAKE, "--device-map", "auto")
     assert "no scorer 'fakir'" in failed(capsys, *ask, "-t", "en-sentiment-mlm", "--scorer", "fakir")
     assert "no node of the cluster has 9 processors" in failed(capsys, *ask, *FAKE, "--ray-cpus", "9")
+    without = ["classify", file, *FAKE, "-q", "-o", out]
+    assert "--ray-actors is for --ray" in failed(capsys, *without, "--ray-actors", "2")
     known = iter([{"promptshot": "1"}, {"promptshot": "2"}])
     monkeypatch.setattr(runs, "versions", lambda: next(known, {"promptshot": "2"}))
     assert "a worker has promptshot 2, and this is 1; install the same on all nodes" in failed(capsys, *ask, *FAKE)
@@ -280,7 +282,10 @@ def test_a_run_says_who_scores(
     ask = ["classify", rows(tmp_path, 20), *FAKE, "-o", str(tmp_path / "o.jsonl"), "--ray", "--ray-cpus", "2"]
     assert run_command(ask) == 3
     said = capsys.readouterr().err
-    assert "note: the rows are scored by 2 actors with 2 processors each, 1,024 rows at a time" in said
+    assert "note: the rows are scored by 2 actors with 2 processors each, 1,024 rows at a time\n" in said
+    assert run_command([*ask, "--overwrite", "--ray-actors", "5"]) == 3
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "by 5 actors with 2 processors each, 1,024 rows at a time (3 of them wait for a place)" in said
 
 
 def test_a_file_is_no_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
