@@ -9,7 +9,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from types import TracebackType
@@ -160,14 +160,15 @@ class Writer:
 
         `columns` are those of a table that has none yet; else they are those of the records.
         """
-        delimiter = self.form.delimiter
-        if delimiter is None:
-            self.append(packed(records, self.form))
-        else:
-            self.append(_member(self._table(records, delimiter, columns), self.form))
+        if self.form.delimiter is None or self._columns or not records:
+            self.append(packed(records, self.form, self._columns), beyond(records, self._columns))
+            return
+        self._columns = list(columns or dict.fromkeys(name for record in records for name in record))
+        self.append(packed(records, self.form, self._columns, header=True), beyond(records, self._columns))
 
-    def append(self, data: bytes) -> None:
-        """Append records that are `packed`; raises as `write` does."""
+    def append(self, data: bytes, left_out: Set[str] = frozenset()) -> None:
+        """Append records that are `packed`, of a table with these columns `left_out`; raises as `write` does."""
+        self.left_out.update(left_out)
         self.settle()
         self._refuse_changed()
         if self._stream is not None:
@@ -225,20 +226,6 @@ class Writer:
         if self._file is not None:
             self._file.close()
 
-    def _table(self, records: Sequence[Mapping[str, Any]], delimiter: str, columns: Sequence[str]) -> str:
-        lines = _Lines()
-        # Told to end lines so, the csv module puts quotes around a lone \r, which would else end a line for readers.
-        table = csv.writer(lines, delimiter=delimiter, lineterminator="\r\n")
-        if records and not self._columns:
-            self._columns = list(columns or dict.fromkeys(name for record in records for name in record))
-            lines += [BOM] if self.form.bom else []
-            table.writerow(map(_harmless, self._columns))
-        for record in records:
-            self.left_out.update(record.keys() - set(self._columns))
-            text = dumps if isinstance(record, Exact) else _json
-            table.writerow([_cell(record.get(name), text) for name in self._columns])
-        return encodable("".join(lines))
-
     def __enter__(self) -> Writer:
         return self
 
@@ -248,14 +235,36 @@ class Writer:
         self.close()
 
 
-def packed(records: Sequence[Mapping[str, Any]], form: Form) -> bytes:
-    """Records as JSON lines, as they stand in a file of that form."""
-    return _member(encodable("".join(encoded(record) + "\n" for record in records)), form)
+def packed(
+    records: Sequence[Mapping[str, Any]], form: Form, columns: Sequence[str] = (), header: bool = False
+) -> bytes:
+    """Records as they stand in a file of that form; a table has these columns, and may begin with its header.
+
+    What is packed at a time is a gzip member of its own: the file is whole behind it, and can be cut there.
+    """
+    lines = _Lines() if form.delimiter is None else _table(records, form, columns, header)
+    if form.delimiter is None:
+        lines += [encoded(record) + "\n" for record in records]
+    data = encodable("".join(lines)).encode()
+    return _zipped(data) if form.zipped and data else data
 
 
-def _member(text: str, form: Form) -> bytes:
-    """A part of a file. Each is a gzip member of its own: the file is whole after it, and can be cut there."""
-    return _zipped(text.encode()) if form.zipped and text else text.encode()
+def beyond(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> set[str]:
+    """The columns that some of the records have, and a table with these columns has no room for; none of JSON lines."""
+    return set().union(*(record.keys() for record in records)) - set(columns) if columns else set()
+
+
+def _table(records: Sequence[Mapping[str, Any]], form: Form, columns: Sequence[str], header: bool) -> _Lines:
+    lines = _Lines()
+    # Told to end lines so, the csv module puts quotes around a lone \r, which would else end a line for readers.
+    table = csv.writer(lines, delimiter=form.delimiter or ",", lineterminator="\r\n")
+    if header:
+        lines += [BOM] if form.bom else []
+        table.writerow(map(_harmless, columns))
+    for record in records:
+        text = dumps if isinstance(record, Exact) else _json
+        table.writerow([_cell(record.get(name), text) for name in columns])
+    return lines
 
 
 def whole(records: Sequence[Mapping[str, Any]], form: Form) -> bytes:
