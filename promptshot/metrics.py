@@ -203,10 +203,21 @@ class Tally:
         elif gold_value is not None:
             self._see_unknown(gold_value)
 
-    def _see_unknown(self, value: str) -> None:
-        """Count a row whose own label is none of ours."""
+    def include(self, behind: Tally) -> None:
+        """Add the counts of the rows behind, which have the same labels."""
+        self.confusion.update(behind.confusion)
+        self.predictions.update(behind.predictions)
+        for value, rows in behind.unknown_gold.items():
+            self._see_unknown(value, rows)
+        self.rejected += behind.rejected
+        self.chance_sum += behind.chance_sum
+        self.reliability += behind.reliability
+        self.abstained += behind.abstained
+
+    def _see_unknown(self, value: str, rows: int = 1) -> None:
+        """Count rows whose own label is none of ours."""
         known = value in self.unknown_gold or len(self.unknown_gold) < UNKNOWN
-        self.unknown_gold[value if known else "..."] += 1
+        self.unknown_gold[value if known else "..."] += rows
 
     @property
     def mistakes(self) -> Mapping[tuple[Any, Any], int]:
@@ -453,6 +464,18 @@ class SetTally(Tally):
         elif gold_value is not None:
             self._see_unknown(gold_value)
 
+    def include(self, behind: Tally) -> None:
+        """See `Tally.include`."""
+        assert isinstance(behind, SetTally)
+        super().include(behind)
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(behind, name))
+        self.gold_of.update(behind.gold_of)
+        self.given_to.update(behind.given_to)
+        self.hits.update(behind.hits)
+        _fill(self.sets, behind.sets)
+        _fill(self.pairs, behind.pairs)
+
     def _judge(self, predicted: tuple[str, ...], gold: tuple[str, ...]) -> None:
         """Count a labelled row."""
         both = [label for label in gold if label in predicted]  # in the labels' order, in which counts are kept
@@ -546,6 +569,13 @@ def tally_of(labels: Sequence[str], several: bool) -> Tally:
 def _own(value: Any) -> Any:
     """A list of its own, so that a state that is kept does not change with what goes on."""
     return list(value) if isinstance(value, list) else value
+
+
+def _fill(counts: Counter[Any], more: Mapping[Any, int]) -> None:
+    """Count some more of what is told apart, as far as there is room for different ones."""
+    for key, count in more.items():
+        if key in counts or len(counts) < SETS:
+            counts[key] += count
 
 
 def _both(one: Any, other: Any) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, overload
+from typing import Any, NamedTuple, NoReturn, TypeVar, overload
 
 from promptshot import scorers
 from promptshot.classify import calibrate, choosing, fitting, gold, suited
@@ -45,6 +45,7 @@ from promptshot.rows.row import Item, Reject, Row, raw_of
 from promptshot.scoring import Chatting, Checkpoint, Long, LongPool, ModelOptions, Prompt, Scored, Scorer
 
 NO_CHAT = "name a model that was made for chats (-m), or leave out --chat and the template's chat"
+T = TypeVar("T")
 WINDOW = 1024  # rows; sorting and batches never cross it, so a run can be cut at its edges
 
 
@@ -307,6 +308,17 @@ class Classifier:
                 for member in (self, *self.others)
             ]
             yield [self._ended(ensemble(of_row, self.decision)) for of_row in zip(*members, strict=True)]
+
+    def finished(
+        self,
+        items: Iterable[Item],
+        then: Callable[[list[Outcome]], T],
+        progress: Progress | None = None,
+        on_error: str = "reject",
+        window: int = WINDOW,
+    ) -> Iterator[T]:
+        """What is made of the outcomes of each window, wherever it is scored: `then` can be sent there."""
+        return map(then, self.windows(items, progress, on_error, window))
 
     def decided(self, spool: Spool) -> Iterator[Outcome]:
         """The spooled outcomes again, with what the whole run makes of them: labels by their ranks in it, or calibrated

@@ -160,6 +160,12 @@ ray_flags = flags(
         metavar="N",
         help="Processors of an actor.  [default: 4; where there are GPUs, one GPU and one processor]",
     ),
+    option(
+        "--ray-actors",
+        type=Count(1),
+        metavar="N",
+        help="How many actors; those without a place wait for one.  [default: as many as there is room for]",
+    ),
 )
 
 # How any model is run.
@@ -538,12 +544,13 @@ def chat_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
 def cluster_of(given: Mapping[str, Any]) -> Cluster | None:
     """Where the actors are that score the rows, if there are to be any; raises OptionError."""
     if given["ray"] is None:
-        if given["ray_cpus"]:
-            raise OptionError("--ray-cpus is for --ray", hint="add that, or leave it out")
+        for name in ("ray_cpus", "ray_actors"):
+            if given[name]:
+                raise OptionError(f"--{name.replace('_', '-')} is for --ray", hint="add that, or leave it out")
         return None
     from promptshot.runs.ray import Cluster
 
-    return Cluster(given["ray"], given["ray_cpus"])
+    return Cluster(given["ray"], given["ray_cpus"], given["ray_actors"])
 
 
 def tell_sizes(models: Iterable[str], dtype: str, quiet: bool = False) -> None:

@@ -37,8 +37,10 @@ class Entry:
         recipe = candidate.recipe
         cuts = recipe.decision.cuts if isinstance(recipe.decision, Several) else None
         tally = tally_of(recipe.labels, recipe.task.several)
-        result = Result(recipe, tally, "", dict(details), seconds, cuts=cuts, doubt=candidate.doubt)
-        result.count(outcomes)
+        result = Result(recipe=recipe, tally=tally, fingerprint="", details=dict(details), seconds=seconds, cuts=cuts)
+        result.doubt = candidate.doubt
+        for at in range(0, len(outcomes), WINDOW):  # as a run does
+            result.count(outcomes[at : at + WINDOW])
         judged = [one for one in outcomes if isinstance(one, Prediction) and one.gold is not None]
         return cls(candidate, result, {one.row.key: one.label == one.gold for one in judged})
 

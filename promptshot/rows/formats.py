@@ -102,6 +102,36 @@ def records(path: str, how: Reading = PLAIN, seen: Seen | None = None) -> Record
         raise _unreadable(problem, name) from None
 
 
+def has_lines(path: str, how: Reading = PLAIN) -> bool:
+    """Whether a file can be parted at its lines: JSON lines as they stand, neither packed nor in another encoding; a
+    lone one may hold all rows."""
+    if how.encoding or how.lines:
+        return False
+    try:
+        with opened(path) as stream:
+            head = _head(stream)
+            first = head[-1] if head else b""
+            if stream.zipped or _format(path, b"".join(head)) != "jsonl" or _has_cr(first, "jsonl"):
+                return False
+            refuse_wide(first, path)
+            whole = first.endswith(b"\n") or stream.readline(LONGEST).endswith(b"\n")
+            return whole and any(not is_blank(line) for line in pieces(stream, PIECE))
+    except (*UNREADABLE, InputError):  # whoever reads it will tell
+        return False
+
+
+def lines(path: str, seen: Seen | None = None) -> Iterator[bytes]:
+    """The lines of a file that `has_lines`, as they stand in it; raises as `records` does."""
+    try:
+        with opened(path, None, seen) as stream:
+            for number, line in enumerate(_untorn(pieces(stream, LONGEST), stream, path), 1):
+                if len(line) >= LONGEST:
+                    raise endless(path, number)
+                yield line
+    except UNREADABLE as problem:
+        raise _unreadable(problem, path) from None
+
+
 def _unreadable(problem: Exception, name: str, line: int | None = None) -> InputError:
     """Why a file cannot be read, or not from that line on."""
     where = name if line is None else f"{name}:{line}"
@@ -140,10 +170,15 @@ def _lines(head: list[bytes], stream: Stream, kind: str, name: str) -> Iterator[
     """All lines of a file; they may end with CR alone, as old Macs and some spreadsheets write them."""
     first = head[-1] if head else b""
     refuse_wide(first, name)
-    if b"\n" not in first and (b"}\r" if kind == "jsonl" else b"\r") in first.strip():
+    if _has_cr(first, kind):
         return lines_by_cr(chain(head, pieces(stream, PIECE)))
     head[-1:] = [line if line.endswith(b"\n") else line + stream.readline(LONGEST) for line in head[-1:]]
     return chain(head, pieces(stream, LONGEST))
+
+
+def _has_cr(first: bytes, kind: str) -> bool:
+    """Whether the lines of a file that begins so end with CR alone."""
+    return b"\n" not in first and (b"}\r" if kind == "jsonl" else b"\r") in first.strip()
 
 
 _OPEN = (b"{", b"[", b",", b":")  # how a line of JSON ends that goes on in the next
@@ -253,13 +288,18 @@ def _refuse_depth(value: Any, text: str) -> None:
     raise _Refused(f"nested too deeply (more than {DEEPEST} levels)")
 
 
-def json_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
-    """(file:line, fields or what is bad) of every line that is not blank."""
+def is_blank(line: bytes) -> bool:
+    """Whether a line of a file of JSON lines is none of its rows."""
+    return not line.rstrip()
+
+
+def json_lines(lines: Iterable[bytes], name: str, before: int = 0) -> Iterator[tuple[str, dict[str, Any] | Bad]]:
+    """(file:line, fields or what is bad) of every line that is not blank; so many lines stand `before` the first."""
     decoder = _Decoder()
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, before + 1):
         if len(line) >= LONGEST:
             raise endless(name, number)
-        if line.strip():
+        if not is_blank(line):
             yield f"{name}:{number}", _plain_object(line) or _object(line, decoder)
 
 

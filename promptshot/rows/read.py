@@ -10,7 +10,9 @@ from promptshot.errors import InputError
 from promptshot.rows import formats
 from promptshot.rows.row import Item, Reject, Row
 from promptshot.rows.streams import PLAIN, Reading, Seen
-from promptshot.rows.tables import Bad, Odd
+from promptshot.rows.tables import Bad, Odd, Value
+
+NO_COLUMNS: Mapping[str, str] = {}
 
 # ------------------------------------------------------------------ reading
 
@@ -27,17 +29,21 @@ def read(
         empty = True
         for source, value in formats.records(path, how, seen):
             empty = False
-            if isinstance(value, dict):
-                yield Row(value, source, key, columns or {})
-            elif isinstance(value, Bad):
-                yield Reject(source, value.reason, value.raw, key)
-            else:
-                yield Row(value.fields, source, key, columns or {}, value.remark)
+            yield item_of(source, value, key, columns or {})
             key += 1
         if empty:
             raise InputError(
                 "no rows in it", where=path, hint="one JSON object a line, a CSV with a header, or a text a line"
             )
+
+
+def item_of(source: str, value: Value, key: int, columns: Mapping[str, str] = NO_COLUMNS) -> Item:
+    """What a file says at a place, as a row with that number; or why it is none."""
+    if isinstance(value, Bad):
+        return Reject(source, value.reason, value.raw, key)
+    if isinstance(value, Odd):
+        return Row(value.fields, source, key, columns, value.remark)
+    return Row(value, source, key, columns)
 
 
 def parse(text: str, source: str) -> Item:

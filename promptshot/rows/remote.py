@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 from promptshot.errors import InputError, install, lacking, told, unreadable
@@ -17,20 +18,39 @@ class _Raw(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True  # as far as the storage knows how
+
     def readinto(self, buffer: Any) -> int:
+        found: bytes = self._of(self.file.read, len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        found: int = self._of(self.file.seek, offset, whence)
+        return found
+
+    def _of(self, method: Callable[..., Any], *given: int) -> Any:
         try:
-            found = self.file.read(len(buffer))
+            return method(*given)
         except OSError:
             raise
         except Exception as problem:  # each storage has its own
             raise OSError(told(problem)) from problem
-        buffer[: len(found)] = found
-        return len(found)
 
     def close(self) -> None:
         if not self.closed:
             self.file.close()
         super().close()
+
+
+def has_places(address: str) -> bool:
+    """Whether a file can be read from anywhere in it."""
+    try:
+        with opened(address) as file:
+            return file.seek(1) == 1 and len(file.read(1)) == 1
+    except (OSError, InputError):  # whoever reads it will tell
+        return False
 
 
 def opened(address: str) -> io.BufferedReader:

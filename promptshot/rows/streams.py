@@ -159,6 +159,11 @@ class Stream(io.BufferedReader):
         super().__init__(self._until, PIECE)
 
     @property
+    def zipped(self) -> bool:
+        """Whether its bytes are unpacked from others."""
+        return self._until.unpacks
+
+    @property
     def torn(self) -> Exception | None:
         """What ended the file too early, if anything did."""
         return (self._before and self._before.torn) or self._until.problem
@@ -170,6 +175,7 @@ class _Until(io.RawIOBase):
     def __init__(self, reader: io.BufferedReader | io.RawIOBase) -> None:
         self._reader = reader
         self._read: Callable[[Any], int | None] = getattr(reader, "readinto1", None) or reader.readinto
+        self.unpacks = isinstance(reader, _Unzipped)
         self.problem: Exception | None = None
 
     def readable(self) -> bool:

@@ -9,8 +9,8 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, TextIO
@@ -160,16 +160,22 @@ class Writer:
 
         `columns` are those of a table that has none yet; else they are those of the records.
         """
+        if self.form.delimiter is None or self._columns or not records:
+            self.append(packed(records, self.form, self._columns), beyond(records, self._columns))
+            return
+        self._columns = list(columns or dict.fromkeys(name for record in records for name in record))
+        self.append(packed(records, self.form, self._columns, header=True), beyond(records, self._columns))
+
+    def append(self, data: bytes, left_out: Set[str] = frozenset()) -> None:
+        """Append records that are `packed`, of a table with these columns `left_out`; raises as `write` does."""
+        self.left_out.update(left_out)
         self.settle()
         self._refuse_changed()
-        delimiter = self.form.delimiter
-        data = lines_of(records) if delimiter is None else self._table(records, delimiter, columns)
         if self._stream is not None:
             self._stream.write(data.decode())
             self._stream.flush()
         elif data:
-            # Every call makes a gzip member of its own: the file is whole after each, and can be cut there.
-            self._append(_zipped(data) if self.form.zipped else data)
+            self._append(data)
 
     def _append(self, data: bytes) -> None:
         assert self._file is not None
@@ -220,20 +226,6 @@ class Writer:
         if self._file is not None:
             self._file.close()
 
-    def _table(self, records: Sequence[Mapping[str, Any]], delimiter: str, columns: Sequence[str]) -> bytes:
-        lines = _Lines()
-        # Told to end lines so, the csv module puts quotes around a lone \r, which would else end a line for readers.
-        table = csv.writer(lines, delimiter=delimiter, lineterminator="\r\n")
-        if records and not self._columns:
-            self._columns = list(columns or dict.fromkeys(name for record in records for name in record))
-            lines += [BOM] if self.form.bom else []
-            table.writerow(map(_harmless, self._columns))
-        for record in records:
-            self.left_out.update(record.keys() - set(self._columns))
-            text = dumps if isinstance(record, Exact) else _json
-            table.writerow([_cell(record.get(name), text) for name in self._columns])
-        return encodable("".join(lines)).encode()
-
     def __enter__(self) -> Writer:
         return self
 
@@ -243,10 +235,39 @@ class Writer:
         self.close()
 
 
+def packed(
+    records: Sequence[Mapping[str, Any]], form: Form, columns: Sequence[str] = (), header: bool = False
+) -> bytes:
+    """Records as they stand in a file of that form; a table has these columns, and may begin with its header.
+
+    What is packed at a time is a gzip member of its own: the file is whole behind it, and can be cut there.
+    """
+    data = lines_of(records) if form.delimiter is None else _table(records, form, columns, header)
+    return _zipped(data) if form.zipped and data else data
+
+
+def beyond(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> set[str]:
+    """The columns that some of the records have, and a table with these columns has no room for; none of JSON lines."""
+    return set().union(*(record.keys() for record in records)) - set(columns) if columns else set()
+
+
+def _table(records: Sequence[Mapping[str, Any]], form: Form, columns: Sequence[str], header: bool) -> bytes:
+    lines = _Lines()
+    # Told to end lines so, the csv module puts quotes around a lone \r, which would else end a line for readers.
+    table = csv.writer(lines, delimiter=form.delimiter or ",", lineterminator="\r\n")
+    if header:
+        lines += [BOM] if form.bom else []
+        table.writerow(map(_harmless, columns))
+    for record in records:
+        text = dumps if isinstance(record, Exact) else _json
+        table.writerow([_cell(record.get(name), text) for name in columns])
+    return encodable("".join(lines)).encode()
+
+
 def whole(records: Sequence[Mapping[str, Any]], form: Form) -> bytes:
     """All bytes of a file with these records."""
     stream = io.StringIO()
-    with Writer(files.STREAM, stream, form=form) as writer:
+    with Writer(files.STREAM, stream, form=replace(form, zipped=False)) as writer:
         writer.write(records)
     data = stream.getvalue().encode()
     return _zipped(data) if form.zipped else data

@@ -357,11 +357,11 @@ def _ended(run: Run, fitted: Fitted | None, result: Result) -> Ended:
 
 def _rows(run: Run, fitted: Fitted | None, result: Result, journal: Journal) -> None:
     """Write the rows of a run, and count them."""
-    began = time.perf_counter()
+    began, finish = time.perf_counter(), journal.finish_of(run.recipe)
     for window in _windows(run.predictions):
-        done = [_finished(prediction, run.recipe, fitted) for prediction in window]
+        done = finish([_finished(prediction, run.recipe, fitted) for prediction in window])
         journal.write(done)
-        result.count(done)
+        result.include(done.counted)
         result.seconds = time.perf_counter() - began
 
 

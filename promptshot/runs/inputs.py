@@ -16,9 +16,10 @@ from promptshot.classify.demonstrations import is_demonstration
 from promptshot.classify.recipe import DemoPlan
 from promptshot.errors import InputError, OptionError, many
 from promptshot.prompts.task import Task
-from promptshot.rows import formats, objects, read
+from promptshot.rows import formats, objects, read, spans
 from promptshot.rows.once import Once, kept
 from promptshot.rows.row import Item, Reject, Row, with_columns
+from promptshot.rows.spans import Placed, Span
 from promptshot.rows.streams import PLAIN, Part, Reading, Seen
 
 FOREIGN = 0.25  # of the first rows, at most, may be in another encoding
@@ -109,11 +110,24 @@ class Inputs:
                 self._rest = _failing(problem)
         return self._first
 
-    def read(self, columns: Mapping[str, str], start: int = 0) -> Iterator[Item]:
-        """The selected rows from number `start` on, in order and once, with these columns for fields."""
+    def read(self, columns: Mapping[str, str], start: int = 0) -> Placed:
+        """The selected rows from number `start` on, in order and once, with these columns for fields; or the places of
+        their lines."""
+        return Placed(partial(self._items, columns, start), partial(self._spans, start))
+
+    def _items(self, columns: Mapping[str, str], start: int) -> Iterator[Item]:
         first, self._first = self.peek(), []
         items = islice(chain(first, self._rest), start, None)
         return (with_columns(item, columns) for item in items) if columns else items
+
+    def _spans(self, start: int) -> Iterator[list[Span]] | None:
+        """The same as spans, a window at a time; None where the rows are no whole lines of files that follow one
+        another."""
+        drawn = self.sample is not None or self._aside or start % self.window
+        if drawn or not spans.parted(self.paths, self.how):
+            return None
+        self.seen, self._first, self._rest = Seen(), [], iter(())
+        return islice(spans.windows(self.paths, self.seen, self.window, self.limit), start // self.window, None)
 
     def peek_rows(self, columns: Mapping[str, str]) -> list[Row]:
         """The good ones of the first rows."""

@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from promptshot import files
-from promptshot.classify.prediction import Outcome, Prediction
-from promptshot.classify.recipe import digest
+from promptshot.classify.recipe import Recipe, digest
 from promptshot.classify.spool import SHARE
 from promptshot.errors import InputError, shortlist
 from promptshot.rows import read
-from promptshot.rows.row import Reject, Row
+from promptshot.rows.row import Row
 from promptshot.rows.streams import Part
 from promptshot.rows.writer import NOTHING, Form, Place, Writer
 from promptshot.runs import record
+from promptshot.runs.finished import Finish, Finished
 from promptshot.runs.outputs import Outputs
 from promptshot.runs.record import AFRESH, FORMAT, Counts, Ended, Later, Mark, Metrics, RunRecord
 from promptshot.runs.shape import Shape
@@ -66,6 +66,7 @@ class Journal:
         self._replaces = outputs.overwrite or bool(self._found)  # whether a record may be replaced
         self._own_rejects = outputs.overwrite or self.files.get("rejects") == outputs.rejects_place
         self._output: Writer | None = None
+        self._finish: Finish | None = None
         self._rejects: Writer | None = None
         self._open = contextlib.ExitStack()
 
@@ -251,14 +252,21 @@ class Journal:
             self._placed = files.node_of(path) is None or not files.is_free(path)
             self._rejects = self._open.enter_context(Writer(path, replace=self._own_rejects, form=form))
 
-    def write(self, window: Sequence[Outcome]) -> None:
-        """Write what came of a window: all of it, or nothing."""
+    def finish_of(self, recipe: Recipe) -> Finish:
+        """How what comes of a window becomes what `write` takes."""
+        outputs, columns = self.outputs, self._output.columns if self._output else ()
+        written = outputs.output is not None
+        self._finish = Finish(recipe, self.shape, outputs.form, written, columns, self.draw, outputs.kept_wrong)
+        return self._finish
+
+    def write(self, window: Finished) -> None:
+        """Write a window: all of it, or nothing."""
         if not self._begun:  # what an earlier run says of its end will not be so
             self._begun = True
             self.save(self.mark)
-        rejected = [{**outcome.record(), **self.draw} for outcome in window if isinstance(outcome, Reject)]
+        rejected = [{**reject.record(), **self.draw} for reject in window.rejects]
         if self._output:
-            self._write(self._output, [outcome for outcome in window if isinstance(outcome, Prediction)])
+            self._write(self._output, window)
         if rejected and self.outputs.rejects_path:
             self._rejects = self._rejects or self._open.enter_context(Writer(self.outputs.rejects_path))
             if files.is_file(self.outputs.rejects_path) and "rejects" not in self.files:
@@ -267,12 +275,17 @@ class Journal:
         if self._rejects:
             self._rejects.write(rejected)
 
-    def _write(self, output: Writer, predictions: Sequence[Prediction]) -> None:
-        """Write predictions; the first of them tell the columns of a table."""
+    def _write(self, output: Writer, window: Finished) -> None:
+        """Write predictions; the first of them tell the columns of a table, for what is finished from then on."""
         columns = output.columns
-        if self.shape.table and not columns:
-            columns = self.shape.columns(dict.fromkeys(name for one in predictions for name in one.row.fields))
-        output.write([self.shape.record(one, columns, self.draw) for one in predictions], columns)
+        if isinstance(window.output, bytes):
+            output.append(window.output, window.left_out)
+            return
+        if not columns:
+            columns = self.shape.columns(dict.fromkeys(name for one in window.output for name in one.row.fields))
+        output.write([self.shape.record(one, columns, self.draw) for one in window.output], columns)
+        if self._finish:
+            self._finish.columns = output.columns
 
     def advance(self, rows: int, counts: Counts, inputs: Sequence[Part] = ()) -> None:
         """A window has been written whole; tell the record, now and then."""

@@ -21,9 +21,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import IO, Any
+from typing import IO, Any, NamedTuple, TypeVar
 
-from promptshot.classify.calibrate import Calibration, Fitted
+from promptshot.classify.calibrate import Calibration
 from promptshot.classify.classifier import WINDOW, Classifier, Progress, idle, in_windows
 from promptshot.classify.decide import Decision, Ranks, Thresholds
 from promptshot.classify.demonstrations import Pools
@@ -31,10 +31,13 @@ from promptshot.classify.prediction import Outcome
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import OptionError, PromptshotError, install, many, reason_of
 from promptshot.rows.row import Item
+from promptshot.rows.spans import Part, Placed, Span, Unread, items_of, rows_in
 from promptshot.runs.record import versions
 from promptshot.scorers import Loader
 from promptshot.scoring import Checkpoint
 
+T = TypeVar("T")
+Then = Callable[[list[Outcome]], Any]
 LOCAL = "local"  # the address of a cluster that is started for the run, and ends with it
 CPUS = 4  # processors of an actor, where no GPUs are and nothing is said
 AHEAD = 2  # windows in flight for each actor: one is scored while the next is on its way
@@ -50,6 +53,7 @@ class Cluster:
 
     address: str = LOCAL
     cpus: int | None = None  # processors of each actor
+    actors: int | None = None  # how many; as many as there is room for
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[Fleet]:
@@ -59,7 +63,7 @@ class Cluster:
         if not known:
             _join(ray, self.address)
         try:
-            yield Fleet(ray, self.cpus)
+            yield Fleet(ray, self.cpus, self.actors)
         finally:
             if not known:
                 ray.shutdown()
@@ -72,27 +76,30 @@ class Lost(PromptshotError):
 class Fleet:
     """The actors of a cluster, and classifiers whose windows they score."""
 
-    def __init__(self, ray: Any, cpus: int | None) -> None:
-        """Raises OptionError where the cluster has no room for an actor."""
+    def __init__(self, ray: Any, cpus: int | None, actors: int | None = None) -> None:
+        """Raises OptionError where the cluster has no room for an actor, and no number of them was said."""
         self.ray = ray
         there = ray.cluster_resources()
         gpus = int(there.get("GPU", 0))
         self.cpus = cpus or (1 if gpus else min(CPUS, max(_sizes(ray), default=1)))
-        self.count = gpus or sum(size // self.cpus for size in _sizes(ray))
+        self.room = gpus or sum(size // self.cpus for size in _sizes(ray))
+        self.count = actors or self.room
         self.gpus = 1 if gpus else 0
         if self.count < 1:
             what = f"no node of the cluster has {many(self.cpus, 'processor')} for an actor"
-            raise OptionError(what, hint="say fewer: --ray-cpus N")
+            hint = "say fewer: --ray-cpus N; or, where nodes are still to come, how many actors: --ray-actors N"
+            raise OptionError(what, hint=hint)
 
     @property
     def told(self) -> str:
         """Who scores, in a line."""
         each = "a GPU" if self.gpus else many(self.cpus, "processor")
-        return f"the rows are scored by {many(self.count, 'actor')} with {each} each, 1,024 rows at a time"
+        waiting = f" ({self.count - self.room} of them wait for a place)" if self.count > self.room else ""
+        return f"the rows are scored by {many(self.count, 'actor')} with {each} each, 1,024 rows at a time{waiting}"
 
     @cached_property
     def actors(self) -> list[Any]:
-        """All that there is room for; each is made anew where it is lost."""
+        """All of them, those that wait for a node included; each is made anew where it is lost."""
         # torch reads how many threads it has from the variable, before anything of this package is imported.
         made = self.ray.remote(Worker).options(
             num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=TRIES,
@@ -132,6 +139,14 @@ class Fleet:
             raise Lost(f"{what}: the worker was lost ({said})") from None
 
 
+class Done(NamedTuple):
+    """What came of a window, how many prompts were scored for it, and the seconds that it took."""
+
+    found: Any
+    asked: int
+    seconds: float
+
+
 class Worker:
     """An actor: scores whole windows by whichever recipe, with what is fitted elsewhere."""
 
@@ -163,14 +178,18 @@ class Worker:
         """What a method of a scorer gives."""
         return getattr(self._scorer(recipe, number), name)(*given)
 
-    def window(
-        self, recipe: Recipe, items: list[Item], on_error: str, decision: Decision, fitted: Fitted | None
-    ) -> tuple[list[Outcome], int, float]:
-        """The outcomes of a window, how many prompts were scored, and the seconds that it took."""
+    def window(self, recipe: Recipe, window: Sequence[Part], on_error: str, then: Then, *known: Any) -> Done | None:
+        """What is made of a window with what is `known` elsewhere (decision, and what is fitted); None where its file
+        is not here."""
         made = self._made(recipe)
-        made.decision, made.fitted, before, began = decision, fitted, made.asked, time.perf_counter()
-        found = [outcome for window in made.windows(items, None, on_error, len(items)) for outcome in window]
-        return found, made.asked - before, time.perf_counter() - began
+        try:
+            items = items_of(window, recipe.columns)
+        except Unread:
+            return None
+        (made.decision, made.fitted), before, began = known, made.asked, time.perf_counter()
+        (outcomes,) = made.windows(items, None, on_error, len(items))
+        found = then(outcomes)
+        return Done(found, made.asked - before, time.perf_counter() - began)
 
     def _scorer(self, recipe: Recipe, number: int) -> Any:
         """That of the recipe, or of another template of an ensemble."""
@@ -229,40 +248,57 @@ class Remote(Classifier):
     def windows(
         self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
     ) -> Iterator[list[Outcome]]:
-        """See `Classifier.windows`: as many in flight as the actors need to be busy."""
-        coming = (Window(rows, self, on_error) for rows in in_windows(items, window))
-        for handed, found in self.fleet.in_order(coming):
+        """See `Classifier.windows`."""
+        return self.finished(items, list, progress, on_error, window)
+
+    def finished(
+        self,
+        items: Iterable[Item],
+        then: Callable[[list[Outcome]], T],
+        progress: Progress | None = None,
+        on_error: str = "reject",
+        window: int = WINDOW,
+    ) -> Iterator[T]:
+        """See `Classifier.finished`: as many windows are in flight as the actors need to be busy. Rows whose places in
+        a file are known are read by the actors."""
+        places = items.spans() if isinstance(items, Placed) else None
+        coming = in_windows(items, window) if places is None else places
+        for handed, found in self.fleet.in_order(Window(rows, self, on_error, then) for rows in coming):
             yield self.took(handed, found, progress)
 
-    def took(self, window: Window, found: Any, progress: Progress | None = None) -> list[Outcome]:
-        """The outcomes of a window, of what came back for it; raises what was raised there."""
+    def took(self, window: Window, found: Any, progress: Progress | None = None) -> Any:
+        """What was made of a window, of what came back for it; raises what was raised there."""
         if isinstance(found, Exception):
             raise found
-        outcomes: list[Outcome]
-        outcomes, asked, seconds = found
-        self.asked += asked
-        self.seconds += seconds
+        assert isinstance(found, Done)
+        self.asked += found.asked
+        self.seconds += found.seconds
         if progress:
-            progress(len(window.rows))
-        return outcomes
+            progress(rows_in(window.rows))
+        return found.found
 
     def sent(self, actor: Any, window: Window) -> Any:
         """The window on its way to an actor."""
         far = actor.window.options(max_task_retries=0)
-        return far.remote(self.recipe, window.rows, window.on_error, self.decision, self.fitted)
+        return far.remote(self.recipe, window.rows, window.on_error, window.then, self.decision, self.fitted)
 
 
 @dataclass
 class Window:
     """Rows for a classifier; or the problem for which there is none, which comes out in its place."""
 
-    rows: list[Item]
+    rows: Sequence[Part]
     to: Remote | None
     on_error: str = "reject"
+    then: Then = list  # what is made of its outcomes, by whoever scores them
     of: Any = None  # what it belongs to, for whoever takes it
     last: bool = False  # of those that belong to it
     problem: PromptshotError | None = None
     lost: int = 0  # so many workers were lost while they scored it
+
+    def load(self) -> None:
+        """Have its lines go along, for a worker that cannot read their file; raises InputError."""
+        self.rows = [part.loaded() if isinstance(part, Span) and part.said is None else part for part in self.rows]
 
 
 @dataclass
@@ -287,6 +323,7 @@ class Handing:
         self.flying: dict[Any, tuple[int, Handed]] = {}
         self.again: list[Handed] = []
         self.back: dict[int, tuple[Window, Any]] = {}  # what came, by the numbers of the windows
+        self.blind: set[int] = set()  # the actors that do not have the files
         self.problem: Exception | None = None  # with the input; raised behind what was read before it
 
     def in_order(self, windows: Iterator[Window]) -> Iterator[tuple[Window, Any]]:
@@ -336,6 +373,12 @@ class Handing:
         if window.to is None:
             self.back[handed.number] = window, window.problem
             return
+        try:
+            if number in self.blind:
+                window.load()
+        except PromptshotError as problem:
+            self.back[handed.number] = window, problem
+            return
         self.busy[number] += 1
         self.flying[window.to.sent(self.actors[number], window)] = number, handed
 
@@ -351,7 +394,7 @@ class Handing:
         number, handed = self.flying.pop(reference)
         window = handed.window
         try:
-            found: Any = self.fleet.get(reference, f"a window of {many(len(window.rows), 'row')}")
+            found: Any = self.fleet.get(reference, f"a window of {many(rows_in(window.rows), 'row')}")
         except Lost as problem:
             self._lost(number, handed, problem)
             return
@@ -359,6 +402,10 @@ class Handing:
             found = problem
         if number in self.busy:
             self.busy[number] -= 1
+        if found is None:
+            self.blind.add(number)
+            self._give(number, handed) if number in self.busy else self.again.append(handed)
+            return
         self.back[handed.number] = window, found
 
     def _awake(self, reference: Any) -> None:
@@ -381,7 +428,8 @@ class Handing:
             self.again = sorted([*self.again, handed], key=lambda each: each.number)
         else:
             where = window.rows[0].source
-            what = f"{many(window.lost, 'worker')} died of the same {many(len(window.rows), 'row')} ({problem.what})"
+            rows = many(rows_in(window.rows), "row")
+            what = f"{many(window.lost, 'worker')} died of the same {rows} ({problem.what})"
             told = PromptshotError(what, where=where, hint="more memory, or a smaller --batch-budget, may help")
             self.back[handed.number] = window, told
         if first:

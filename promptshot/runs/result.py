@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from promptshot.classify import decide
 from promptshot.classify.calibrate import BY_PRIOR, HOTTEST, Fitted
 from promptshot.classify.decide import Ranks, Several
 from promptshot.classify.fitting import Suiting
-from promptshot.classify.prediction import Outcome, Prediction
+from promptshot.classify.prediction import Outcome
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import OptionError, many, printable, shortlist
-from promptshot.metrics import Label, Tally, tally_of
-from promptshot.rows.row import Reject
+from promptshot.metrics import Tally, tally_of
+from promptshot.runs.counted import Counted
 from promptshot.runs.journal import Journal
 from promptshot.runs.record import FORMAT, Counts, RecordedRecipe, RunRecord, TallyCounts, versions
 from promptshot.runs.remarks import (
@@ -31,46 +30,25 @@ from promptshot.runs.remarks import (
     unlisted,
     worse,
 )
-from promptshot.runs.wrong import Worst, WorstState, Wrong
+from promptshot.runs.wrong import Worst, WorstState
 from promptshot.scoring import CAUTION
 
 LENGTHY = 60.0  # seconds of a run from which on a faster way is told
 HALF = ("mixed", "bfloat16")  # precisions that pay where the processor multiplies bfloat16 by itself
-EXAMPLES = 10  # predictions kept for people to look at
 FEW = 8  # labelled rows of a label that calibration is fitted to, below which that is said
 LISTED = 20  # labels whose words are told
 # Counts of a result, beside its tally.
 KEPT = tuple(name for name in Counts.model_fields if name not in ("tally", "before", "rejects", "worst"))
 
 
-@dataclass
-class Result:
+@dataclass(kw_only=True)
+class Result(Counted):
     """What a run came to."""
 
     recipe: Recipe
-    tally: Tally
     fingerprint: str
     details: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    cut: int = 0  # rows whose text was shortened
-    pieced: int = 0  # rows that were read in pieces
-    pieces: int = 0  # of all these
-    beyond: int = 0  # rows that were longer than what the model was trained on, and read so
-    odd: int = 0  # rows that were read and look odd
-    first_odd: str = ""  # where the first of them is, and why
-    dropped: int = 0  # demonstrations left out, over all rows
-    short: int = 0  # rows that lost some of them
-    most_dropped: int = 0  # of one row
-    lacking: int = 0  # rows with fewer demonstrations than asked for
-    split: int = 0  # label words of several tokens
-    tokens: dict[str, int] = field(default_factory=dict)  # of each label word; 0 where they differ from row to row
-    averaged: bool = False
-    unknown: int = 0  # rows of whose text the tokenizer knows nothing
-    first_unknown: str = ""  # where the first of them is
-    before: Tally | None = None  # the same rows before calibration
-    worst: Worst = field(default_factory=Worst)  # rows that went wrong
-    examples: list[Prediction] = field(default_factory=list)  # the first few
-    rejects: list[Reject] = field(default_factory=list)  # the first few
     rejects_path: str | None = None
     doubt: str = ""  # what can be doubted of the rows' own labels
     changed: tuple[str, ...] = ()  # files that were written to while they were read
@@ -90,9 +68,9 @@ class Result:
         """A result with the counts of an earlier run, if there was one."""
         labels = recipe.labels
         result = cls(
-            recipe,
-            tally_of(labels, recipe.task.several),
-            journal.fingerprint,
+            recipe=recipe,
+            tally=tally_of(labels, recipe.task.several),
+            fingerprint=journal.fingerprint,
             rejects_path=journal.outputs.rejects_path,
         )
         result.details = journal.earlier.machine if journal.earlier else {}
@@ -114,7 +92,8 @@ class Result:
     def compared(cls, recipe: Recipe, record: RunRecord, doubt: str = "") -> Result:
         """That of a candidate of a comparison, as its record tells it."""
         tally = tally_of(recipe.labels, recipe.task.several)
-        result = cls(recipe, tally, "", record.machine, cuts=record.thresholds, doubt=doubt)
+        result = cls(recipe=recipe, tally=tally, fingerprint="", details=record.machine, doubt=doubt)
+        result.cuts = record.thresholds
         if record.counts:
             result._restore(record.counts)
             result.worst = Worst.restored(record.counts.worst, result.worst.most) or result.worst
@@ -129,54 +108,7 @@ class Result:
 
     def count(self, outcomes: Iterable[Outcome]) -> None:
         """Add what came of some more rows."""
-        for outcome in outcomes:
-            if isinstance(outcome, Reject):
-                self.tally.rejected += 1
-                if len(self.rejects) < 3:
-                    self.rejects.append(outcome)
-                continue
-            if len(self.examples) < EXAMPLES:
-                self.examples.append(outcome)
-            choices = None if self.tally.labels else len(outcome.label_scores)
-            said = (outcome.gold, outcome.gold_value, choices)
-            chances, abstained = outcome.probabilities, bool(outcome.abstained)
-            self.tally.add(outcome.label, *said, outcome.probability, chances, abstained)
-            if self.before is not None:
-                raw = decide.softmax(outcome.label_scores)
-                label = decide.best(outcome.label_scores)
-                self.before.add(label, *said, raw[label], raw)
-            if outcome.gold is not None and outcome.gold != outcome.label:
-                self._went_wrong(outcome, outcome.gold)
-            self.cut += outcome.cut > 0
-            if outcome.pieces > 1:
-                self.pieced += 1
-                self.pieces += outcome.pieces
-            self.beyond += outcome.beyond > 0
-            if outcome.row.remark:
-                self.odd += 1
-                self.first_odd = self.first_odd or f"{outcome.row.source}: {outcome.row.remark}"
-            self.dropped += outcome.dropped
-            self.short += outcome.dropped > 0
-            self.most_dropped = max(self.most_dropped, outcome.dropped)
-            self.lacking += outcome.lacking > 0
-            self.split = max(self.split, outcome.split)
-            self.averaged |= outcome.averaged
-            if outcome.tokens and not self.recipe.task.own_words:
-                self._see_tokens(outcome)
-            if outcome.unknown:
-                self.first_unknown = self.first_unknown or outcome.row.source
-                self.unknown += 1
-
-    def _see_tokens(self, prediction: Prediction) -> None:
-        if tuple(self.tokens.values()) == prediction.tokens:  # the usual case
-            return
-        seen = zip(prediction.word_scores, prediction.tokens, strict=True)
-        self.tokens = {word: n if self.tokens.get(word, n) == n else 0 for word, n in seen}
-
-    def _went_wrong(self, prediction: Prediction, gold: Label) -> None:
-        names = self.recipe.template.needs
-        wrong = Wrong.of(prediction.row, gold, prediction.label, prediction.probability, names)
-        self.worst.add(wrong, self.tally.mistakes)
+        self.include(Counted.of(outcomes, self.recipe, self.worst.most))
 
     def state(self) -> Counts:
         """The counts, from which `restored` goes on; at every end of a window, so they are not looked at again."""

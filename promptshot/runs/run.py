@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from promptshot import files, scorers
 from promptshot.classify import demonstrations
@@ -27,6 +27,7 @@ from promptshot.rows import columns
 from promptshot.rows.row import Item, Row
 from promptshot.rows.writer import whole
 from promptshot.runs import record
+from promptshot.runs.finished import Finished
 from promptshot.runs.inputs import HOPELESS, Inputs, refuse_foreign
 from promptshot.runs.interrupt import Interrupts
 from promptshot.runs.journal import Journal
@@ -39,6 +40,7 @@ from promptshot.runs.shape import Shape, draw_of
 if TYPE_CHECKING:
     from promptshot.runs.ray import Cluster
 
+T = TypeVar("T")
 Makes = Callable[[Recipe, Pools], Classifier]  # what gives a recipe its live parts
 IN_VAIN = 1000  # prompts that were scored, and not one accepted: these take time
 
@@ -257,7 +259,7 @@ class _Run:
             with interrupts.held():
                 self._write(window)
                 self.result.seconds = time.perf_counter() - began
-                if len(window) == self.inputs.window and not self.transductive:
+                if window.rows == self.inputs.window and not self.transductive:
                     self.journal.advance(self.rows, self.result.state(), self.inputs.seen.parts)
             self.watcher.counted(self.before + self.rows, tally)
             given_up = _hopeless(tally.predicted, tally.rejected, self.classifier.asked)
@@ -265,15 +267,16 @@ class _Run:
                 break
         return given_up
 
-    def _write(self, window: Sequence[Outcome]) -> None:
+    def _write(self, window: Finished) -> None:
         self.journal.write(window)
-        self.result.count(window)
-        self.rows += len(window)
+        self.result.include(window.counted)
+        self.rows += window.rows
 
-    def _windows(self, interrupts: Interrupts) -> Iterator[list[Outcome]]:
+    def _windows(self, interrupts: Interrupts) -> Iterator[Finished]:
         """What comes of the rows that are left, a window at a time."""
+        finish = self.journal.finish_of(self.result.recipe)
         if not self.transductive:
-            yield from self._outcomes(self.journal.mark.rows)
+            yield from self._scored(self.journal.mark.rows, finish)
             return
         with (
             self.journal.spool() as kept,
@@ -289,22 +292,23 @@ class _Run:
             decided = self.classifier.decided(spool)
             self.result.fitted = self.classifier.fitted
             while window := list(islice(decided, self.inputs.window)):
-                yield window
+                yield finish(window)
 
     def _fill(self, spool: Spool, path: str, interrupts: Interrupts) -> None:
         """Let all scores wait in a spool for the whole run's decision; those that are there are not made again."""
         self.journal.spooled = spool.rows
         self.inputs.refuse_changed(record.parts(spool.note), spool.rows)
-        for window in self._outcomes(spool.rows):
+        for window in self._scored(spool.rows, list):
             with interrupts.held(), files.named(path):
                 spool.add(window, [vars(part) for part in self.inputs.seen.parts])
                 self.journal.spooled = spool.rows
             if _hopeless(spool.good, spool.rows, self.classifier.asked):
                 break
 
-    def _outcomes(self, start: int) -> Iterator[list[Outcome]]:
+    def _scored(self, start: int, then: Callable[[Sequence[Outcome]], T]) -> Iterator[T]:
+        """What is made of each window of the rows from that number on."""
         items = self.inputs.read(self.result.recipe.columns, start)
-        return self.classifier.windows(items, self.watcher.advance, self.on_error, self.inputs.window)
+        return self.classifier.finished(items, then, self.watcher.advance, self.on_error, self.inputs.window)
 
 
 def _wrong_rows(series: Series, inputs: Inputs, journal: Journal) -> bytes:

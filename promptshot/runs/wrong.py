@@ -85,10 +85,22 @@ class Worst:
     def add(self, wrong: Wrong, confusion: Mapping[tuple[Any, Any], int]) -> None:
         """Take in a row; `confusion` counts (gold, predicted) so far."""
         self._compare(wrong)
+        self._prune(confusion)
+        self._keep(wrong)
+
+    def include(self, behind: Worst, confusion: Mapping[tuple[Any, Any], int]) -> None:
+        """Take in those of the rows behind; `confusion` counts these as well."""
+        for wrong in behind._pairs.values():
+            self._compare(wrong)
+        self._prune(confusion)
+        for _, wrong in behind._heap:
+            self._keep(wrong)
+
+    def _prune(self, confusion: Mapping[tuple[Any, Any], int]) -> None:
+        """Where there are too many confusions, the commonest stay."""
         if len(self._pairs) > 2 * PAIRS:
             common = sorted(self._pairs, key=lambda pair: -confusion.get(pair, 0))
             self._pairs = {pair: self._pairs[pair] for pair in common[:PAIRS]}
-        self._keep(wrong)
 
     def _compare(self, wrong: Wrong) -> None:
         """With the surest row so far of its confusion."""

@@ -42,7 +42,7 @@ def recipe_of(name: str = "en-sentiment-mlm", **settings: Any) -> Recipe:
 
 
 def result_of(counts: Tally | None = None, name: str = "en-sentiment-mlm", plan: DemoPlan | None = None) -> Result:
-    return Result(recipe_of(name, demos=plan), counts or tally(EVEN, "yes", "no"), "")
+    return Result(recipe=recipe_of(name, demos=plan), tally=counts or tally(EVEN, "yes", "no"), fingerprint="")
 
 
 def facts(found: list[Remark]) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def test_predictions_far_from_balanced_are_told_with_the_command_to_try() -> Non
     assert remark.line == f"Business was predicted for 62% of the rows, Sci/Tech for 1%: see {COMMAND}"
     assert remark.facts["over"] == "Business"
     assert remark.facts["predicted"]["Sci/Tech"] == 0.01
-    result = Result(recipe_of(), counts, "", calibrate=COMMAND)
+    result = Result(recipe=recipe_of(), tally=counts, fingerprint="", calibrate=COMMAND)
     assert [one for one in result.remarks() if one.code == "unbalanced"] == [remark]
     result.calibrate = ""  # calibrated already, or nothing to calibrate
     assert "unbalanced" not in facts(result.remarks())
@@ -223,7 +223,9 @@ def test_without_gold_labels_balance_is_doubted_by_more_and_a_prior_explains_it(
 
 
 def test_a_run_that_leans_names_the_command_as_well() -> None:
-    result = Result(recipe_of(), of_shares([50, 50, 50, 50], [0, 0, 195, 5]), "", calibrate=COMMAND)
+    result = Result(
+        recipe=recipe_of(), tally=of_shares([50, 50, 50, 50], [0, 0, 195, 5]), fingerprint="", calibrate=COMMAND
+    )
     (line,) = (remark.line for remark in result.remarks() if remark.code == "leaning")
     assert line.endswith(f", or {COMMAND}")
 
@@ -294,7 +296,7 @@ def entry(name: str, right: str, options: ModelOptions | None = None, plan: Demo
     for number, one in enumerate(right):
         gold = ("yes", "no")[number % 2]
         counts.add(gold if one == "1" else ("no", "yes")[number % 2], gold)
-    result = Result(recipe, counts, "")
+    result = Result(recipe=recipe, tally=counts, fingerprint="")
     return Entry(Candidate(name, recipe), result, {i: one == "1" for i, one in enumerate(right)})
 
 

@@ -35,6 +35,15 @@ class Slow(FakeScorer):
         return super().score(prompts)
 
 
+class Known(Slow):
+    """Leaves the number of its process in a folder."""
+
+    def score(self, prompts: Sequence[Prompt]) -> list[Scored]:
+        """See `FakeScorer`."""
+        (Path(os.environ["LIVES"]) / str(os.getpid())).touch()
+        return super().score(prompts)
+
+
 class Mortal(FakeScorer):
     """Ends its process at a text with the word fatal, for as long as a folder has lives left in it."""
 
@@ -128,6 +137,24 @@ def test_a_node_that_is_killed_twice_costs_no_row_and_changes_no_byte(tmp_path: 
         node = nodes.add_node(num_cpus=1, object_store_memory=STORE)
     assert out.read_bytes().count(b"\n") < 11000
     assert driver.wait(120) == 3
+    assert written(out) == plainly(path, tmp_path / "plain.jsonl")
+
+
+@pytest.fixture
+def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where each worker of a cluster that is made behind this leaves its number."""
+    return lives(tmp_path, monkeypatch, 0)
+
+
+def test_a_node_that_joins_later_gets_the_actor_that_waited(tmp_path: Path, workers: Path, nodes: Any) -> None:
+    path, out = films(tmp_path, 12000), tmp_path / "out.jsonl"
+    rays = command(path, out, "test_ray_lost:Known", "--ray", nodes.address, "--ray-cpus", "1", "--ray-actors", "2")
+    driver = subprocess.Popen([sys.executable, "-m", "promptshot", *rays])
+    until(lambda: out.exists() and out.read_bytes().count(b"\n") >= 1)
+    assert len(list(workers.iterdir())) == 1
+    nodes.add_node(num_cpus=1, object_store_memory=STORE)
+    assert driver.wait(120) == 3
+    assert len(list(workers.iterdir())) == 2
     assert written(out) == plainly(path, tmp_path / "plain.jsonl")
 
 

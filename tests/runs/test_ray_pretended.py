@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ import pytest
 from helpers import failed, write_rows
 
 from promptshot.cli import run_command
+from promptshot.rows import spans
 from promptshot.runs import ray as runs
 
 
@@ -141,6 +143,92 @@ def test_windows_come_back_in_order_and_each_once(
     assert ray.asked.count("window") == 9 + len(losing.get("window", ()))
 
 
+def counted(path: Path) -> dict[str, Any]:
+    """What a record says of the rows, without its timings."""
+    said = json.loads(Path(f"{path}.run.json").read_text())
+    timed = ("seconds", "rows_per_second")
+    kept = {
+        key: value for key, value in said.items() if key not in ("checksum", "nodes", "summaries", "machine", *timed)
+    }
+    kept["counts"] = {key: value for key, value in kept["counts"].items() if key not in timed}
+    return {key: value for key, value in kept.items() if key != "progress"}
+
+
+def test_workers_read_the_files_and_what_they_count_comes_to_the_same(
+    pretend: Callable[..., Pretended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = rows(tmp_path, 1500), str(tmp_path / "more.jsonl")
+    Path(second).write_text("\n" + '{"text": "fine", "label": "positive"}\n{"text": \n\n' * 700)
+    pretend()
+    went: list[Any] = []
+    sent = runs.Remote.sent
+    monkeypatch.setattr(runs.Remote, "sent", lambda *given: went.extend(given[2].rows) or sent(*given))
+    ask = [first, second, *FAKE, "--calibrate", "content-free", "-n", "2500"]
+    assert written(tmp_path, "far", *ask, "--ray") == written(tmp_path, "here", *ask)
+    assert counted(tmp_path / "far.jsonl") == counted(tmp_path / "here.jsonl")
+    assert [(type(one), one.rows) for one in went] == [(spans.Span, n) for n in (1024, 476, 548, 452)]
+    assert all(one.said is None for one in went)
+
+
+def test_lines_go_along_to_workers_that_do_not_have_the_file(
+    pretend: Callable[..., Pretended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = rows(tmp_path, 6000)
+    ray, items = pretend({"window": (5,)}), spans.Span.items
+
+    def without(span: spans.Span) -> list[Any]:
+        if span.said is None:
+            raise spans.Unread
+        return items(span)
+
+    monkeypatch.setattr(spans.Span, "items", without)
+    far = written(tmp_path, "far", file, *FAKE, "--ray", "--ray-cpus", "1")
+    assert far == written(tmp_path, "here", file, *FAKE)
+    assert 7 < ray.asked.count("window") < 7 + 6  # each worker is asked in vain at most as often as it holds windows
+
+
+def test_a_file_that_was_changed_meanwhile_ends_the_run(
+    pretend: Callable[..., Pretended],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = rows(tmp_path, 3000)
+    pretend(cpus=1)
+    made = spans.windows
+
+    def changing(*given: Any) -> Any:
+        for number, window in enumerate(made(*given)):
+            if number == 2:
+                Path(file).write_bytes(Path(file).read_bytes().replace(b"film 2100", b"FILM 2100"))
+            yield window
+
+    monkeypatch.setattr(spans, "windows", changing)
+    said = failed(capsys, "classify", file, *FAKE, "-q", "-o", str(tmp_path / "o.jsonl"), "--ray")
+    assert f"{file}:2049: was changed while it was read" in said
+
+
+@pytest.mark.parametrize("kind", ["gz", "csv", "sample", "array"])
+def test_rows_travel_where_lines_are_no_rows(
+    pretend: Callable[..., Pretended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    file, more = rows(tmp_path, 1100), ["--sample", "1050"] if kind == "sample" else []
+    data = Path(file).read_bytes()
+    if kind == "gz":
+        file = str(tmp_path / "rows.jsonl.gz")
+        Path(file).write_bytes(gzip.compress(data))
+    elif kind == "csv":
+        file = str(tmp_path / "rows.csv")
+        texts = (json.loads(line)["text"] for line in data.splitlines())
+        Path(file).write_text("text,label\n" + "".join(f"{text},positive\n" for text in texts))
+    elif kind == "array":
+        file = str(tmp_path / "rows.json")
+        Path(file).write_bytes(b"[" + b",".join(data.splitlines()) + b"]")
+    pretend()
+    monkeypatch.setattr(spans.Span, "items", None)
+    assert written(tmp_path, "far", file, *FAKE, *more, "--ray") == written(tmp_path, "here", file, *FAKE, *more)
+
+
 @pytest.mark.parametrize(
     "how",
     [
@@ -180,6 +268,8 @@ def test_what_a_worker_cannot_do_is_one_line(
     assert "--ray has a model on each; leave one out" in failed(capsys, *ask, *FAKE, "--device-map", "auto")
     assert "no scorer 'fakir'" in failed(capsys, *ask, "-t", "en-sentiment-mlm", "--scorer", "fakir")
     assert "no node of the cluster has 9 processors" in failed(capsys, *ask, *FAKE, "--ray-cpus", "9")
+    without = ["classify", file, *FAKE, "-q", "-o", out]
+    assert "--ray-actors is for --ray" in failed(capsys, *without, "--ray-actors", "2")
     known = iter([{"promptshot": "1"}, {"promptshot": "2"}])
     monkeypatch.setattr(runs, "versions", lambda: next(known, {"promptshot": "2"}))
     assert "a worker has promptshot 2, and this is 1; install the same on all nodes" in failed(capsys, *ask, *FAKE)
@@ -192,7 +282,10 @@ def test_a_run_says_who_scores(
     ask = ["classify", rows(tmp_path, 20), *FAKE, "-o", str(tmp_path / "o.jsonl"), "--ray", "--ray-cpus", "2"]
     assert run_command(ask) == 3
     said = capsys.readouterr().err
-    assert "note: the rows are scored by 2 actors with 2 processors each, 1,024 rows at a time" in said
+    assert "note: the rows are scored by 2 actors with 2 processors each, 1,024 rows at a time\n" in said
+    assert run_command([*ask, "--overwrite", "--ray-actors", "5"]) == 3
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "by 5 actors with 2 processors each, 1,024 rows at a time (3 of them wait for a place)" in said
 
 
 def test_a_file_is_no_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,7 +131,7 @@ def test_without_kernels_for_it_the_products_are_the_same(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("dtype", ["mixed", "bfloat16"])
 def test_a_processor_without_units_for_it_is_told(dtype: str) -> None:
     recipe = Recipe.of(library.template("zh-sentiment-mlm"), library.verbalizer("zh-satisfied"))
-    result = Result(recipe, Tally(["positive", "negative"]), "", seconds=1.0)
+    result = Result(recipe=recipe, tally=Tally(["positive", "negative"]), fingerprint="", seconds=1.0)
     result.details = {"dtype": dtype, "device": "cpu"}
     assert [remark.line for remark in result.remarks() if remark.code == "precision"] == [
         f"this processor has no units for bfloat16, where --dtype {dtype} is slower than float32"
@@ -143,7 +143,7 @@ def test_a_processor_without_units_for_it_is_told(dtype: str) -> None:
 
 def test_a_long_run_is_told_what_would_be_faster_where_the_processor_can() -> None:
     recipe = Recipe.of(library.template("zh-sentiment-mlm"), library.verbalizer("zh-satisfied"))
-    result = Result(recipe, Tally(["positive", "negative"]), "", seconds=61.0)
+    result = Result(recipe=recipe, tally=Tally(["positive", "negative"]), fingerprint="", seconds=61.0)
     for details, told in (
         ({"dtype": "float32", "bfloat16_units": True}, True),
         ({"dtype": "mixed", "bfloat16_units": True}, False),
