@@ -307,7 +307,10 @@ class Classifier:
                 member._window(together, progress if member is self else None, on_error)
                 for member in (self, *self.others)
             ]
-            yield [self._ended(ensemble(of_row, self.decision)) for of_row in zip(*members, strict=True)]
+            found = members[0]
+            if self.others:
+                found = [ensemble(of_row, self.decision) for of_row in zip(*members, strict=True)]
+            yield [self._ended(outcome) for outcome in found]
 
     def finished(
         self,

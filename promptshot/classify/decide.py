@@ -29,10 +29,13 @@ def log_softmax(scores: Mapping[str, float]) -> dict[str, float]:
 
 def softmax(scores: Mapping[str, float]) -> dict[str, float]:
     """Label scores (natural log, or margins) as probabilities that sum to 1."""
-    top = max(scores.values())
-    weights = [math.exp(score - top) for score in scores.values()]
-    total = sum(weights)
-    return dict(zip(scores, [weight / total for weight in weights], strict=True))
+    top, found = max(scores.values()), {}
+    for label, score in scores.items():
+        found[label] = math.exp(score - top)
+    total = sum(found.values())
+    for label in found:
+        found[label] /= total
+    return found
 
 
 def even(prior: Sequence[float]) -> bool:

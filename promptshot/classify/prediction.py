@@ -107,12 +107,12 @@ def spelled(label: Label, spelling: Mapping[str, Any]) -> Any:
 def ensemble(outcomes: Sequence[Outcome], decision: Decision = finish.BEST) -> Outcome:
     """One prediction from the mean of the members' log-probabilities (see `finish.ensemble`); a Reject if any member
     has one."""
-    if len(outcomes) == 1:
-        return outcomes[0]
     members = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
     if len(members) < len(outcomes):
         return next(outcome for outcome in outcomes if isinstance(outcome, Reject))
     first = members[0]
+    if len(members) == 1:
+        return first
     if unlike := next((one for one in members if set(one.label_scores) != set(first.label_scores)), None):
         sets = [shortlist(one.label_scores, 6) for one in (first, unlike)]
         reason = f"the templates of the ensemble take other words from the row: {sets[0]} against {sets[1]}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from operator import sub
 from typing import Any, NamedTuple, TypeVar
 
 from promptshot.classify import decide, demonstrations
@@ -42,7 +43,7 @@ class Answer(NamedTuple):
     @property
     def split(self) -> int:
         """How many words have several tokens."""
-        return sum(n > 1 for n in self.tokens)
+        return sum([n > 1 for n in self.tokens])
 
 
 class Questions:
@@ -89,7 +90,7 @@ class Questions:
         """The prompts of a row behind its demonstrations."""
         parts = [shots] if self.chunks == 1 else [*dealt(shots, self.chunks), ()]
         prompts = [self.task.prompt(row, [shot.piece for shot in part]) for part in parts]
-        return tuple(prompts if self.windows is None else (one for p in prompts for one in self.windows(p)))
+        return tuple(prompts if self.windows is None else [one for p in prompts for one in self.windows(p)])
 
     def neutral(self, text: str) -> tuple[Prompt, ...]:
         """What would be asked of a row that says only `text`, which may be empty, wherever the template reads it."""
@@ -129,9 +130,8 @@ class Questions:
             return Answer({"": found.scores[0]}, (), False, *told)
         words: Sequence[float] = found.scores
         if averaged := self._averages(found):
-            leads = found.lead or [0.0] * len(words)
-            parts = zip(words, leads, found.tokens, strict=True)
-            words = [(score - lead) / max(1, n) for score, lead, n in parts]
+            words = list(map(sub, words, found.lead)) if found.lead else words
+            words = [score / max(1, n) for score, n in zip(words, found.tokens, strict=True)]
         of_word = dict(zip(prompt.choices, words, strict=True))
         counted = prompt.scored == "choice" and not self.task.template.kind.margin
         return Answer(of_word, found.tokens if counted else (), averaged, *told)

@@ -85,10 +85,11 @@ class Counted:
         probability, chances = outcome.probability, outcome.probabilities
         self.tally.add(outcome.label, *said, probability, chances, bool(outcome.abstained))
         if self.before is not None:
-            raw, label = decide.softmax(outcome.label_scores), decide.best(outcome.label_scores)
-            self.before.add(label, *said, raw[label], raw)
-        if outcome.gold is not None and outcome.gold != outcome.label:
-            wrong = Wrong.of(outcome.row, outcome.gold, outcome.label, probability, recipe.template.needs)
+            raw, first = decide.softmax(outcome.label_scores), decide.best(outcome.label_scores)
+            self.before.add(first, *said, raw[first], raw)
+        gold, label, key = outcome.gold, outcome.label, outcome.row.key
+        if gold is not None and gold != label and self.worst.wants(key, gold, label, probability):
+            wrong = Wrong.of(outcome.row, gold, label, probability, recipe.template.needs)
             self.worst.add(wrong, self.tally.mistakes)
         self.split = max(self.split, outcome.split)
         self.averaged |= outcome.averaged

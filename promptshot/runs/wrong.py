@@ -41,8 +41,7 @@ class Wrong:
     @property
     def rank(self) -> tuple[float, ...]:
         """The surest has the highest; of two that are as sure, the first."""
-        sure = UNSURE if self.probability is None else self.probability
-        return sure, -self.key, *(-(number or 0) for number in self.draw.values())
+        return *_rank(self.key, self.probability), *(-(number or 0) for number in self.draw.values())
 
     @property
     def plain(self) -> _Plain:
@@ -54,6 +53,11 @@ class Wrong:
         own = self.row.fields if self.row else {}
         found = {**self.draw, "gold": self.gold, "prediction": self.prediction, "probability": self.probability}
         return like(own, {**{name: value for name, value in own.items() if name not in found}, **found})
+
+
+def _rank(key: int, probability: float | None) -> tuple[float, float]:
+    """That of a row, whatever its draw."""
+    return UNSURE if probability is None else probability, -key
 
 
 def text_of(row: Row, names: Sequence[str]) -> str:
@@ -81,6 +85,13 @@ class Worst:
             for wrong in worst.surest:
                 found._keep(replace(wrong, draw=draw))
         return found
+
+    def wants(self, key: int, gold: Label, prediction: Label, probability: float | None) -> bool:
+        """Whether such a row would be kept; of most, nobody needs the text."""
+        rank, first = _rank(key, probability), self._pairs.get((gold, prediction))
+        if first is None or rank > first.rank:
+            return True
+        return self.most > 0 and (len(self._heap) < self.most or rank > self._heap[0][0])
 
     def add(self, wrong: Wrong, confusion: Mapping[tuple[Any, Any], int]) -> None:
         """Take in a row; `confusion` counts (gold, predicted) so far."""
