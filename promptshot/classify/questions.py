@@ -101,7 +101,7 @@ class Questions:
 
     def answer(self, prompts: Sequence[Prompt], scored: Sequence[Scored]) -> Answer | str:
         """What the scores of a row's prompts come to, or why they come to nothing."""
-        answers = list[Answer]()
+        answers: list[Answer] = []
         for prompt, found in zip(prompts, scored, strict=True):
             answer = self._answer(prompt, found)
             if isinstance(answer, str):
