@@ -141,7 +141,7 @@ def test_no_imports_run_in_a_circle() -> None:
 
 
 HEAVY = ("torch", "transformers", "tokenizers", "numpy")
-LATE = (*HEAVY, "pydantic", "yaml", "jsonlines", "rich", "charset_normalizer", "pyarrow")  # not for a page of help
+LATE = (*HEAVY, "pydantic", "yaml", "orjson", "rich", "charset_normalizer", "pyarrow")  # not for a page of help
 
 
 def heavy_after(code: str, sought: tuple[str, ...] = HEAVY) -> str:
@@ -158,7 +158,7 @@ def test_the_command_line_is_there_before_anything_that_takes_its_time(page: tup
 
 
 def test_what_a_command_loads_late_is_seen() -> None:
-    assert heavy_after("import promptshot.cli, promptshot.prompts.library", LATE) == "pydantic yaml jsonlines"
+    assert heavy_after("import promptshot.cli, promptshot.prompts.library", LATE) == "pydantic yaml orjson"
 
 
 def test_a_run_with_the_fake_scorer_loads_no_tensors() -> None:

@@ -38,7 +38,6 @@ from promptshot.cli import (
 from promptshot.errors import InputError, PromptshotError, install, lacking, unwritable
 from promptshot.runs.interrupt import Interrupts, Terminated
 
-
 GARBAGE = 50_000  # objects, more than there are in a window of rows, between two searches for cycles among the young
 
 

@@ -393,7 +393,7 @@ def test_two_runs_cannot_write_one_file(rows: str, tmp_path: Path) -> None:
         writer.write([{"a": 1}])
         with pytest.raises(InputError, match="another run is writing this file"):
             Writer(str(out), place=Place())
-    assert out.read_text() == '{"a": 1}\n'
+    assert out.read_text() == '{"a":1}\n'
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -678,7 +678,7 @@ def test_a_write_that_is_interrupted_is_taken_back(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(writer, "_file", _Written(writer._file, write))
         with pytest.raises(KeyboardInterrupt):
             writer.write([{"a": 2}])
-    assert path.read_text() == '{"a": 1}\n'
+    assert path.read_text() == '{"a":1}\n'
 
 
 class _Written:

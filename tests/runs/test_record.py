@@ -336,14 +336,14 @@ def test_a_recipe_that_somebody_has_changed_is_one_line() -> None:
 
 # ------------------------------------------------------------------ later ones
 
-UPDATE = "o.jsonl.run.json: a run record of format 2; this promptshot reads 1: update it"
+UPDATE = f"o.jsonl.run.json: a run record of format {FORMAT + 1}; this promptshot reads {FORMAT}: update it"
 
 
 def test_a_later_format_is_refused_by_name_and_nothing_is_touched(
     small: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stopped(monkeypatch)
-    put({**plain(), "format": 2, "recipe": "said in another way"})
+    put({**plain(), "format": FORMAT + 1, "recipe": "said in another way"})
     before = {path.name: path.read_bytes() for path in Path().iterdir()}
     capsys.readouterr()
     for command in (["report", "o.jsonl"], ["diff", "o.jsonl", "o.jsonl"]):
@@ -364,7 +364,8 @@ def test_predictions_with_records_of_a_later_format_are_not_replaced(capsys: pyt
     before = {path.name: path.read_bytes() for path in Path("f").iterdir()}
     capsys.readouterr()
     assert run_command([*compare, "--overwrite"]) == 1
-    assert told(capsys).endswith("a run record of format 1000000000000000000…; this promptshot reads 1: update it")
+    what = "a run record of format 1000000000000000000…"
+    assert told(capsys).endswith(f"{what}; this promptshot reads {FORMAT}: update it")
     assert {path.name: path.read_bytes() for path in Path("f").iterdir()} == before
     with pytest.raises(Later):
         record.read(str(beside))
@@ -394,6 +395,27 @@ def test_what_a_later_promptshot_adds_is_let_be_and_kept(small: None, monkeypatc
     assert movies("o.jsonl", "--summary", "s.json").complete, "it knows one summary more, and is written anew"
     assert plain()["later"] == {"a": 1}
     assert len(found().summaries) == 1
+
+
+# ------------------------------------------------------------------ earlier ones
+
+
+def test_a_run_of_an_earlier_format_is_reported_but_not_gone_on_with(
+    small: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped(monkeypatch)
+    put({**plain(), "format": 1})
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    capsys.readouterr()
+    assert run_command(["report", "o.jsonl"]) == 0
+    capsys.readouterr()
+    assert classify("movies.jsonl", "-t", "en-sentiment-mlm", "-o", "o.jsonl") == 1
+    assert told(capsys) == (
+        "error: o.jsonl: exists already, and o.jsonl.run.json is a run record of an earlier promptshot, which this one "
+        "cannot go on with; use --overwrite to replace it, or write to another file"
+    )
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+    assert movies("o.jsonl", "--overwrite").format == FORMAT
 
 
 # ------------------------------------------------------------------ those of 0.1.0, which had no format
@@ -437,8 +459,8 @@ def test_no_earlier_run_is_gone_on_with_and_the_line_says_whose_it_is(
     before = {path.name: path.read_bytes() for path in earlier.glob("*.*")}
     assert classify("reviews.jsonl", "-t", template, "-o", name) == 1
     assert told(capsys) == (
-        f"error: {name}: exists already, and {name}.run.json is a run record written by promptshot 0.1.0, which later "
-        "ones cannot go on with; use --overwrite to replace it, or write to another file"
+        f"error: {name}: exists already, and {name}.run.json is a run record of an earlier promptshot, which this "
+        "one cannot go on with; use --overwrite to replace it, or write to another file"
     )
     assert {path.name: path.read_bytes() for path in earlier.glob("*.*")} == before
     assert classify("reviews.jsonl", "-t", template, "-o", name, "--overwrite") == 3
@@ -465,7 +487,7 @@ def test_waiting_scores_of_an_earlier_run_are_not_lost_unasked(
     assert before["ranks.jsonl"] == b""
     assert classify("pairs.jsonl", "-t", "zh-entailment-nsp", "-o", "ranks.jsonl") == 1
     assert told(capsys) == (
-        "error: ranks.jsonl.run.json: a run record written by promptshot 0.1.0, which later ones cannot go on with; "
+        "error: ranks.jsonl.run.json: a run record of an earlier promptshot, which this one cannot go on with; "
         "use --overwrite to start afresh"
     )
     assert {path.name: path.read_bytes() for path in earlier.glob("*.*")} == before
@@ -477,7 +499,7 @@ def test_an_earlier_record_by_another_name_is_named(earlier: Path, capsys: pytes
     Path("done.jsonl.run.json").rename("r.json")
     assert classify("reviews.jsonl", "-t", "en-sentiment-mlm", "-o", "new.jsonl", "--record", "r.json") == 1
     assert told(capsys) == (
-        "error: r.json: a run record written by promptshot 0.1.0, which later ones cannot go on with; "
+        "error: r.json: a run record of an earlier promptshot, which this one cannot go on with; "
         "use --overwrite to start afresh"
     )
 
