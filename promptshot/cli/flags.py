@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from promptshot.cli import completion, settings
+from promptshot.cli.sections import sections
 from promptshot.cli.settings import Columns, Count, Labels, Library, Pair, Positive, Share, Text
 from promptshot.errors import OptionError
 from promptshot.files import Named
@@ -61,7 +62,7 @@ def columns(context: click.Context, parameter: click.Parameter, pairs: Sequence[
 
 
 class Command(click.Command):
-    """Options may be spelled with - or _, and those that take one value may stand once."""
+    """Options may be spelled with - or _, those that take one value may stand once, and many stand under headings."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; raises click's UsageError for an option that is given twice."""
@@ -71,6 +72,12 @@ class Command(click.Command):
             if doubled is not None:
                 ctx.fail(f"{max(doubled.opts, key=len)} is given twice; give it once")
         return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of `--help`, under headings where they are many."""
+        for heading, options in sections([one for one in self.get_params(ctx) if one.get_help_record(ctx)]):
+            with formatter.section(heading):
+                formatter.write_dl([found for one in options if (found := one.get_help_record(ctx))])
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         settings.setdefault("token_normalize_func", lambda name: name.replace("_", "-"))
