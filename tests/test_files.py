@@ -225,7 +225,7 @@ def test_what_a_shell_has_opened_is_written_to_as_it_is() -> None:
         write.write(MINE)
         write.flush()
         subprocess.run(command, stdout=write, check=True)
-    assert Path("said").read_text().startswith(MINE + '{"text": "meal 0"')
+    assert Path("said").read_text().startswith(MINE + '{"text":"meal 0"')
     assert len(Path("said").read_text().splitlines()) == 41
     assert not list(Path().glob("said.*"))
 

@@ -214,7 +214,7 @@ def test_numbers_keep_their_digits_through_predictions_tables_ranks_and_flips(tm
             path = tmp_path / f"{number}.{name}"
             assert run_command([*base, str(path), "-t", template, *labels]) == 0
             for line, n in zip(path.read_text().splitlines()[-4:], numbers, strict=True):
-                assert (f'"n": {n}, "deep": {{"n": [{n}]}}' if name == "jsonl" else f",b,{n},") in line
+                assert (f'"n":{n},"deep":{{"n":[{n}]}}' if name == "jsonl" else f",b,{n},") in line
         found = diff(str(tmp_path / f"{number}.jsonl"), str(tmp_path / f"{number}.csv"))
         assert found.agreed == 4
     flips = tmp_path / "flips.jsonl"
@@ -223,7 +223,7 @@ def test_numbers_keep_their_digits_through_predictions_tables_ranks_and_flips(tm
         (tmp_path / name).write_text("\n".join(said) + "\n")
     assert run_command(["diff", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(flips)]) == 0
     for line, own in zip(flips.read_text().splitlines(), lines, strict=True):
-        assert line.startswith(own[:-1])
+        assert line.startswith(own[:-1].replace(": ", ":").replace(", ", ","))
 
 
 # ------------------------------------------------------------------ for machines
