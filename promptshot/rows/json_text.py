@@ -75,12 +75,16 @@ def line(fields: Mapping[str, Any]) -> bytes:
     """An object as a line of a file, the quick way where that loses nothing; raises ValueError for NaN."""
     if isinstance(fields, Exact):
         return f"{encodable(dumps(fields, UNSPACED))}\n".encode()
+    return _quick(fields) or f"{encodable(CLOSE.encode(fields))}\n".encode()
+
+
+def _quick(fields: Mapping[str, Any]) -> bytes:
+    """The same by orjson; nothing where it cannot write it, or writes null, as which it would also write NaN."""
     try:
-        quick = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+        found = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
-        quick = b"null"
-    # As null it would also write NaN.
-    return f"{encodable(CLOSE.encode(fields))}\n".encode() if b"null" in quick else quick
+        return b""
+    return b"" if b"null" in found else found
 
 
 def encodable(text: str) -> str:

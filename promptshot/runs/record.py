@@ -584,9 +584,9 @@ def as_json(value: Mapping[str, Any]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what the numbers depend on."""
+    """The versions of what the numbers depend on, and how they are spelled."""
     found = {"python": platform.python_version()}
-    for package in ("promptshot", "torch", "transformers", "tokenizers"):
+    for package in ("promptshot", "torch", "transformers", "tokenizers", "orjson"):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
