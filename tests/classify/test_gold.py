@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from helpers import fake, read_rows, write_rows
 
-from promptshot.classify.gold import check_numbers, check_places
+from promptshot.classify.gold import MOST, _survey, check_numbers, check_places
+from promptshot.classify.recipe import Recipe
 from promptshot.errors import RowError, VerbalizerError
+from promptshot.prompts import library
 from promptshot.prompts.verbalizer import RowWords, Verbalizer, gold_text, whole_number
 from promptshot.rows.row import Row
 
@@ -245,3 +247,31 @@ def test_words_of_the_row_are_found_by_place_in_text_too() -> None:
     row = Row({"choices": ["red", "blue"], "answer": "1"})
     assert words.gold_label(row, "answer") == ("blue", "1")
     assert words.numbered(row, "answer") == (1, 1)
+
+
+# ------------------------------------------------------------------ labels that rows repeat
+
+
+def surveyed(*values: Any) -> Any:
+    """What is seen of rows with these labels."""
+    template = library.template("en-sentiment-mlm")
+    recipe = Recipe.of(template, library.verbalizer_of(template), "fake")
+    return _survey([Row({"text": "t", "label": value}) for value in values], recipe)
+
+
+def test_labels_that_rows_repeat_count_as_often_as_they_stand_there() -> None:
+    found = surveyed(
+        "positive", "POSITIVE ", 1, True, 1, None, "positive", ["a", "b"], "", 1.0, "none of ours", 1, ["1"]
+    )
+    assert found.raw == {
+        "positive": {("str", "positive"): 2, ("str", "POSITIVE"): 1, ("int", 1): 3, ("float", 1.0): 1, ("str", "1"): 1}
+    }
+    assert list(found.values) == ["positive", "1", "true", "none of ours"]
+    assert (found.known, found.several.labelled, found.several.rows) == (8, 11, 1)
+
+
+def test_no_label_is_lost_where_there_are_very_many() -> None:
+    many = [f"label {number}" for number in range(MOST + 50)]
+    found = surveyed(*many, *many, *["negative"] * 7, "negative")
+    assert (len(found.values), found.several.labelled) == (MOST, 2 * len(many) + 8)
+    assert found.raw == {"negative": {("str", "negative"): 8}}
