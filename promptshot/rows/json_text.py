@@ -9,6 +9,7 @@ between their parts.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -79,12 +80,21 @@ def line(fields: Mapping[str, Any]) -> bytes:
 
 
 def _quick(fields: Mapping[str, Any]) -> bytes:
-    """The same by orjson; nothing where it cannot write it, or writes null, as which it would also write NaN."""
+    """The same by orjson; nothing where it cannot write it, or would write NaN as null."""
     try:
         found = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
         return b""
-    return b"" if b"null" in found else found
+    return found if b"null" not in found or _finite(fields) else b""
+
+
+def _finite(value: Any) -> bool:
+    """Whether all numbers in it are such."""
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def encodable(text: str) -> str:

@@ -55,7 +55,7 @@ def test_every_character_is_written_as_python_writes_it() -> None:
         ({"\udfff": [1, "😀"]}, '{"\\udfff":[1,"😀"]}'),
         ({"a": 2**64, "b": -(2**63) - 1}, f'{{"a":{2**64},"b":{-(2**63) - 1}}}'),
         ({"a": 2**64 - 1, "b": -(2**63)}, f'{{"a":{2**64 - 1},"b":{-(2**63)}}}'),
-        ({"a": None, "b": (1, 2)}, '{"a":null,"b":[1,2]}'),
+        ({"a": None, "b": (1, 2), "c": "null", "d": 1e-07}, '{"a":null,"b":[1,2],"c":"null","d":1e-7}'),
         ({1: 2, None: 3, False: 4}, '{"1":2,"null":3,"false":4}'),
         ({"a": Float("1.50")}, '{"a":1.5}'),
         (Exact(a=Float("1.50"), b=[Int("-0"), {"c": Float("1E2")}]), '{"a":1.50,"b":[-0,{"c":1E2}]}'),
@@ -68,7 +68,13 @@ def test_what_the_quick_way_cannot_say_is_written_all_the_same(fields: dict[Any,
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
-    "make", [lambda n: {"a": n}, lambda n: {"a": [{"b": n}]}, lambda n: Exact(a=n, b=Float("1.0"))]
+    "make",
+    [
+        lambda n: {"a": n},
+        lambda n: {"a": [{"b": n}]},
+        lambda n: {"a": None, "b": (1, n)},
+        lambda n: Exact(a=n, b=Float("1.0")),
+    ],
 )
 def test_what_is_no_number_is_never_written(number: float, make: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range float"):
