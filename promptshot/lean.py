@@ -5,6 +5,8 @@ For a process of our own, the command line; a library must not decide for others
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +19,7 @@ TELLING = "transformers.utils.import_utils"  # says which packages are there
 ABSENT = ("is_scipy_available", "is_torch_distributed_available")  # for losses of detectors; for models in shards
 LISTING = "fetch__all__"  # reads of all of its 1,700 files which names they have, line by line
 COMPILER = "torch._dynamo"
+OBJECTS = 500_000  # more than torch, transformers and a small model bring, of which next to nothing is garbage
 WRAPPER = f"{COMPILER}._trace_wrapped_higher_order_op"
 SHAPES = "torch.fx.experimental.symbolic_shapes"  # brings an algebra system, to tell that true is true
 
@@ -25,6 +28,21 @@ def start() -> None:
     """From now on transformers loads less; nothing changes where it has been loaded already."""
     if not any(name in sys.modules for name in (TELLING, COMPILER)):
         sys.meta_path.insert(0, _Finder())
+        _collect_later()
+
+
+def _collect_later() -> None:
+    """Look for garbage when there are many objects, from then on as ever, and not when the process ends."""
+    usual = gc.get_threshold()
+
+    def looked(phase: str, _: object) -> None:
+        if phase == "stop":
+            gc.callbacks.remove(looked)
+            gc.set_threshold(*usual)
+
+    gc.callbacks.append(looked)
+    gc.set_threshold(OBJECTS, *usual[1:])
+    atexit.register(gc.freeze)
 
 
 class _Finder(MetaPathFinder):
