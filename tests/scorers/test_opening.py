@@ -24,7 +24,9 @@ pytestmark = pytest.mark.torch
 def test_a_built_in_model_has_the_weights_and_tables_of_its_file(kind: str, name: str, dtype: torch.dtype) -> None:
     options, kind_of = ModelOptions(f"builtin:{name}"), KINDS[kind]
     opened = opening.open_checkpoint(options.model, options)
+    drawn = torch.get_rng_state()
     ours, report = opening._filled(kind_of, opened.own(), dtype)
+    assert torch.equal(torch.get_rng_state(), drawn)  # nothing was, for nothing
     other = opened.own()
     theirs, reported = opening._of_any(kind_of, other.place, other.config, dtype, options, other.where)
     for one, of in (
