@@ -88,6 +88,22 @@ def test_garbage_waits_for_many_objects_and_is_then_looked_for_as_ever() -> None
     assert said.splitlines() == ["True True", "True", "True True []"]
 
 
+@pytest.mark.parametrize(
+    ("set_before", "said"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_how_threads_wait_is_for_whoever_has_said_it(
+    monkeypatch: pytest.MonkeyPatch, set_before: dict[str, str], said: str
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in set_before.items():
+        monkeypatch.setenv(name, value)
+    told = "import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert python(f"from promptshot import lean; lean.start(); {told}") == said
+    assert python(f"import promptshot.runs.run; {told}") == set_before.get("GOMP_SPINCOUNT", "None")
+
+
 def test_what_is_to_be_done_at_the_end_is_done() -> None:
     said = python(
         "from promptshot import lean; lean.start()\n"
