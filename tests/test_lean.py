@@ -73,8 +73,57 @@ def test_the_names_that_files_list_are_the_same() -> None:
     assert int(lean.partition(" ")[0]) > 500
 
 
+def test_garbage_waits_for_many_objects_and_is_then_looked_for_as_ever() -> None:
+    said = python(
+        "import gc\n"
+        "usual = gc.get_threshold()\n"
+        "from promptshot import lean; lean.start()\n"
+        "print(gc.get_threshold()[0] == lean.OBJECTS, gc.isenabled())\n"
+        "before = gc.get_stats()\n"
+        "import torch, transformers.modeling_utils\n"
+        "print(gc.get_stats() == before)\n"
+        "many = [[] for _ in range(lean.OBJECTS)]\n"
+        "print(gc.get_stats() != before, gc.get_threshold() == usual, gc.callbacks)\n"
+    )
+    assert said.splitlines() == ["True True", "True", "True True []"]
+
+
+@pytest.mark.parametrize(
+    ("set_before", "said"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_how_threads_wait_is_for_whoever_has_said_it(
+    monkeypatch: pytest.MonkeyPatch, set_before: dict[str, str], said: str
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in set_before.items():
+        monkeypatch.setenv(name, value)
+    told = "import os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert python(f"from promptshot import lean; lean.start(); {told}") == said
+    assert python(f"import promptshot.runs.run; {told}") == set_before.get("GOMP_SPINCOUNT", "None")
+
+
+def test_what_is_to_be_done_at_the_end_is_done() -> None:
+    said = python(
+        "from promptshot import lean; lean.start()\n"
+        "import atexit, tempfile, pathlib\n"
+        "held = tempfile.TemporaryDirectory()\n"
+        "held.itself = held\n"
+        "atexit.register(lambda: print(pathlib.Path(held.name).exists()))\n"
+        "print(held.name)\n"
+    )
+    name, there = said.splitlines()
+    assert there == "True"
+    assert not Path(name).exists()
+
+
 def test_a_library_decides_nothing_for_others() -> None:
     there = "any(type(one).__module__ == 'promptshot.lean' for one in sys.meta_path)"
     assert python(f"import sys, promptshot.runs.run\nprint({there})") == "False"
     loaded = "import sys, transformers\nfrom promptshot import lean\nlean.start()\n"
     assert python(f"{loaded}print({there})") == "False"  # it is too late
+    assert (
+        python("import gc\nusual = gc.get_threshold()\nimport promptshot.runs.run\nprint(gc.get_threshold() == usual)")
+        == "True"
+    )

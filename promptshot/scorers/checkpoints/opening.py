@@ -276,7 +276,7 @@ def skeleton(auto_class: str, opened: Opened, options: ModelOptions) -> torch.nn
     return made
 
 
-DRAWING = [name for name in vars(torch.nn.init) if name.endswith("_") and not name.startswith("_")]
+DRAWING = [name for name in vars(torch.nn.init) if name.endswith("_") and not name.startswith("__")]
 
 
 @contextlib.contextmanager
