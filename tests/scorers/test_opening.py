@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import pytest
 import torch
@@ -27,8 +26,7 @@ def test_a_built_in_model_has_the_weights_and_tables_of_its_file(kind: str, name
     opened = opening.open_checkpoint(options.model, options)
     drawn = torch.get_rng_state()
     ours, report = opening._filled(kind_of, opened.own(), dtype)
-    if find_spec("transformers.initialization"):  # before transformers 5 models drew by themselves
-        assert torch.equal(torch.get_rng_state(), drawn)
+    assert torch.equal(torch.get_rng_state(), drawn)
     other = opened.own()
     theirs, reported = opening._of_any(kind_of, other.place, other.config, dtype, options, other.where)
     for one, of in (

@@ -245,7 +245,6 @@ def _filled(kind: ScorerKind, opened: Opened, dtype: torch.dtype) -> tuple[Any, 
     """The same for a model of the package, whose weights go by the names of its modules, which takes less time."""
     with _undrawn():
         made = of_library(kind.auto_class).from_config(opened.config, dtype=dtype)
-    made.config.dtype = dtype  # transformers before 5 leave it as the file says
     body = f"{made.base_model_prefix}."
     stored = load_file(Path(opened.place, "model.safetensors"))
     if made.base_model is made:  # without a head, its names have not that of the body before them
