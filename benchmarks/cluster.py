@@ -27,7 +27,7 @@ from promptshot.runs import ray as runs
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SPEEDS = (35, 400, 2000)  # rows a second of a worker
-DRIVER = 24_000  # rows a second that a driver reads, sends, gets and writes: docs/scale.md
+DRIVER = 300_000  # rows of JSON lines a second that a driver parts, sends the places of, gets and writes: docs/scale.md
 HELD = (4, 8, 16, 32)  # windows between given and written for each worker, to be compared
 
 

@@ -57,7 +57,7 @@ def make(name: str) -> None:
     venv.create(ENVS / name, with_pip=True, clear=True)
     torch = [f"torch=={version('torch').partition('+')[0]}"] if env.torch else []
     install = [str(python(name)), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
-    subprocess.run([*install, "-c", str(ROOT / "constraints.txt"), *torch, *env.packages], check=True)
+    subprocess.run([*install, *torch, *env.packages], check=True)  # constraints.txt would pin what is too new for some
     if env.bare:
         subprocess.run([*install, "--no-deps", *env.bare], check=True)
     (ENVS / name / "done").write_text(repr(env))

@@ -82,7 +82,7 @@ def _llama() -> Iterator[Plan]:
 
 def _mlm() -> Iterator[Plan]:
     zh, en = "EPRSTMT cloze, 2 words", "SST-2 cloze, 2 words"
-    both = ("openprompt", "fill-mask")
+    both = ("promptshot-mixed", "openprompt", "fill-mask")
     yield Plan("eprstmt", "mlm", zh, "bert-base-zh", both, (128, 12), eprstmt)
     yield Plan("sst2-cloze", "mlm", en, "bert-base-en", (*both, "minicons-cloze"), (128, 0), sst2_cloze)
     yield Plan("eprstmt-builtin", "mlm", f"{zh}, the built-in model", "builtin-bert", both, (610, 0), eprstmt)
