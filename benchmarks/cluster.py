@@ -1,6 +1,6 @@
 """What a run on a Ray cluster of 1 to 256 workers comes to, by simulation: tables as Markdown.
 
-python -m benchmarks.cluster [--rows N] [--seconds-a-window S] [--deaths-an-hour D] [--seed N]
+python -m benchmarks.cluster [--held] [--rows N] [--seconds-a-window S] [--deaths-an-hour D] [--seed N]
 
 The class that hands out windows is promptshot's own (`promptshot.runs.ray.Handing`), with its own Fleet. Only what it
 talks to is made up: a `ray` whose workers finish, die and come back at stated times, and a clock that jumps from one
@@ -272,7 +272,8 @@ def by_held(times: Times, rows: int, seed: int) -> Iterator[str]:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--held", action="store_true", help="by the windows held for each worker, not by the workers")
+    parser.add_argument("--rows", type=int, help="50,000,000; --held: 10,000,000")
     parser.add_argument("--seconds-a-window", type=float, action="append")
     parser.add_argument("--deaths-an-hour", type=float, default=Times.deaths)
     parser.add_argument("--seed", type=int, default=0)
@@ -281,11 +282,9 @@ def main() -> None:
         Times(seconds, deaths=given.deaths_an_hour)
         for seconds in given.seconds_a_window or [WINDOW / speed for speed in SPEEDS]
     ]
+    table, rows = (by_held, given.rows or 10_000_000) if given.held else (by_workers, given.rows or 50_000_000)
     for times in all_times:
-        print("\n".join(by_workers(times, given.rows, given.seed)), end="\n\n")
-    for times in all_times:
-        if WINDOW / times.window * 64 < DRIVER:
-            print("\n".join(by_held(times, given.rows, given.seed)), end="\n\n")
+        print("\n".join(table(times, rows, given.seed)), end="\n\n")
 
 
 if __name__ == "__main__":
