@@ -135,7 +135,10 @@ def main() -> None:
             f"{CORES} threads of one process": Way(CORES, MODEL),
             f"{CORES} one-core actors": Way(1, (*MODEL, *far)),
         }
-    compared(given.rows or SIZES[given.what], ways, given.rounds)
+    sizes = given.rows or SIZES[given.what]
+    if len(set(sizes)) < 2:
+        parser.error("--rows takes two numbers or more: the rate is taken between them")
+    compared(sizes, ways, given.rounds)
 
 
 if __name__ == "__main__":

@@ -94,9 +94,12 @@ def command(files: tuple[str, ...], tune: bool, as_json: bool, verbose: bool, **
                 own = replace(options, head=head_for(kind, options.head))
                 for number, finding in enumerate(doctoring.examine(kind, own, loader, steps.of(kind))):
                     found.append((kind, finding))
-                    show_finding("" if number else kind, finding)
+                    with steps.paused():
+                        show_finding("" if number else kind, finding)
                 if tune:
-                    show_budgets(kind, list(doctoring.tune(kind, own, loader)))
+                    timed = list(doctoring.tune(kind, own, loader))
+                    with steps.paused():
+                        show_budgets(kind, timed)
             except ModelError as problem:
                 refused[kind] = problem
     for kind, finding in doctoring.refusals(refused, tried, verbose):

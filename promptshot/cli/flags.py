@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+LOCAL = "local"  # see promptshot.runs.ray, which takes its time
+
+
 def option(*names: str, **settings: Any) -> Callable[[F], F]:
     """A click option that the variable PROMPTSHOT_NAME also gives."""
     flag = max((name for name in names if name.startswith("-")), key=len)
@@ -53,6 +56,8 @@ def address(context: click.Context, parameter: click.Parameter, said: str | None
     if said is not None and (not said.strip() or Path(said).is_file()):
         what = f"{said!r} is no address of a cluster"
         raise click.BadParameter(f"{what}; put --ray behind the files, or write --ray=ADDRESS")
+    if said is not None and said.casefold() in ("true", "false"):  # as a file of options, or a variable, says it
+        return LOCAL if said.casefold() == "true" else None
     return said
 
 
@@ -75,7 +80,7 @@ class Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of `--help`, under headings where they are many."""
-        for heading, options in sections([one for one in self.get_params(ctx) if one.get_help_record(ctx)]):
+        for heading, options in sections([one for one in self.get_params(ctx) if isinstance(one, click.Option)]):
             with formatter.section(heading):
                 formatter.write_dl([found for one in options if (found := one.get_help_record(ctx))])
 
@@ -155,7 +160,7 @@ ray_flags = flags(
     option(
         "--ray",
         is_flag=False,
-        flag_value="local",
+        flag_value=LOCAL,
         callback=address,
         metavar="[ADDRESS]",
         help="Score by actors of a Ray cluster, 1,024 rows at a time: HOST:6379, or auto for the one that runs here; "
@@ -165,7 +170,8 @@ ray_flags = flags(
         "--ray-cpus",
         type=Count(1),
         metavar="N",
-        help="Processors of an actor.  [default: 4; where there are GPUs, one GPU and one processor]",
+        help="Processors of an actor.  [default: 4, or what a machine has; where there are GPUs, one GPU and one "
+        "processor]",
     ),
     option(
         "--ray-actors",
@@ -551,13 +557,18 @@ def chat_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
 def cluster_of(given: Mapping[str, Any]) -> Cluster | None:
     """Where the actors are that score the rows, if there are to be any; raises OptionError."""
     if given["ray"] is None:
-        for name in ("ray_cpus", "ray_actors"):
-            if given[name]:
+        for name in ("ray_cpus", "ray_actors"):  # a variable, or a file of options, may say them for other runs
+            if given[name] and _is_typed(name):
                 raise OptionError(f"--{name.replace('_', '-')} is for --ray", hint="add that, or leave it out")
         return None
     from promptshot.runs.ray import Cluster
 
     return Cluster(given["ray"], given["ray_cpus"], given["ray_actors"])
+
+
+def _is_typed(name: str) -> bool:
+    """Whether an option of this command stands on the command line."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def tell_sizes(models: Iterable[str], dtype: str, quiet: bool = False) -> None:

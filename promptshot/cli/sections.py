@@ -14,12 +14,12 @@ _UNDER = {
     "Demonstrations": "num-shots demos demos-from-input demo-seeds demos-by demo-order demo-balance demo-whiten "
     "demo-chunks",
     "Several labels": "multi-label label-separator threshold",
-    "Calibration": "calibrate dev prior abstain-below no-calibration-scores whiten",
+    "Calibration": "calibrate dev prior abstain-below no-calibration-scores",
     "Suites": "suite task data patterns published dev-thresholds",
     "Chats": "chat chat-system chat-answer chat-demos",
     "Long texts": "long long-pool long-stride long-alpha",
     "Model and machine": "device device-map dtype batch-size batch-budget plain max-length revision offline "
-    "trust-remote-code allow-pickle head pooling temperature",
+    "trust-remote-code allow-pickle head pooling temperature whiten",
     "A Ray cluster": "ray ray-cpus ray-actors",
 }
 HEADINGS = {f"--{name}": heading for heading, names in _UNDER.items() for name in names.split()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from rich.cells import cell_len
@@ -43,6 +44,15 @@ class Steps:
     ) -> None:
         if self._status:
             self._status.stop()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Gone from the terminal while something else is written there."""
+        if self._status:
+            self._status.stop()
+        yield
+        if self._status:
+            self._status.start()
 
     def of(self, kind: str) -> Callable[[str], None]:
         """Takes what is done next for a kind of scorer."""

@@ -172,8 +172,9 @@ def _lines(head: list[bytes], stream: Stream, kind: str, name: str) -> Iterator[
     refuse_wide(first, name)
     if _has_cr(first, kind):
         return lines_by_cr(chain(head, pieces(stream, PIECE)))
-    head[-1:] = [line if line.endswith(b"\n") else line + stream.readline(LONGEST) for line in head[-1:]]
-    return chain(head, pieces(stream, LONGEST))
+    if first and not first.endswith(b"\n"):
+        head.append(stream.readline(LONGEST))
+    return chain(io.BytesIO(b"".join(head)), pieces(stream, LONGEST))
 
 
 def _has_cr(first: bytes, kind: str) -> bool:
@@ -240,18 +241,19 @@ class _Decoder(json.JSONDecoder):
 
     def value(self, text: str) -> Any:
         """What a whole text says."""
+        self._exact = False
         value = self.decode(text)
         _refuse_depth(value, text)
         return self._as_exact(value) if self._exact else value
 
     def value_at(self, text: str, at: int) -> tuple[Any, int]:
         """What the text says from there on, and where that ends."""
+        self._exact = False
         value, end = self.raw_decode(text, at)
         _refuse_depth(value, text[at:end])
         return self._as_exact(value) if self._exact else value, end
 
     def _as_exact(self, value: Any) -> Any:
-        self._exact = False
         return Exact(value) if isinstance(value, dict) else value
 
     def _float(self, text: str) -> float:
@@ -279,12 +281,12 @@ _LENIENT = json.JSONDecoder(parse_float=str, parse_int=str)  # finds the end of 
 def _refuse_depth(value: Any, text: str) -> None:
     if text.count("{") + text.count("[") <= DEEPEST:  # the usual case, told without a walk
         return
-    level = [value]
-    for _ in range(DEEPEST + 1):
+    level = [value]  # objects and lists
+    for _ in range(DEEPEST):
+        parts = chain.from_iterable(one.values() if isinstance(one, dict) else one for one in level)
+        level = [one for one in parts if isinstance(one, dict | list)]
         if not level:
             return
-        nested = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list))
-        level = list(chain.from_iterable(nested))
     raise _Refused(f"nested too deeply (more than {DEEPEST} levels)")
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import orjson
 
 ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-CLOSE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 SPACED, UNSPACED = (", ", ": "), (",", ":")  # what parts items, and names from values
 
 
@@ -57,11 +56,18 @@ def dumps(value: Any, between: tuple[str, str] = SPACED) -> str:
         return value.text
     item, name = between
     if isinstance(value, dict):
-        parts = (f"{ENCODER.encode(str(key))}{name}{dumps(part, between)}" for key, part in value.items())
+        parts = (f"{_key(key)}{name}{dumps(part, between)}" for key, part in value.items())
         return f"{{{item.join(parts)}}}"
     if isinstance(value, list | tuple):
         return f"[{item.join(dumps(part, between) for part in value)}]"
+    if between is UNSPACED and isinstance(value, float) and math.isfinite(value):
+        return orjson.dumps(value).decode()  # as in the lines beside it
     return ENCODER.encode(value)
+
+
+def _key(key: Any) -> str:
+    """The name of a value; other things than texts as they would be written themselves."""
+    return ENCODER.encode(key if isinstance(key, str) else ENCODER.encode(key))
 
 
 def lines_of(objects: Iterable[Mapping[str, Any]]) -> bytes:
@@ -74,9 +80,8 @@ def lines_of(objects: Iterable[Mapping[str, Any]]) -> bytes:
 
 def line(fields: Mapping[str, Any]) -> bytes:
     """An object as a line of a file, the quick way where that loses nothing; raises ValueError for NaN."""
-    if isinstance(fields, Exact):
-        return f"{encodable(dumps(fields, UNSPACED))}\n".encode()
-    return _quick(fields) or f"{encodable(CLOSE.encode(fields))}\n".encode()
+    quick = b"" if isinstance(fields, Exact) else _quick(fields)
+    return quick or f"{encodable(dumps(fields, UNSPACED))}\n".encode()
 
 
 def _quick(fields: Mapping[str, Any]) -> bytes:

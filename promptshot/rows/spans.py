@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from promptshot import files
 from promptshot.errors import InputError
@@ -20,7 +21,7 @@ from promptshot.rows import formats, remote
 from promptshot.rows.once import Once
 from promptshot.rows.read import item_of
 from promptshot.rows.row import Item, with_columns
-from promptshot.rows.streams import UNREADABLE, Reading, Seen
+from promptshot.rows.streams import UNREADABLE, Part, Reading, Seen
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,10 @@ class Placed:
         return self._items()
 
 
-Part = Item | Span
+Rows = Item | Span  # as they go to whoever scores them
 
 
-def items_of(parts: Iterable[Part], columns: Mapping[str, str]) -> list[Item]:
+def items_of(parts: Iterable[Rows], columns: Mapping[str, str]) -> list[Item]:
     """The rows of a window, those of spans read here, with these columns for fields; raises Unread."""
     found: list[Item] = []
     for part in parts:
@@ -94,7 +95,7 @@ def items_of(parts: Iterable[Part], columns: Mapping[str, str]) -> list[Item]:
     return found
 
 
-def rows_in(parts: Iterable[Part]) -> int:
+def rows_in(parts: Iterable[Rows]) -> int:
     """How many rows a window has."""
     return sum(part.rows if isinstance(part, Span) else 1 for part in parts)
 
@@ -106,12 +107,20 @@ def parted(paths: Sequence[str], how: Reading) -> bool:
     return seekable and all(formats.has_lines(path, how) for path in paths)
 
 
-def windows(paths: Sequence[str], seen: Seen, size: int, limit: int | None = None) -> Iterator[list[Span]]:
+class Window(NamedTuple):
+    """Spans that are scored together, and how much of each file has been read up to their end."""
+
+    spans: list[Span]
+    read: tuple[Part, ...]
+
+
+def windows(paths: Sequence[str], seen: Seen, size: int, limit: int | None = None) -> Iterator[Window]:
     """The spans of every `size` rows that follow one another, up to a limit; one window may go over several files.
 
     Raises InputError where a file is torn, behind what stands before that.
     """
     window: list[Span] = []
+    read: tuple[Part, ...] = ()
     left, key = size, 0
     try:
         for path in paths:
@@ -120,16 +129,17 @@ def windows(paths: Sequence[str], seen: Seen, size: int, limit: int | None = Non
                 window.append(span)
                 left, key = left - span.rows, key + span.rows
                 if not left:
-                    yield window
+                    yield Window(window, (*read, *file.read))
                     window, left = [], size
+            read = (*read, *file.read)
             if limit == key:
                 break
     except InputError:
         if window:
-            yield window
+            yield Window(window, read)
         raise
     if window:
-        yield window
+        yield Window(window, read)
 
 
 class _Parting:
@@ -138,7 +148,13 @@ class _Parting:
     def __init__(self, path: str, seen: Seen) -> None:
         self._path, self._lines = path, formats.lines(path, seen)
         self._at, self._line = 0, 1  # where the next span begins
+        self._before = hashlib.sha256()  # of all that stands before it
         self._problem: InputError | None = None
+
+    @property
+    def read(self) -> tuple[Part, ...]:
+        """What has been taken of it; nothing of what lies elsewhere, which cannot be compared."""
+        return () if files.is_remote(self._path) else (Part(self._path, self._at, self._before.hexdigest()),)
 
     def next(self, most: int, key: int) -> Span | None:
         """The next one, with at most so many rows, the first of them numbered so; None where no row is left.
@@ -147,19 +163,21 @@ class _Parting:
         """
         if self._problem:
             raise self._problem
-        found, size, lines, rows = hashlib.sha256(), 0, 0, 0
+        lines, rows = list[bytes](), 0
         try:
             while rows < most and (line := next(self._lines, None)) is not None:
-                found.update(line)
-                rows += not formats.is_blank(line if self._line + lines > 1 else line.removeprefix(codecs.BOM_UTF8))
-                size, lines = size + len(line), lines + 1
+                lines.append(line)
+                first = self._line == len(lines) == 1
+                rows += not formats.is_blank(line.removeprefix(codecs.BOM_UTF8) if first else line)
         except InputError as problem:
             if not rows:
                 raise
             self._problem = problem
         if not rows:
             return None
-        path = self._path if files.is_remote(self._path) else os.path.abspath(self._path)
-        place = (self._at, self._at + size, self._line)
-        self._at, self._line = self._at + size, self._line + lines
-        return Span(path, self._path, *place, key, rows, found.hexdigest())
+        path = self._path if files.is_remote(self._path) else os.path.join(os.getcwd(), self._path)
+        said = b"".join(lines)
+        self._before.update(said)
+        place = (self._at, self._at + len(said), self._line)
+        self._at, self._line = self._at + len(said), self._line + len(lines)
+        return Span(path, self._path, *place, key, rows, hashlib.sha256(said).hexdigest())

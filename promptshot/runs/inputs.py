@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
@@ -53,6 +54,7 @@ class Inputs:
         others = (item for item in items if item.key not in self._aside) if self._aside else items
         self._rest = read.select(others, self.limit, self.sample, self.seed)
         self._first: list[Item] | None = None
+        self._ends: deque[tuple[Part, ...]] = deque()  # how much has been read at the end of each window on its way
 
     def set_aside(self, tasks: Sequence[Task], plan: DemoPlan) -> str:
         """Draw labelled rows that are demonstrations for all tasks, and score all others only; a name under which they
@@ -126,8 +128,22 @@ class Inputs:
         drawn = self.sample is not None or self._aside or start % self.window
         if drawn or not spans.parted(self.paths, self.how):
             return None
-        self.seen, self._first, self._rest = Seen(), [], iter(())
-        return islice(spans.windows(self.paths, self.seen, self.window, self.limit), start // self.window, None)
+        self.seen, self._first, self._rest, self._ends = Seen(), [], iter(()), deque()
+        windows = spans.windows(self.paths, self.seen, self.window, self.limit)
+        return self._told(islice(windows, start // self.window, None), self._ends)
+
+    @staticmethod
+    def _told(windows: Iterator[spans.Window], ends: deque[tuple[Part, ...]]) -> Iterator[list[Span]]:
+        for window in windows:
+            ends.append(window.read)
+            yield window.spans
+
+    def read_for(self) -> Sequence[Part]:
+        """What has been read of the files for the next window that comes to its end; call it once for each.
+
+        Spans go out far ahead of what comes back.
+        """
+        return self._ends.popleft() if self._ends else self.seen.parts
 
     def peek_rows(self, columns: Mapping[str, str]) -> list[Row]:
         """The good ones of the first rows."""

@@ -31,7 +31,7 @@ from promptshot.classify.prediction import Outcome
 from promptshot.classify.recipe import Recipe
 from promptshot.errors import OptionError, PromptshotError, install, many, reason_of
 from promptshot.rows.row import Item
-from promptshot.rows.spans import Part, Placed, Span, Unread, items_of, rows_in
+from promptshot.rows.spans import Placed, Rows, Span, Unread, items_of, rows_in
 from promptshot.runs.record import versions
 from promptshot.scorers import Loader
 from promptshot.scoring import Checkpoint
@@ -63,7 +63,8 @@ class Cluster:
         if not known:
             _join(ray, self.address)
         try:
-            yield Fleet(ray, self.cpus, self.actors)
+            where = "" if self.address == LOCAL else ray.get_runtime_context().gcs_address
+            yield Fleet(ray, self.cpus, self.actors, where)
         finally:
             if not known:
                 ray.shutdown()
@@ -76,26 +77,30 @@ class Lost(PromptshotError):
 class Fleet:
     """The actors of a cluster, and classifiers whose windows they score."""
 
-    def __init__(self, ray: Any, cpus: int | None, actors: int | None = None) -> None:
-        """Raises OptionError where the cluster has no room for an actor, and no number of them was said."""
-        self.ray = ray
+    def __init__(self, ray: Any, cpus: int | None, actors: int | None = None, address: str = "") -> None:
+        """The address is that of a cluster which others may join. Raises OptionError where it has no room for an actor,
+        and no number of them was said or nobody will join."""
+        self.ray, self.address = ray, address
         there = ray.cluster_resources()
         gpus = int(there.get("GPU", 0))
         self.cpus = cpus or (1 if gpus else min(CPUS, max(_sizes(ray), default=1)))
         self.room = gpus or sum(size // self.cpus for size in _sizes(ray))
-        self.count = actors or self.room
+        self.count = actors if actors and (address or actors < self.room) else self.room
         self.gpus = 1 if gpus else 0
-        if self.count < 1:
+        if not self.room and not (actors and address):
             what = f"no node of the cluster has {many(self.cpus, 'processor')} for an actor"
-            hint = "say fewer: --ray-cpus N; or, where nodes are still to come, how many actors: --ray-actors N"
-            raise OptionError(what, hint=hint)
+            more = "; or, where nodes are still to come, how many actors: --ray-actors N" if address else ""
+            raise OptionError(what, hint=f"say fewer: --ray-cpus N{more}")
 
     @property
     def told(self) -> str:
         """Who scores, in a line."""
-        each = "a GPU" if self.gpus else many(self.cpus, "processor")
-        waiting = f" ({self.count - self.room} of them wait for a place)" if self.count > self.room else ""
-        return f"the rows are scored by {many(self.count, 'actor')} with {each} each, 1,024 rows at a time{waiting}"
+        has = "a GPU" if self.gpus else many(self.cpus, "processor")
+        actors = f"{many(self.count, 'actor')} with {has}{' each' if self.count > 1 else ''}"
+        where = f" of the cluster at {self.address}" if self.address else ""
+        if wait := max(0, self.count - self.room):
+            where += f" ({wait} of them {'waits' if wait == 1 else 'wait'} for a place)"
+        return f"the rows are scored by {actors}{where}, 1,024 rows at a time"
 
     @cached_property
     def actors(self) -> list[Any]:
@@ -178,7 +183,7 @@ class Worker:
         """What a method of a scorer gives."""
         return getattr(self._scorer(recipe, number), name)(*given)
 
-    def window(self, recipe: Recipe, window: Sequence[Part], on_error: str, then: Then, *known: Any) -> Done | None:
+    def window(self, recipe: Recipe, window: Sequence[Rows], on_error: str, then: Then, *known: Any) -> Done | None:
         """What is made of a window with what is `known` elsewhere (decision, and what is fitted); None where its file
         is not here."""
         made = self._made(recipe)
@@ -217,7 +222,7 @@ class Far:
     def __init__(self, fleet: Fleet, recipe: Recipe, number: int) -> None:
         self._fleet, self._of = fleet, (recipe, number)
         self._actor = fleet.actors[0]
-        fleet.get(self._actor.awake.remote(), "a worker", PATIENCE)
+        fleet.get(self._actor.awake.remote(), "waking it", PATIENCE)
         names, self.details = fleet.get(self._actor.offers.remote(*self._of), "the model")
         self._offers = frozenset(names)
 
@@ -287,7 +292,7 @@ class Remote(Classifier):
 class Window:
     """Rows for a classifier; or the problem for which there is none, which comes out in its place."""
 
-    rows: Sequence[Part]
+    rows: Sequence[Rows]
     to: Remote | None
     on_error: str = "reject"
     then: Then = list  # what is made of its outcomes, by whoever scores them
@@ -411,7 +416,7 @@ class Handing:
     def _awake(self, reference: Any) -> None:
         number = self.waking.pop(reference)
         try:
-            self.fleet.get(reference, "a worker")
+            self.fleet.get(reference, "waking it")
             self.busy[number] = 0
         except Lost:
             self.sleep(PAUSE)
@@ -471,6 +476,9 @@ def _join(ray: Any, address: str) -> None:
         try:
             with _silent(chatter):
                 ray.init(address, **more, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        except UnicodeError:
+            what = "--ray: the command line has a name that is not UTF-8, and Ray takes none"
+            raise OptionError(what, hint="rename the file") from None
         except (ConnectionError, RuntimeError, ValueError, OSError) as problem:
             chatter.seek(0)
             said = str(problem).strip().splitlines()[0][:200]

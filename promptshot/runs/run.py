@@ -260,7 +260,7 @@ class _Run:
                 self._write(window)
                 self.result.seconds = time.perf_counter() - began
                 if window.rows == self.inputs.window and not self.transductive:
-                    self.journal.advance(self.rows, self.result.state(), self.inputs.seen.parts)
+                    self.journal.advance(self.rows, self.result.state(), self.inputs.read_for())
             self.watcher.counted(self.before + self.rows, tally)
             given_up = _hopeless(tally.predicted, tally.rejected, self.classifier.asked)
             if given_up and not self.transductive:  # there all have been scored
@@ -300,7 +300,7 @@ class _Run:
         self.inputs.refuse_changed(record.parts(spool.note), spool.rows)
         for window in self._scored(spool.rows, list):
             with interrupts.held(), files.named(path):
-                spool.add(window, [vars(part) for part in self.inputs.seen.parts])
+                spool.add(window, [vars(part) for part in self.inputs.read_for()])
                 self.journal.spooled = spool.rows
             if _hopeless(spool.good, spool.rows, self.classifier.asked):
                 break

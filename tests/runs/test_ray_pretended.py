@@ -64,6 +64,9 @@ class Pretended:
     def is_initialized(self) -> bool:
         return True
 
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(gcs_address="HOST:6379")
+
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": float(self.cpus)}
 
@@ -283,9 +286,26 @@ def test_a_run_says_who_scores(
     assert run_command(ask) == 3
     said = capsys.readouterr().err
     assert "note: the rows are scored by 2 actors with 2 processors each, 1,024 rows at a time\n" in said
-    assert run_command([*ask, "--overwrite", "--ray-actors", "5"]) == 3
+    assert run_command([*ask, "--overwrite", "--ray-actors", "1"]) == 3
+    assert "by 1 actor with 2 processors, 1,024 rows at a time" in capsys.readouterr().err.replace("\n", " ")
+    assert run_command([*ask, "--overwrite", "--ray-actors", "5"]) == 3  # nobody will join a cluster of our own
+    assert "by 2 actors with" in capsys.readouterr().err
+    assert run_command([*ask[:-3], "--ray", "auto", "--ray-cpus", "2", "--overwrite", "--ray-actors", "5"]) == 3
     said = capsys.readouterr().err.replace("\n", " ")
-    assert "by 5 actors with 2 processors each, 1,024 rows at a time (3 of them wait for a place)" in said
+    assert "of the cluster at HOST:6379 (3 of them wait for a place)," in said
+
+
+def test_a_variable_or_a_file_of_options_says_it_too(
+    pretend: Callable[..., Pretended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pretend()
+    ask = ["classify", rows(tmp_path, 20), *FAKE, "-q", "-o", str(tmp_path / "o.jsonl"), "--overwrite"]
+    monkeypatch.setenv("PROMPTSHOT_RAY_ACTORS", "1")  # for runs with --ray; others do without
+    assert run_command(ask) == 3
+    assert not ray.asked
+    (tmp_path / "c.yaml").write_text("ray: true\n")
+    assert run_command([*ask, "-c", str(tmp_path / "c.yaml")]) == 3
+    assert ray.asked.count("window") == 1
 
 
 def test_a_file_is_no_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
