@@ -410,3 +410,20 @@ def test_what_is_done_next_is_no_noise_where_there_is_no_terminal(capsys: pytest
     with report.Steps() as steps:
         steps.of("mlm")("loading")
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_done_next_is_gone_while_a_finding_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(
+        report, "people", lambda: Console(width=80, force_terminal=True, color_system=None, file=stream)
+    )
+    with report.Steps() as steps:
+        steps.of("mlm")("loading")
+        with steps.paused():
+            stream.seek(0)
+            stream.truncate()
+            report.show_finding("mlm", Finding("head", "ok", "all there"))
+            said = stream.getvalue()
+    assert "loading" not in said
+    assert said.startswith("mlm     ok      head")
+    assert stream.getvalue() != said  # it moves again behind it

@@ -228,8 +228,10 @@ def _run(recipe: Recipe, inputs: Inputs, outputs: Outputs, given: dict[str, Any]
     recipes = recipe.drawn(given["num_shots"] or [recipe.shots], _seeds(given))
     total = inputs.total
     tell_sizes([recipe.model], recipe.options.dtype, quiet)
-    with Watch(total and total * len(recipes), quiet, given["verbose"]) as watch:
-        series = run_all(recipes, inputs, outputs, watch, given["on_error"], cluster_of(given))
+    cluster = cluster_of(given)
+    first = "waiting for the actors of the cluster" if cluster else "loading the model"
+    with Watch(total and total * len(recipes), quiet, given["verbose"], first) as watch:
+        series = run_all(recipes, inputs, outputs, watch, given["on_error"], cluster)
     if not quiet:
         surest = None if given["errors"] is None or outputs.errors else outputs.surest
         show_series(series, examples=outputs.output is None, surest=surest)

@@ -42,8 +42,10 @@ class Watch(Watcher):
 
     SECONDS = 5.0  # between plain lines
 
-    def __init__(self, total: int | None = None, quiet: bool = False, verbose: bool = False) -> None:
-        """`total` rows are to come in all, if known."""
+    def __init__(
+        self, total: int | None = None, quiet: bool = False, verbose: bool = False, first: str = "loading the model"
+    ) -> None:
+        """`total` rows are to come in all, if known; `first` is done before any is scored."""
         self.console = people()
         self.quiet, self.verbose, self.total = quiet, verbose, total
         self.done = self.first = 0
@@ -53,7 +55,7 @@ class Watch(Watcher):
         self._bar: Progress | None = None
         if not quiet and self.console.is_terminal:
             self._bar = moving_bar(self.console, 30)
-            self._task = self._bar.add_task("loading the model", total=None, said="")
+            self._task = self._bar.add_task(first, total=None, said="")
 
     def looked(self, line: str) -> None:
         """What is to be known of the rows' labels before anything is scored."""

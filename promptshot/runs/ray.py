@@ -81,6 +81,7 @@ class Fleet:
         """The address is that of a cluster which others may join. Raises OptionError where it has no room for an actor,
         and no number of them was said or nobody will join."""
         self.ray, self.address = ray, address
+        self.tell: Callable[[str], object] = str  # takes what a user should know while a run goes on
         there = ray.cluster_resources()
         gpus = int(there.get("GPU", 0))
         self.cpus = cpus or (1 if gpus else min(CPUS, max(_sizes(ray), default=1)))
@@ -429,6 +430,8 @@ class Handing:
         """
         first, window = self.busy.pop(number, None) is not None, handed.window
         window.lost += first
+        if first:
+            self.fleet.tell("an actor was lost; the windows that it had are given to others")
         if window.lost <= TRIES:
             self.again = sorted([*self.again, handed], key=lambda each: each.number)
         else:

@@ -111,7 +111,8 @@ def run_all(
         with Interrupts() as interrupts, cluster.joined() if cluster else contextlib.nullcontext() as fleet:
             makes = fleet.classifier if fleet else None
             if fleet and watcher:
-                watcher.looked(fleet.told)
+                fleet.tell = watcher.looked
+                fleet.tell(fleet.told)
             series = _Runs(recipes, inputs, journal, watcher or Watcher(), on_error, makes).to_their_end(interrupts)
     dev = recipe.dev
     here = dev is not None and any(files.same(dev, path) for path in inputs.paths)

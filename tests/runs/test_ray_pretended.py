@@ -251,6 +251,14 @@ def test_whatever_decides_labels_comes_to_the_same(
     assert far == written(tmp_path, "here", file, *FAKE, *how)
 
 
+def test_an_actor_that_is_lost_is_told(
+    pretend: Callable[..., Pretended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend({"window": (2,)}, cpus=1)
+    assert run_command(["classify", rows(tmp_path, 3000), *FAKE, "-o", str(tmp_path / "o.jsonl"), "--ray"]) == 3
+    assert capsys.readouterr().err.count("note: an actor was lost; the windows that it had are given to others") == 1
+
+
 def test_rows_that_four_workers_died_of_stop_the_run_with_their_place(
     pretend: Callable[..., Pretended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
