@@ -1,7 +1,7 @@
 """Rows by the places of their lines: a file of JSON lines is parted here, and read wherever somebody has the file.
 
-file     {...}\n{...}\n  ...  {...}\n{...}\n          What crosses to another machine is a Span: a path, where its
-         |---- a Span ----||---- another ---           lines begin and end, and what they come to as SHA-256.
+a file of lines    {...} {...} {...} {...}      What crosses to another machine is a Span: a path, where its lines
+                   |-- Span --| |-- Span --|    begin and end, and what they come to as SHA-256.
 """
 
 from __future__ import annotations
