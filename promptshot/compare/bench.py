@@ -65,6 +65,9 @@ class Failure:
 class Watcher:
     """Whoever wants to know how the scoring goes on; here it is told and says nothing."""
 
+    def told(self, line: str) -> None:
+        """What is to be known of who scores."""
+
     def started(self, candidate: Candidate, rows: int) -> None:
         """So many rows are about to be scored for it."""
 

@@ -87,6 +87,8 @@ def scoring(
     from promptshot.compare.spread import Spread
 
     with cluster.joined() as fleet:
+        fleet.tell = watcher.told
+        fleet.tell(fleet.told)
         yield lambda candidates: Spread(fleet, watcher)
 
 

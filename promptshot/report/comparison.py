@@ -16,7 +16,7 @@ from promptshot.compare.candidates import Candidate
 from promptshot.compare.search import Search
 from promptshot.compare.standings import Comparison, Standing
 from promptshot.errors import many, printable
-from promptshot.report.console import NARROW, moving_bar, p_value, people, plain_table, remark_line
+from promptshot.report.console import NARROW, moving_bar, note, p_value, people, plain_table, remark_line
 from promptshot.runs.remarks import Code, Remark
 
 WIDE = 100  # columns; from here on the table has all it can have
@@ -49,6 +49,11 @@ class Watch(compare.Watcher):
         self.total = turns
         if self._bar:
             self._bar.start()
+
+    def told(self, line: str) -> None:
+        """What is to be known of who scores."""
+        if not self.quiet:
+            note(line, self.console)
 
     def started(self, candidate: Candidate, rows: int) -> None:
         """So many rows are about to be scored for it."""

@@ -376,3 +376,11 @@ def test_candidates_that_cannot_be_made_are_left_out_and_the_others_come(
     said = capsys.readouterr()
     assert [json.loads(line)["model"] for line in said.out.splitlines()] == ["builtin:bert"]
     assert "left out" in said.err
+
+
+def test_a_comparison_says_who_scores(
+    pretend: Callable[..., Pretended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend()
+    assert run_command(["compare", rows(tmp_path, 60), *THREE, "--ray"]) in (0, 3)
+    assert "note: the rows are scored by 1 actor with 2 processors, 1,024 rows at a time" in capsys.readouterr().err
