@@ -35,6 +35,7 @@ from promptshot.cli import (
     suggest,
     transfer,
 )
+from promptshot.cli.flags import Commands
 from promptshot.errors import InputError, PromptshotError, install, lacking, unwritable
 from promptshot.runs.interrupt import Interrupts, Terminated
 
@@ -100,7 +101,7 @@ def _interrupted(stop: BaseException | None) -> int:
 VARIABLE = "PROMPTSHOT_"  # how the variables of options begin
 
 
-class _Group(click.Group):
+class _Group(Commands):
     """A closed pipe is no error: whoever read our output has had enough. A signal is no traceback."""
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+LONGEST = 300  # characters of what a command is for
 LOCAL = "local"  # see promptshot.runs.ray, which takes its time
 
 
@@ -87,6 +88,16 @@ class Command(click.Command):
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         settings.setdefault("token_normalize_func", lambda name: name.replace("_", "-"))
         return super().make_context(*args, **settings)
+
+
+class Commands(click.Group):
+    """A list of commands that is wrapped and not cut."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command is for: the first sentence of its help."""
+        found = [(name, self.commands[name].get_short_help_str(LONGEST)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(found)
 
 
 def _is_single(parameter: click.Parameter) -> bool:

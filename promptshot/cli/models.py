@@ -9,12 +9,12 @@ import click
 
 from promptshot import standard
 from promptshot.cli import completion
-from promptshot.cli.flags import Command, library_flag
+from promptshot.cli.flags import Command, Commands, library_flag
 
 as_json = click.option("--json", "to_json", is_flag=True, help="Everything about them as JSON.")
 
 
-@click.group()
+@click.group(cls=Commands)
 def models() -> None:
     """The models on this machine, and which scorers can use them."""
 

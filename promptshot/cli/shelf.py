@@ -12,19 +12,19 @@ import click
 
 from promptshot import shelf, standard
 from promptshot.cli import completion
-from promptshot.cli.flags import Command, F, flags, library_flag
+from promptshot.cli.flags import Command, Commands, F, flags, library_flag
 from promptshot.kinds import KINDS
 
 if TYPE_CHECKING:
     from promptshot.prompts.catalogue import Entry
 
 
-@click.group()
+@click.group(cls=Commands)
 def templates() -> None:
     """The templates on the shelf, and the tools to write your own."""
 
 
-@click.group()
+@click.group(cls=Commands)
 def verbalizers() -> None:
     """The verbalizers on the shelf, and the tools to write your own."""
 

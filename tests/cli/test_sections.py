@@ -39,3 +39,10 @@ def test_every_option_stands_once_and_those_of_every_day_first() -> None:
 def test_every_name_under_a_heading_is_that_of_an_option() -> None:
     known = {flag for command in commands().values() for one in command.params for flag in one.opts}
     assert set(sections.HEADINGS) <= known
+
+
+def test_what_a_command_is_for_is_said_to_its_end() -> None:
+    for group in (cli.cli, cli.cli.commands["templates"], cli.cli.commands["verbalizers"]):
+        said = CliRunner().invoke(group, ["--help"], terminal_width=60).output
+        assert "..." not in said.partition("Commands:")[2]
+        assert max(map(len, said.splitlines())) <= 78
