@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Label = str | tuple[str, ...]  # what is said of a row: its one label, or all that hold, in the order of the labels
 NOTHING = "(none)"  # for people, where no label holds

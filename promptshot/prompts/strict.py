@@ -227,10 +227,12 @@ class _Reader:
                 what = f"the key {shortened(repr(name))} stands here twice"
                 self.refuse(codes.DOUBLED_KEY, key, what, "keep one of them")
                 continue
-            found[name] = self.value(child, (*place, name))
-            self.lines[(*place, name)] = key.start_mark.line + 1
+            here = (*place, name)
+            found[name] = self.value(child, here)
+            self.lines[here] = key.start_mark.line + 1
             if not key.style and key.tag != f"{TAG}str":
-                self.typed[(*place, name, KEY)] = key.tag.removeprefix(TAG)
+                within = (*here, KEY)
+                self.typed[within] = key.tag.removeprefix(TAG)
         return found
 
 

@@ -363,6 +363,7 @@ def test_a_comparison_goes_on_behind_the_candidates_that_it_has(
     assert again.asked.count("window") == 2
 
 
+@pytest.mark.torch
 def test_candidates_that_cannot_be_made_are_left_out_and_the_others_come(
     pretend: Callable[..., Pretended], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
