@@ -90,7 +90,7 @@ class Counted:
         gold, label, key = outcome.gold, outcome.label, outcome.row.key
         if gold is not None and gold != label and self.worst.wants(key, gold, label, probability):
             wrong = Wrong.of(outcome.row, gold, label, probability, recipe.template.needs)
-            self.worst.add(wrong, self.tally.mistakes)
+            self.worst.add(wrong)
         self.split = max(self.split, outcome.split)
         self.averaged |= outcome.averaged
         if outcome.tokens and not recipe.task.own_words and tuple(self.tokens.values()) != outcome.tokens:

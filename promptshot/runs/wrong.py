@@ -93,22 +93,26 @@ class Worst:
             return True
         return self.most > 0 and (len(self._heap) < self.most or rank > self._heap[0][0])
 
-    def add(self, wrong: Wrong, confusion: Mapping[tuple[Any, Any], int]) -> None:
-        """Take in a row; `confusion` counts (gold, predicted) so far."""
+    def add(self, wrong: Wrong, confusion: Mapping[tuple[Any, Any], int] | None = None) -> None:
+        """Take in a row; `confusion` counts (gold, predicted) so far. Without it, as in a window, whose counts say
+        little of what is common in the run, a row of every confusion is kept."""
         self._compare(wrong)
-        self._prune(confusion)
         self._keep(wrong)
+        if confusion is not None:
+            self._prune(confusion)
 
     def include(self, behind: Worst, confusion: Mapping[tuple[Any, Any], int]) -> None:
-        """Take in those of the rows behind; `confusion` counts these as well."""
+        """Take in those of the rows behind; `confusion` counts (gold, predicted) so far, these as well.
+
+        Where there are too many confusions, the commonest stay.
+        """
         for wrong in behind._pairs.values():
             self._compare(wrong)
-        self._prune(confusion)
         for _, wrong in behind._heap:
             self._keep(wrong)
+        self._prune(confusion)
 
     def _prune(self, confusion: Mapping[tuple[Any, Any], int]) -> None:
-        """Where there are too many confusions, the commonest stay."""
         if len(self._pairs) > 2 * PAIRS:
             common = sorted(self._pairs, key=lambda pair: -confusion.get(pair, 0))
             self._pairs = {pair: self._pairs[pair] for pair in common[:PAIRS]}

@@ -304,3 +304,20 @@ def test_no_number_of_the_rows_that_went_wrong_is_cut_and_no_line_is_too_long(
         assert all(number in table for number in wanted), said
         assert "很" in table
         assert max(map(cell_len, said.splitlines())) <= columns
+
+
+def test_a_window_keeps_a_row_of_every_confusion_and_the_run_those_that_are_common_in_it() -> None:
+    rng, confusion, kept, surest = random.Random(4), Counter[tuple[str, str]](), Worst(), dict[tuple[str, str], Wrong]()
+    for window in range(12):
+        part = Worst()
+        for key in range(window * 1000, window * 1000 + 1000):
+            pair = ("a", "b") if rng.random() < 0.02 else (f"{rng.randrange(18)}", f"{rng.randrange(18)}")
+            one = Wrong(key, *pair, rng.random(), f"row {key}")
+            confusion[pair] += 1
+            part.add(one)
+            if pair not in surest or one.rank > surest[pair].rank:
+                surest[pair] = one
+        assert len(part.state()["pairs"]) > 2 * wrong.PAIRS
+        kept.include(part, confusion)
+    assert len(kept.state()["pairs"]) <= 2 * wrong.PAIRS
+    assert kept.of_confusions(confusion, 1)[0].text == surest["a", "b"].text
