@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
 ENVS = Path(__file__).parent / ".envs"
 OLD = (
     *("transformers==4.27.1", "safetensors", "numpy<2", "yacs", "dill", "tensorboardX", "nltk", "scikit-learn"),

@@ -302,15 +302,7 @@ class Classifier:
         self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
     ) -> Iterator[list[Outcome]]:
         """The outcomes window by window; where the whole run decides, as long as it has not (see `decided`)."""
-        for together in in_windows(items, window):
-            members = [
-                member._window(together, progress if member is self else None, on_error)
-                for member in (self, *self.others)
-            ]
-            found = members[0]
-            if self.others:
-                found = [ensemble(of_row, self.decision) for of_row in zip(*members, strict=True)]
-            yield [self._ended(outcome) for outcome in found]
+        return self.finished(items, list, progress, on_error, window)
 
     def finished(
         self,
@@ -321,7 +313,15 @@ class Classifier:
         window: int = WINDOW,
     ) -> Iterator[T]:
         """What is made of the outcomes of each window, wherever it is scored: `then` can be sent there."""
-        return map(then, self.windows(items, progress, on_error, window))
+        for together in in_windows(items, window):
+            members = [
+                member._window(together, progress if member is self else None, on_error)
+                for member in (self, *self.others)
+            ]
+            found = members[0]
+            if self.others:
+                found = [ensemble(of_row, self.decision) for of_row in zip(*members, strict=True)]
+            yield then([self._ended(outcome) for outcome in found])
 
     def decided(self, spool: Spool) -> Iterator[Outcome]:
         """The spooled outcomes again, with what the whole run makes of them: labels by their ranks in it, or calibrated
@@ -571,9 +571,9 @@ def _in_rows(progress: Progress | None, rows: int, prompts: int) -> Progress | N
     return finished
 
 
-def in_windows(items: Iterable[Item], size: int = WINDOW) -> Iterator[list[Item]]:
+def in_windows(items: Iterable[T], size: int = WINDOW) -> Iterator[list[T]]:
     """The items, a window of so many at a time; what was read before an error is a window too."""
-    window: list[Item] = []
+    window: list[T] = []
     try:
         for item in items:
             window.append(item)

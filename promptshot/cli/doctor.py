@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptshot import standard
-from promptshot.cli import completion, settings
+from promptshot.cli import completion
 from promptshot.cli.flags import (
     Command,
+    called,
     chat_flags,
     is_said,
     labels_flag,
@@ -74,8 +75,7 @@ def command(files: tuple[str, ...], tune: bool, as_json: bool, verbose: bool, **
     from promptshot.scorers import Loader
 
     if not files and (said := [name for name in OF_ROWS if is_said(name)]):
-        flags = {one.name: settings.flag(one) for one in click.get_current_context().command.params}
-        raise OptionError(f"--{flags[said[0]]} is for the rows of a FILE", hint="name one, or leave it out")
+        raise OptionError(f"{called(said[0])} is for the rows of a FILE", hint="name one, or leave it out")
     asked, busy = _asked(files, given) if files else None, others_at_work()
     scorer = asked[0].scorer if asked else given["scorer"]
     options = model_options(given)

@@ -570,11 +570,16 @@ def cluster_of(given: Mapping[str, Any]) -> Cluster | None:
     if given["ray"] is None:
         for name in ("ray_cpus", "ray_actors"):  # a variable, or a file of options, may say them for other runs
             if given[name] and _is_typed(name):
-                raise OptionError(f"--{name.replace('_', '-')} is for --ray", hint="add that, or leave it out")
+                raise OptionError(f"{called(name)} is for --ray", hint="add that, or leave it out")
         return None
     from promptshot.runs.ray import Cluster
 
     return Cluster(given["ray"], given["ray_cpus"], given["ray_actors"])
+
+
+def called(name: str) -> str:
+    """How a user calls an option of this command: text_field -> --text-field."""
+    return f"--{next(settings.flag(one) for one in click.get_current_context().command.params if one.name == name)}"
 
 
 def _is_typed(name: str) -> bool:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptshot import shelf
-from promptshot.cli import settings
 from promptshot.cli.flags import (
     GIVEN,
     READ,
+    called,
     chat_of,
     cluster_of,
     form_of,
@@ -81,15 +81,14 @@ def _library(context: click.Context) -> Path | None:
 def is_several(files: Sequence[str]) -> bool:
     """Whether a suite of several tasks was named; refuses what does not go with it, or only with it."""
     context = click.get_current_context()
-    flags = {one.name: settings.flag(one) for one in context.command.params}
     if _SEVERAL in context.meta:
         if said := next((name for name in OF_ONE if (files if name == "files" else is_said(name))), None):
-            what = "FILE..." if said == "files" else f"--{flags[said]}"
+            what = "FILE..." if said == "files" else called(said)
             hint = "leave it out, or write it into a suite of your own"
             raise OptionError(f"{what} is of one set of rows, and the suite has several tasks", hint=hint)
         return True
     if said := next((name for name in OURS if is_said(name)), None):
-        what = f"--{flags[said]} is for suites of several tasks"
+        what = f"{called(said)} is for suites of several tasks"
         raise OptionError(what, hint="name one: --suite fewclue, or a file with 'tasks:'")
     return False
 

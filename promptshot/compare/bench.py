@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
-from promptshot.classify.classifier import WINDOW, Classifier
+from promptshot.classify.classifier import WINDOW, Classifier, in_windows
 from promptshot.classify.decide import Several
 from promptshot.classify.prediction import Outcome, Prediction
 from promptshot.classify.spool import Spool
@@ -39,8 +39,8 @@ class Entry:
         tally = tally_of(recipe.labels, recipe.task.several)
         result = Result(recipe=recipe, tally=tally, fingerprint="", details=dict(details), seconds=seconds, cuts=cuts)
         result.doubt = candidate.doubt
-        for at in range(0, len(outcomes), WINDOW):  # as a run does
-            result.count(outcomes[at : at + WINDOW])
+        for window in in_windows(outcomes, WINDOW):  # as a run does
+            result.count(window)
         judged = [one for one in outcomes if isinstance(one, Prediction) and one.gold is not None]
         return cls(candidate, result, {one.row.key: one.label == one.gold for one in judged})
 

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, TextIO
@@ -163,7 +163,7 @@ class Writer:
         if self.form.delimiter is None or self._columns or not records:
             self.append(packed(records, self.form, self._columns), beyond(records, self._columns))
             return
-        self._columns = list(columns or dict.fromkeys(name for record in records for name in record))
+        self._columns = list(columns or _columns_of(records))
         self.append(packed(records, self.form, self._columns, header=True), beyond(records, self._columns))
 
     def append(self, data: bytes, left_out: Set[str] = frozenset()) -> None:
@@ -264,13 +264,15 @@ def _table(records: Sequence[Mapping[str, Any]], form: Form, columns: Sequence[s
     return encodable("".join(lines)).encode()
 
 
+def _columns_of(records: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """All that any of them has."""
+    return list(dict.fromkeys(name for record in records for name in record))
+
+
 def whole(records: Sequence[Mapping[str, Any]], form: Form) -> bytes:
     """All bytes of a file with these records."""
-    stream = io.StringIO()
-    with Writer(files.STREAM, stream, form=replace(form, zipped=False)) as writer:
-        writer.write(records)
-    data = stream.getvalue().encode()
-    return _zipped(data) if form.zipped else data
+    data = packed(records, form, _columns_of(records), header=bool(records))
+    return data or (_zipped(data) if form.zipped else data)  # a file without any record is one all the same
 
 
 def _zipped(data: bytes) -> bytes:

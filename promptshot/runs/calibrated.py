@@ -17,7 +17,7 @@ from typing import Any
 from promptshot import files
 from promptshot.classify import calibrate
 from promptshot.classify.calibrate import Calibration, Fitted
-from promptshot.classify.classifier import WINDOW
+from promptshot.classify.classifier import WINDOW, in_windows
 from promptshot.classify.fitting import fitted_to
 from promptshot.classify.prediction import Prediction, ended
 from promptshot.classify.prior import prior_of
@@ -358,7 +358,7 @@ def _ended(run: Run, fitted: Fitted | None, result: Result) -> Ended:
 def _rows(run: Run, fitted: Fitted | None, result: Result, journal: Journal) -> None:
     """Write the rows of a run, and count them."""
     began, finish = time.perf_counter(), journal.finish_of(run.recipe)
-    for window in _windows(run.predictions):
+    for window in in_windows(run.predictions, WINDOW):
         done = finish([_finished(prediction, run.recipe, fitted) for prediction in window])
         journal.write(done)
         result.include(done.counted)
@@ -368,11 +368,6 @@ def _rows(run: Run, fitted: Fitted | None, result: Result, journal: Journal) -> 
 def _finished(prediction: Prediction, recipe: Recipe, fitted: Fitted | None) -> Prediction:
     """A row as it goes out."""
     return ended(prediction, recipe, fitted or RAW)
-
-
-def _windows(predictions: Sequence[Prediction]) -> Iterator[Sequence[Prediction]]:
-    for start in range(0, len(predictions), WINDOW):
-        yield predictions[start : start + WINDOW]
 
 
 RAW = Fitted("none")  # scores as they are

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import IO, Any, NamedTuple, TypeVar
 
-from promptshot.classify.calibrate import Calibration
+from promptshot.classify.calibrate import Calibration, Fitted
 from promptshot.classify.classifier import WINDOW, Classifier, Progress, idle, in_windows
 from promptshot.classify.decide import Decision, Ranks, Thresholds
 from promptshot.classify.demonstrations import Pools
@@ -184,17 +184,23 @@ class Worker:
         """What a method of a scorer gives."""
         return getattr(self._scorer(recipe, number), name)(*given)
 
-    def window(self, recipe: Recipe, window: Sequence[Rows], on_error: str, then: Then, *known: Any) -> Done | None:
-        """What is made of a window with what is `known` elsewhere (decision, and what is fitted); None where its file
-        is not here."""
+    def window(
+        self,
+        recipe: Recipe,
+        window: Sequence[Rows],
+        on_error: str,
+        then: Then,
+        decision: Decision,
+        fitted: Fitted | None,
+    ) -> Done | None:
+        """What is made of a window, with what is decided and fitted elsewhere; None where its file is not here."""
         made = self._made(recipe)
         try:
             items = items_of(window, recipe.columns)
         except Unread:
             return None
-        (made.decision, made.fitted), before, began = known, made.asked, time.perf_counter()
-        (outcomes,) = made.windows(items, None, on_error, len(items))
-        found = then(outcomes)
+        made.decision, made.fitted, before, began = decision, fitted, made.asked, time.perf_counter()
+        (found,) = made.finished(items, then, None, on_error, len(items))
         return Done(found, made.asked - before, time.perf_counter() - began)
 
     def _scorer(self, recipe: Recipe, number: int) -> Any:
@@ -250,12 +256,6 @@ class Remote(Classifier):
         members = [replace(one, decision=idle(one.decision)) for one in recipe.others]
         others = [Classifier(one, Far(fleet, recipe, i), pools=pools) for i, one in enumerate(members, 1)]
         super().__init__(recipe, Far(fleet, recipe, 0), others, pools)
-
-    def windows(
-        self, items: Iterable[Item], progress: Progress | None = None, on_error: str = "reject", window: int = WINDOW
-    ) -> Iterator[list[Outcome]]:
-        """See `Classifier.windows`."""
-        return self.finished(items, list, progress, on_error, window)
 
     def finished(
         self,
@@ -410,7 +410,7 @@ class Handing:
             self.busy[number] -= 1
         if found is None:
             self.blind.add(number)
-            self._give(number, handed) if number in self.busy else self.again.append(handed)
+            self._once_more(handed)
             return
         self.back[handed.number] = window, found
 
@@ -423,6 +423,10 @@ class Handing:
             self.sleep(PAUSE)
             self.waking[self._ask(number)] = number
 
+    def _once_more(self, handed: Handed) -> None:
+        """Have it given again, before those behind it."""
+        self.again = sorted([*self.again, handed], key=lambda each: each.number)
+
     def _lost(self, number: int, handed: Handed, problem: Lost) -> None:
         """Another gets the window, unless it took too many with it.
 
@@ -433,7 +437,7 @@ class Handing:
         if first:
             self.fleet.tell("an actor was lost; the windows that it had are given to others")
         if window.lost <= TRIES:
-            self.again = sorted([*self.again, handed], key=lambda each: each.number)
+            self._once_more(handed)
         else:
             where = window.rows[0].source
             rows = many(rows_in(window.rows), "row")
